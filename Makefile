@@ -1,0 +1,86 @@
+# Two commands: `make serve` talks, `make test` tests. Each sets up what it needs; the second time that takes a second.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := 0.13.9
+READY  := $(VENV)/.ready
+DEV    := $(VENV)/.ready-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test unit check lint types format wheel wheel-test pins clean
+
+help:
+	@echo "make serve    talk to the assistant in your browser"
+	@echo "make test     run all tests"
+	@echo "make unit     run the quick tests only"
+	@echo "make check    lint and types"
+	@echo "make wheel    build dist/*.whl"
+
+serve: $(READY)
+	$(BIN)/vivavoce serve $(ARGS)
+
+test: $(DEV) chromium
+	$(BIN)/vivavoce models pull
+	$(BIN)/python -m pytest $(ARGS)
+
+unit: $(DEV)
+	$(BIN)/python -m pytest -m "not slow and not models and not browser" $(ARGS)
+
+check: lint types
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(DEV)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Type checkers do not follow the import hook of an editable install, so they get a view in which the folders have their names.
+types: $(DEV)
+	@mkdir -p build/view && ln -sfn ../.. build/view/vivavoce
+	cd build/view && MYPYPATH=../../tests ../../$(BIN)/mypy --config-file ../../pyproject.toml \
+	    -p vivavoce.codecs -p vivavoce.model -p vivavoce.realtime
+
+wheel: $(DEV)
+	rm -rf dist build/lib
+	$(BIN)/uv build --wheel --python $(BIN)/python --out-dir dist .
+
+# After pyproject.toml has changed: names and versions only, for every platform.
+pins: $(READY)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
+	    --extra dev --upgrade pyproject.toml -o pins.txt
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+# --- what the commands stand on ---------------------------------------------------------------------------------
+
+# Debian and Ubuntu ship Python without venv; whoever may install packages gets it installed.
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "Vivavoce needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); $(call apt,python3-venv) && $(PYTHON) -m venv $(VENV); } \
+	    || { echo "Python's venv module is missing. Install it with: sudo apt-get install python3-venv"; exit 1; }
+	@echo "Setting up $(VENV) (about 5 GB on Linux x86-64, most of it torch) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+
+$(READY): pyproject.toml pins.txt | $(BIN)/uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r pins.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+# The pins hold the tests' tools too: they are small, and one file keeps everything in step.
+$(DEV): $(READY)
+	@touch $@
+
+# The page's tests drive a real Chromium; without one they are reported as skipped, with the command that would enable them.
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+	    || [ -d "/Applications/Google Chrome.app" ] || { $(call apt,chromium fonts-dejavu-core); } || true
+
+apt = command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] && sudo= || sudo="sudo -n"; $$sudo true 2>/dev/null; } \
+    && echo "Installing $(1) ..." && $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive \
+       apt-get install -y -qq --no-install-recommends $(1) >/dev/null

@@ -1,0 +1,89 @@
+"""Sample rates at the edges: a stream of one rate in, the same sound at another rate out.
+
+    8 kHz ──push──► 24 kHz (2 ms late) ──flush──► the last 2 ms
+
+A polyphase filter: a low pass (sinc under a Kaiser window) in L phases, one for each place an output sample can have
+between two input samples. Block resamplers made for files, like soxr, hold back up to 40 ms at these rates, which a
+conversation hears. Any chunking gives the same output, and the counts agree to the sample: for n samples taken,
+ceil(n * to_hz / from_hz) are given. One `Resampler` belongs to one stream.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from math import ceil, gcd
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+CROSSINGS = 16
+"""Zero crossings of the sinc on each side, at the lower of the two rates: the look-ahead (2 ms at 8 kHz)."""
+
+_ROLLOFF = 0.92  # of the lower rate's half is kept whole
+_BETA = 8.0  # Kaiser window: 80 dB of stop band
+
+
+class Resampler:
+    """A streaming change of sample rate. `taken` and `given` count samples since the last flush."""
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        shared = gcd(from_hz, to_hz)
+        self._up, self._down = to_hz // shared, from_hz // shared
+        self._phases = _phases(self._up, self._down)
+        self._ahead = self._phases.shape[1] // 2
+        self._begin()
+
+    def push(self, samples: Samples) -> Samples:
+        """The next stretch, shape (n,); returns what is ready of the output, maybe nothing."""
+        self.taken += len(samples)
+        if self._up == self._down:
+            self.given = self.taken
+            return samples
+        return self._ready(samples, self.taken - self._ahead)
+
+    def flush(self) -> Samples:
+        """The rest of the output; the next `push` begins a new stream."""
+        rest = np.zeros(0, np.float32)
+        if self._up != self._down:
+            rest = self._ready(np.zeros(self._ahead, np.float32), self.taken)
+        self._begin()
+        return rest
+
+    def _begin(self) -> None:
+        self.taken = 0
+        self.given = 0
+        self._waiting = np.zeros(self._ahead, np.float32)  # input still under the filter
+        self._first = -self._ahead  # number of the first of them
+
+    def _ready(self, samples: Samples, known: int) -> Samples:
+        """Output samples that lie before input sample `known`."""
+        self._waiting = np.concatenate([self._waiting, samples.astype(np.float32, copy=False)])
+        number = np.arange(self.given, max(self.given, ceil(known * self._up / self._down)))
+        if not len(number):
+            return np.zeros(0, np.float32)
+        whole, phase = np.divmod(number * self._down, self._up)
+        taps = self._phases.shape[1]
+        start = whole - self._ahead + 1 - self._first
+        windows = np.lib.stride_tricks.sliding_window_view(np.append(self._waiting, np.float32(0)), taps)
+        ready = np.einsum("nt,nt->n", windows[start], self._phases[phase])  # (n, taps) -> (n,)
+        self.given += len(number)
+        keep = self.given * self._down // self._up - self._ahead + 1 - self._first
+        self._waiting = self._waiting[keep:]
+        self._first += keep
+        return np.asarray(ready, np.float32)
+
+
+@cache
+def _phases(up: int, down: int) -> Samples:
+    """The filter, shape (up, taps): row p weighs the input around an output sample p / up after one of them."""
+    half = ceil(CROSSINGS * max(up, down) / up)
+    offset = np.arange(-half + 1, half + 1)[None, :] - np.arange(up)[:, None] / up  # (up, taps), in input samples
+    band = _ROLLOFF * min(up / down, 1.0)
+    window = np.i0(_BETA * np.sqrt(np.clip(1 - (offset / half) ** 2, 0, None))) / np.i0(_BETA)
+    weights = band * np.sinc(band * offset) * window
+    weights /= weights.sum(axis=1, keepdims=True)  # a constant stays what it is
+    phases = weights.astype(np.float32)
+    phases.setflags(write=False)
+    return phases

@@ -1,0 +1,63 @@
+"""The cascade: recogniser -> language model -> voice, each stage streaming into the next, behind the contract `Dialogue`.
+
+    Cascade (one per process: weights and threads) ── open() ──► CascadeDialogue (one per conversation: slots)
+        ears/       sound to words               Moonshine, Whisper
+        language/   conversation to words        llama.cpp in process, or any OpenAI-compatible endpoint
+        voice/      words to sound               Piper, Kokoro
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from vivavoce.model.cascade.dialogue import CascadeDialogue
+from vivavoce.model.cascade.ears import open_ears
+from vivavoce.model.cascade.language import Language
+from vivavoce.model.cascade.language.endpoint import Endpoint
+from vivavoce.model.cascade.language.llama import LlamaModel
+from vivavoce.model.cascade.mouth import Mouth
+from vivavoce.model.cascade.threads import Threads
+from vivavoce.model.cascade.voice import open_voice
+from vivavoce.model.settings import CascadeSettings
+
+INSTRUCTIONS: Final = (
+    "You are Vivavoce, a friendly voice assistant. What you write is spoken aloud, so answer in one or two short sentences of "
+    "plain words: no lists, no markdown, no emoji. If you do not know something, say so."
+)
+"""What every conversation begins with; the session's own instructions follow it."""
+
+
+class Cascade:
+    """The loaded stages. Loading blocks for seconds: do it on a thread."""
+
+    def __init__(self, settings: CascadeSettings, directory_of: Callable[[str], Path]) -> None:
+        """`directory_of` gives the folder of a catalog artefact; it raises `ModelError` for one that is not there."""
+        threads = settings.threads or min(os.cpu_count() or 1, 4)
+        self._threads = Threads()
+        self.ears = open_ears(settings.spoken, directory_of, threads)
+        self.language = _language(settings, directory_of, threads)
+        self.voice = open_voice(settings.voice, directory_of, threads)
+        self._mouth = Mouth(self.voice, self._threads)
+
+    def open(self) -> CascadeDialogue:
+        """A new conversation, on the running event loop. Raises `DialogueError` when there is no place for one more."""
+        return CascadeDialogue(self.ears, self.language, self._mouth, self._threads, INSTRUCTIONS)
+
+    def close(self) -> None:
+        self._threads.close()
+        self.language.close()
+
+
+def _language(settings: CascadeSettings, directory_of: Callable[[str], Path], threads: int) -> Language:
+    if settings.remote:
+        return Endpoint(
+            settings.language, settings.endpoint_model, settings.endpoint_key, settings.endpoint_vision
+        )
+    if settings.language.endswith(".gguf"):
+        return LlamaModel(Path(settings.language), settings.conversations, threads)
+    folder = directory_of(settings.language)
+    (file,) = folder.glob("*.gguf")
+    return LlamaModel(file, settings.conversations, threads)

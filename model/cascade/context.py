@@ -1,0 +1,72 @@
+"""What the cascade knows of the conversation: its items in order, as text. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vivavoce.model.dialogue import Call, CallResult, Heard, Item, Message, ReplySpec
+
+
+class Context:
+    """Ordered items. What the user heard of a reply is all that remains of it."""
+
+    def __init__(self) -> None:
+        self._items: list[Item] = []
+
+    def read(self, item: Item, after: str | None = None) -> None:
+        """Puts `item` behind `after` (None: at the end, "root": at the front, unknown: at the end)."""
+        self._items.insert(self._place(after), item)
+
+    def forget(self, id: str) -> None:
+        self._items = [item for item in self._items if item.id != id]
+
+    def transcribed(self, id: str, text: str) -> None:
+        """The ears now know what the user said in the message `id`."""
+        self._change(id, text)
+
+    def answered(self, id: str, text: str) -> None:
+        """The reply `id` has grown to `text`; the first words make it an item."""
+        if not self._change(id, text):
+            self._items.append(Message(id, "assistant", text))
+
+    def cut(self, heard: Heard) -> None:
+        for item in self._items:
+            if item.id == heard.id and isinstance(item, Message):
+                text = item.text[: heard.chars].rstrip()
+                if text:
+                    self._change(heard.id, text)
+                else:
+                    self.forget(heard.id)
+                return
+
+    def items(self, spec: ReplySpec) -> tuple[Item, ...]:
+        """What the reply `spec` is an answer to. Unknown ids are passed over, and so are calls without a result: a model takes
+        those for its own half-finished work."""
+        if spec.context is None:
+            chosen = self._items
+        else:
+            known = {item.id: item for item in self._items}
+            wanted = [known.get(entry) if isinstance(entry, str) else entry for entry in spec.context]
+            chosen = [item for item in wanted if item is not None]
+        answered = {item.call_id for item in chosen if isinstance(item, CallResult)}
+        return tuple(
+            item
+            for item in chosen
+            if not (isinstance(item, Call) and item.call_id not in answered)
+            and not (isinstance(item, Message) and not item.text and not item.pictures)
+        )
+
+    def _place(self, after: str | None) -> int:
+        if after == "root":
+            return 0
+        for place, item in enumerate(self._items):
+            if item.id == after:
+                return place + 1
+        return len(self._items)
+
+    def _change(self, id: str, text: str) -> bool:
+        for place, item in enumerate(self._items):
+            if item.id == id and isinstance(item, Message):
+                self._items[place] = replace(item, text=text)
+                return True
+        return False

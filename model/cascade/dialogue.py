@@ -1,0 +1,257 @@
+"""One conversation with the cascade: recogniser, language model, voice, each streaming into the next.
+
+    hear ──► Listening ──(ears' thread)──► Transcript ──► Context
+                                              │ stable words: Thread.prefill
+    reply ──► Thread.generate ──(its thread)──► Words ──► clauses ──► Mouth ──(voice's thread)──► Speech
+                                                 │                                                  │
+                                                 └──────────────► one stream ◄──────────────────────┘
+
+The object lives on one event loop; what the threads make comes back to it through `call_soon_threadsafe`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+import numpy as np
+
+from vivavoce.codecs.resample import Resampler
+from vivavoce.model.cascade.context import Context
+from vivavoce.model.cascade.ears import Ears, Hypothesis, Listening
+from vivavoce.model.cascade.language import Calls, Language, Piece, Prompt, Stopped, Words
+from vivavoce.model.cascade.mouth import Mouth, Silent, Spoke
+from vivavoce.model.cascade.threads import Threads
+from vivavoce.model.dialogue import (
+    SAMPLE_RATE,
+    AudioToken,
+    DialogueError,
+    Done,
+    Heard,
+    Item,
+    Message,
+    Picture,
+    ReplySpec,
+    ReplyToken,
+    Samples,
+    TextToken,
+    ToolCall,
+    Transcript,
+    Usage,
+)
+
+EARS_RATE: Final = 16_000
+UPDATE: Final = EARS_RATE // 4
+"""The ears look again after this much new sound: a quarter of a second."""
+
+TRANSCRIPT_PATIENCE: Final = 10.0
+"""Seconds the last transcript may take before the reply gives up; a turn of a minute takes under two."""
+
+MAX_TOKENS: Final = 160
+"""A spoken reply of about a minute: longer ones lose the listener."""
+
+PREFILL_WORDS: Final = 3
+"""New stable words that make it worth to bring the prompt's cache up to date."""
+
+
+class _Turn:
+    """The user's turn as the ears hear it. Counts in samples at `EARS_RATE`."""
+
+    def __init__(self, listening: Listening) -> None:
+        self.listening = listening
+        self.resampler = Resampler(SAMPLE_RATE, EARS_RATE)
+        self.pushed = 0
+        self.seen = 0  # pushed when the last look began
+        self.voiced_end = 0
+        self.paused = False  # a pause has begun that no look has covered
+        self.id = ""  # set when the turn is closed
+        self.final: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    @property
+    def wants_look(self) -> bool:
+        return bool(self.id) or self.paused or self.pushed - self.seen >= UPDATE
+
+
+class CascadeDialogue:
+    """See `dialogue.Dialogue`. `hearing()` must be consumed: it is what drives the ears."""
+
+    def __init__(self, ears: Ears, language: Language, mouth: Mouth, threads: Threads, instructions: str) -> None:
+        self._ears = ears
+        self._language = language
+        self._thread = language.open()
+        self._mouth = mouth
+        self._threads = threads
+        self._instructions = instructions
+        self._context = Context()
+        self._open: _Turn | None = None
+        self._closed: list[_Turn] = []  # closed, not yet finally transcribed
+        self._last_turn: asyncio.Future[str] | None = None
+        self._wake = asyncio.Event()
+        self._ended = False
+        self._view: Picture | None = None
+        self._prefilled_words = 0
+        self._spoken = instructions
+
+    # --- hearing ---------------------------------------------------------------------------------------------
+
+    def hear(self, samples: Samples, voiced: bool = True) -> None:
+        if self._open is None:
+            self._open = _Turn(self._ears.open())
+            self._prefilled_words = 0
+        turn = self._open
+        sound = turn.resampler.push(samples)
+        turn.listening.push(sound)
+        turn.paused = not voiced and (turn.paused or turn.voiced_end == turn.pushed)
+        turn.pushed += len(sound)
+        if voiced:
+            turn.voiced_end = turn.pushed
+        if turn.wants_look:
+            self._wake.set()
+
+    def turn(self, id: str) -> None:
+        turn = self._open or _Turn(self._ears.open())
+        self._open = None
+        turn.id = id
+        self._closed.append(turn)
+        self._last_turn = turn.final
+        self._context.read(Message(id, "user", ""))
+        self._wake.set()
+
+    def unhear(self) -> None:
+        self._open = None
+
+    async def hearing(self) -> AsyncIterator[Transcript]:
+        while not self._ended:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._closed:
+                yield await self._finish(self._closed[0])
+                self._closed.pop(0)
+            turn = self._open
+            if turn is not None and turn.wants_look:
+                hypothesis = await self._look(turn)
+                if turn is self._open:
+                    self._prefill(hypothesis)
+                    yield Transcript("", hypothesis.stable, hypothesis.tail, final=False)
+
+    async def _look(self, turn: _Turn) -> Hypothesis:
+        turn.seen, turn.paused = turn.pushed, False
+        return await self._threads.ears(turn.listening.update)
+
+    async def _finish(self, turn: _Turn) -> Transcript:
+        end = turn.voiced_end or None
+        hypothesis = await self._threads.ears(lambda: turn.listening.finish(end))
+        text = f"{hypothesis.stable} {hypothesis.tail}".strip()
+        self._context.transcribed(turn.id, text)
+        turn.final.set_result(text)
+        return Transcript(turn.id, text, "", final=True)
+
+    def _prefill(self, hypothesis: Hypothesis) -> None:
+        """Lets the language model read along while the user speaks."""
+        words = len(hypothesis.stable.split())
+        if words - self._prefilled_words >= PREFILL_WORDS:
+            self._prefilled_words = words
+            items = self._context.items(ReplySpec(""))
+            growing = Message("", "user", hypothesis.stable)
+            self._thread.prefill(Prompt(self._spoken, (*items, growing)))
+
+    # --- context -----------------------------------------------------------------------------------------------
+
+    def see(self, picture: Picture) -> None:
+        self._view = picture
+
+    def read(self, item: Item, after: str | None = None) -> None:
+        self._context.read(item, after)
+
+    def forget(self, id: str) -> None:
+        self._context.forget(id)
+
+    def cut(self, heard: Heard) -> None:
+        self._context.cut(heard)
+
+    # --- replying ----------------------------------------------------------------------------------------------
+
+    async def reply(self, spec: ReplySpec) -> AsyncIterator[ReplyToken]:
+        joins = spec.context is None
+        if joins and self._last_turn is not None and not await self._transcript(self._last_turn):
+            self._last_turn = None
+            yield Done("stop")  # a cough or a door: there is nothing to answer
+            return
+        self._last_turn = None
+        reply = _Reply(self._mouth, self._threads, spec)
+        items = self._context.items(spec)
+        self._spoken = f"{self._instructions}\n\n{spec.instructions}".strip()
+        prompt = Prompt(self._spoken, items, spec.tools, spec.tool_choice, self._view)
+        limit = min(spec.max_tokens or MAX_TOKENS, MAX_TOKENS)
+        generation = self._thread.generate(prompt, limit, reply.deliver)
+        try:
+            async for token in reply.tokens():
+                if joins and isinstance(token, TextToken):
+                    self._context.answered(spec.id, reply.text)
+                yield token
+        finally:
+            generation.cancel()
+            reply.close()
+
+    async def _transcript(self, final: asyncio.Future[str]) -> str:
+        try:
+            async with asyncio.timeout(TRANSCRIPT_PATIENCE):
+                return await asyncio.shield(final)
+        except TimeoutError:
+            raise DialogueError("Recognising what you said took too long.") from None
+
+    async def close(self) -> None:
+        self._ended = True
+        self._wake.set()
+        self._open = None
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.close)
+
+
+class _Reply:
+    """Words and sound of one reply on their way into one stream."""
+
+    def __init__(self, mouth: Mouth, threads: Threads, spec: ReplySpec) -> None:
+        self.text = ""
+        self._loop = asyncio.get_running_loop()
+        # Bounded by the reply itself: at most MAX_TOKENS words, and the sound of them.
+        self._pieces: asyncio.Queue[Piece | Spoke | Silent] = asyncio.Queue()
+        self._utterance = mouth.begin(spec, self._arrive_from_voice) if spec.audio else None
+
+    def deliver(self, piece: Piece) -> None:
+        self._arrive(piece)
+
+    async def tokens(self) -> AsyncIterator[ReplyToken]:
+        stopped: Stopped | None = None
+        silent = self._utterance is None
+        while stopped is None or not silent:
+            match await self._pieces.get():
+                case Words(text=text):
+                    self.text += text
+                    if self._utterance is not None:
+                        self._utterance.say(text)
+                    yield TextToken(text)
+                case Calls(call_id=call_id, name=name, arguments=arguments, final=final):
+                    yield ToolCall(call_id, name, arguments, final)
+                case Stopped() as stopped:
+                    if stopped.reason == "error":
+                        raise DialogueError(stopped.error)
+                    if self._utterance is not None:
+                        self._utterance.finish()
+                case Spoke(samples=samples, words=words):
+                    yield AudioToken(samples, words)
+                case Silent(error=error):
+                    if error:
+                        raise DialogueError(error)
+                    silent = True
+        yield Done("length" if stopped.reason == "length" else "stop", stopped.usage)
+
+    def close(self) -> None:
+        if self._utterance is not None:
+            self._utterance.cancel()
+
+    def _arrive_from_voice(self, event: Spoke | Silent) -> None:
+        self._arrive(event)
+
+    def _arrive(self, piece: Piece | Spoke | Silent) -> None:
+        self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)

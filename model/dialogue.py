@@ -1,0 +1,232 @@
+"""The model contract: one conversation, heard and answered incrementally.
+
+A `Dialogue` is one conversation with one model. Whatever stands behind it (the cascade of recogniser, language
+model and voice; the native model), the call speaks to it only through this protocol:
+
+    hear(frame) ──┐ while the user speaks                       ┌──► TextToken   words of the reply
+    see(frame)  ──┤ freshest camera picture                     ├──► AudioToken  the same words, as sound
+    read(item)  ──┼──► context ──► reply(spec) ─────────────────┼──► ToolCall
+    turn(id)    ──┘ the open turn becomes an item               └──► Done
+                         ▲
+    cut(heard) ──────────┘ context rolled back to what reached the user's ear
+
+All methods but `reply`, `hearing` and `close` return at once; the work happens on the model's own threads. The protocol
+decides nothing about who may speak when: that is the call's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 24_000
+"""Samples per second of all audio that crosses this contract, in both directions."""
+
+Samples = NDArray[np.float32]
+"""Mono audio, shape (samples,), -1..1, `SAMPLE_RATE`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One camera frame or attached image: RGB, shape (height, width, 3), uint8."""
+
+    pixels: NDArray[np.uint8]
+    at: float  # seconds on the call's clock at which it was taken
+
+
+# --- context: what was said --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something said or written by one side. `pictures` belong to user messages only."""
+
+    id: str
+    role: Literal["system", "user", "assistant"]
+    text: str
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call which the model made (or which the client put into the history). `arguments` is JSON text."""
+
+    id: str
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """What the tool answered, as text."""
+
+    id: str
+    call_id: str
+    output: str
+
+
+Item = Message | Call | CallResult
+
+
+# --- asking for a reply --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may call; `parameters` is its JSON schema."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplySpec:
+    """How one reply is to be made.
+
+    `context` replaces the conversation for this reply (items, or ids of items of the conversation); None means the
+    conversation as it stands. `tool_choice` is "auto", "none", "required" or the name of a tool in `tools`.
+    """
+
+    id: str
+    instructions: str = ""
+    voice: str = ""
+    speed: float = 1.0
+    audio: bool = True
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+    max_tokens: int | None = None
+    context: tuple[Item | str, ...] | None = None
+
+
+# --- what a reply is made of ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TextToken:
+    """A piece of the reply's text, in order; pieces concatenate to the whole."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class WordEnd:
+    """The first `chars` characters of the reply's text have been said when `sample` samples of it were played."""
+
+    chars: int
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioToken:
+    """The next stretch of the reply's sound. `words` lists the word ends that fall into it, counted from the
+    beginning of the reply."""
+
+    samples: Samples
+    words: tuple[WordEnd, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model calls a tool. `arguments` arrives in pieces; the last piece has `final=True`."""
+
+    call_id: str
+    name: str
+    arguments: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one reply; `cached` counts input tokens whose work was reused."""
+
+    input_text: int = 0
+    input_audio: int = 0
+    input_image: int = 0
+    cached: int = 0
+    output_text: int = 0
+    output_audio: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The reply is complete. `reason` "length" means that `max_tokens` cut it."""
+
+    reason: Literal["stop", "length"]
+    usage: Usage = field(default_factory=Usage)
+
+
+ReplyToken = TextToken | AudioToken | ToolCall | Done
+
+
+# --- what was heard, both ways -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What the ears make of a turn so far: `stable` will not change any more, `tail` may."""
+
+    turn: str
+    stable: str
+    tail: str
+    final: bool
+
+    @property
+    def text(self) -> str:
+        return f"{self.stable} {self.tail}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """How much of the reply `id` reached the user: `samples` of its sound, the first `chars` characters of its text."""
+
+    id: str
+    samples: int
+    chars: int
+
+
+class DialogueError(Exception):
+    """The model could not answer; the message is fit to be shown to the user."""
+
+
+class Dialogue(Protocol):
+    """One conversation with one model. See the module's drawing."""
+
+    def hear(self, samples: Samples, voiced: bool = True) -> None:
+        """Adds sound to the open user turn; the first sound opens one. `voiced`: the VAD takes it for speech, so the
+        model knows a pause when it begins."""
+
+    def turn(self, id: str) -> None:
+        """Closes the open turn: it becomes the conversation's newest item, called `id`."""
+
+    def unhear(self) -> None:
+        """Drops the open turn."""
+
+    def see(self, picture: Picture) -> None:
+        """The freshest picture from the camera; replaces the one before."""
+
+    def read(self, item: Item, after: str | None = None) -> None:
+        """Puts `item` behind the item called `after` (None: at the end, "root": at the front)."""
+
+    def forget(self, id: str) -> None:
+        """Takes an item out of the context."""
+
+    def cut(self, heard: Heard) -> None:
+        """Rolls the context back: the reply `heard.id` ends where the user stopped hearing it."""
+
+    def reply(self, spec: ReplySpec) -> AsyncIterator[ReplyToken]:
+        """Answers, as a stream that ends with `Done`. Closing the iterator cancels within one token. The reply joins the
+        conversation under `spec.id` unless `spec.context` was given.
+
+        Raises `DialogueError`."""
+
+    def hearing(self) -> AsyncIterator[Transcript]:
+        """Transcripts of the user's turns, partial ones while they speak; ends when the dialogue closes."""
+
+    async def close(self) -> None:
+        """Ends everything under way and gives back the slot."""

@@ -1,0 +1,37 @@
+"""Which models a cascade uses. Apart from `cascade/`, so that reading the settings loads nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeSettings:
+    """Models of the stages.
+
+    `language`: a name of the model catalog, a path that ends in `.gguf`, or the URL of an OpenAI-compatible endpoint (then
+    `endpoint_model`, `endpoint_key` and `endpoint_vision` belong to it). `spoken`: the user's language (ISO 639-1) or "auto".
+    `threads`: CPU threads of each stage; 0 leaves it to the machine. `conversations`: how many at the same time.
+    """
+
+    language: str = "qwen2.5-0.5b"
+    endpoint_model: str = ""
+    endpoint_key: str = ""
+    endpoint_vision: bool = False
+    voice: str = "joe"
+    spoken: str = "en"
+    threads: int = 0
+    conversations: int = 4
+
+    @property
+    def remote(self) -> bool:
+        """The language model is behind an endpoint."""
+        return self.language.startswith(("http://", "https://"))
+
+
+def needed(settings: CascadeSettings) -> tuple[str, ...]:
+    """Artefacts of the model catalog that a call with these settings uses, the turn-taking's included."""
+    language = () if settings.remote or settings.language.endswith(".gguf") else (settings.language,)
+    ears = ("moonshine-tiny-en",) if settings.spoken == "en" else ("moonshine-tiny-en", "whisper-base")
+    voice = ("piper-joe",) if settings.voice == "joe" else ("piper-joe", "kokoro")
+    return ("smart-turn", *ears, *language, *voice)

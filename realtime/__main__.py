@@ -1,0 +1,104 @@
+"""The command line: `vivavoce serve | ask | models | doctor`.
+
+Each command lives in a module of its own under `commands/`, imported when it is chosen: `--help` must not wait for the models' libraries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line, without running anything."""
+    top = argparse.ArgumentParser("vivavoce", description="A voice and video assistant of your own: talk to it.")
+    top.add_argument("--version", action="version", version=f"vivavoce {version('vivavoce')}")
+    top.add_argument("--config", type=Path, metavar="FILE", help="settings, as TOML (see README)")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _serve(commands.add_parser("serve", help="run the server and its page"))
+    _ask(commands.add_parser("ask", help="answer one recorded question, without a network"))
+    _models(commands.add_parser("models", help="fetch, list and verify the models"))
+    doctor = commands.add_parser("doctor", help="test this machine, and say what would make it better")
+    _model_choice(doctor)
+    return top
+
+
+def _model_choice(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--language", metavar="MODEL", help="language model: catalog name, .gguf file, or endpoint URL")
+    command.add_argument("--endpoint-model", metavar="NAME", help="name of the model at the endpoint")
+    command.add_argument("--voice", metavar="NAME", help='"joe", or one of Kokoro\'s voices such as af_heart')
+
+
+def _serve(command: argparse.ArgumentParser) -> None:
+    _model_choice(command)
+    command.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    command.add_argument("--port", help="port to listen on (default 8790)")
+
+
+def _ask(command: argparse.ArgumentParser) -> None:
+    _model_choice(command)
+    command.add_argument("question", type=Path, help="the spoken question: WAV, or any format that FFmpeg reads")
+    command.add_argument("-o", "--output", type=Path, metavar="WAV", help="write the spoken answer here")
+    command.add_argument("--image", type=Path, metavar="FILE", help="a picture to go with the question")
+
+
+def _models(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    pull = actions.add_parser("pull", help="fetch models that are not here yet")
+    pull.add_argument("names", nargs="*", help="names of the catalog (default: what the settings need)")
+    pull.add_argument("--all", action="store_true", help="everything in the catalog")
+    actions.add_parser("list", help="what there is, and what is here")
+    verify = actions.add_parser("verify", help="compare every byte with the catalog")
+    verify.add_argument("names", nargs="*", help="names of the catalog (default: all that are here)")
+
+
+SETTINGS = {
+    "language": "model.language",
+    "endpoint_model": "model.endpoint_model",
+    "voice": "model.voice",
+    "host": "server.host",
+    "port": "server.port",
+}
+"""Options that override a setting."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code: 0 done, 1 failed, 2 wrong usage or settings."""
+    chosen = parser().parse_args(arguments)
+    from vivavoce.model.errors import ModelError
+    from vivavoce.realtime.config import ConfigError, load
+
+    overrides = {path: value for name, path in SETTINGS.items() if (value := getattr(chosen, name, None)) is not None}
+    try:
+        config = load(chosen.config, overrides)
+        match chosen.command:
+            case "serve":
+                from vivavoce.realtime.commands import serve
+
+                return serve.run(config)
+            case "ask":
+                from vivavoce.realtime.commands import ask
+
+                return ask.run(config, chosen.question, chosen.output, chosen.image)
+            case "models":
+                from vivavoce.realtime.commands import models
+
+                return models.run(config, chosen.action, getattr(chosen, "names", []), getattr(chosen, "all", False))
+            case _:
+                from vivavoce.realtime.commands import doctor
+
+                return doctor.run(config)
+    except ConfigError as error:
+        print(f"vivavoce: {error}", file=sys.stderr)
+        return 2
+    except ModelError as error:
+        print(f"vivavoce: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Who may talk to the server: keys, web origins, hosts. Pure decisions over request headers.
+
+Without keys the server listens on loopback only, and there any web page that the user visits could reach it too. So a browser's request must come from
+our own page (or an origin that was allowed), and must name a loopback host (against DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from vivavoce.realtime.config import ServerConfig
+
+KEY_PROTOCOL: Final = "openai-insecure-api-key."
+"""Browsers cannot set headers on a WebSocket: the key comes as a subprotocol."""
+
+LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Denied(Exception):
+    """The request is refused: HTTP `status`, and `code` and `param` of the error body."""
+
+    def __init__(self, status: int, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.status = status
+        self.code = code
+
+
+def check(config: ServerConfig, headers: Mapping[str, str], subprotocols: Iterable[str] = ()) -> None:
+    """Raises `Denied` unless the request may use the API. `headers` with lower-case names."""
+    _check_origin(config, headers)
+    if config.keys:
+        _check_key(config, _key(headers, subprotocols))
+    elif _hostname(f"//{headers.get('host', '')}") not in LOOPBACK_NAMES:
+        raise Denied(403, "wrong_host", "Without keys the server answers to loopback names only, such as localhost.")
+
+
+def _check_origin(config: ServerConfig, headers: Mapping[str, str]) -> None:
+    origin = headers.get("origin")
+    if origin is None or "*" in config.origins or origin in config.origins:
+        return  # no browser, or one that was allowed
+    if urlsplit(origin).netloc != headers.get("host"):
+        raise Denied(403, "wrong_origin", f"Pages from {origin} may not use this server; see 'server.origins'.")
+
+
+def _check_key(config: ServerConfig, key: str) -> None:
+    if not key:
+        raise Denied(401, "missing_api_key", "An API key is needed: 'Authorization: Bearer <key>'.")
+    if not any([hmac.compare_digest(key.encode(), known.encode()) for known in config.keys]):
+        raise Denied(401, "invalid_api_key", "The API key is not known here.")
+
+
+def _key(headers: Mapping[str, str], subprotocols: Iterable[str]) -> str:
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return key.strip()
+    for protocol in subprotocols:
+        if protocol.startswith(KEY_PROTOCOL):
+            return protocol.removeprefix(KEY_PROTOCOL)
+    return ""
+
+
+def _hostname(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,59 @@
+"""`vivavoce models pull | list | verify`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+
+from vivavoce.model import catalog
+from vivavoce.model.settings import needed
+from vivavoce.model.store import Store
+from vivavoce.realtime.config import Config
+from vivavoce.realtime.progress import Bar
+
+MEGA = 1_000_000
+
+
+def run(config: Config, action: str, names: Sequence[str], everything: bool) -> int:
+    """Raises `ModelError`."""
+    store = Store(config.home, catalog.load())
+    match action:
+        case "pull":
+            chosen = store.catalog.select(names, everything=everything)
+            pull(store, chosen if names or everything else needed(config.model))
+            return 0
+        case "list":
+            return _list(store, needed(config.model))
+        case _:
+            return _verify(store, names)
+
+
+def pull(store: Store, names: Iterable[str]) -> None:
+    """Fetches what is missing, with a progress bar on standard error."""
+    missing = {status.artefact.name for status in store.status() if status.state != "present"}
+    wanted = [name for name in names if name in missing]
+    if wanted:
+        size = sum(store.catalog[name].size for name in wanted)
+        print(f"Fetching {len(wanted)} models, {size / MEGA:.0f} MB, into {store.root}", file=sys.stderr)
+        store.pull(wanted, Bar(sys.stderr, time.monotonic))
+
+
+def _list(store: Store, used: Iterable[str]) -> int:
+    used = set(used)
+    for status in store.status():
+        artefact = status.artefact
+        mark = "*" if artefact.name in used else " "
+        print(f"{mark} {artefact.name:<18} {status.state:<9} {artefact.size / MEGA:7.1f} MB  {artefact.licence:<14} {artefact.title}")
+    print(f"\n* used with the present settings. Place: {store.root}")
+    return 0
+
+
+def _verify(store: Store, names: Sequence[str]) -> int:
+    verdicts = store.verify(names)
+    for verdict in verdicts:
+        print(f"{verdict.artefact}/{verdict.file}: {verdict.problem or 'right'}")
+    damaged = sorted({verdict.artefact for verdict in verdicts if verdict.problem})
+    if damaged:
+        print(f"Fetch again: vivavoce models pull {' '.join(damaged)}", file=sys.stderr)
+    return 1 if damaged else 0

@@ -1,0 +1,65 @@
+"""`vivavoce serve`: the gateway with its models, until Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from datetime import UTC, datetime
+
+import uvicorn
+
+from vivavoce.model import catalog
+from vivavoce.model.settings import needed
+from vivavoce.model.store import Store
+from vivavoce.realtime.commands.models import pull
+from vivavoce.realtime.config import Config
+from vivavoce.realtime.engine import Engine
+from vivavoce.realtime.protocol.wire import MAX_MESSAGE
+from vivavoce.realtime.server import Gateway
+
+SHUTDOWN = 10
+"""Seconds that calls get to say goodbye when the server is stopped."""
+
+
+def run(config: Config) -> int:
+    """Raises `ModelError` when models are missing and cannot be fetched."""
+    store = Store(config.home, catalog.load())
+    pull(store, needed(config.model))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    try:
+        listening = _listen(config.server.host, config.server.port)
+    except OSError as error:
+        print(f"vivavoce: cannot listen on {config.server.host}:{config.server.port}: {error.strerror}.", file=sys.stderr)
+        return 1
+    gateway = Gateway(config.server, lambda: Engine(config.model, store.path), lambda: datetime.now(UTC).timestamp())
+    server = uvicorn.Server(
+        uvicorn.Config(
+            gateway.app,
+            ws="websockets-sansio",
+            ws_max_size=MAX_MESSAGE + 1024,  # so that one that is too long gets an answer instead of a closed socket
+            ws_per_message_deflate=False,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=SHUTDOWN,
+            ssl_certfile=config.server.tls_certificate or None,
+            ssl_keyfile=config.server.tls_key or None,
+        )
+    )
+    scheme = "https" if config.server.tls_certificate else "http"
+    print(f"Talk to it: {scheme}://{config.server.host}:{listening.getsockname()[1]}/", flush=True)
+    server.run(sockets=[listening])
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bound before the models load: a taken port is said at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except BaseException:
+        listening.close()
+        raise
+    return listening

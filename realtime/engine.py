@@ -1,0 +1,38 @@
+"""The models of one process, loaded once and shared by its calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from vivavoce.model.cascade import Cascade
+from vivavoce.model.dialogue import Samples
+from vivavoce.model.settings import CascadeSettings
+from vivavoce.realtime.turns.floor import Floor
+from vivavoce.realtime.turns.listener import Listener
+from vivavoce.realtime.turns.smart_turn import SmartTurn
+from vivavoce.realtime.turns.speech import SpeechNet, silero_path
+
+class Engine:
+    """Weights and threads. Loading blocks for seconds: do it on a thread."""
+
+    def __init__(self, settings: CascadeSettings, directory_of: Callable[[str], Path]) -> None:
+        """`directory_of` gives the folder of a catalog artefact; it raises `ModelError` for one that is not there."""
+        self._speech = SpeechNet(silero_path())
+        (file,) = directory_of("smart-turn").glob("*.onnx")
+        self._smart_turn = SmartTurn(file)
+        self.cascade = Cascade(settings, directory_of)
+
+    def listener(self) -> Listener:
+        """The microphone of a new call."""
+        state = self._speech.init_state()
+        return Listener(lambda window: self._speech.step(window, state), Floor(None))
+
+    async def judge(self, sound: Samples) -> float:
+        """The probability that the turn is complete whose end `sound` holds: the last 8 s at 16 kHz."""
+        return await asyncio.to_thread(self._smart_turn.complete, sound)
+
+    def close(self) -> None:
+        self.cascade.close()
+

@@ -1,0 +1,201 @@
+"""What can happen inside a call: facts that reach the session core, and the actions it answers with.
+
+Facts come from four sides and meet in one inbox, in one order:
+
+    client        messages of the protocol                     (protocol/messages.py: ClientEvent)
+    turns/        TurnStarted  TurnSound  TurnEnded  TurnIdle  what the user does with the floor
+    model         Transcript  Replied  ReplyFailed             what the model heard and says
+    playout       PlayoutStarted  PlayoutEnded                 what reached the user's ear
+
+Sample positions count the session's input clock: `SAMPLE_RATE` samples per second since the call's first sound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vivavoce.model.dialogue import Heard, Item, ReplySpec, ReplyToken, Samples, Transcript
+from vivavoce.realtime.protocol.messages import ClientEvent, ServerEvent
+
+# --- facts: from the floor ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    """The user took the floor; `start` is the first sample of the turn, prefix padding included."""
+
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSound:
+    """Sound of the open turn, in order and without gaps. `voiced`: the VAD takes it for speech."""
+
+    samples: Samples
+    voiced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """The user gave the floor back; `end` is the sample at which the turn ends, after `silence` samples of silence."""
+
+    end: int
+    silence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TurnIdle:
+    """Nobody has spoken for as long as `idle_timeout_ms` allows; the silence spans `start` to `end`."""
+
+    start: int
+    end: int
+
+
+# --- facts: from the model ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """The next token of reply `number`."""
+
+    number: int
+    token: ReplyToken
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFailed:
+    """Reply `number` ended with an error; `message` may be shown to the user."""
+
+    number: int
+    message: str
+
+
+# --- facts: from the playout -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutStarted:
+    """The first sample of reply `number` left for the user's ear."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutEnded:
+    """The last sample of reply `number` has been played."""
+
+    number: int
+
+
+Fact = (
+    ClientEvent
+    | TurnStarted
+    | TurnSound
+    | TurnEnded
+    | TurnIdle
+    | Transcript
+    | Replied
+    | ReplyFailed
+    | PlayoutStarted
+    | PlayoutEnded
+)
+
+
+# --- actions -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Tell the client."""
+
+    event: ServerEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Sound that the client appended by message: it goes the way of the microphone."""
+
+    samples: Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Hear:
+    """The model hears more of the open turn."""
+
+    samples: Samples
+    voiced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CloseTurn:
+    """The open turn becomes the conversation's item `item_id`; `by_client`: the floor has to let go of it too."""
+
+    item_id: str
+    by_client: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DropTurn:
+    """The open turn is forgotten, by the floor and by the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An item enters the model's context, behind the item `after` (None: at the end, "root": at the front)."""
+
+    item: Item
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """An item leaves the model's context."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartReply:
+    """The model begins reply `number`."""
+
+    number: int
+    spec: ReplySpec
+
+
+@dataclass(frozen=True, slots=True)
+class StopReply:
+    """Generation of reply `number` is cancelled. (Its playout has been cut already, where it has to be.)"""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The model's context ends, for this reply, where the user stopped hearing it."""
+
+    heard: Heard
+
+
+@dataclass(frozen=True, slots=True)
+class Retune:
+    """The session's settings of the floor changed: None stands for manual turns."""
+
+    detection: TurnDetection | None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDetection:
+    """Settings of the floor, from the protocol's `turn_detection`. Milliseconds of audio time."""
+
+    kind: Literal["server_vad", "semantic_vad"] = "server_vad"
+    threshold: float = 0.5
+    prefix_padding_ms: int = 300
+    silence_duration_ms: int = 500
+    idle_timeout_ms: int | None = None
+    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
+
+
+Action = (
+    Send | Listen | Hear | CloseTurn | DropTurn | Read | Forget | StartReply | StopReply | Cut | Retune
+)

@@ -1,0 +1,240 @@
+"""One call, from the microphone to the loudspeaker. Start reading here.
+
+    microphone ──► receive ──Sound──► ┌──────────┐ ──► listen ──► floor ──► TurnStarted/Sound/Ended ─┐
+    camera ──────► receive ──Seen───► │          │ ──► dialogue.see                                  │
+    client ──────► receive ─Message─► │ converse │ ◄─────────────────────────────────────────────────┘
+    model ───────► hearing ─Transcript►│          │ ──► session core ──► actions ──► perform
+    model ───────► respond ──Replied─► │          │                                    │
+    loudspeaker ◄─ speak ◄─ playout ◄─ └──────────┘ ◄── PlayoutStarted/Ended           ├──► transport.send
+                                                                                       ├──► dialogue.hear/turn/read/cut
+                                                                                       └──► start or cancel respond
+
+`converse` is the only reader of the inbox, and so the only place where anything is decided: by the session core, one fact at a time, in one order.
+Everything else moves data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import assert_never
+
+from vivavoce.model.dialogue import SAMPLE_RATE, Dialogue, DialogueError, Samples
+from vivavoce.realtime.events import (
+    Action,
+    CloseTurn,
+    Cut,
+    DropTurn,
+    Fact,
+    Forget,
+    Hear,
+    Listen,
+    PlayoutEnded,
+    PlayoutStarted,
+    Read,
+    Replied,
+    ReplyFailed,
+    Retune,
+    Send,
+    StartReply,
+    StopReply,
+)
+from vivavoce.realtime.inbox import Inbox
+from vivavoce.realtime.latency import TurnLatency
+from vivavoce.realtime.playout import Playout
+from vivavoce.realtime.protocol import wire
+from vivavoce.realtime.protocol.client_events import AudioCommit
+from vivavoce.realtime.protocol.errors import WireError
+from vivavoce.realtime.protocol.server_events import TurnLatency as TurnLatencyEvent
+from vivavoce.realtime.protocol.session import Session
+from vivavoce.realtime.transports import FRAME, Message, Received, Seen, Sound, Transport
+from vivavoce.realtime.turns.endpoint import Ask
+from vivavoce.realtime.turns.floor import FloorFact
+from vivavoce.realtime.turns.listener import Listener
+
+SLICE = SAMPLE_RATE // 10
+"""Sound that came in one piece is listened to 0.1 s at a time, so that others get their turn (about 1 ms each)."""
+
+JUDGE_LAG = 3 * SLICE
+"""Sound that comes faster than real time runs ahead of the judge by 0.3 s at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The judge's answer to `Ask(at)`: the probability that the turn is complete."""
+
+    at: int
+    probability: float
+
+
+@dataclass(slots=True)
+class _Judging:
+    """A question to the judge, asked when the floor stood at `position`."""
+
+    answer: asyncio.Task[Judged]
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a call is made of; `call.py` builds and frees them."""
+
+    transport: Transport
+    dialogue: Dialogue
+    session: Session
+    playout: Playout
+    listener: Listener
+    judge: Callable[[Samples], Awaitable[float]]  # is the turn complete that the last 8 s (16 kHz) hold the end of?
+    latency: TurnLatency
+
+
+class Pipeline:
+    """The parts of one call, connected. `run` lasts as long as the call."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._inbox: Inbox[Received | Fact | Judged] = Inbox()
+        self._replies: dict[int, asyncio.Task[None]] = {}
+        self._judging: _Judging | None = None
+        self.active_at = 0.0  # when the peer was last heard of
+
+    async def run(self) -> None:
+        """Raises `PeerGone`, in an exception group, when the peer leaves."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            tasks.create_task(self._parts.transport.receive(self._inbox.deliver))
+            tasks.create_task(self._parts.transport.speak(self._pull))
+            tasks.create_task(self._hearing())
+            await self._converse()
+
+    # --- towards the inbox -------------------------------------------------------------------------------------
+
+    async def _hearing(self) -> None:
+        async for transcript in self._parts.dialogue.hearing():
+            self._inbox.post(transcript)
+
+    async def _respond(self, action: StartReply) -> None:
+        try:
+            async with aclosing(self._parts.dialogue.reply(action.spec)) as tokens:
+                async for token in tokens:
+                    self._inbox.post(Replied(action.number, token))
+        except DialogueError as error:
+            self._inbox.post(ReplyFailed(action.number, str(error)))
+
+    async def _ask(self, ask: Ask) -> Judged:
+        judged = Judged(ask.at, await self._parts.judge(self._parts.listener.recent()))
+        self._inbox.post(judged)
+        return judged
+
+    def _pull(self) -> Samples:
+        frame = self._parts.playout.take(FRAME)
+        for number in frame.started:
+            self._inbox.post(PlayoutStarted(number))
+        for number in frame.ended:
+            self._inbox.post(PlayoutEnded(number))
+        return frame.samples
+
+    # --- the one reader ----------------------------------------------------------------------------------------
+
+    async def _converse(self) -> None:
+        await self._perform(self._parts.session.open())
+        async for fact in self._inbox.facts():
+            match fact:
+                case Sound(samples=samples):
+                    await self._listen(samples)
+                case Seen(picture=picture):
+                    self._parts.dialogue.see(picture)
+                case Message(text=text):
+                    await self._read(text)
+                case Judged():
+                    await self._take_verdict(fact)
+                case _:
+                    await self._decide(fact)
+
+    async def _listen(self, samples: Samples) -> None:
+        self._touch()
+        for start in range(0, len(samples), SLICE):
+            audible = self._parts.playout.audible is not None
+            piece = samples[start : start + SLICE]
+            await self._take_turns(self._parts.listener.receive(piece, audible, bool(self._replies)))
+            await self._keep_step_with_judge()
+            if start:
+                await asyncio.sleep(0)
+
+    async def _take_turns(self, facts: list[FloorFact]) -> None:
+        for fact in facts:
+            if isinstance(fact, Ask):
+                self._start_judging(fact)
+            else:
+                await self._decide(fact)
+
+    def _start_judging(self, ask: Ask) -> None:
+        position = self._parts.listener.floor.position
+        self._judging = _Judging(self._tasks.create_task(self._ask(ask)), position)
+
+    async def _keep_step_with_judge(self) -> None:
+        judging = self._judging
+        if judging is not None and self._parts.listener.floor.position - judging.position >= JUDGE_LAG:
+            self._judging = None
+            await self._take_verdict(await judging.answer)
+
+    async def _take_verdict(self, judged: Judged) -> None:
+        await self._take_turns(self._parts.listener.floor.answer(judged.at, judged.probability))
+
+    async def _read(self, text: str | bytes) -> None:
+        self._touch()
+        message = wire.parse(text)
+        if isinstance(message, WireError):
+            await self._perform(self._parts.session.reject(message))
+            return
+        if isinstance(message, AudioCommit):
+            await self._take_turns([*self._parts.listener.flush()])
+        await self._decide(message)
+
+    async def _decide(self, fact: Fact) -> None:
+        now = asyncio.get_running_loop().time()
+        actions = self._parts.session.receive(fact, now)
+        report = self._parts.latency.receive(fact, actions, now)
+        await self._perform(actions)
+        if report is not None:
+            event = TurnLatencyEvent(response_id=report.response_id, marks=report.marks)
+            await self._perform(self._parts.session.announce(event))
+
+    async def _perform(self, actions: list[Action]) -> None:
+        dialogue, floor = self._parts.dialogue, self._parts.listener.floor
+        for action in actions:
+            match action:
+                case Send(event=event):
+                    self._parts.transport.send(wire.encode(event))
+                case Listen(samples=samples):
+                    await self._listen(samples)
+                case Hear(samples=samples, voiced=voiced):
+                    dialogue.hear(samples, voiced)
+                case CloseTurn(item_id=item_id, by_client=by_client):
+                    dialogue.turn(item_id)
+                    if by_client:
+                        floor.release()
+                case DropTurn():
+                    dialogue.unhear()
+                    floor.release()
+                case Read(item=item, after=after):
+                    dialogue.read(item, after)
+                case Forget(item_id=item_id):
+                    dialogue.forget(item_id)
+                case StartReply(number=number):
+                    self._replies[number] = task = self._tasks.create_task(self._respond(action))
+                    task.add_done_callback(lambda _, number=number: self._replies.pop(number, None))
+                case StopReply(number=number):
+                    if reply := self._replies.pop(number, None):
+                        reply.cancel()
+                case Cut(heard=heard):
+                    dialogue.cut(heard)
+                case Retune(detection=detection):
+                    floor.retune(detection)
+                case _:
+                    assert_never(action)
+
+    def _touch(self) -> None:
+        self.active_at = asyncio.get_running_loop().time()

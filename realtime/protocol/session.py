@@ -1,0 +1,236 @@
+"""One session of the protocol, without I/O: facts in, actions out.
+
+    client events ─┐                          ┌─► Send         what the client is told
+    floor's facts ─┼─► Session.receive(fact) ─┼─► Hear … Cut   what the model is to do
+    model's facts ─┤                          ├─► Listen …     what the floor is to do
+    playout facts ─┘                          └─  playout      pushed and cut at once, in place
+
+The same class serves WebSockets (`plays` False: sound goes out as messages, the client plays and truncates) and WebRTC
+or phones (`plays` True: the server paces the sound and truncates by itself). It keeps no clock and does not wait. A
+message that cannot be obeyed is answered with an `error` event and changes nothing.
+
+Parts: settings.py what is in force · item_requests.py the client's items
+       user_turns.py what the user says · replies.py what the assistant says
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from msgspec import structs
+
+from vivavoce.model.dialogue import Transcript
+from vivavoce.realtime.conversation import Conversation
+from vivavoce.realtime.events import (
+    Action,
+    Fact,
+    PlayoutEnded,
+    PlayoutStarted,
+    Replied,
+    ReplyFailed,
+    Retune,
+    Send,
+    TurnEnded,
+    TurnIdle,
+    TurnSound,
+    TurnStarted,
+)
+from vivavoce.realtime.playout import Playout
+from vivavoce.realtime.protocol import client_events as asked
+from vivavoce.realtime.protocol import server_events as ev
+from vivavoce.realtime.protocol.errors import Refused, WireError
+from vivavoce.realtime.protocol.ids import Ids
+from vivavoce.realtime.protocol.item_requests import ItemRequests
+from vivavoce.realtime.protocol.messages import ClientEvent, ServerEvent
+from vivavoce.realtime.protocol.pictures import Decode, look
+from vivavoce.realtime.protocol.plan import plan
+from vivavoce.realtime.protocol.replies import Replies
+from vivavoce.realtime.protocol.session_config import ServerVad, SessionView
+from vivavoce.realtime.protocol.settings import Settings, floor, merge, view
+from vivavoce.realtime.protocol.state import State
+from vivavoce.realtime.protocol.user_turns import UserTurns
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a session begins. `settings` come from `settings.begin`; `expires_at` is unix seconds; `decode` turns the
+    file of a picture into pixels. `extras`: the client wants our own `vivavoce.…` events; strict ones cannot bear them.
+    """
+
+    settings: Settings
+    expires_at: int
+    decode: Decode
+    extras: bool = True
+
+
+class Session:
+    """One session. Actions are to be carried out in their order, before the next fact is received."""
+
+    def __init__(self, options: Options, playout: Playout, plays: bool, ids: Ids) -> None:
+        self._options = options
+        self._ids = ids
+        self._state = State(options.settings, Conversation(), playout, plays, ids)
+        self._turns = UserTurns(self._state)
+        self._items = ItemRequests(self._state, self._turns, options.decode)
+        self._replies = Replies(self._state, ids.new("conv"))
+        self.id = ids.new("sess")
+
+    @property
+    def settings(self) -> Settings:
+        """What is in force now."""
+        return self._state.settings
+
+    def response_id(self, number: int) -> str | None:
+        """The name on the wire of a reply that is being made or played."""
+        return self._replies.response_id(number)
+
+    def open(self) -> list[Action]:
+        """The first words of the server, and the floor's first settings."""
+        created = ev.SessionCreated(session=self._view())
+        return self._stamped([Retune(floor(self.settings)), Send(created)])
+
+    def receive(self, fact: Fact, now: float) -> list[Action]:
+        """What follows from a fact at `now`, in seconds on the call's clock."""
+        actions: list[Action] = []
+        try:
+            actions.extend(self._follow(fact, now))
+        except Refused as refused:
+            event_id = fact.event_id if isinstance(fact, ClientEvent) else None
+            actions.append(_error(refused.code, refused.message, refused.param, event_id))
+        return self._stamped(actions)
+
+    def reject(self, error: WireError) -> list[Action]:
+        """The answer to a message that could not be read."""
+        return self._stamped([_error(error.code, error.message, error.param, error.event_id)])
+
+    def announce(self, event: ServerEvent) -> list[Action]:
+        """An event which is not the session's own, like `vivavoce.turn.latency`, made ready to be sent."""
+        return self._stamped([Send(event)])
+
+    def _follow(self, fact: Fact, now: float) -> Iterator[Action]:
+        match fact:
+            case TurnSound():
+                yield from self._turns.sound(fact)
+            case Replied():
+                yield from self._replies.receive(fact)
+            case TurnStarted(start=start):
+                yield from self._started(start)
+            case TurnEnded(end=end) if self._turns.taken:
+                yield from self._turns.ended(end)
+                yield from self._respond()
+            case TurnIdle() if self._idles():
+                yield from self._turns.idle(fact)
+                yield from self._respond()
+            case TurnEnded() | TurnIdle():
+                pass  # late: the turn is closed, or somebody has spoken
+            case Transcript():
+                yield from self._turns.transcript(fact)
+            case ReplyFailed():
+                yield from self._replies.fail(fact)
+            case PlayoutStarted(number=number):
+                yield from self._replies.playout_started(number)
+            case PlayoutEnded(number=number):
+                yield from self._replies.playout_ended(number)
+            case _:
+                yield from self._obey(fact, now)
+
+    def _obey(self, event: ClientEvent, now: float) -> Iterator[Action]:
+        match event:
+            case asked.AudioAppend(audio=content):
+                yield from self._turns.append(content)
+            case asked.AudioCommit():
+                yield from self._turns.commit()
+            case asked.AudioClear():
+                yield from self._turns.clear()
+            case asked.SessionUpdate():
+                yield from self._update(event)
+            case asked.ItemCreate():
+                yield from self._items.create(event, now)
+            case asked.ItemDelete(item_id=item_id):
+                yield from self._items.delete(item_id)
+            case asked.ItemRetrieve(item_id=item_id):
+                yield from self._items.retrieve(item_id)
+            case asked.ItemTruncate():
+                yield from self._replies.truncate(event)
+            case asked.ResponseCreate(response=params):
+                yield from self._answer(params or asked.ResponseParams(), now)
+            case asked.ResponseCancel(response_id=response_id):
+                yield from self._replies.cancel(response_id)
+            case asked.OutputClear():
+                if not self._state.plays:
+                    raise Refused("invalid_value", "On a WebSocket the client itself owns the output buffer.", "type")
+                yield from self._replies.silence()
+
+    # --- turns and answers ---
+
+    def _started(self, start: int) -> Iterator[Action]:
+        told = self._turns.started(start)
+        if told is None:
+            return
+        done, after = self._replies.interrupt() if self.settings.interrupts else ([], [])
+        yield from [*done, Send(told), *after]
+
+    def _idles(self) -> bool:
+        """Silence matters: it was asked for, and nobody is speaking."""
+        detection = self.settings.detection
+        wanted = isinstance(detection, ServerVad) and detection.idle_timeout_ms is not None
+        return wanted and not self._turns.open and not self._replies.busy
+
+    def _respond(self) -> Iterator[Action]:
+        """The answer that follows a turn without being asked for."""
+        if self.settings.creates_response and not self._replies.running:
+            yield from self._start(asked.ResponseParams(), now=0.0)
+
+    def _answer(self, params: asked.ResponseParams, now: float) -> Iterator[Action]:
+        if self.settings.kind == "transcription":
+            raise Refused("invalid_value", "A transcription session gives no responses.", "type")
+        joins = params.conversation != "none"
+        self._replies.refuse_second(joins)
+        if joins:
+            self._state.require_room()
+        yield from self._start(params, now)
+
+    def _start(self, params: asked.ResponseParams, now: float) -> Iterator[Action]:
+        state = self._state
+        sight = partial(look, decode=self._options.decode, now=now)
+        yield from self._replies.start(plan(state.settings, params, state.conversation, self._ids, sight))
+
+    # --- settings ---
+
+    def _update(self, event: asked.SessionUpdate) -> Iterator[Action]:
+        before = self.settings
+        after = merge(before, event.session)
+        if self._replies.spoke and after.voice != before.voice:
+            message = "Cannot update a conversation's voice if assistant audio is present."
+            raise Refused("cannot_update_voice", message)
+        self._state.settings = after
+        yield from self._turns.retune(was_manual=before.detection is None)
+        if floor(after) != floor(before):
+            yield Retune(floor(after))
+        yield Send(ev.SessionUpdated(session=self._view()))
+
+    # --- on the way out ---
+
+    def _view(self) -> SessionView:
+        return view(self.settings, self.id, self._options.expires_at)
+
+    def _stamped(self, actions: list[Action]) -> list[Action]:
+        """Events get their names as they leave, and our own stay here when the client does not want them."""
+        wanted = actions if self._options.extras else [a for a in actions if not _is_extra(a)]
+        return [self._named(action) if isinstance(action, Send) else action for action in wanted]
+
+    def _named(self, sent: Send) -> Send:
+        if isinstance(sent.event, ev.DtmfReceived):
+            return sent
+        return Send(structs.replace(sent.event, event_id=self._ids.event()))
+
+
+def _is_extra(action: Action) -> bool:
+    return isinstance(action, Send) and str(action.event.__struct_config__.tag).startswith("vivavoce.")
+
+
+def _error(code: str, message: str, param: str | None, event_id: str | None) -> Send:
+    fault = ev.Fault(type="invalid_request_error", code=code, message=message, param=param, event_id=event_id)
+    return Send(ev.Error(error=fault))

@@ -1,0 +1,51 @@
+"""What the parts of a session share: settings, conversation, names, and the two or three things done everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from vivavoce.realtime.conversation import Conversation, Entry
+from vivavoce.realtime.events import Action, Forget, Send
+from vivavoce.realtime.playout import Playout
+from vivavoce.realtime.protocol.errors import Refused
+from vivavoce.realtime.protocol.ids import Ids
+from vivavoce.realtime.protocol.messages import ServerEvent
+from vivavoce.realtime.protocol.server_events import ItemAdded, ItemDone
+from vivavoce.realtime.protocol.settings import Settings
+
+
+@dataclass(slots=True)
+class State:
+    """One session. `plays`: the server owns the loudspeaker's pace (WebRTC, phones); else the client does."""
+
+    settings: Settings
+    conversation: Conversation
+    playout: Playout
+    plays: bool
+    ids: Ids
+
+    def require_room(self) -> None:
+        """Raises `Refused` when the conversation is full and the client forbade to drop anything."""
+        if self.settings.truncation == "disabled" and self.conversation.full:
+            message = "The conversation is full, and truncation is disabled."
+            raise Refused("context_length_exceeded", message)
+
+    def insert(self, new: Entry, model: Action | None, after: str | None = None) -> Iterator[Action]:
+        """Adds a complete item, tells the model by `model`, and the client. Raises `Refused`."""
+        self.conversation.add(new, after)
+        before = self.conversation.before(new.id)
+        if model is not None:
+            yield model
+        yield Send(ItemAdded(previous_item_id=before, item=new.item))
+        yield Send(ItemDone(previous_item_id=before, item=new.item))
+        yield from self.trim()
+
+    def trim(self) -> Iterator[Action]:
+        """Drops what the limits have no room for."""
+        yield from (Forget(item_id) for item_id in self.conversation.overflow(self.settings.truncation))
+
+
+def sends(events: Iterable[ServerEvent]) -> Iterator[Action]:
+    """Events, as actions."""
+    return (Send(event) for event in events)

@@ -1,0 +1,69 @@
+"""How a peer is connected. A transport moves sound, pictures and messages and decides nothing.
+
+peer ──microphone──► deliver(Sound)   ┐
+     ──camera──────► deliver(Seen)    ├──► the call's inbox, in the order of arrival
+     ──messages────► deliver(Message) ┘
+peer ◄─messages───── send(text)
+     ◄─loudspeaker── speak(pull): pulls 20 ms at a time, in real time
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from vivavoce.model.dialogue import SAMPLE_RATE, Picture, Samples
+
+FRAME = SAMPLE_RATE // 50
+"""Samples of one frame of output, 20 ms: the frame of Opus and of every phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What the microphone picked up: mono, `SAMPLE_RATE`, any length, without gaps (lost packets are concealed or silent)."""
+
+    samples: Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The freshest camera picture. Older ones that nobody looked at are gone."""
+
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One client event as it came, JSON text."""
+
+    text: str | bytes
+
+
+Received = Sound | Seen | Message
+Deliver = Callable[[Received], Awaitable[None]]
+Pull = Callable[[], Samples]
+
+
+class PeerGone(Exception):
+    """The peer left or can no longer be reached; the message says how."""
+
+
+class Transport(Protocol):
+    """One connected peer."""
+
+    plays: bool
+    """True where the server paces the sound and so knows what was heard (WebRTC, phones); False where sound is sent
+    ahead as messages and the client plays it (WebSocket)."""
+
+    async def receive(self, deliver: Deliver) -> None:
+        """Delivers all that comes from the peer, until the peer leaves: then raises `PeerGone`."""
+
+    async def speak(self, pull: Pull) -> None:
+        """Pulls `FRAME` samples every 20 ms for the loudspeaker, for ever. Never more than two frames ahead."""
+
+    def send(self, text: bytes) -> None:
+        """Queues one server event. Raises `PeerGone` when the peer reads too slowly and the bounded queue is full."""
+
+    async def close(self, reason: str) -> None:
+        """Sends what is queued, says goodbye with `reason` where the wire can, frees everything. Takes 2 s at most."""

@@ -1,0 +1,114 @@
+"""A peer at the other end of a WebSocket: sound travels inside its messages, and it plays by itself.
+
+    text or binary frame ──► Message          send(event) ──► bounded queue ──writer──► text frame
+
+The gateway has accepted the socket, chosen its subprotocol and bounded incoming messages (the server's `ws_max_size`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Never
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from vivavoce.realtime.transports import Deliver, Message, PeerGone, Pull
+from vivavoce.realtime.transports.pacing import play_to_nobody
+
+MAX_QUEUED = 32 << 20
+"""Bytes of events waiting for a client that reads slowly: eight minutes of speech as base64."""
+
+GOODBYE = 2.0
+"""Seconds that `close` may take."""
+
+CLOSE_CODES = {
+    "over": 1000,  # the call ended as calls end
+    "expired": 1001,  # the session reached its age
+    "idle": 1001,
+    "shutdown": 1001,
+    "refused": 1008,  # policy: key, rate, size
+    "error": 1011,
+    "busy": 1013,
+}
+"""Close code by the first word of a reason, such as "busy: all 8 lines are taken" (RFC 6455 section 7.4.1); 1000 for
+others."""
+
+
+class WebSocketTransport:
+    """One client on an accepted WebSocket; implements `Transport`."""
+
+    plays = False
+
+    def __init__(self, socket: WebSocket, max_queued: int = MAX_QUEUED) -> None:
+        self._socket = socket
+        self._max_queued = max_queued
+        self._queue: deque[bytes] = deque()
+        self._queued = 0  # bytes in the queue and in the writer's hand
+        self._wake = asyncio.Event()
+
+    async def receive(self, deliver: Deliver) -> None:
+        """Delivers messages until the client leaves: then raises `PeerGone`. The writer lives here too."""
+        gone: PeerGone | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._write())
+                group.create_task(self._read(deliver))
+        except* PeerGone as left:
+            gone = next(error for error in left.exceptions if isinstance(error, PeerGone))
+        if gone is not None:
+            raise gone
+
+    async def speak(self, pull: Pull) -> Never:
+        """Pulls in real time and throws away: what the client plays is only guessed at here."""
+        await play_to_nobody(pull)
+
+    def send(self, text: bytes) -> None:
+        """Queues one event. Raises `PeerGone` when more than the bound is waiting."""
+        if self._queued + len(text) > self._max_queued:
+            raise PeerGone(f"the client reads too slowly: {self._queued} bytes of events are waiting for it")
+        self._queue.append(text)
+        self._queued += len(text)
+        self._wake.set()
+
+    async def close(self, reason: str) -> None:
+        """Sends what is queued, then the close frame with `reason` (cut to 123 bytes) and its code."""
+        code = CLOSE_CODES.get(reason.partition(":")[0], 1000)
+        words = reason.encode()[:123].decode(errors="ignore")
+        try:
+            async with asyncio.timeout(GOODBYE):
+                await self._flush()
+                if self._open:
+                    await self._socket.close(code, words)
+        except (TimeoutError, WebSocketDisconnect, RuntimeError):
+            pass  # the client is gone or stuck: the server drops the connection when the handler returns
+        self._queue.clear()
+
+    @property
+    def _open(self) -> bool:
+        states = self._socket.client_state, self._socket.application_state
+        return all(state is WebSocketState.CONNECTED for state in states)
+
+    async def _read(self, deliver: Deliver) -> Never:
+        while True:
+            frame = await self._socket.receive()
+            if frame["type"] == "websocket.disconnect":
+                words = f": {frame['reason']}" if frame.get("reason") else ""
+                raise PeerGone(f"the client closed the socket ({frame.get('code', 1005)}{words})")
+            text = frame.get("text")
+            await deliver(Message(frame["bytes"] if text is None else text))
+
+    async def _write(self) -> Never:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        try:
+            while self._queue and self._open:
+                text = self._queue.popleft()
+                await self._socket.send_text(text.decode())
+                self._queued -= len(text)
+        except WebSocketDisconnect as left:
+            raise PeerGone("the connection to the client was lost") from left

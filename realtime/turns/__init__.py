@@ -1,0 +1,18 @@
+"""How the floor changes hands.
+
+    24 kHz sound ─► Listener ─► windows of 32 ms with a speech probability     (speech.py: Silero)
+                                   │
+                                   ▼
+                        Vad: voiced or not, with hysteresis                    (vad.py)
+                                   │
+                 ┌─────────────────┼──────────────────┐
+                 ▼                 ▼                  ▼
+           BargeIn: is this   Endpoint: is the    prefix ring: what was said
+           real speech?       turn over?          before the VAD was sure
+                 └─────────────────┼──────────────────┘
+                                   ▼
+                                Floor ──► TurnStarted  TurnSound  TurnEnded  TurnIdle
+
+`Floor` is the one owner of the question whose turn it is. All of it but `Listener`, `SpeechNet` and `SmartTurn` is pure: windows in, facts out, time
+counted in samples.
+"""

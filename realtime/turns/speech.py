@@ -1,0 +1,73 @@
+"""Is this speech? Silero VAD on onnxruntime, 32 ms at a time.
+
+    window (512 samples, 16 kHz) ──► 64 samples of the window before ▏ window ──► network ──► probability
+                                          └── SpeechState ──┘   recurrent state ──┘
+
+`SpeechNet` holds the weights and serves all calls; `SpeechState` is the slot of one call. What follows from the
+probabilities (when speech begins and ends) is decided in `vad.py`, not here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+SAMPLE_RATE: Final = 16_000
+WINDOW: Final = 512
+"""Samples of one window, 32 ms; the network knows no other length at 16 kHz."""
+CONTEXT: Final = 64
+"""Samples of the window before that the network looks at again."""
+
+_RATE: Final = np.array(SAMPLE_RATE, np.int64)
+
+
+def silero_path() -> Path:
+    """The weights inside the installed `silero-vad` distribution, found without importing it: it imports torch."""
+    return Path(str(distribution("silero-vad").locate_file("silero_vad/data/silero_vad.onnx")))
+
+
+@dataclass(slots=True)
+class SpeechState:
+    """What the network remembers of one call."""
+
+    sound: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, CONTEXT + WINDOW), np.float32))
+    recurrent: NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, 1, 128), np.float32))
+
+    def reset(self) -> None:
+        """Forgets everything, as at the beginning of a call."""
+        self.sound[:] = 0.0
+        self.recurrent = np.zeros_like(self.recurrent)
+
+
+class SpeechNet:
+    """The weights. Safe to share between threads; a `SpeechState` is not."""
+
+    def __init__(self, path: Path) -> None:
+        """Loads the ONNX file `path`; onnxruntime raises when it is missing or broken."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1  # 0.2 ms of work: handing it out would cost more
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # the file holds unused initializers; each would be a warning
+        self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def init_state(self) -> SpeechState:
+        """The slot of a new call."""
+        return SpeechState()
+
+    def step(self, window: NDArray[np.float32], state: SpeechState) -> float:
+        """Probability (0..1) that `window`, shape (512,), -1..1, is speech; `state` moves on by it.
+
+        Raises `ValueError` for another length."""
+        if window.shape != (WINDOW,):
+            raise ValueError(f"a window has {WINDOW} samples, got shape {window.shape}")
+        state.sound[0, :CONTEXT] = state.sound[0, -CONTEXT:]
+        state.sound[0, CONTEXT:] = window
+        feeds = {"input": state.sound, "state": state.recurrent, "sr": _RATE}
+        probability, state.recurrent = self._session.run(["output", "stateN"], feeds)
+        return float(probability[0, 0])

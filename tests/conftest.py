@@ -1,0 +1,23 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from vivavoce.model import catalog
+from vivavoce.model.store import Store, default_home
+
+
+@pytest.fixture(scope="session")
+def models() -> Store:
+    """The real models, as `make test` has pulled them."""
+    return Store(default_home(os.environ, sys.platform), catalog.load())
+
+
+@pytest.fixture(scope="session")
+def web() -> Path:
+    """The page's folder."""
+    return Path(__file__).parents[1] / "web"

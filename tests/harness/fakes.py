@@ -1,0 +1,213 @@
+"""Scripted stand-ins for the slow or distant ends of a call. They keep the same contracts as the real ones.
+
+`ScriptedDialogue` is a model whose ears, words and pace are written down; `LinePeer` is a user on an in-memory line. Both live on the virtual clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from vivavoce.model.dialogue import (
+    SAMPLE_RATE,
+    AudioToken,
+    DialogueError,
+    Done,
+    Heard,
+    Item,
+    Picture,
+    ReplySpec,
+    ReplyToken,
+    Samples,
+    TextToken,
+    ToolCall,
+    Transcript,
+    WordEnd,
+)
+from vivavoce.realtime.transports import FRAME, Deliver, Message, PeerGone, Pull, Seen, Sound
+
+SECOND = SAMPLE_RATE
+QUIET: Samples = np.zeros(FRAME, np.float32)
+LOUD: Samples = np.full(FRAME, 0.5, np.float32)
+
+
+def energy(window: Samples) -> float:
+    """A speech net for sound that is either loud or silent."""
+    return 0.99 if np.abs(window).mean() > 0.1 else 0.01
+
+
+async def complete(sound: Samples) -> float:
+    """A judge that finds every turn complete, after the time a real one takes."""
+    await asyncio.sleep(0.06)
+    return 0.9
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the scripted model answers: words, each with its share of `seconds` of sound. `fails` after the words."""
+
+    words: str
+    seconds: float = 2.0
+    thinking: float = 0.2
+    fails: str = ""
+    calls: ToolCall | None = None
+
+
+class ScriptedDialogue:
+    """Implements `Dialogue`. Hears what `transcripts` say, answers with `lines`, in order; remembers what was done to it."""
+
+    def __init__(self, transcripts: Iterable[str] = (), lines: Iterable[Line] = ()) -> None:
+        self._transcripts = iter(transcripts)
+        self._lines = iter(lines)
+        self._final: asyncio.Queue[Transcript] = asyncio.Queue()
+        self.heard_samples = 0
+        self.turns: list[str] = []
+        self.items: list[Item] = []
+        self.cuts: list[Heard] = []
+        self.seen: list[Picture] = []
+        self.specs: list[ReplySpec] = []
+        self.cancelled = 0
+        self.dropped = 0
+        self.closed = False
+
+    def hear(self, samples: Samples, voiced: bool = True) -> None:
+        self.heard_samples += len(samples)
+
+    def turn(self, id: str) -> None:
+        self.turns.append(id)
+        self._final.put_nowait(Transcript(id, next(self._transcripts, "hello"), "", final=True))
+
+    def unhear(self) -> None:
+        self.dropped += 1
+
+    def see(self, picture: Picture) -> None:
+        self.seen.append(picture)
+
+    def read(self, item: Item, after: str | None = None) -> None:
+        self.items.append(item)
+
+    def forget(self, id: str) -> None:
+        self.items = [item for item in self.items if item.id != id]
+
+    def cut(self, heard: Heard) -> None:
+        self.cuts.append(heard)
+
+    async def reply(self, spec: ReplySpec) -> AsyncIterator[ReplyToken]:
+        self.specs.append(spec)
+        line = next(self._lines, Line("Fine."))
+        try:
+            await asyncio.sleep(line.thinking)
+            words = line.words.split(" ") if line.words else []
+            share = int(line.seconds * SAMPLE_RATE / max(len(words), 1))
+            chars = 0
+            for count, word in enumerate(words, 1):
+                piece = word if count == 1 else f" {word}"
+                chars += len(piece)
+                yield TextToken(piece)
+                if spec.audio:
+                    await asyncio.sleep(0.02)
+                    yield AudioToken(np.full(share, 0.1, np.float32), (WordEnd(chars, count * share),))
+            if line.calls is not None:
+                yield line.calls
+            if line.fails:
+                raise DialogueError(line.fails)
+            yield Done("stop")
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled += 1
+            raise
+
+    async def hearing(self) -> AsyncIterator[Transcript]:
+        while True:
+            transcript = await self._final.get()
+            await asyncio.sleep(0.05)
+            yield transcript
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class LinePeer:
+    """Implements `Transport` on a line in memory: the test is the peer.
+
+    `say` and `pause` put 20 ms frames on the line in real time; `send` collects events; what is played is kept."""
+
+    def __init__(self, plays: bool) -> None:
+        self.plays = plays
+        self.events: list[dict[str, Any]] = []
+        self.played: list[Samples] = []
+        self.closed = ""
+        self._arrived = asyncio.Event()
+        self._deliver: asyncio.Future[Deliver] = asyncio.get_running_loop().create_future()
+        self._gone = asyncio.Event()
+
+    # --- the call's side -----------------------------------------------------------------------------------------
+
+    async def receive(self, deliver: Deliver) -> None:
+        self._deliver.set_result(deliver)
+        await self._gone.wait()
+        raise PeerGone("the test hung up")
+
+    async def speak(self, pull: Pull) -> None:
+        while True:
+            self.played.append(pull())
+            await asyncio.sleep(0.02)
+
+    def send(self, text: bytes) -> None:
+        self.events.append(json.loads(text))
+        self._arrived.set()
+
+    async def close(self, reason: str) -> None:
+        self.closed = reason
+
+    # --- the test's side -----------------------------------------------------------------------------------------
+
+    async def say(self, seconds: float) -> None:
+        await self._sound(LOUD, seconds)
+
+    async def pause(self, seconds: float) -> None:
+        await self._sound(QUIET, seconds)
+
+    async def tell(self, **event: Any) -> None:
+        """Sends a client event; `type` with its dots."""
+        deliver = await asyncio.shield(self._deliver)
+        await deliver(Message(json.dumps(event)))
+
+    async def tell_raw(self, text: str) -> None:
+        deliver = await asyncio.shield(self._deliver)
+        await deliver(Message(text))
+
+    async def show(self, picture: Picture) -> None:
+        deliver = await asyncio.shield(self._deliver)
+        await deliver(Seen(picture))
+
+    def leave(self) -> None:
+        self._gone.set()
+
+    async def until(self, kind: str, count: int = 1) -> dict[str, Any]:
+        """Waits for the `count`-th event of this type, at most a minute."""
+        async with asyncio.timeout(60):
+            while len(found := self.of(kind)) < count:
+                self._arrived.clear()
+                await self._arrived.wait()
+        return found[count - 1]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["type"] == kind]
+
+    def kinds(self) -> list[str]:
+        return [event["type"] for event in self.events]
+
+    @property
+    def audible(self) -> bool:
+        """The last frame that was played holds sound."""
+        return bool(self.played) and bool(self.played[-1].any())
+
+    async def _sound(self, frame: Samples, seconds: float) -> None:
+        deliver = await asyncio.shield(self._deliver)
+        for _ in range(round(seconds / 0.02)):
+            await deliver(Sound(frame))
+            await asyncio.sleep(0.02)

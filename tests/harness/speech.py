@@ -1,0 +1,58 @@
+"""Speech for tests: spoken by our own voice, and understood by our own ears, apart from the server under test."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vivavoce.codecs.resample import Resampler
+from vivavoce.model.cascade.ears import open_ears
+from vivavoce.model.cascade.voice import open_voice
+from vivavoce.model.dialogue import SAMPLE_RATE, Samples
+
+if TYPE_CHECKING:
+    from vivavoce.model.store import Store
+
+
+class Speaker:
+    """Says things. Opened once for all tests: loading takes a second."""
+
+    def __init__(self, models: Store) -> None:
+        self._voice = open_voice("joe", models.path, 2)
+        self._say = cache(self._speak)
+
+    def say(self, text: str) -> Samples:
+        """Speech at `SAMPLE_RATE`, without silence around it."""
+        return self._say(text)
+
+    def _speak(self, text: str) -> Samples:
+        return np.concatenate([speech.samples for speech in self._voice.speak(text)])
+
+
+class Listener:
+    """Understands what was said."""
+
+    def __init__(self, models: Store) -> None:
+        self._ears = open_ears("en", models.path, 2)
+
+    def understand(self, samples: Samples) -> str:
+        """The words of up to half a minute of speech at `SAMPLE_RATE`, in small letters."""
+        resampler = Resampler(SAMPLE_RATE, 16_000)
+        listening = self._ears.open()
+        listening.push(np.concatenate((resampler.push(samples), resampler.flush())))
+        hypothesis = listening.finish()
+        return f"{hypothesis.stable} {hypothesis.tail}".lower()
+
+
+def silence(seconds: float) -> Samples:
+    return np.zeros(round(seconds * SAMPLE_RATE), np.float32)
+
+
+def spoken_span(samples: Samples, rate: int, floor: float = 0.01) -> tuple[float, float]:
+    """Seconds at which sound begins and ends: the first and last 10 ms above `floor` (RMS); (0, 0) for silence."""
+    hop = rate // 100
+    frames = samples[: len(samples) // hop * hop].reshape(-1, hop)
+    loud = np.flatnonzero(np.sqrt((frames**2).mean(axis=1)) > floor)
+    return (loud[0] / 100, (loud[-1] + 1) / 100) if len(loud) else (0.0, 0.0)

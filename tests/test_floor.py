@@ -1,0 +1,126 @@
+"""realtime/turns/floor.py."""
+
+import numpy as np
+import pytest
+from vivavoce.realtime.events import TurnDetection, TurnEnded, TurnIdle, TurnSound, TurnStarted
+from vivavoce.realtime.turns.endpoint import Ask
+from vivavoce.realtime.turns.floor import Floor, FloorFact
+
+WINDOW = 768  # 32 ms
+SERVER = TurnDetection(prefix_padding_ms=64, silence_duration_ms=96)
+
+
+def feed(floor: Floor, pattern: str, audible: bool = False, busy: bool = False) -> list[FloorFact]:
+    """'#' is a loud voiced window, '.' a quiet one. Each window's samples hold its number, from 1."""
+    facts: list[FloorFact] = []
+    for mark in pattern:
+        number = floor.position // WINDOW + 1
+        window = np.full(WINDOW, number, np.float32)
+        facts += floor.receive(window, 0.9 if mark == "#" else 0.1, audible, busy)
+    return facts
+
+
+def brief(facts: list[FloorFact]) -> list[str]:
+    """Facts in short, times in windows."""
+    names = []
+    for fact in facts:
+        match fact:
+            case TurnStarted(start=start):
+                names.append(f"started {start // WINDOW}")
+            case TurnSound(samples=samples):
+                names.append(f"sound {int(samples[0])}")
+            case TurnEnded(end=end):
+                names.append(f"ended {end // WINDOW}")
+            case TurnIdle(start=start, end=end):
+                names.append(f"idle {start // WINDOW} {end // WINDOW}")
+            case Ask(at=at):
+                names.append(f"ask {at // WINDOW}")
+    return names
+
+
+def test_a_turn_begins_at_its_first_word_with_the_padding_before_it() -> None:
+    floor = Floor(SERVER)
+    assert brief(feed(floor, ".....###")) == ["started 3", "sound 4", "sound 5", "sound 6", "sound 7", "sound 8"]
+    assert floor.taken
+
+
+def test_a_turn_ends_after_the_silence_and_every_window_of_it_is_heard_once() -> None:
+    floor = Floor(SERVER)
+    facts = brief(feed(floor, "###.#...."))
+    assert facts == ["started 0", *[f"sound {n}" for n in range(1, 9)], "ended 8"]
+    assert not floor.taken
+
+
+def test_the_silence_at_the_end_is_told() -> None:
+    (ended,) = [fact for fact in feed(Floor(SERVER), "####...") if isinstance(fact, TurnEnded)]
+    assert ended.silence == 3 * WINDOW
+
+
+def test_nothing_of_a_turn_is_heard_again_as_padding_of_the_next() -> None:
+    floor = Floor(SERVER)
+    feed(floor, "###...")
+    assert brief(feed(floor, "###"))[0] == "started 6"
+
+
+def test_padding_is_as_long_as_asked_for() -> None:
+    floor = Floor(TurnDetection(prefix_padding_ms=320))
+    assert brief(feed(floor, "." * 20 + "###"))[0] == "started 10"
+
+
+def test_no_padding_begins_at_the_first_voiced_window() -> None:
+    floor = Floor(TurnDetection(prefix_padding_ms=0))
+    assert brief(feed(floor, "." * 20 + "###"))[0] == "started 20"
+
+
+def test_more_is_asked_of_who_speaks_over_the_assistant() -> None:
+    floor = Floor(SERVER)
+    assert feed(floor, "######...", audible=True) == []
+    assert brief(feed(floor, "#######", audible=True))[0].startswith("started")
+
+
+def test_the_judge_decides_the_end_of_a_semantic_turn() -> None:
+    floor = Floor(TurnDetection(kind="semantic_vad"))
+    facts = feed(floor, "###....")
+    assert brief(facts)[-1] == "ask 3"
+    assert floor.answer(3 * WINDOW, 0.2) == []
+    assert brief(floor.answer(3 * WINDOW, 0.9)) == ["ended 7"]
+    assert floor.answer(3 * WINDOW, 0.9) == []
+
+
+def test_manual_turns_are_all_sound() -> None:
+    floor = Floor(None)
+    facts = feed(floor, ".##...")
+    assert brief(facts) == [f"sound {n}" for n in range(1, 7)]
+    assert [fact.voiced for fact in facts if isinstance(fact, TurnSound)] == [False, True, True, False, False, False]
+
+
+def test_release_takes_the_floor_from_the_user() -> None:
+    floor = Floor(SERVER)
+    feed(floor, "###")
+    floor.release()
+    assert not floor.taken
+    assert feed(floor, "....") == []
+
+
+@pytest.mark.parametrize(("after", "taken"), [(TurnDetection(silence_duration_ms=640), True), (None, False)])
+def test_new_settings_hold_for_the_open_turn(after: TurnDetection | None, taken: bool) -> None:
+    floor = Floor(SERVER)
+    feed(floor, "###")
+    floor.retune(after)
+    assert floor.taken is taken
+    assert not any(isinstance(fact, TurnEnded) for fact in feed(floor, "." * 10))
+
+
+def test_new_settings_in_silence_open_no_turn() -> None:
+    floor = Floor(None)
+    floor.retune(SERVER)
+    assert not floor.taken
+
+
+def test_long_silence_is_told_again_and_again_but_not_while_somebody_speaks() -> None:
+    floor = Floor(TurnDetection(idle_timeout_ms=320))
+    assert brief(feed(floor, "." * 25)) == ["idle 0 10", "idle 10 20"]
+    assert feed(floor, "." * 5, audible=True) == []
+    assert feed(floor, "." * 5, busy=True) == []
+    assert feed(floor, "." * 9) == []
+    assert brief(feed(floor, "."))[0] == "idle 35 45"

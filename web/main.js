@@ -1,0 +1,241 @@
+/**
+ * Wires the page: what the user does and what the server says become facts, facts become state, state is shown.
+ *
+ *   click, key, device ─┐                         ┌─► view, transcript, waterfall, orb
+ *   call, peer (server) ─┴─► dispatch ─► reduce ──┤
+ *   meter (levels) ─► orb, level bar, TurnClock   └─► timers and marks that follow from a fact (afterwards)
+ *
+ * The only module with listeners on document and window, and the only one that holds the state. Tests may import
+ * dispatch and current; there is nothing on window.
+ */
+
+import { Call } from "./call.js";
+import { Devices } from "./devices.js";
+import { explain, Failure } from "./errors.js";
+import { loudness, Meter, TurnClock } from "./meter.js";
+import { Orb } from "./orb.js";
+import { Peer } from "./peer.js";
+import { floor, INITIAL, reduce } from "./state.js";
+import { Transcript } from "./transcript.js";
+import { View } from "./view.js";
+import { Waterfall } from "./waterfall.js";
+
+const CALLS_URL = "/v1/realtime/calls?extras=true";
+const KEY_NAME = "vivavoce.key"; // sessionStorage: gone with the tab
+const PATIENCE_MS = 10_000; // a turn without any answer is given up: it was noise, or nothing to answer
+const METER_SECONDS = 0.1;
+
+/** @template {HTMLElement} T @param {string} id @param {new () => T} type @returns {T} */
+function part(id, type) {
+  const element = document.getElementById(id);
+  if (element instanceof type) return element;
+  throw new Error(`index.html has no ${type.name} with id ${id}`);
+}
+/** @param {string} id */
+const html = (id) => part(id, HTMLElement);
+
+const level = html("level");
+const voice = part("voice", HTMLAudioElement);
+const preview = part("preview", HTMLVideoElement);
+const message = part("message", HTMLInputElement);
+const keyDialog = part("key-dialog", HTMLDialogElement);
+const keyInput = part("key", HTMLInputElement);
+const shortcuts = part("shortcuts", HTMLInputElement);
+const talkButton = html("talk");
+
+const orb = new Orb(part("orb", HTMLCanvasElement));
+const transcript = new Transcript(html("captions"), html("scroller"));
+const waterfall = new Waterfall(html("latency"));
+const view = new View({
+  status: html("status"),
+  hint: html("hint"),
+  announcer: html("announcer"),
+  captioner: html("captioner"),
+  talk: talkButton,
+  talkLabel: html("talk-label"),
+  mute: html("mute"),
+  notice: html("notice"),
+});
+const clock = new TurnClock();
+const meter = new Meter(measured);
+const devices = new Devices({
+  microphones: part("microphones", HTMLSelectElement),
+  cameras: part("cameras", HTMLSelectElement),
+  onMicrophone: microphoneChanged,
+  onCamera: cameraChanged,
+  inCall: () => state.phase === "live",
+  onFailure: (failure) => dispatch({ type: "page.noticed", notice: explain(failure) }),
+});
+const call = new Call({
+  dispatch,
+  dial,
+  talk: () => state.talk,
+  tracks: () => ({ microphone: state.typing ? null : devices.microphone, camera: devices.camera }),
+});
+
+/** @type {import("./state.js").State} */
+let state = INITIAL;
+let meterShown = 0;
+render();
+devices.list();
+
+/** The state as it is now. */
+export function current() {
+  return state;
+}
+
+/** Applies one fact and shows the result. @param {import("./state.js").Fact} fact */
+export function dispatch(fact) {
+  state = reduce(state, fact);
+  render();
+  afterwards(fact);
+}
+
+function render() {
+  view.render(state);
+  transcript.render(state.talk);
+  waterfall.render(state.latency);
+  orb.setFloor(floor(state));
+}
+
+/** @param {import("./state.js").Fact} fact */
+function afterwards(fact) {
+  if (fact.type === "vivavoce.closing") call.expectClosing();
+  if (fact.type === "page.ended") devices.release();
+  if (fact.type !== "input_audio_buffer.committed" && fact.type !== "page.typed") return;
+  clock.turnEnded(meter.time, fact.type !== "page.typed");
+  const { turn } = state;
+  setTimeout(
+    () => state.turn === turn && floor(state) === "thinking" && dispatch({ type: "page.waited" }),
+    PATIENCE_MS,
+  );
+}
+
+/** @param {import("./call.js").Tracks} tracks @param {AbortSignal} signal @param {() => void} onLost */
+function dial(tracks, signal, onLost) {
+  const key = sessionStorage.getItem(KEY_NAME) ?? "";
+  return Peer.dial({ url: CALLS_URL, key, ...tracks, onEvent: dispatch, onVoice: play, onLost }, signal);
+}
+
+/** @param {boolean} typing */
+function start(typing) {
+  meter.start(); // within the click, as browsers demand
+  const keep = state.phase === "live" || state.notice !== null; // after a failure the talk goes on
+  return call.start({ typing, keep, prepare: typing ? async () => {} : prepare });
+}
+
+async function prepare() {
+  await devices.openMicrophone();
+  if (state.phase !== "connecting") await devices.release(); // cancelled while the browser asked
+}
+
+/** @param {MediaStream} stream */
+async function play(stream) {
+  voice.srcObject = stream;
+  meter.setVoice(stream);
+  try {
+    await voice.play();
+  } catch (error) {
+    const blocked = error instanceof DOMException && error.name === "NotAllowedError";
+    if (blocked) dispatch({ type: "page.noticed", notice: explain(new Failure("sound-blocked")) });
+  }
+}
+
+/** @param {{time: number, mic: number, voice: number}} levels */
+function measured(levels) {
+  const heard = clock.receive(levels);
+  if (heard && state.phase === "live") dispatch({ type: "page.heard", ...heard });
+  const mic = state.muted ? 0 : loudness(levels.mic);
+  orb.setLevels(mic, loudness(levels.voice));
+  if (levels.time - meterShown < METER_SECONDS) return;
+  meterShown = levels.time;
+  level.style.setProperty("--level", mic.toFixed(2));
+  level.setAttribute("aria-valuenow", String(Math.round(mic * 100)));
+}
+
+/** @param {MediaStreamTrack|null} track */
+function microphoneChanged(track) {
+  if (track) track.enabled = !state.muted;
+  meter.setMicrophone(track && new MediaStream([track]));
+  if (state.typing && track)
+    start(false); // the call had no microphone line: call again, the captions are told anew
+  else call.peer?.setMicrophone(track);
+}
+
+/** @param {MediaStreamTrack|null} track */
+function cameraChanged(track) {
+  html("camera").setAttribute("aria-pressed", String(track !== null));
+  preview.hidden = track === null;
+  preview.srcObject = track && new MediaStream([track]);
+  call.peer?.setCamera(track);
+}
+
+function toggleMute() {
+  dispatch({ type: "page.muted", on: !state.muted });
+  if (devices.microphone) devices.microphone.enabled = !state.muted;
+}
+
+/** @param {string} text */
+function type(text) {
+  if (state.phase !== "live" && state.phase !== "reconnecting") start(true);
+  const id = `item_${crypto.getRandomValues(new BigUint64Array(1))[0].toString(36)}`;
+  const item = { id, type: "message", role: "user", content: [{ type: "input_text", text }] };
+  if (state.response) call.send({ type: "response.cancel" });
+  if (state.speaking) call.send({ type: "output_audio_buffer.clear" });
+  call.send({ type: "conversation.item.create", item });
+  call.send({ type: "response.create" });
+  dispatch({ type: "page.typed", id, text }); // before the call is up, it is told with what was said before
+}
+
+/** @type {Record<string, () => void>} */
+const ACTIONS = {
+  retry: () => start(state.typing),
+  type: () => {
+    dispatch({ type: "page.noticed", notice: null });
+    message.focus();
+  },
+  key: () => keyDialog.showModal(),
+  sound: () => {
+    meter.start();
+    voice.play().then(() => dispatch({ type: "page.noticed", notice: null }));
+  },
+  dismiss: () => {
+    dispatch({ type: "page.noticed", notice: null });
+    talkButton.focus();
+  },
+};
+
+talkButton.addEventListener("click", ({ detail }) => {
+  if (detail > 1) return; // the second half of a double click
+  if (state.phase === "idle" || state.phase === "ended") start(false);
+  else call.end();
+});
+html("mute").addEventListener("click", toggleMute);
+html("camera").addEventListener("click", () => devices.toggleCamera());
+html("notice").addEventListener("click", ({ target }) => {
+  const action = target instanceof HTMLElement ? target.dataset.action : undefined;
+  if (action) ACTIONS[action]();
+});
+html("typing").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = message.value.trim();
+  message.value = "";
+  if (text) type(text);
+});
+keyDialog.addEventListener("close", () => {
+  const key = keyInput.value.trim();
+  keyInput.value = "";
+  if (keyDialog.returnValue !== "use" || !key) return;
+  sessionStorage.setItem(KEY_NAME, key);
+  start(state.typing);
+});
+part("tell", HTMLInputElement).addEventListener("change", ({ target }) => {
+  view.tellCaptions = target instanceof HTMLInputElement && target.checked;
+});
+document.addEventListener("keydown", (event) => {
+  const busy = event.target instanceof Element && event.target.closest("input, select, textarea, dialog");
+  if (busy || !shortcuts.checked || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "m" || event.key === "M") toggleMute();
+  if (event.key === "Escape" && ["connecting", "live", "reconnecting"].includes(state.phase)) call.end();
+});
+window.addEventListener("pagehide", () => call.drop());
