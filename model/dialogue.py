@@ -16,7 +16,7 @@ decides nothing about who may speak when: that is the call's business.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -167,6 +167,12 @@ ReplyToken = TextToken | AudioToken | ToolCall | Done
 # --- what was heard, both ways -------------------------------------------------------------------------------------
 
 
+def joined(first: str, second: str) -> str:
+    """Two stretches of recognised text as one: with a space between them, but for scripts that use none."""
+    spaceless = bool(second) and ("\u2e80" <= second[0] <= "\u9fff" or "\uff00" <= second[0] <= "\uffef")
+    return f"{first}{'' if spaceless else ' '}{second}".strip()
+
+
 @dataclass(frozen=True, slots=True)
 class Transcript:
     """What the ears make of a turn so far: `stable` will not change any more, `tail` may."""
@@ -178,7 +184,7 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        return f"{self.stable} {self.tail}".strip()
+        return joined(self.stable, self.tail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +207,8 @@ class Dialogue(Protocol):
         """Adds sound to the open user turn; the first sound opens one. `voiced`: the VAD takes it for speech, so the
         model knows a pause when it begins."""
 
-    def turn(self, id: str) -> None:
-        """Closes the open turn: it becomes the conversation's newest item, called `id`."""
+    def turn(self, item_id: str) -> None:
+        """Closes the open turn: it becomes the conversation's newest item, called `item_id`."""
 
     def unhear(self) -> None:
         """Drops the open turn."""
@@ -213,15 +219,15 @@ class Dialogue(Protocol):
     def read(self, item: Item, after: str | None = None) -> None:
         """Puts `item` behind the item called `after` (None: at the end, "root": at the front)."""
 
-    def forget(self, id: str) -> None:
+    def forget(self, item_id: str) -> None:
         """Takes an item out of the context."""
 
     def cut(self, heard: Heard) -> None:
         """Rolls the context back: the reply `heard.id` ends where the user stopped hearing it."""
 
-    def reply(self, spec: ReplySpec) -> AsyncIterator[ReplyToken]:
-        """Answers, as a stream that ends with `Done`. Closing the iterator cancels within one token. The reply joins the
-        conversation under `spec.id` unless `spec.context` was given.
+    def reply(self, spec: ReplySpec) -> AsyncGenerator[ReplyToken]:
+        """Answers, as a stream that ends with `Done`. Closing the iterator cancels within one token. The reply joins
+        the conversation under `spec.id` unless `spec.context` was given.
 
         Raises `DialogueError`."""
 

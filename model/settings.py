@@ -9,9 +9,10 @@ from dataclasses import dataclass
 class CascadeSettings:
     """Models of the stages.
 
-    `language`: a name of the model catalog, a path that ends in `.gguf`, or the URL of an OpenAI-compatible endpoint (then
-    `endpoint_model`, `endpoint_key` and `endpoint_vision` belong to it). `spoken`: the user's language (ISO 639-1) or "auto".
-    `threads`: CPU threads of each stage; 0 leaves it to the machine. `conversations`: how many at the same time.
+    `language`: a name of the model catalog, a path that ends in `.gguf`, or the URL of an OpenAI-compatible endpoint
+    (then `endpoint_model`, `endpoint_key` and `endpoint_vision` belong to it). `spoken`: the user's language (ISO
+    639-1) or "auto". `threads`: CPU threads of each stage; 0 leaves it to the machine. `conversations`: how many at
+    the same time.
     """
 
     language: str = "qwen2.5-0.5b"

@@ -1,7 +1,8 @@
 """Who may talk to the server: keys, web origins, hosts. Pure decisions over request headers.
 
-Without keys the server listens on loopback only, and there any web page that the user visits could reach it too. So a browser's request must come from
-our own page (or an origin that was allowed), and must name a loopback host (against DNS rebinding).
+Without keys the server listens on loopback only, and there any web page that the user visits could reach it too. So a
+browser's request must come from our own page (or an origin that was allowed), and must name a loopback host (against
+DNS rebinding).
 """
 
 from __future__ import annotations
@@ -11,12 +12,10 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from vivavoce.realtime.config import ServerConfig
+from vivavoce.realtime.config import ServerConfig, is_loopback
 
 KEY_PROTOCOL: Final = "openai-insecure-api-key."
 """Browsers cannot set headers on a WebSocket: the key comes as a subprotocol."""
-
-LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Denied(Exception):
@@ -34,7 +33,7 @@ def check(config: ServerConfig, headers: Mapping[str, str], subprotocols: Iterab
     _check_origin(config, headers)
     if config.keys:
         _check_key(config, _key(headers, subprotocols))
-    elif _hostname(f"//{headers.get('host', '')}") not in LOOPBACK_NAMES:
+    elif not is_loopback(_hostname(headers.get("host", ""))):
         raise Denied(403, "wrong_host", "Without keys the server answers to loopback names only, such as localhost.")
 
 
@@ -42,7 +41,7 @@ def _check_origin(config: ServerConfig, headers: Mapping[str, str]) -> None:
     origin = headers.get("origin")
     if origin is None or "*" in config.origins or origin in config.origins:
         return  # no browser, or one that was allowed
-    if urlsplit(origin).netloc != headers.get("host"):
+    if origin.partition("://")[2] != headers.get("host"):
         raise Denied(403, "wrong_origin", f"Pages from {origin} may not use this server; see 'server.origins'.")
 
 
@@ -63,8 +62,8 @@ def _key(headers: Mapping[str, str], subprotocols: Iterable[str]) -> str:
     return ""
 
 
-def _hostname(url: str) -> str:
+def _hostname(host: str) -> str:
     try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # a bracket without its pair
         return ""

@@ -36,7 +36,8 @@ class Busy(Exception):
 
 
 class Ended(Exception):
-    """The call is over for a reason of ours: the first word is its kind ("idle", "expired", "shutdown", "over", "error")."""
+    """The call is over for a reason of ours: the first word is its kind ("idle", "expired", "shutdown", "over",
+    "error")."""
 
 
 class Calls:
@@ -101,9 +102,7 @@ class Calls:
 
     async def _converse(self, call_id: str, transport: Transport, session: Session, playout: Playout) -> str:
         dialogue = self._engine.cascade.open()
-        parts = Parts(
-            transport, dialogue, session, playout, self._engine.listener(), self._engine.judge, TurnLatency()
-        )
+        parts = Parts(transport, dialogue, session, playout, self._engine.listener(), self._engine.judge, TurnLatency())
         pipeline = Pipeline(parts)
         reason = "over"
         try:

@@ -12,18 +12,23 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import default_home
 
-
 T = TypeVar("T")
+
+ENVIRONMENT: Final = "VIVAVOCE"
+DERIVED: Final = "conversations"
+"""Of the model's settings; it follows from `server.max_sessions`."""
 
 
 class ConfigError(Exception):
@@ -37,7 +42,7 @@ class ServerConfig:
     `keys`: API keys, of which a client must show one; without any, only a loopback `host` is allowed. `origins`: web origins other than
     our own page that may use the API from a browser ("*" for all). `max_sessions`: calls at the same time. `idle_timeout`: seconds without sound or
     message after which a call is ended. `max_duration`: seconds a call may last. `ice_servers`: STUN or TURN URLs, `ice_username` and
-    `ice_credential` for those that want them.
+    `ice_credential` for those that want them. `tls_certificate`, `tls_key`: PEM files.
     """
 
     host: str = "127.0.0.1"
@@ -56,12 +61,7 @@ class ServerConfig:
     @property
     def loopback(self) -> bool:
         """Only this machine can reach the server."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,55 +73,80 @@ class Config:
     model: CascadeSettings = field(default_factory=CascadeSettings)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can mean nothing but this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def load(file: Path | None = None, overrides: Mapping[str, str] | None = None) -> Config:
-    """Reads file and environment; `overrides` ("server.port" -> "9000") come from the command line. Raises `ConfigError`."""
+    """Reads file and environment; `overrides` ("server.port" -> "9000") come from the command line.
+
+    Raises `ConfigError`, and `ModelError` when nothing says where the models live."""
     return build(_read(file) if file else {}, os.environ, overrides or {}, sys.platform)
 
 
 def build(
     table: Mapping[str, Any], environ: Mapping[str, str], overrides: Mapping[str, str], platform: str
 ) -> Config:
-    """The settings, from everything they come from. Raises `ConfigError`."""
+    """The settings, from everything they come from. Raises `ConfigError`, `ModelError`."""
     config = _apply(Config(home=default_home(environ, platform)), table, "")
     config = _from_environment(config, environ)
     for path, text in overrides.items():
         config = _set(config, path.split("."), text, f"--{path.rpartition('.')[2].replace('_', '-')}")
-    return _checked(config)
+    _check(config)
+    return replace(config, model=replace(config.model, conversations=config.server.max_sessions + 1))
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text())
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"The settings file {file} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # neither TOML nor UTF-8
         raise ConfigError(f"The settings file {file} is not valid TOML: {error}.") from error
 
 
-def _apply(node: T, table: Mapping[str, Any], path: str) -> T:
+def _known(node: object) -> list[str]:
     assert is_dataclass(node)
-    known = [f.name for f in fields(node)]
+    return [f.name for f in fields(node) if f.name != DERIVED]
+
+
+def _apply(node: T, table: Mapping[str, Any], path: str) -> T:
     for key, value in table.items():
         name = f"{path}{key}"
-        if key not in known:
-            raise ConfigError(f"Unknown setting '{name}'. Known here: {', '.join(known)}.")
+        if key not in _known(node):
+            raise ConfigError(f"Unknown setting '{name}'. Known here: {', '.join(_known(node))}.")
         old = getattr(node, key)
-        if is_dataclass(old):
-            if not isinstance(value, Mapping):
-                raise ConfigError(f"'{name}' must be a table.")
-            new: Any = _apply(old, value, f"{name}.")
+        if not is_dataclass(old):
+            new: Any = _convert(value, type(old), name)
+        elif isinstance(value, Mapping):
+            new = _apply(old, value, f"{name}.")
         else:
-            new = _convert(value, type(old), name)
-        node = replace(node, **{key: new})  # type: ignore[type-var]  # checked above: it is a dataclass
+            raise ConfigError(f"'{name}' must be a table, not {value!r}.")
+        node = replace(node, **{key: new})  # type: ignore[type-var]  # `_known` has checked that it is a dataclass
     return node
 
 
 def _from_environment(config: Config, environ: Mapping[str, str]) -> Config:
+    if home := environ.get(f"{ENVIRONMENT}_HOME"):
+        config = replace(config, home=Path(home))
     for section in ("server", "model"):
-        for f in fields(getattr(config, section)):
-            variable = f"VIVAVOCE_{section}_{f.name}".upper()
-            if variable in environ:
-                config = _set(config, [section, f.name], environ[variable], variable)
+        prefix = f"{ENVIRONMENT}_{section.upper()}_"
+        for variable in sorted(name for name in environ if name.startswith(prefix)):
+            key = variable.removeprefix(prefix).lower()
+            known = _known(getattr(config, section))
+            if key not in known:
+                names = ", ".join(prefix + name.upper() for name in known)
+                raise ConfigError(f"Unknown setting {variable} in the environment. Known: {names}.")
+            config = _set(config, [section, key], environ[variable], variable)
     return config
 
 
@@ -139,38 +164,72 @@ def _convert(value: Any, kind: type[Any], name: str) -> Any:
         if kind is bool:
             return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
         if kind is tuple:
-            parts = value.split(",") if isinstance(value, str) else list(value)
-            return tuple(str(part).strip() for part in parts if str(part).strip())
-        if kind in (int, float) and not isinstance(value, bool):
-            return kind(value)
+            return _texts(value)
+        if kind is int and isinstance(value, int | str) and not isinstance(value, bool):
+            return int(value)
+        if kind is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+            return float(value)
         if kind is str and isinstance(value, str):
             return value
         if issubclass(kind, Path) and isinstance(value, str):
             return Path(value).expanduser()
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, RuntimeError):  # the last: a home folder that is not known
         pass
     raise ConfigError(f"'{name}' must be {expected.get(kind, 'a path')}, not {value!r}.")
 
 
-def _checked(config: Config) -> Config:
-    server = config.server
+def _texts(value: Any) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise ValueError
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+# --- checking ----------------------------------------------------------------------------------------------------
+
+
+def _check(config: Config) -> None:
+    server, model = config.server, config.model
     ranges: dict[str, tuple[float, float, float]] = {
         "server.port": (server.port, 0, 65535),
         "server.max_sessions": (server.max_sessions, 1, 1000),
         "server.idle_timeout": (server.idle_timeout, 5, 86400),
         "server.max_duration": (server.max_duration, 10, 86400),
-        "model.threads": (config.model.threads, 0, 256),
+        "model.threads": (model.threads, 0, 256),
     }
     for name, (value, low, high) in ranges.items():
         if not low <= value <= high:
             raise ConfigError(f"'{name}' must be between {low:g} and {high:g}, not {value:g}.")
+    _check_reach(server)
+    if model.remote and not model.endpoint_model:
+        raise ConfigError("'model.language' is an endpoint: set 'model.endpoint_model' to the name of the model there.")
+    if model.remote and not _is_url(model.language):
+        raise ConfigError(f"'model.language' must be a URL such as http://localhost:8000/v1, not {model.language!r}.")
+    if not re.fullmatch("auto|[a-z]{2,3}", model.spoken):
+        raise ConfigError(f"'model.spoken' must be a language code such as en, or auto, not {model.spoken!r}.")
+
+
+def _check_reach(server: ServerConfig) -> None:
     if not server.loopback and not server.keys:
         raise ConfigError(
             f"'server.host' is {server.host}, which others can reach: set 'server.keys' (VIVAVOCE_SERVER_KEYS) too, or they "
             "could all use it. Without keys only 127.0.0.1 is allowed."
         )
+    for origin in server.origins:
+        if origin != "*" and not re.fullmatch(r"https?://[^/?#\s]+", origin):
+            raise ConfigError(f"'server.origins' must hold origins such as https://example.org, or *, not {origin!r}.")
+    for url in server.ice_servers:
+        if not re.fullmatch(r"(stuns?|turns?):\S+", url):
+            raise ConfigError(f"'server.ice_servers' must hold URLs such as stun:example.org:3478, not {url!r}.")
     if bool(server.tls_certificate) != bool(server.tls_key):
         raise ConfigError("'server.tls_certificate' and 'server.tls_key' belong together: set both or neither.")
-    if config.model.remote and not config.model.endpoint_model:
-        raise ConfigError("'model.language' is an endpoint: set 'model.endpoint_model' to the name of the model there.")
-    return replace(config, model=replace(config.model, conversations=server.max_sessions + 1))
+    for name, file in {"tls_certificate": server.tls_certificate, "tls_key": server.tls_key}.items():
+        if file and not Path(file).is_file():
+            raise ConfigError(f"'server.{name}' must be a file, but there is none at {file}.")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        return bool(urlsplit(text).hostname)
+    except ValueError:
+        return False

@@ -62,13 +62,12 @@ class Entry:
 
     def known(self) -> Item:
         """The model's view."""
-        match self.item:
-            case MessageItem(role=role):
-                return Message(self.id, role, self.text, self.pictures)
-            case FunctionCallItem(name=name, arguments=arguments, call_id=call_id):
-                return Call(self.id, call_id or self.id, name, arguments)
-            case FunctionOutputItem(call_id=call_id, output=output):
-                return CallResult(self.id, call_id, output)
+        item = self.item
+        if isinstance(item, MessageItem):
+            return Message(self.id, item.role, self.text, self.pictures)
+        if isinstance(item, FunctionCallItem):
+            return Call(self.id, item.call_id or self.id, item.name, item.arguments)
+        return CallResult(self.id, item.call_id, item.output)
 
     @property
     def awaits_words(self) -> bool:
@@ -78,13 +77,10 @@ class Entry:
 
     @property
     def chars(self) -> int:
-        match self.item:
-            case MessageItem():
-                return len(self.text)
-            case FunctionCallItem(arguments=arguments):
-                return len(arguments)
-            case FunctionOutputItem(output=output):
-                return len(output)
+        """Length of what the model knows of it."""
+        if isinstance(self.item, MessageItem):
+            return len(self.text)
+        return len(self.item.arguments if isinstance(self.item, FunctionCallItem) else self.item.output)
 
 
 def entry(item: ConversationItem, item_id: str, pictures: tuple[Picture, ...] = ()) -> Entry:

@@ -14,6 +14,7 @@ from vivavoce.realtime.turns.listener import Listener
 from vivavoce.realtime.turns.smart_turn import SmartTurn
 from vivavoce.realtime.turns.speech import SpeechNet, silero_path
 
+
 class Engine:
     """Weights and threads. Loading blocks for seconds: do it on a thread."""
 
@@ -35,4 +36,3 @@ class Engine:
 
     def close(self) -> None:
         self.cascade.close()
-

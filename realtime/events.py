@@ -196,6 +196,4 @@ class TurnDetection:
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
 
 
-Action = (
-    Send | Listen | Hear | CloseTurn | DropTurn | Read | Forget | StartReply | StopReply | Cut | Retune
-)
+Action = Send | Listen | Hear | CloseTurn | DropTurn | Read | Forget | StartReply | StopReply | Cut | Retune

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-BOUND = 256
+BOUND: Final = 256
 """What comes from the peer waits outside once so much is in the queue: five seconds of 20 ms frames."""
 
 
@@ -21,18 +21,17 @@ class Inbox(Generic[T]):
         self._queue: deque[T] = deque()
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
-        self._room.set()
 
     def post(self, fact: T) -> None:
         """Puts a fact of the call's own parts into the queue."""
         self._queue.append(fact)
         self._filled.set()
-        if len(self._queue) >= BOUND:
-            self._room.clear()
 
     async def deliver(self, received: T) -> None:
         """Puts something from the peer into the queue, when there is room."""
-        await self._room.wait()
+        while len(self._queue) >= BOUND:
+            self._room.clear()
+            await self._room.wait()
         self.post(received)
 
     async def facts(self) -> AsyncIterator[T]:
@@ -41,7 +40,6 @@ class Inbox(Generic[T]):
             await self._filled.wait()
             while self._queue:
                 fact = self._queue.popleft()
-                if len(self._queue) < BOUND:
-                    self._room.set()
+                self._room.set()
                 yield fact
             self._filled.clear()

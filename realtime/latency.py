@@ -20,16 +20,6 @@ KEPT: Final = 8
 """Replies under way that are followed at once; out-of-band ones may run beside the conversation's own."""
 
 
-@dataclass(slots=True)
-class _Trace:
-    began: float
-    response_id: str
-    marks: dict[str, float] = field(default_factory=dict)
-
-    def mark(self, name: str, now: float) -> None:
-        self.marks.setdefault(name, round((now - self.began) * 1000, 1))
-
-
 @dataclass(frozen=True, slots=True)
 class Report:
     """The marks of the turn that `response_id` answered."""
@@ -38,32 +28,51 @@ class Report:
     marks: dict[str, float]
 
 
+@dataclass(slots=True)
+class _Trace:
+    began: float
+    response_id: str
+    spoken: bool  # it answers a turn, not a message
+    marks: dict[str, float] = field(default_factory=dict)
+
+    def mark(self, name: str, now: float) -> None:
+        self.marks.setdefault(name, round((now - self.began) * 1000, 1))
+
+
 class TurnLatency:
     """Follows the facts of one call, and what the session made of them."""
 
     def __init__(self) -> None:
-        self._turn: dict[str, float] = {}  # moments of the turn that has just ended
+        self._turn: dict[str, float] = {}  # moments of the turn that has just ended, until a reply to it begins
         self._traces: dict[int, _Trace] = {}
 
     def receive(self, fact: Fact, actions: Iterable[Action], now: float) -> Report | None:
         """Takes a fact and the actions it led to, at `now` seconds; reports when the first sound of a reply leaves."""
+        report = None
         match fact:
             case TurnEnded(silence=silence):
                 self._turn = {"speech_end": now - silence / SAMPLE_RATE, "endpoint": now}
             case Transcript(final=True):
-                self._turn.setdefault("transcript", now)
-                for trace in self._traces.values():
-                    trace.mark("transcript", now)
+                self._transcribed(now)
             case Replied(number=number, token=TextToken()):
                 self._mark(number, "first_text", now)
             case Replied(number=number, token=AudioToken()):
                 self._mark(number, "first_audio", now)
             case PlayoutStarted(number=number) if number in self._traces:
-                self._mark(number, "sent", now)
                 trace = self._traces.pop(number)
-                return Report(trace.response_id, {"speech_end": 0.0, **trace.marks})
+                trace.mark("sent", now)
+                report = Report(trace.response_id, {"speech_end": 0.0, **trace.marks})
         self._begin(actions, now)
-        return None
+        return report
+
+    def _transcribed(self, now: float) -> None:
+        """The reply may have begun before the transcript was there, or begin after it."""
+        if self._turn:
+            self._turn.setdefault("transcript", now)
+            return
+        for trace in self._traces.values():
+            if trace.spoken:
+                trace.mark("transcript", now)
 
     def _begin(self, actions: Iterable[Action], now: float) -> None:
         response_id = ""
@@ -72,7 +81,8 @@ class TurnLatency:
                 case Send(event=ResponseCreated() as event):
                     response_id = str(event.response.id)
                 case StartReply(number=number):
-                    trace = self._traces[number] = _Trace(self._turn.pop("speech_end", now), response_id)
+                    began = self._turn.pop("speech_end", now)
+                    trace = self._traces[number] = _Trace(began, response_id, spoken=bool(self._turn))
                     for name, at in self._turn.items():
                         trace.mark(name, at)
                     self._turn = {}

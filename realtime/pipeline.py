@@ -9,8 +9,8 @@
                                                                                        ├──► dialogue.hear/turn/read/cut
                                                                                        └──► start or cancel respond
 
-`converse` is the only reader of the inbox, and so the only place where anything is decided: by the session core, one fact at a time, in one order.
-Everything else moves data.
+`converse` is the only reader of the inbox, and so the only place where anything is decided: by the session core, one
+fact at a time, in one order. Everything else moves data.
 """
 
 from __future__ import annotations
@@ -122,6 +122,8 @@ class Pipeline:
                     self._inbox.post(Replied(action.number, token))
         except DialogueError as error:
             self._inbox.post(ReplyFailed(action.number, str(error)))
+        finally:
+            self._replies.pop(action.number, None)
 
     async def _ask(self, ask: Ask) -> Judged:
         judged = Judged(ask.at, await self._parts.judge(self._parts.listener.recent()))
@@ -224,8 +226,7 @@ class Pipeline:
                 case Forget(item_id=item_id):
                     dialogue.forget(item_id)
                 case StartReply(number=number):
-                    self._replies[number] = task = self._tasks.create_task(self._respond(action))
-                    task.add_done_callback(lambda _, number=number: self._replies.pop(number, None))
+                    self._replies[number] = self._tasks.create_task(self._respond(action))
                 case StopReply(number=number):
                     if reply := self._replies.pop(number, None):
                         reply.cancel()

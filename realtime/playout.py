@@ -4,8 +4,9 @@
                               │
                               └── heard(n), cut(n): how many samples, and characters of text, left for the user's ear
 
-One `Playout` belongs to one call. Replies play in the order in which their first sound was pushed, one after the other. A reply that was cut
-takes nothing more: what arrives late for it is dropped by its number. The class keeps no clock: whoever calls `take` sets the pace.
+One `Playout` belongs to one call. Replies play in the order in which their first sound was pushed, one after the
+other. A reply that was cut takes nothing more: what arrives late for it is dropped by its number. The class keeps no
+clock: whoever calls `take` sets the pace.
 """
 
 from __future__ import annotations

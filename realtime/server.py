@@ -90,7 +90,7 @@ class Gateway:
                 Mount("/", _Page(directory=WEB, html=True)),
             ],
             middleware=[cors] if origins else [],
-            exception_handlers={Denied: _denied, HTTPException: _http_error},
+            exception_handlers={Denied: _denied, HTTPException: _http_error, Exception: _failed},
             lifespan=self._lifespan,
         )
 
@@ -273,3 +273,7 @@ async def _denied(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return _error(Denied(error.status_code, "http_error", error.detail))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return _error(Denied(500, "internal_error", "Something went wrong on the server."))

@@ -23,8 +23,8 @@ VOICE: Final = "joe"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`config` is the session object a client sent along, as JSON values. `extras`: it understands our own `vivavoce.…` events,
-    which strict clients of the protocol would trip over."""
+    """`config` is the session object a client sent along, as JSON values. `extras`: it understands our own
+    `vivavoce.…` events, which strict clients of the protocol would trip over."""
 
     model: str = MODEL
     config: Mapping[str, Any] = field(default_factory=dict)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from vivavoce.model import catalog
 from vivavoce.model.store import Store, default_home
 

@@ -1,6 +1,7 @@
 """realtime/turns/barge_in.py."""
 
 import pytest
+
 from vivavoce.realtime.turns.barge_in import BargeIn
 
 

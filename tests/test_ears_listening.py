@@ -51,8 +51,8 @@ class CodeReader:
         self.forced.append(list(draft[:forced]))
         loudness = np.concatenate(([0.0], np.abs(samples), [0.0]))
         starts, ends = (np.flatnonzero(np.diff(loudness) * way > 0.01) for way in (1, -1))
-        heard = [
-            round(-20 * np.log10(loudness[start + 1]) - 4) if end - start == WORD else 100 + (end - start) // FRAME
+        heard: list[int] = [
+            round(-20 * np.log10(loudness[start + 1]) - 4) if end - start == WORD else 100 + int(end - start) // FRAME
             for start, end in zip(starts, ends, strict=True)
         ]
         comma = [COMMA] if self.afterthoughts and forced else []
@@ -83,6 +83,7 @@ SPOKEN = " ".join(map(str, SENTENCE))
 LONG_TURN = (*SENTENCE, None) * 8  # 35 s
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 20_000), max_size=60))
 @settings(max_examples=20, deadline=None)
 def test_any_chunking_gives_the_same_text_when_only_the_end_is_asked_for(cuts: list[int]) -> None:
@@ -93,6 +94,7 @@ def test_any_chunking_gives_the_same_text_when_only_the_end_is_asked_for(cuts: l
     assert listening.finish() == Hypothesis(" ".join([SPOKEN] * 8), "", len(sound))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1_600, 4_000, 13_000, 100_000])
 @pytest.mark.parametrize("words", [SENTENCE, LONG_TURN], ids=["short", "long"])
 def test_what_is_stable_begins_every_later_hypothesis(words: Sequence[int | None], step: int) -> None:
@@ -131,8 +133,17 @@ def test_stable_tokens_are_forced_on_the_recogniser() -> None:
 def test_nothing_is_decoded_when_nothing_came() -> None:
     listening = SegmentedListening(CodeReader())
     (hypothesis,) = stream(listening, say(1, 2), step=100_000)
+    listening.push(silence(0))
     assert listening.update() is hypothesis
     assert listening.decodes == 1
+
+
+def test_sound_is_kept_even_if_the_caller_reuses_its_buffer() -> None:
+    listening = SegmentedListening(CodeReader())
+    buffer = say(1, 2)
+    listening.push(buffer)
+    buffer[:] = 0.0
+    assert listening.finish().stable == "1 2"
 
 
 def test_finish_after_an_update_that_covers_the_end_decodes_nothing() -> None:

@@ -1,6 +1,7 @@
 """realtime/turns/endpoint.py."""
 
 import pytest
+
 from vivavoce.model.dialogue import SAMPLE_RATE
 from vivavoce.realtime.events import TurnDetection
 from vivavoce.realtime.turns.endpoint import CANDIDATES_MS, PATIENCE_MS, Ask, Endpoint
@@ -55,14 +56,14 @@ def test_patience_ends_a_turn_whatever_the_judge_says(eagerness: str) -> None:
 @pytest.mark.parametrize(("probability", "over"), [(0.49, False), (0.5, True)])
 def test_the_turn_is_over_when_the_judge_says_complete(probability: float, over: bool) -> None:
     endpoint = Endpoint(SEMANTIC)
-    (ask,) = [answer for answer in feed(endpoint, "#....") if isinstance(answer, Ask)]
+    (ask,) = [answer for answer in feed(endpoint, "#......") if isinstance(answer, Ask)]
     assert endpoint.answer(ask.at, probability) is over
 
 
 def test_an_answer_about_an_earlier_pause_does_not_count() -> None:
     endpoint = Endpoint(SEMANTIC)
-    (ask,) = [answer for answer in feed(endpoint, "#....") if isinstance(answer, Ask)]
-    feed(endpoint, "#", 5 * WINDOW)
+    (ask,) = [answer for answer in feed(endpoint, "#......") if isinstance(answer, Ask)]
+    feed(endpoint, "#", 7 * WINDOW)
     assert not endpoint.answer(ask.at, 1.0)
-    feed(endpoint, ".", 6 * WINDOW)
+    feed(endpoint, ".", 8 * WINDOW)
     assert not endpoint.answer(ask.at, 1.0)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from vivavoce.realtime.events import TurnDetection, TurnEnded, TurnIdle, TurnSound, TurnStarted
 from vivavoce.realtime.turns.endpoint import Ask
 from vivavoce.realtime.turns.floor import Floor, FloorFact
@@ -80,10 +81,10 @@ def test_more_is_asked_of_who_speaks_over_the_assistant() -> None:
 
 def test_the_judge_decides_the_end_of_a_semantic_turn() -> None:
     floor = Floor(TurnDetection(kind="semantic_vad"))
-    facts = feed(floor, "###....")
+    facts = feed(floor, "###......")
     assert brief(facts)[-1] == "ask 3"
     assert floor.answer(3 * WINDOW, 0.2) == []
-    assert brief(floor.answer(3 * WINDOW, 0.9)) == ["ended 7"]
+    assert brief(floor.answer(3 * WINDOW, 0.9)) == ["ended 9"]
     assert floor.answer(3 * WINDOW, 0.9) == []
 
 

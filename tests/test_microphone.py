@@ -250,6 +250,16 @@ def test_timestamps_that_jump_for_no_reason_are_followed() -> None:
     assert line.microphone.deadline == pytest.approx(302 * PERIOD, abs=0.1)
 
 
+def test_sequence_numbers_that_begin_anew_are_followed() -> None:
+    line = Line()
+    line.settle()
+    for n in (0, 1):
+        line.heard += line.microphone.receive(
+            Packet(7, 60_000 + n, (300 + n) * 960, bytes([n + 1])), (300 + n) * PERIOD
+        )
+    assert line.levels == [1, 2]
+
+
 def test_a_long_pause_with_a_true_clock_loses_nothing() -> None:
     line = Line()
     line.settle()

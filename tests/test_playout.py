@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vivavoce.model.dialogue import SAMPLE_RATE, AudioToken, WordEnd
 from vivavoce.realtime import playout as module
 from vivavoce.realtime.playout import Playout, PlayoutFull

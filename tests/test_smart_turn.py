@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import perf_counter
 
 import numpy as np
@@ -11,8 +10,7 @@ import soxr
 from faster_whisper.feature_extractor import FeatureExtractor
 from numpy.typing import NDArray
 
-from harness.speech import Speaker
-from vivavoce.model.cascade.ears import Samples
+from vivavoce.model.cascade.voice import open_voice
 from vivavoce.model.dialogue import SAMPLE_RATE
 from vivavoce.model.store import Store
 from vivavoce.realtime.turns.smart_turn import WINDOW, LogMel, SmartTurn, last_window, mel_filters
@@ -68,22 +66,19 @@ def judge(models: Store) -> SmartTurn:
     return SmartTurn(models.path("smart-turn") / "smart-turn-v3.2-cpu.onnx")
 
 
-@pytest.fixture(scope="module")
-def say(models: Store) -> Callable[[str], Samples]:
-    speaker = Speaker(models)
-    return lambda text: np.asarray(soxr.resample(speaker.say(text), SAMPLE_RATE, 16_000), np.float32)
-
-
 @pytest.mark.models
 @pytest.mark.slow
-def test_a_finished_question_is_more_complete_than_one_broken_off(
-    judge: SmartTurn, say: Callable[[str], Samples]
-) -> None:
-    question = say("Could you tell me what the weather will be like tomorrow?")
-    broken = question[: len(question) * 6 // 10]
-    pause = np.zeros(3_200, np.float32)
-    assert judge.complete(np.concatenate((question, pause))) > 0.5
-    assert judge.complete(np.concatenate((broken, pause))) < 0.5
+def test_a_sentence_is_complete_at_its_end_and_not_after_and_a(judge: SmartTurn, models: Store) -> None:
+    sentence = "My sister bought a blue jacket and a pair of brown shoes."
+    speech = list(open_voice("joe", models.path, threads=1).speak(sentence))
+    whole = np.concatenate([stretch.samples for stretch in speech])
+    ends = {word.chars: word.sample for stretch in speech for word in stretch.words}
+    broken = whole[: ends[sentence.index(" pair")]]
+    heard = [
+        np.append(soxr.resample(sound, SAMPLE_RATE, 16_000), np.zeros(3_200, np.float32)) for sound in (whole, broken)
+    ]
+    assert judge.complete(heard[0]) > 0.8
+    assert judge.complete(heard[1]) < 0.4
 
 
 @pytest.mark.models

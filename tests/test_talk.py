@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import soxr
+
 from harness import browser
 from harness.browser import RATE, Caller, calling
 from harness.server import Server, serving
@@ -50,8 +51,8 @@ def caller(server: Server) -> Iterator[Caller]:
 
 
 def ask(caller: Caller, question: Samples) -> tuple[float, Samples]:
-    """Asks, waits for the whole answer; returns seconds from the end of the question to the first sound of the answer, and the
-    answer as it was heard, at 24 kHz."""
+    """Asks, waits for the whole answer; returns seconds from the end of the question to the first sound of the
+    answer, and the answer as it was heard, at 24 kHz."""
     begins = caller.say(np.concatenate([question, silence(0.3)]))
     ends = begins + round(spoken_span(question, SAMPLE_RATE)[1] * RATE)
     caller.until("speaking")

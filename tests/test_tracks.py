@@ -119,6 +119,7 @@ def test_a_source_is_asked_for_one_frame_at_the_last_moment() -> None:
     run(body())
 
 
+@pytest.mark.slow
 def test_pauses_are_not_sent_when_dtx_is_set() -> None:
     async def body() -> None:
         speaker = Speaker()
@@ -137,6 +138,7 @@ def test_pauses_are_not_sent_when_dtx_is_set() -> None:
 # --- microphone --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_sound_goes_on_when_packets_stop_until_it_is_closed() -> None:
     async def body() -> None:
         heard: list[Samples] = []

@@ -1,6 +1,7 @@
 """realtime/turns/vad.py."""
 
 import pytest
+
 from vivavoce.realtime.turns.vad import Vad
 
 

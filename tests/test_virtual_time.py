@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+
 from harness import virtual_time
 
 

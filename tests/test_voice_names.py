@@ -96,6 +96,11 @@ def test_a_speed_out_of_range_is_refused(speed: float) -> None:
         check_speed(speed)
 
 
+def test_the_speeds_of_the_realtime_api_are_taken() -> None:
+    for speed in (0.25, 1.0, 1.5):
+        check_speed(speed)
+
+
 @pytest.mark.slow
 def test_a_graph_is_cut_between_the_tensors_asked_for(tmp_path: Path) -> None:
     import onnx

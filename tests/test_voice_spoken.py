@@ -107,6 +107,7 @@ the 1990s, the 1900s, the '90s ⇒ the nineteen nineties, the nineteen hundreds,
 2010 was good, 1950 people came ⇒ twenty ten was good, one thousand nine hundred fifty people came
 At 14:05 or 5pm or 5:30 p.m. or 9:00 ⇒ At fourteen oh five or five P M or five thirty P M or nine o'clock
 At 9 a.m. Monday. At 5 p.m. Then go. ⇒ At nine A M Monday. At five P M. Then go.
+9:00 am, 12:00 P.M. ⇒ nine A M, twelve P M.
 14:00, 0:00, 10:05:30 ⇒ fourteen hundred, midnight, ten oh five and thirty seconds
 9:30-10:45, 9am-5pm ⇒ nine thirty to ten forty-five, nine A M to five P M
 2024-03-03T14:05:00Z ⇒ March third, twenty twenty-four at fourteen oh five and zero seconds U T C

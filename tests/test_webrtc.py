@@ -37,6 +37,7 @@ class Call:
     sounds: list[tuple[float, Samples]] = field(default_factory=list)
     messages: list[str | bytes] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
+    shown: list[float] = field(default_factory=list)  # loop time of each picture's delivery
     gone: str | None = None
 
     async def deliver(self, item: Received) -> None:
@@ -47,6 +48,7 @@ class Call:
                 self.messages.append(text)
             case Seen(picture):
                 self.pictures.append(picture)
+                self.shown.append(asyncio.get_running_loop().time())
 
     async def receive(self) -> None:
         try:
@@ -265,12 +267,13 @@ def test_pictures_arrive_twice_a_second_and_their_size_may_change() -> None:
         peer = Peer(camera=plain(240, 320, (200, 30, 30)))
         async with call(peer) as side:
             await until(lambda: len(side.pictures) == 2)
-            assert side.pictures[1].at - side.pictures[0].at > 0.4
+            assert side.shown[1] - side.shown[0] > 0.45
+            assert all(0 <= shown - picture.at < 1 for shown, picture in zip(side.shown, side.pictures, strict=True))
             assert side.pictures[0].pixels.shape == (240, 320, 3)
             assert np.allclose(side.pictures[0].pixels.mean(axis=(0, 1)), (200, 30, 30), atol=12)
             assert peer.camera is not None
-            peer.camera.pixels = plain(720, 960, (30, 30, 200))
-            await until(lambda: side.pictures[-1].pixels.shape == (480, 640, 3))
+            peer.camera.pixels = plain(540, 720, (30, 30, 200))
+            await until(lambda: side.pictures[-1].pixels.shape == (480, 640, 3), 10)
             assert np.allclose(side.pictures[-1].pixels.mean(axis=(0, 1)), (30, 30, 200), atol=12)
 
     run(body())
@@ -539,7 +542,7 @@ def test_a_body_that_is_no_offer_is_refused(offer: str, words: str) -> None:
         (r"a=sendrecv", "a=inactive", "inactive"),
         (r"m=audio", "m=text", 'kind "text"'),
         (r"(VP8|H264)/", "AV1/", "cannot be answered"),
-        (r"a=msid:.*", "a=msid:x", "cannot be answered"),
+        (r"a=msid:[^\r]*", "a=msid:x ", "cannot be answered"),
         (r"a=ice-pwd:.*\r\n", "a=ice-pwd:short\r\n", "wrong length"),
     ],
 )
@@ -566,6 +569,7 @@ def test_an_offer_with_a_hundred_sections_is_refused(good_offer: str) -> None:
     assert "media sections" in refusal(good_offer + section * 10)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_an_offer_with_damaged_lines_is_read_or_refused(good_offer: str, data: st.DataObject) -> None:

@@ -1,4 +1,5 @@
-"""The cascade: recogniser -> language model -> voice, each stage streaming into the next, behind the contract `Dialogue`.
+"""The cascade: recogniser -> language model -> voice, each stage streaming into the next, behind the contract
+`Dialogue`.
 
     Cascade (one per process: weights and threads) ── open() ──► CascadeDialogue (one per conversation: slots)
         ears/       sound to words               Moonshine, Whisper
@@ -10,9 +11,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from vivavoce.codecs.resample import Resampler
 from vivavoce.model.cascade.dialogue import CascadeDialogue
 from vivavoce.model.cascade.ears import open_ears
 from vivavoce.model.cascade.language import Language
@@ -21,6 +24,7 @@ from vivavoce.model.cascade.language.llama import LlamaModel
 from vivavoce.model.cascade.mouth import Mouth
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.cascade.voice import open_voice
+from vivavoce.model.dialogue import SAMPLE_RATE
 from vivavoce.model.settings import CascadeSettings
 
 INSTRUCTIONS: Final = (
@@ -35,16 +39,30 @@ class Cascade:
 
     def __init__(self, settings: CascadeSettings, directory_of: Callable[[str], Path]) -> None:
         """`directory_of` gives the folder of a catalog artefact; it raises `ModelError` for one that is not there."""
-        threads = settings.threads or min(os.cpu_count() or 1, 4)
+        cores = settings.threads or min(os.cpu_count() or 1, 4)
+        # Ears and voice get half: they work while the language model does, and two threads fighting over a core made each of
+        # their steps slower (5 s of speech: 67 ms on one thread, 90 to 170 ms on two busy ones).
+        half = max(cores // 2, 1)
+        with ThreadPoolExecutor(3, thread_name_prefix="loading") as loading:
+            ears = loading.submit(open_ears, settings.spoken, directory_of, half)
+            language = loading.submit(_language, settings, directory_of, cores)
+            voice = loading.submit(open_voice, settings.voice, directory_of, half)
+        self.ears, self.language, self.voice = ears.result(), language.result(), voice.result()
         self._threads = Threads()
-        self.ears = open_ears(settings.spoken, directory_of, threads)
-        self.language = _language(settings, directory_of, threads)
-        self.voice = open_voice(settings.voice, directory_of, threads)
         self._mouth = Mouth(self.voice, self._threads)
+        self._warm_up()
 
     def open(self) -> CascadeDialogue:
         """A new conversation, on the running event loop. Raises `DialogueError` when there is no place for one more."""
         return CascadeDialogue(self.ears, self.language, self._mouth, self._threads, INSTRUCTIONS)
+
+    def _warm_up(self) -> None:
+        """The first run of a graph allocates: let nobody wait for that in a call."""
+        resampler = Resampler(SAMPLE_RATE, 16_000)
+        listening = self.ears.open()
+        for speech in self.voice.speak("Hello there."):
+            listening.push(resampler.push(speech.samples))
+        listening.finish()
 
     def close(self) -> None:
         self._threads.close()
@@ -53,9 +71,7 @@ class Cascade:
 
 def _language(settings: CascadeSettings, directory_of: Callable[[str], Path], threads: int) -> Language:
     if settings.remote:
-        return Endpoint(
-            settings.language, settings.endpoint_model, settings.endpoint_key, settings.endpoint_vision
-        )
+        return Endpoint(settings.language, settings.endpoint_model, settings.endpoint_key, settings.endpoint_vision)
     if settings.language.endswith(".gguf"):
         return LlamaModel(Path(settings.language), settings.conversations, threads)
     folder = directory_of(settings.language)

@@ -40,21 +40,16 @@ class Context:
                 return
 
     def items(self, spec: ReplySpec) -> tuple[Item, ...]:
-        """What the reply `spec` is an answer to. Unknown ids are passed over, and so are calls without a result: a model takes
-        those for its own half-finished work."""
-        if spec.context is None:
-            chosen = self._items
-        else:
+        """What the reply `spec` is an answer to. Passed over are unknown ids, messages without words, and calls without their
+        result or results without their call: a model takes those for its own half-finished work, or refuses them."""
+        chosen = self._items
+        if spec.context is not None:
             known = {item.id: item for item in self._items}
             wanted = [known.get(entry) if isinstance(entry, str) else entry for entry in spec.context]
             chosen = [item for item in wanted if item is not None]
+        called = {item.call_id for item in chosen if isinstance(item, Call)}
         answered = {item.call_id for item in chosen if isinstance(item, CallResult)}
-        return tuple(
-            item
-            for item in chosen
-            if not (isinstance(item, Call) and item.call_id not in answered)
-            and not (isinstance(item, Message) and not item.text and not item.pictures)
-        )
+        return tuple(item for item in chosen if _counts(item, called & answered))
 
     def _place(self, after: str | None) -> int:
         if after == "root":
@@ -70,3 +65,9 @@ class Context:
                 self._items[place] = replace(item, text=text)
                 return True
         return False
+
+
+def _counts(item: Item, whole: set[str]) -> bool:
+    if isinstance(item, Message):
+        return bool(item.text or item.pictures)
+    return item.call_id in whole

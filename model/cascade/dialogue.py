@@ -12,10 +12,8 @@ The object lives on one event loop; what the threads make comes back to it throu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
-
-import numpy as np
 
 from vivavoce.codecs.resample import Resampler
 from vivavoce.model.cascade.context import Context
@@ -38,7 +36,7 @@ from vivavoce.model.dialogue import (
     TextToken,
     ToolCall,
     Transcript,
-    Usage,
+    joined,
 )
 
 EARS_RATE: Final = 16_000
@@ -92,6 +90,7 @@ class CascadeDialogue:
         self._view: Picture | None = None
         self._prefilled_words = 0
         self._spoken = instructions
+        self._thread.prefill(Prompt(instructions, (Message("", "user", ""),)))
 
     # --- hearing ---------------------------------------------------------------------------------------------
 
@@ -109,13 +108,13 @@ class CascadeDialogue:
         if turn.wants_look:
             self._wake.set()
 
-    def turn(self, id: str) -> None:
+    def turn(self, item_id: str) -> None:
         turn = self._open or _Turn(self._ears.open())
         self._open = None
-        turn.id = id
+        turn.id = item_id
         self._closed.append(turn)
         self._last_turn = turn.final
-        self._context.read(Message(id, "user", ""))
+        self._context.read(Message(item_id, "user", ""))
         self._wake.set()
 
     def unhear(self) -> None:
@@ -142,7 +141,7 @@ class CascadeDialogue:
     async def _finish(self, turn: _Turn) -> Transcript:
         end = turn.voiced_end or None
         hypothesis = await self._threads.ears(lambda: turn.listening.finish(end))
-        text = f"{hypothesis.stable} {hypothesis.tail}".strip()
+        text = joined(hypothesis.stable, hypothesis.tail)
         self._context.transcribed(turn.id, text)
         turn.final.set_result(text)
         return Transcript(turn.id, text, "", final=True)
@@ -164,15 +163,15 @@ class CascadeDialogue:
     def read(self, item: Item, after: str | None = None) -> None:
         self._context.read(item, after)
 
-    def forget(self, id: str) -> None:
-        self._context.forget(id)
+    def forget(self, item_id: str) -> None:
+        self._context.forget(item_id)
 
     def cut(self, heard: Heard) -> None:
         self._context.cut(heard)
 
     # --- replying ----------------------------------------------------------------------------------------------
 
-    async def reply(self, spec: ReplySpec) -> AsyncIterator[ReplyToken]:
+    async def reply(self, spec: ReplySpec) -> AsyncGenerator[ReplyToken]:
         joins = spec.context is None
         if joins and self._last_turn is not None and not await self._transcript(self._last_turn):
             self._last_turn = None

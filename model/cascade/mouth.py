@@ -2,7 +2,8 @@
 
     say(text) ──► Clauses ──► one job per clause ──(voice's thread)──► deliver(Spoke) ... deliver(Silent)
 
-Jobs of different conversations take turns by clause, so nobody waits for a stranger's whole reply. Positions are counted from the beginning of the reply.
+Jobs of different conversations take turns by clause, so nobody waits for a stranger's whole reply. Positions are
+counted from the beginning of the reply.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vivavoce.model.cascade.threads import Threads
-from vivavoce.model.cascade.voice import Voice
+from vivavoce.model.cascade.voice import Voice, VoiceError
 from vivavoce.model.cascade.voice.clauses import Clause, Clauses
 from vivavoce.model.dialogue import ReplySpec, Samples, WordEnd
 
@@ -77,7 +78,7 @@ class Utterance:
                 words = tuple(WordEnd(clause.start + w.chars, start + w.sample) for w in speech.words)
                 self._spoken += len(speech.samples)
                 self._deliver(Spoke(speech.samples, words))
-        except (RuntimeError, ValueError, KeyError) as error:  # what onnxruntime and the phoneme tables can raise
+        except (VoiceError, RuntimeError, ValueError) as error:  # the voice, onnxruntime, its inputs
             self.cancel()
             self._deliver(Silent(f"The voice failed: {error}"))
 

@@ -13,6 +13,8 @@ import numpy as np
 
 from vivavoce.model import catalog
 from vivavoce.model.cascade import Cascade
+from vivavoce.model.cascade.ears import EarsError
+from vivavoce.model.cascade.voice import VoiceError
 from vivavoce.model.dialogue import (
     SAMPLE_RATE,
     AudioToken,
@@ -22,9 +24,8 @@ from vivavoce.model.dialogue import (
     ReplySpec,
     Samples,
     TextToken,
-    Transcript,
 )
-from vivavoce.model.settings import needed
+from vivavoce.model.settings import CascadeSettings, needed
 from vivavoce.model.store import Store
 from vivavoce.realtime.commands.models import pull
 from vivavoce.realtime.config import Config
@@ -38,51 +39,60 @@ def run(config: Config, question: Path, output: Path | None, image: Path | None)
     """Prints transcript, answer and stage times. Raises `ModelError`."""
     try:
         sound = read_sound(question)
-        pixels = read_picture(image) if image else None
+        picture = Picture(read_picture(image), 0.0) if image else None
     except Unreadable as error:
         print(f"vivavoce: {error}", file=sys.stderr)
         return 2
     store = Store(config.home, catalog.load())
     pull(store, needed(config.model))
-    began = time.perf_counter()
-    cascade = Cascade(config.model, store.path)
-    print(f"{'models loaded':<16}{time.perf_counter() - began:6.2f} s")
-    if pixels is not None and not cascade.language.vision:
-        print("The language model cannot see: the picture is left out. (An endpoint with vision can; see README.)", file=sys.stderr)
     try:
-        picture = Picture(pixels, 0.0) if pixels is not None else None
-        answer = asyncio.run(_turn(cascade, sound, picture))
-    except DialogueError as error:
+        answer = _answered(config.model, store, sound, picture)
+        if output:
+            _write(output, answer)
+    except (DialogueError, EarsError, VoiceError) as error:
         print(f"vivavoce: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"vivavoce: {output} cannot be written: {error.strerror}.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _answered(settings: CascadeSettings, store: Store, sound: Samples, picture: Picture | None) -> Samples:
+    began = time.perf_counter()
+    cascade = Cascade(settings, store.path)
+    print(f"{'models loaded':<16}{time.perf_counter() - began:6.2f} s")
+    if picture is not None and not cascade.language.vision:
+        print("The language model cannot see: the picture is left out. (An endpoint with vision can; see README.)", file=sys.stderr)
+    try:
+        return asyncio.run(_turn(cascade, sound, picture))
     finally:
         cascade.close()
-    if output:
-        _write(output, answer)
-    return 0
 
 
 async def _turn(cascade: Cascade, sound: Samples, picture: Picture | None) -> Samples:
     dialogue = cascade.open()
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            hearing = tasks.create_task(_hear(dialogue))
+    failure: DialogueError | None = None
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_hear(dialogue))
+        try:
             for start in range(0, len(sound), PIECE):
                 dialogue.hear(sound[start : start + PIECE])
                 await asyncio.sleep(0)
             if picture is not None:
                 dialogue.see(picture)
-            answer = await _answer(dialogue)
-            hearing.cancel()
-        return answer
-    finally:
-        await dialogue.close()
+            return await _answer(dialogue)
+        except DialogueError as error:  # raised below: the group would wrap it
+            failure = error
+        finally:
+            await dialogue.close()  # ends `_hear` too
+    raise failure
 
 
 async def _hear(dialogue: Dialogue) -> None:
     async for transcript in dialogue.hearing():
-        if isinstance(transcript, Transcript) and transcript.final:
-            print(f"{'heard':<16}{transcript.text}")
+        if transcript.final:
+            print(f"{'heard':<16}{transcript.text or '(no words)'}")
 
 
 async def _answer(dialogue: Dialogue) -> Samples:
@@ -102,7 +112,7 @@ async def _answer(dialogue: Dialogue) -> Samples:
                     sound.append(token.samples)
     marks["all"] = time.perf_counter() - began
     answer = np.concatenate(sound)
-    print(f"{'answer':<16}{text.strip()}")
+    print(f"{'answer':<16}{text.strip() or '(none)'}")
     for name, seconds in marks.items():
         print(f"{name:<16}{seconds:6.2f} s")
     print(f"{'length':<16}{len(answer) / SAMPLE_RATE:6.2f} s")
@@ -110,7 +120,7 @@ async def _answer(dialogue: Dialogue) -> Samples:
 
 
 def _write(path: Path, samples: Samples) -> None:
-    with wave.open(str(path), "wb") as file:
+    with path.open("wb") as raw, wave.open(raw, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)

@@ -42,7 +42,6 @@ class Plan:
     joins: bool
     modality: Modality
     format: AudioFormat
-    voice: str | VoiceId
     max_output_tokens: int | Literal["inf"]
     metadata: dict[str, str] | None
     spec: dialogue.ReplySpec
@@ -57,7 +56,7 @@ class Plan:
             conversation_id=conversation_id if self.joins else None,
             output_modalities=[self.modality],
             max_output_tokens=self.max_output_tokens,
-            audio=SpokenAudio(output=SpokenOutput(format=self.format, voice=self.voice)),
+            audio=SpokenAudio(output=SpokenOutput(format=self.format, voice=self.spec.voice)),
             metadata=self.metadata,
             usage=None,
         )
@@ -89,7 +88,6 @@ def plan(settings: Settings, params: ResponseParams, conversation: Conversation,
         joins=joins,
         modality=modality,
         format=pick(spoken.format, settings.output_format, PCM) if spoken else settings.output_format,
-        voice=voice,
         max_output_tokens=longest,
         metadata=params.metadata or None if params.metadata is not UNSET else None,
         spec=spec,

@@ -122,8 +122,8 @@ class Replies:
             case Done(reason="length", usage=usage):
                 cut = StatusDetails(type="incomplete", reason="max_output_tokens")
                 yield from self._close(reply, "incomplete", cut, usage)
-            case Done(usage=usage):
-                yield from self._close(reply, "completed", None, usage)
+            case done:
+                yield from self._close(reply, "completed", None, done.usage)
 
     def fail(self, fact: ReplyFailed) -> Iterator[Action]:
         """The model could not go on."""

@@ -17,7 +17,6 @@ from vivavoce.realtime.protocol.session_config import (
     Part,
     Tagged,
     TokenLimit,
-    VoiceId,
 )
 
 
@@ -71,7 +70,7 @@ class StatusDetails(Part):
 
 class SpokenOutput(Part):
     format: AudioFormat
-    voice: str | VoiceId
+    voice: str
 
 
 class SpokenAudio(Part):

@@ -158,7 +158,7 @@ class Session:
                 yield from self._answer(params or asked.ResponseParams(), now)
             case asked.ResponseCancel(response_id=response_id):
                 yield from self._replies.cancel(response_id)
-            case asked.OutputClear():
+            case _:  # OutputClear
                 if not self._state.plays:
                     raise Refused("invalid_value", "On a WebSocket the client itself owns the output buffer.", "type")
                 yield from self._replies.silence()

@@ -174,7 +174,7 @@ def floor(settings: Settings) -> TurnDetection | None:
             return None
         case SemanticVad(eagerness=eagerness):
             return TurnDetection(kind="semantic_vad", eagerness=eagerness or "auto")
-        case ServerVad() as vad:
+        case vad:
             plain = TurnDetection()
             return TurnDetection(
                 threshold=plain.threshold if vad.threshold is None else vad.threshold,

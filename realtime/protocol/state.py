@@ -31,12 +31,11 @@ class State:
             message = "The conversation is full, and truncation is disabled."
             raise Refused("context_length_exceeded", message)
 
-    def insert(self, new: Entry, model: Action | None, after: str | None = None) -> Iterator[Action]:
+    def insert(self, new: Entry, model: Action, after: str | None = None) -> Iterator[Action]:
         """Adds a complete item, tells the model by `model`, and the client. Raises `Refused`."""
         self.conversation.add(new, after)
         before = self.conversation.before(new.id)
-        if model is not None:
-            yield model
+        yield model
         yield Send(ItemAdded(previous_item_id=before, item=new.item))
         yield Send(ItemDone(previous_item_id=before, item=new.item))
         yield from self.trim()

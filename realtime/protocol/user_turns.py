@@ -101,10 +101,9 @@ class UserTurns:
             yield Hear(fact.samples, fact.voiced)
 
     def ended(self, end: int) -> Iterator[Action]:
-        """The user gave the floor back."""
-        if self._item_id is None:
-            return
+        """The user, who had taken the floor, gave it back. Raises `Refused`."""
         item_id = self._item_id
+        assert item_id is not None
         yield Send(ev.SpeechStopped(audio_end_ms=_ms(end), item_id=item_id))
         try:
             self._state.require_room()

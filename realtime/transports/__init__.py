@@ -21,7 +21,8 @@ FRAME = SAMPLE_RATE // 50
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """What the microphone picked up: mono, `SAMPLE_RATE`, any length, without gaps (lost packets are concealed or silent)."""
+    """What the microphone picked up: mono, `SAMPLE_RATE`, any length, without gaps (lost packets are concealed or
+    silent)."""
 
     samples: Samples
 

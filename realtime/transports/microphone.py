@@ -138,7 +138,7 @@ class Microphone:
         sequence = self._sequence + _difference(packet.sequence, self._sequence, 16)
         ticks = self._ticks + _difference(packet.timestamp, self._ticks, 32)
         position = ticks * SAMPLE_RATE // self._decoder.clock_hz
-        if abs(position - self._position) > JUMP and self._out_of_step(position, now):
+        if self._is_recount(sequence, position, now):
             self._restart(packet)
             sequence, ticks = packet.sequence, packet.timestamp
             position = self._position
@@ -178,9 +178,12 @@ class Microphone:
         self._waiting.clear()
         self._patience = Patience()
 
-    def _out_of_step(self, position: int, now: float) -> bool:
-        """The timestamp is not one that the clock would lead to: no pause explains it."""
-        return abs(now - position / SAMPLE_RATE - self._patience.base) * SAMPLE_RATE > JUMP
+    def _is_recount(self, sequence: int, position: int, now: float) -> bool:
+        """The packet's numbers fit no place in the stream that loss, delay or a pause could explain."""
+        if sequence < self._sequence - MAX_WAITING and position >= self._position:
+            return True
+        lateness = now - position / SAMPLE_RATE - self._patience.base
+        return min(abs(position - self._position), abs(lateness) * SAMPLE_RATE) > JUMP
 
     def _play(self, packet: _Waiting) -> list[Samples]:
         self._sequence += 1

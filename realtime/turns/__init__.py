@@ -13,6 +13,6 @@
                                    ▼
                                 Floor ──► TurnStarted  TurnSound  TurnEnded  TurnIdle
 
-`Floor` is the one owner of the question whose turn it is. All of it but `Listener`, `SpeechNet` and `SmartTurn` is pure: windows in, facts out, time
-counted in samples.
+`Floor` is the one owner of the question whose turn it is. All of it but `Listener`, `SpeechNet` and `SmartTurn` is
+pure: windows in, facts out, time counted in samples.
 """

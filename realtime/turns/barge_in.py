@@ -1,8 +1,8 @@
 """Is this sound the user taking the floor?
 
-In quiet, three voiced windows in a row (about 100 ms) are enough: the turn is dated back to the first of them, so nothing is lost by waiting. While the
-assistant is speaking more is asked, since a cough, a click or the assistant's own echo must not stop it: voiced windows must make up a quarter of a
-second, nearly without a break.
+In quiet, three voiced windows in a row (about 100 ms) are enough: the turn is dated back to the first of them, so
+nothing is lost by waiting. While the assistant is speaking more is asked, since a cough, a click or the assistant's
+own echo must not stop it: voiced windows must make up a quarter of a second, nearly without a break.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
     └──────────┘ ◄──────────────────── └────────┘                                                    └──────┘
                      voiced window
 
-`server_vad` waits for `silence_duration_ms`, nothing else. `semantic_vad` asks a judge (Smart Turn) about the turn so far at a candidate end, again
-after longer silences, and waits at most as long as the eagerness allows.
+`server_vad` waits for `silence_duration_ms`, nothing else. `semantic_vad` asks a judge (Smart Turn) about the turn so
+far at a candidate end, again after longer silences, and waits at most as long as the eagerness allows.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Final
 from vivavoce.model.dialogue import SAMPLE_RATE
 from vivavoce.realtime.events import TurnDetection
 
-CANDIDATES_MS: Final = (120, 320, 640, 1200, 2400)
-"""Silences at which the judge is asked; the judge was trained on pauses of about 200 ms and is surer of longer ones."""
+CANDIDATES_MS: Final = (190, 400, 700, 1200, 2400)
+"""Silences at which the judge is asked. It was trained on pauses of about 200 ms: asked earlier, it takes speech that was
+merely broken off for complete."""
 
 COMPLETE: Final = 0.5
 """The judge's probability from which a turn counts as complete."""

@@ -7,7 +7,8 @@
        │       or taken away: release()
        └── silence for idle_timeout_ms, nobody busy: TurnIdle
 
-With manual turns (`detection` None) there is no floor to give: all sound is TurnSound, and the client says when a turn ends.
+With manual turns (`detection` None) there is no floor to give: all sound is TurnSound, and the client says when a
+turn ends.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Floor:
 
     def __init__(self, detection: TurnDetection | None) -> None:
         self.position = 0
+        self.turn_start = 0  # of the open turn, or of the last one
         self._past: deque[tuple[Samples, bool]] = deque()
         self._past_samples = 0
         self._idle = 0
@@ -94,7 +96,8 @@ class Floor:
         keep = min(self._past_samples, spoken + padding)
         while self._past_samples - len(self._past[0][0]) >= keep:
             self._past_samples -= len(self._past.popleft()[0])
-        facts: list[FloorFact] = [TurnStarted(self.position - self._past_samples)]
+        self.turn_start = self.position - self._past_samples
+        facts: list[FloorFact] = [TurnStarted(self.turn_start)]
         facts += [TurnSound(samples, voiced) for samples, voiced in self._past]
         self._past.clear()
         self._past_samples = self._idle = 0

@@ -1,8 +1,8 @@
 """Sound of any length to the floor's windows: the shell around the cores of this package.
 
-    24 kHz ─┬────────────────────────────────► 768 samples ┐
-            └► 16 kHz ─► 512 samples ─► probability ─► p ──┴─► Floor
-                   └──► the last 8 s, for the judge
+24 kHz ─┬────────────────────────────────► 768 samples ┐
+        └► 16 kHz ─► 512 samples ─► probability ─► p ──┴─► Floor
+               └──► the last 8 s, for the judge
 """
 
 from __future__ import annotations
@@ -54,5 +54,7 @@ class Listener:
         return [TurnSound(rest, voiced=False)] if len(rest) else []
 
     def recent(self) -> Samples:
-        """The last 8 s at 16 kHz, shape (128000,), oldest first."""
-        return self._judged
+        """The open turn so far, at most its last 8 s, at 16 kHz: what the judge was trained to look at. What was heard before
+        the turn would mislead it."""
+        length = (self.floor.position - self.floor.turn_start) * NET_RATE // SAMPLE_RATE
+        return self._judged[-min(length, JUDGED) :] if length else self._judged[:0]

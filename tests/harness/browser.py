@@ -1,7 +1,7 @@
 """A person with a browser: real Chromium, our page, a voice for its microphone, and ears at its loudspeaker.
 
-The page's `getUserMedia` is given a WebAudio stream, so that the test speaks when it wants to; the remote track is tapped before it is played. Both are on
-one clock, the AudioContext's: `heard` and `say` count its samples.
+The page's `getUserMedia` is given a WebAudio stream, so that the test speaks when it wants to; the remote track is
+tapped before it is played. Both are on one clock, the AudioContext's: `heard` and `say` count its samples.
 """
 
 from __future__ import annotations
@@ -15,14 +15,24 @@ from typing import Any
 
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
+
 from vivavoce.model.dialogue import SAMPLE_RATE, Samples
 
 RATE = 48_000
 FLAGS = (
-    "--headless=new --no-sandbox --allow-loopback-in-peer-connection --use-fake-ui-for-media-stream --use-fake-device-for-media-stream "
-    "--disable-background-networking --disable-component-update --disable-sync --no-first-run --mute-audio --disable-gpu "
-    "--autoplay-policy=no-user-gesture-required"
-).split()
+    "--headless=new",
+    "--no-sandbox",
+    "--allow-loopback-in-peer-connection",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--mute-audio",
+    "--disable-gpu",
+    "--autoplay-policy=no-user-gesture-required",
+)
 
 EARS_AND_MOUTH = """
 (() => {
@@ -38,7 +48,7 @@ EARS_AND_MOUTH = """
     await loaded;
     const node = new AudioWorkletNode(ctx, 'tap', { channelCount: 1, channelCountMode: 'explicit' });
     node.port.onmessage = ({ data }) => heard.push(data);
-    ctx.createMediaStreamSource(new MediaStream([track])).connect(node).connect(ctx.createGain()).connect(ctx.destination);
+    ctx.createMediaStreamSource(new MediaStream([track])).connect(node).connect(ctx.destination);
   };
   if (navigator.mediaDevices) {
     const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
@@ -131,7 +141,7 @@ def calling(url: str, **context: Any) -> Iterator[Caller]:
     """Opens the page in a fresh Chromium. The call itself begins with `page.click("#talk")`."""
     problems: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         try:
             page = browser.new_context(bypass_csp=True, **context).new_page()
             page.on("pageerror", lambda error: problems.append(str(error)))

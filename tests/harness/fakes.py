@@ -1,17 +1,19 @@
 """Scripted stand-ins for the slow or distant ends of a call. They keep the same contracts as the real ones.
 
-`ScriptedDialogue` is a model whose ears, words and pace are written down; `LinePeer` is a user on an in-memory line. Both live on the virtual clock.
+`ScriptedDialogue` is a model whose ears, words and pace are written down; `LinePeer` is a user on an in-memory line.
+Both live on the virtual clock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from vivavoce.model.dialogue import (
     SAMPLE_RATE,
     AudioToken,
@@ -58,7 +60,8 @@ class Line:
 
 
 class ScriptedDialogue:
-    """Implements `Dialogue`. Hears what `transcripts` say, answers with `lines`, in order; remembers what was done to it."""
+    """Implements `Dialogue`. Hears what `transcripts` say, answers with `lines`, in order; remembers what was done to
+    it."""
 
     def __init__(self, transcripts: Iterable[str] = (), lines: Iterable[Line] = ()) -> None:
         self._transcripts = iter(transcripts)
@@ -77,9 +80,9 @@ class ScriptedDialogue:
     def hear(self, samples: Samples, voiced: bool = True) -> None:
         self.heard_samples += len(samples)
 
-    def turn(self, id: str) -> None:
-        self.turns.append(id)
-        self._final.put_nowait(Transcript(id, next(self._transcripts, "hello"), "", final=True))
+    def turn(self, item_id: str) -> None:
+        self.turns.append(item_id)
+        self._final.put_nowait(Transcript(item_id, next(self._transcripts, "hello"), "", final=True))
 
     def unhear(self) -> None:
         self.dropped += 1
@@ -90,13 +93,13 @@ class ScriptedDialogue:
     def read(self, item: Item, after: str | None = None) -> None:
         self.items.append(item)
 
-    def forget(self, id: str) -> None:
-        self.items = [item for item in self.items if item.id != id]
+    def forget(self, item_id: str) -> None:
+        self.items = [item for item in self.items if item.id != item_id]
 
     def cut(self, heard: Heard) -> None:
         self.cuts.append(heard)
 
-    async def reply(self, spec: ReplySpec) -> AsyncIterator[ReplyToken]:
+    async def reply(self, spec: ReplySpec) -> AsyncGenerator[ReplyToken]:
         self.specs.append(spec)
         line = next(self._lines, Line("Fine."))
         try:

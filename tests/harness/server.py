@@ -98,5 +98,6 @@ def _until_ready(address: str, log: list[str]) -> None:
         answer = httpx.get(f"{address}/readyz")
         if answer.status_code == 200:
             return
-        assert answer.json()["status"] == "loading" and time.monotonic() < deadline, "\n".join(log[-30:])
+        assert answer.json()["status"] == "loading", "\n".join(log[-30:])
+        assert time.monotonic() < deadline, "\n".join(log[-30:])
         time.sleep(0.1)

@@ -1,7 +1,7 @@
 """An event loop whose clock jumps: whenever nothing is ready, time moves to the next timer at once.
 
-Whole calls with pauses and deadlines run in milliseconds, and always in the same order. Work on threads does not fit in here: a loop that waits for a
-thread would jump over it.
+Whole calls with pauses and deadlines run in milliseconds, and always in the same order. Work on threads does not fit
+in here: a loop that waits for a thread would jump over it.
 """
 
 from __future__ import annotations

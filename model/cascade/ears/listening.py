@@ -76,7 +76,7 @@ class SegmentedListening:
             raise RuntimeError("this listening has finished; open another for the next turn")
         if self._arrived - self._last.covered + len(samples_16k) > WAITING:
             raise BufferError(f"{WAITING // SAMPLE_RATE} s of sound wait for the ears; call update() more often")
-        self._waiting.append(np.asarray(samples_16k, np.float32))
+        self._waiting.append(np.array(samples_16k, np.float32))  # a copy: callers reuse their buffers
         self._arrived += len(samples_16k)
 
     def update(self) -> Hypothesis:
@@ -106,9 +106,8 @@ class SegmentedListening:
         chunks: list[Samples] = []
         while self._waiting:
             chunks.append(self._waiting.popleft())
-        if chunks:
-            self._segment = np.concatenate((self._segment, *chunks))
-        return bool(chunks)
+        self._segment = np.concatenate((self._segment, *chunks))
+        return any(map(len, chunks))
 
     def _heard_all(self, end: int | None) -> bool:
         """Whether the last hypothesis covers all speech: up to `end`, or up to where silence begins."""
@@ -136,8 +135,6 @@ class SegmentedListening:
             return None
         first = max(SHORTEST, self._safe) // FRAME
         last = min(len(self._segment), LONGEST) // FRAME
-        if last <= first:
-            return None
         levels = levels_of(self._segment)
         pause = longest_pause(levels, first, last)
         if pause is None and len(self._segment) >= LONGEST:

@@ -19,7 +19,7 @@ from vivavoce.model.dialogue import Item, Picture, Tool, Usage
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model answers. `open_ended`: the last item is a user message that is still being spoken."""
+    """What the model answers. `tool_choice` as in `dialogue.ReplySpec`; pictures count only where `Language.vision` is true."""
 
     instructions: str
     items: tuple[Item, ...]
@@ -70,13 +70,13 @@ class Thread(Protocol):
     """One conversation's place in the model."""
 
     def prefill(self, prompt: Prompt) -> None:
-        """Gets a head start on a prompt whose last message is still growing. Skipped while another one is under way."""
+        """Gets a head start on a prompt whose last item is a message that still grows. Skipped while another one is under way."""
 
     def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> Generation:
         """Begins a reply; earlier work of this thread is finished or cancelled first."""
 
     def close(self) -> None:
-        """Cancels what is under way and gives the place back."""
+        """Cancels what is under way and gives the place back; blocks until that has happened (a token, or a prefill)."""
 
 
 class Language(Protocol):

@@ -1,7 +1,8 @@
 """Tool calls of a small model: a grammar that allows nothing but speech or valid calls, and the parser of what comes out.
 
 A call is one JSON object, `{"name": "<tool>", "arguments": {...}}`; several follow each other on lines of their own. The grammar decides by the first
-character: `{` begins calls, anything else is speech. So what a model calls always exists, and its arguments always fit the tool's schema.
+character: `{` begins calls, anything else is speech. So what a model calls always exists, and its arguments fit the tool's schema. (llama.cpp passes
+over a schema that it cannot compile, without a word; the parser is where that shows.)
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ from typing import Any, Final
 from vivavoce.model.cascade.language import Calls, Words
 from vivavoce.model.dialogue import Tool
 
+MAX_CALLS: Final = 4
+"""Calls in one reply; a small model that has lost its way would repeat itself until its tokens are used up."""
+
 SPEECH: Final = r"speech: /[^{<\s][^{<]*/"
+
+
+class CallError(ValueError):
+    """What the model wrote is no call of a tool there is; the message may be shown to the user."""
 
 
 def grammar(tools: Sequence[Tool], choice: str) -> str | None:
@@ -23,7 +31,7 @@ def grammar(tools: Sequence[Tool], choice: str) -> str | None:
         return None
     allowed = [tool for tool in tools if choice in ("auto", "required", tool.name)]
     start = "speech | calls" if choice == "auto" else "calls"
-    calls = "call" if choice not in ("auto", "required") else 'call ("\\n" call)*'
+    calls = f'call ("\\n" call){{0,{MAX_CALLS - 1}}}' if choice in ("auto", "required") else "call"
     lines = ["%llguidance {}", f"start: {start}", SPEECH, f"calls: {calls}"]
     lines.append("call: " + " | ".join(f"call{i}" for i in range(len(allowed))))
     lines += [f"call{i}: %json {json.dumps(_schema(tool))}" for i, tool in enumerate(allowed)]
@@ -43,57 +51,74 @@ def _schema(tool: Tool) -> dict[str, Any]:
 class CallParser:
     """Text of a reply, piece by piece, to words and tool calls. A call that is cut in the middle never becomes final."""
 
-    def __init__(self, tools: Sequence[Tool]) -> None:
-        self._calling = False
-        self._undecided = bool(tools)
-        self._call = _Call()
+    def __init__(self, tools: Sequence[Tool], choice: str = "auto") -> None:
+        self._names = frozenset(tool.name for tool in tools) if choice != "none" else frozenset()
+        self._undecided = bool(self._names)
+        self._call: _Call | None = None  # while calls are what comes
 
     def push(self, text: str) -> Iterator[Words | Calls]:
+        """The reply's next piece. Raises `CallError`."""
         if self._undecided:
             text = text.lstrip()
             if not text:
                 return
             self._undecided = False
-            self._calling = text[0] == "{"
-        if not self._calling:
+            self._call = _Call() if text[0] == "{" else None
+        if self._call is None:
             yield Words(text)
             return
+        arguments = ""
         for character in text:
-            yield from self._call.push(character)
+            arguments += self._call.push(character, self._names)
             if self._call.complete:
-                self._call = _Call()
+                yield self._call.piece(arguments)
+                self._call, arguments = _Call(), ""
+        if arguments:
+            yield self._call.piece(arguments)
 
 
 class _Call:
-    """One call object, character by character.
+    """One call object, character by character. The grammar fixes the order of the keys, so the name is known before the
+    arguments begin.
 
-    The grammar fixes the order of the keys, so the name is known before the arguments begin."""
+        { "name": "timer", "arguments": { ... } }
+        depth 1                         depth 2  depth 1 again: complete at 0
+    """
 
     def __init__(self) -> None:
         self.complete = False
-        self._seen = ""
+        self._head = ""  # all before the arguments
         self._depth = 0
         self._in_string = self._escaped = False
-        self._in_arguments = False
         self._id = f"call_{secrets.token_hex(10)}"
         self._name = ""
 
-    def push(self, character: str) -> Iterator[Calls]:
+    def piece(self, arguments: str) -> Calls:
+        return Calls(self._id, self._name, arguments, final=self.complete)
+
+    def push(self, character: str, names: frozenset[str]) -> str:
+        """The character, if it belongs to the arguments. Raises `CallError` when there is no such tool in `names`."""
         before = self._depth
         self._count(character)
-        if self._in_arguments:
-            yield Calls(self._id, self._name, character, final=False)
-            if before == 2 and self._depth == 1:
-                self._in_arguments = False
-        elif before == 1 and self._depth == 2:
-            self._name = json.loads(self._seen[: self._seen.rindex('"arguments"')].rstrip().rstrip(",") + "}")["name"]
-            self._in_arguments = True
-            yield Calls(self._id, self._name, character, final=False)
-        elif before == 1 and self._depth == 0:
-            self.complete = True
-            yield Calls(self._id, self._name, "", final=True)
-        elif self._depth:
-            self._seen += character
+        if before <= 1 < self._depth and not self._name:
+            self._name = self._called(names)
+        if self._name:
+            self.complete = self._depth == 0
+            return character if max(before, self._depth) > 1 else ""
+        if before == 1 and self._depth == 0:
+            raise CallError("The language model called a function without arguments.")
+        self._head += character
+        return ""
+
+    def _called(self, names: frozenset[str]) -> str:
+        head, _, colon = self._head.rpartition('"arguments"')
+        try:
+            name = str(json.loads(head.rstrip().removesuffix(",") + "}")["name"])
+        except (ValueError, KeyError):
+            name = ""
+        if name not in names or colon.strip() != ":":
+            raise CallError("The language model called a function that does not exist; is the tool's schema valid?")
+        return name
 
     def _count(self, character: str) -> None:
         if self._in_string:

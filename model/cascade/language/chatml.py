@@ -11,6 +11,8 @@ Pure text; knows no model.
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from typing import Final, assert_never
 
 from vivavoce.model.cascade.language import Prompt
@@ -18,14 +20,15 @@ from vivavoce.model.dialogue import Call, CallResult, Item, Message, Tool
 
 START: Final = "<|im_start|>"
 END: Final = "<|im_end|>\n"
-MARKS: Final = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 
-TOOL_RULES: Final = (
+_MARK: Final = re.compile(r"<\|(?=\w+\|>)")
+"""The beginning of anything that the tokenizer could take for a mark of its own."""
+
+_TOOL_RULES: Final = (
     "\n\n# Tools\n\nYou can call these functions:\n{tools}\n\n"
     'To call one, answer with only a JSON object: {{"name": <function-name>, "arguments": <args-json-object>}}. '
     "Call a function only if the user asks for something that it does; otherwise just talk."
 )
-
 
 
 def render(prompt: Prompt) -> str:
@@ -34,34 +37,32 @@ def render(prompt: Prompt) -> str:
 
 
 def render_growing(prompt: Prompt) -> str:
-    """The prompt as far as it is certain while its last message is still being spoken."""
-    *before, last = prompt.items
-    assert isinstance(last, Message)
-    return "".join([_system(prompt), *map(_item, before), f"{START}{last.role}\n{_clean(last.text)}"])
+    """The prompt as far as it is certain while its last item, a message, is still being spoken."""
+    return render(prompt).removesuffix(f"{END}{START}assistant\n")
 
 
 def trimmed(prompt: Prompt, max_chars: int) -> Prompt:
     """Drops the oldest items until what is rendered fits into `max_chars`; the newest item always stays.
 
-    Drops down to three quarters of the bound, so that the cache of a long conversation is not lost on every turn."""
-    if len(render(prompt)) <= max_chars:
+    The place of the cut moves on by a quarter of the bound at a time: in between, a long conversation that grows begins the
+    same, and its cache is not lost on every turn."""
+    lengths = [len(_item(item)) for item in prompt.items]
+    excess = len(render(replace(prompt, items=()))) + sum(lengths) - max_chars
+    if excess <= 0:
         return prompt
-    items = prompt.items
-    room = max_chars * 3 // 4 - len(_system(prompt))
-    while len(items) > 1 and sum(len(_item(item)) for item in items) > room:
-        items = items[1:]
-        while len(items) > 1 and isinstance(items[0], CallResult):
-            items = items[1:]  # an answer without its call means nothing
-    return Prompt(prompt.instructions, items, prompt.tools, prompt.tool_choice, prompt.view)
+    step = max(max_chars // 4, 1)
+    wanted = -(-excess // step) * step
+    first = dropped = 0
+    while first < len(lengths) - 1 and (dropped < wanted or isinstance(prompt.items[first], CallResult)):
+        dropped += lengths[first]  # (a result without its call means nothing)
+        first += 1
+    return replace(prompt, items=prompt.items[first:])
 
 
 def _system(prompt: Prompt) -> str:
-    rules = TOOL_RULES.format(tools="\n".join(map(_signature, prompt.tools))) if _usable(prompt) else ""
-    return f"{START}system\n{_clean(prompt.instructions)}{rules}{END}"
-
-
-def _usable(prompt: Prompt) -> bool:
-    return bool(prompt.tools) and prompt.tool_choice != "none"
+    usable = prompt.tools and prompt.tool_choice != "none"
+    rules = _TOOL_RULES.format(tools="\n".join(map(_signature, prompt.tools))) if usable else ""
+    return f"{START}system\n{_clean(prompt.instructions + rules)}{END}"
 
 
 def _signature(tool: Tool) -> str:
@@ -83,7 +84,6 @@ def _item(item: Item) -> str:
 
 
 def _clean(text: str) -> str:
-    """User text must not be able to close its own message."""
-    for mark in MARKS:
-        text = text.replace(mark, "")
-    return text
+    """User text must not be able to close its own message. (Marks are broken up, not removed: what is left over of two
+    interleaved ones could make a third.)"""
+    return _MARK.sub("< |", text)

@@ -1,62 +1,74 @@
 """A language model behind an OpenAI-compatible HTTP endpoint: vLLM, Ollama, llama.cpp's server, or a hosted one.
 
-    Thread ── one OS thread ──► POST {url}/chat/completions (stream) ──server-sent events──► deliver(Piece)
+    Thread ── one OS thread with its own event loop ──► POST {url}/chat/completions ──server-sent events──► deliver(Piece)
 
-Prompt caching is the server's affair; `prefill` does nothing.
+Each conversation has a connection of its own, which is kept between its replies. Cancelling closes it, which every server takes as the end of the
+work. Prompt caching is the server's affair; `prefill` does nothing.
 """
 
 from __future__ import annotations
 
-import base64
-import io
+import asyncio
 import json
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, assert_never
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import httpx
-from vivavoce.model.cascade.language import Calls, Deliver, Prompt, Stopped, Words
-from vivavoce.model.dialogue import Call, CallResult, Item, Message, Picture, Usage
 
-TIMEOUT = httpx.Timeout(30.0, connect=3.0)
-"""Between two tokens at most 30 s; a server that cannot be reached is given up after 3 s."""
+from vivavoce.model.cascade.language import Calls, Deliver, Prompt, Stopped, Words
+from vivavoce.model.cascade.language.chat import request_of
+from vivavoce.model.dialogue import Usage
+
+CONNECT: Final = 3.0
+"""Seconds after which a server that cannot be reached is given up."""
+
+PATIENCE: Final = 30.0
+"""Seconds between two tokens after which a server is given up."""
+
+CHUNKS: Final = 2
+"""Chunks per token of the limit; a server that sends more does not keep to it and is cut off."""
 
 
 class EndpointGeneration:
-    """A request under way. Cancelling closes its connection, which every server takes as the end of the work."""
+    """A request under way: a task of the thread's loop."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._response: httpx.Response | None = None
-        self.cancelled = False
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._cancelled = False  # only the loop's thread touches this and the task
+        self._task: asyncio.Task[Stopped] | None = None
 
     def cancel(self) -> None:
-        with self._lock:
-            self.cancelled = True
-            if self._response is not None:
-                self._shut(self._response)
+        if not self._loop.is_closed():  # else all its tasks have ended
+            self._loop.call_soon_threadsafe(self._cancel)
 
-    def begin(self, response: httpx.Response) -> None:
-        with self._lock:
-            self._response = response
-            if self.cancelled:
-                self._shut(response)
+    def begun(self, task: asyncio.Task[Stopped]) -> None:
+        self._task = task
+        if self._cancelled:
+            task.cancel()
 
-    def end(self) -> None:
-        with self._lock:
-            self._response = None
+    def _cancel(self) -> None:
+        self._cancelled = True
+        if self._task is not None:
+            self._task.cancel()
 
-    @staticmethod
-    def _shut(response: httpx.Response) -> None:
-        """Wakes a reader that is blocked in another thread; closing the response alone would wait for it."""
-        stream = response.extensions.get("network_stream")
-        raw = stream.get_extra_info("socket") if stream is not None else None
-        if raw is not None:
-            try:
-                raw.shutdown(2)
-            except OSError:
-                pass  # the peer was quicker
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    prompt: Prompt
+    max_tokens: int
+    deliver: Deliver
+    generation: EndpointGeneration
+
+    def end(self, task: asyncio.Task[Stopped]) -> None:
+        """Every task comes by here, even one that was cancelled before its first step."""
+        if task.cancelled():
+            self.deliver(Stopped("cancelled"))
+        elif error := task.exception():  # ours; it ends the thread too, and is raised there
+            self.deliver(Stopped("error", error=f"The language model's connection broke: {type(error).__name__}."))
+        else:
+            self.deliver(task.result())
 
 
 class EndpointThread:
@@ -64,167 +76,147 @@ class EndpointThread:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="language-endpoint")
-        self._generation = EndpointGeneration()
+        self._loop = asyncio.new_event_loop()
+        self._jobs: asyncio.Queue[_Job | None] = asyncio.Queue()  # at most one is not cancelled
+        self._generation = EndpointGeneration(self._loop)
+        self._thread = threading.Thread(target=self._work, name="language-endpoint")
+        self._thread.start()
 
     def prefill(self, prompt: Prompt) -> None:
         """Nothing: the server sees the prompt when it is complete."""
 
     def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> EndpointGeneration:
         self._generation.cancel()
-        self._generation = generation = EndpointGeneration()
-        self._pool.submit(self._run, prompt, max_tokens, deliver, generation)
-        return generation
+        self._generation = EndpointGeneration(self._loop)
+        job = _Job(prompt, max_tokens, deliver, self._generation)
+        self._loop.call_soon_threadsafe(self._jobs.put_nowait, job)
+        return self._generation
 
     def close(self) -> None:
-        self._generation.cancel()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if not self._loop.is_closed():
+            self._generation.cancel()
+            self._loop.call_soon_threadsafe(self._jobs.put_nowait, None)
+            self._thread.join()
 
-    def _run(self, prompt: Prompt, max_tokens: int, deliver: Deliver, generation: EndpointGeneration) -> None:
-        try:
-            stopped = self._endpoint.complete(prompt, max_tokens, deliver, generation)
-        except httpx.HTTPError as error:
-            where = self._endpoint.url
-            stopped = Stopped("error", error=f"The language model at {where} cannot be reached: {_reason(error)}.")
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            stopped = Stopped("error", error=f"The language model's answer cannot be understood: {_reason(error)}.")
-        deliver(Stopped("cancelled") if generation.cancelled else stopped)
+    def _work(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        async with self._endpoint.connect() as client, asyncio.TaskGroup() as tasks:
+            while (job := await self._jobs.get()) is not None:
+                task = tasks.create_task(self._endpoint.complete(client, job.prompt, job.max_tokens, job.deliver))
+                task.add_done_callback(job.end)
+                job.generation.begun(task)
 
 
 class Endpoint:
-    """An OpenAI-compatible chat endpoint; `url` ends before `/chat/completions`."""
+    """An OpenAI-compatible chat endpoint; `url` ends before `/chat/completions`. `patience`: seconds between two tokens."""
 
-    def __init__(self, url: str, model: str, key: str = "", vision: bool = False, temperature: float = 0.4) -> None:
+    def __init__(self, url: str, model: str, key: str = "", vision: bool = False, patience: float = PATIENCE) -> None:
         self.url = url.rstrip("/")
         self.vision = vision
         self._model = model
-        self._temperature = temperature
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx.Client(timeout=TIMEOUT, headers=headers)
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._timeout = httpx.Timeout(patience, connect=CONNECT)
 
     def open(self) -> EndpointThread:
         return EndpointThread(self)
 
     def close(self) -> None:
-        self._client.close()
+        """Nothing: each thread closes its own connection."""
 
-    def complete(
-        self, prompt: Prompt, max_tokens: int, deliver: Deliver, generation: EndpointGeneration
-    ) -> Stopped:
-        """Streams one completion; blocks. Raises `httpx.HTTPError`, or ValueError and its like on nonsense."""
-        request: dict[str, Any] = {
-            "model": self._model, "messages": self._messages(prompt), "max_tokens": max_tokens,
-            "temperature": self._temperature, "stream": True, "stream_options": {"include_usage": True},
-        }  # fmt: skip
-        if prompt.tools and prompt.tool_choice != "none":
-            request["tools"] = [_function(tool.name, tool.description, tool.parameters) for tool in prompt.tools]
-            named = prompt.tool_choice not in ("auto", "required")
-            choice = {"type": "function", "function": {"name": prompt.tool_choice}}
-            request["tool_choice"] = choice if named else prompt.tool_choice
-        with self._client.stream("POST", f"{self.url}/chat/completions", json=request) as response:
-            generation.begin(response)
-            try:
+    def connect(self) -> httpx.AsyncClient:
+        """A client for one conversation."""
+        return httpx.AsyncClient(timeout=self._timeout, headers=self._headers)
+
+    async def complete(self, client: httpx.AsyncClient, prompt: Prompt, max_tokens: int, deliver: Deliver) -> Stopped:
+        """Streams one completion."""
+        request = request_of(prompt, self._model, max_tokens, self.vision)
+        try:
+            async with client.stream("POST", f"{self.url}/chat/completions", json=request) as response:
                 if response.status_code != 200:
-                    return Stopped("error", error=_refusal(self.url, response))
-                return _stream(response.iter_lines(), deliver)
-            finally:
-                generation.end()
-
-    def _messages(self, prompt: Prompt) -> list[dict[str, Any]]:
-        messages = [{"role": "system", "content": prompt.instructions}, *map(self._message, prompt.items)]
-        if prompt.view is not None and self.vision:
-            for message in reversed(messages):
-                if message["role"] == "user":
-                    message["content"] = _with_pictures(message["content"], (prompt.view,))
-                    break
-        return messages
-
-    def _message(self, item: Item) -> dict[str, Any]:
-        match item:
-            case Message(role=role, text=text, pictures=pictures):
-                content = _with_pictures(text, pictures) if pictures and self.vision else text
-                return {"role": role, "content": content}
-            case Call(call_id=call_id, name=name, arguments=arguments):
-                call = {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
-                return {"role": "assistant", "content": None, "tool_calls": [call]}
-            case CallResult(call_id=call_id, output=output):
-                return {"role": "tool", "tool_call_id": call_id, "content": output}
-            case _:
-                assert_never(item)
+                    return Stopped("error", error=await _refusal(self.url, response))
+                return await _Reading(deliver, max_tokens * CHUNKS).read(response.aiter_lines())
+        except httpx.ConnectError as error:
+            return Stopped("error", error=f"The language model at {self.url} cannot be reached: {error}.")
+        except httpx.TimeoutException:
+            return Stopped("error", error=f"The language model at {self.url} takes too long to answer.")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return Stopped("error", error=f"The connection to the language model at {self.url} failed: {error}.")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = str(error) or type(error).__name__
+            return Stopped("error", error=f"The answer of the language model at {self.url} cannot be understood: {reason}.")
 
 
-def _stream(lines: Iterator[str], deliver: Deliver) -> Stopped:
-    """Reads server-sent events (WHATWG HTML, section 9.2) until `[DONE]`."""
-    calls: dict[int, Calls] = {}
-    stopped = Stopped("stop")
-    for line in lines:
-        data = line.removeprefix("data:").strip()
-        if not line.startswith("data:") or data == "[DONE]":
-            continue
-        event = json.loads(data)
-        if error := event.get("error"):
-            return Stopped("error", error=f"The language model failed: {error.get('message', error)}.")
-        for choice in event.get("choices", ()):
-            delta = choice.get("delta", {})
+@dataclass
+class _Reading:
+    """Reads one stream of server-sent events (WHATWG HTML, section 9.2). What it raises on nonsense `complete` catches."""
+
+    deliver: Deliver
+    limit: int
+    calls: dict[int, Calls] = field(default_factory=dict)
+    finish: str = ""
+    usage: Usage = field(default_factory=Usage)
+    chunks: int = 0
+
+    async def read(self, lines: AsyncIterator[str]) -> Stopped:
+        async for line in lines:
+            field_name, _, data = line.partition(":")
+            if field_name != "data":
+                continue
+            if data.strip() == "[DONE]":
+                break
+            event = json.loads(data)
+            if error := event.get("error"):
+                message = error.get("message") if isinstance(error, dict) else error
+                return Stopped("error", self.usage, f"The language model failed: {message}.")
+            self._take(event)
+            if self.chunks > self.limit:
+                return Stopped("length", self.usage)
+        return self._stopped()
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        for choice in event.get("choices") or ():
+            delta = choice.get("delta") or {}
             if text := delta.get("content"):
-                deliver(Words(text))
+                self.chunks += 1
+                self.deliver(Words(text))
             for part in delta.get("tool_calls") or ():
-                _continue_call(calls, part, deliver)
-            if reason := choice.get("finish_reason"):
-                stopped = Stopped("length" if reason == "length" else "stop", stopped.usage)
-        if usage := event.get("usage"):
-            stopped = Stopped(stopped.reason, _usage(usage))
-    if stopped.reason == "stop":
-        for call in calls.values():
-            deliver(Calls(call.call_id, call.name, "", final=True))
-    return stopped
+                self.chunks += 1
+                self._continue_call(part)
+            self.finish = choice.get("finish_reason") or self.finish
+        if counts := event.get("usage"):
+            self.usage = _usage(counts)
+
+    def _continue_call(self, part: Mapping[str, Any]) -> None:
+        """The first part of a call names it; the others are told by its index only."""
+        function = part.get("function") or {}
+        index = part.get("index") or 0
+        if index not in self.calls:
+            self.calls[index] = Calls(part["id"], function["name"], "", final=False)
+        known = self.calls[index]
+        self.deliver(Calls(known.call_id, known.name, function.get("arguments") or "", final=False))
+
+    def _stopped(self) -> Stopped:
+        if not self.finish:
+            return Stopped("error", self.usage, "The language model broke off in the middle of its answer.")
+        if self.finish == "length":
+            return Stopped("length", self.usage)
+        for call in self.calls.values():
+            self.deliver(Calls(call.call_id, call.name, "", final=True))
+        return Stopped("stop", self.usage)
 
 
-def _continue_call(calls: dict[int, Calls], part: dict[str, Any], deliver: Deliver) -> None:
-    function = part.get("function", {})
-    index = part.get("index", 0)
-    if index not in calls:
-        calls[index] = Calls(part["id"], function["name"], "", final=False)
-    known = calls[index]
-    deliver(Calls(known.call_id, known.name, function.get("arguments") or "", final=False))
-
-
-def _usage(counts: dict[str, Any]) -> Usage:
+def _usage(counts: Mapping[str, Any]) -> Usage:
     cached = (counts.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    return Usage(input_text=counts["prompt_tokens"], cached=cached, output_text=counts["completion_tokens"])
+    return Usage(input_text=counts.get("prompt_tokens") or 0, cached=cached, output_text=counts.get("completion_tokens") or 0)
 
 
-def _function(name: str, description: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
-
-
-def _with_pictures(text: str, pictures: tuple[Picture, ...]) -> list[dict[str, Any]]:
-    parts = [{"type": "image_url", "image_url": {"url": _data_uri(picture)}} for picture in pictures]
-    return [*parts, {"type": "text", "text": text}]
-
-
-def _data_uri(picture: Picture) -> str:
-    """JPEG by av, which the project carries anyway."""
-    import av
-
-    frame = av.VideoFrame.from_ndarray(picture.pixels, format="rgb24")
-    out = io.BytesIO()
-    with av.open(out, "w", format="mjpeg") as container:
-        stream = container.add_stream("mjpeg", rate=1)
-        stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuvj420p"
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            container.mux(packet)
-    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
-
-
-def _refusal(url: str, response: httpx.Response) -> str:
-    response.read()
+async def _refusal(url: str, response: httpx.Response) -> str:
+    text = (await response.aread())[:2000].decode(errors="replace")
     try:
-        message = response.json()["error"]["message"]
+        message = json.loads(text)["error"]["message"]
     except (ValueError, KeyError, TypeError):
-        message = response.text[:200]
+        message = text[:200].strip() or "without a reason"
     return f"The language model at {url} refused: HTTP {response.status_code}, {message}"
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -1,30 +1,41 @@
 """A GGUF language model through llama.cpp, in process.
 
-llama.cpp's own server runs inside this process without a port: it batches the conversations' slots, keeps each slot's KV cache, and reuses the longest
-common prefix of the prompt. We pin a conversation to a slot, render the prompt, and bound how calls may look with a grammar.
+llama.cpp's own server runs inside this process: it batches the conversations' slots, keeps each slot's KV cache, and reuses the longest common prefix of
+the prompt. We pin a conversation to a slot, render the prompt, and bound how calls may look with a grammar.
 
     Thread ── one OS thread ──► server.handle_completions(slot=n) ──callback──► deliver(Piece)
 """
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from vivavoce.model.cascade.language import Calls, Deliver, Prompt, Stopped, Words, chatml
-from vivavoce.model.cascade.language.calls import CallParser, grammar
+from vivavoce.model.cascade.language import Deliver, Prompt, Stopped, chatml
+from vivavoce.model.cascade.language.calls import CallError, CallParser, grammar
 from vivavoce.model.dialogue import DialogueError, Usage
+from vivavoce.model.errors import DamagedModel, MissingModel
 
-SLOT_TOKENS = 4096
+SLOT_TOKENS: Final = 4096
 """Context of one conversation. A spoken hour is about 9 000 words, so long calls forget their beginning."""
 
-CHARS_PER_TOKEN = 3.0
-"""Pessimistic for English (4.2 with Qwen's vocabulary); what still does not fit is cut in half once more."""
+SPARE_TOKENS: Final = 512  # room for the reply
 
-SPARE_TOKENS = 512  # room for the reply
+MAX_CHARS: Final = (SLOT_TOKENS - SPARE_TOKENS) * 3
+"""Of a prompt. English has 4.2 characters per token of Qwen's; what has fewer is found too long and tried shorter."""
+
+TRIES: Final = 4
+"""Each with half the characters of the one before; the last suits text with a token or two for every character."""
+
+SAMPLING: Final = {"temperature": 0.2, "top_p": 0.9, "repeat_penalty": 1.05, "seed": 1}
+"""Close to the likeliest words, which a small model needs to stay correct; the same question gets the same answer."""
+
+CONTEXT_FULL: Final = "The conversation no longer fits into the language model."
+NO_ANSWER: Final = "The language model ended without an answer."
 
 
 class LlamaGeneration:
@@ -50,10 +61,11 @@ class LlamaThread:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"language-{slot}")
         self._prefill: Future[None] | None = None
         self._generation = LlamaGeneration()
+        self._closed = False
 
     def prefill(self, prompt: Prompt) -> None:
         if self._prefill is None or self._prefill.done():
-            text = chatml.render_growing(chatml.trimmed(prompt, self._model.max_chars))
+            text = chatml.render_growing(chatml.trimmed(prompt, MAX_CHARS))
             self._prefill = self._pool.submit(self._model.prefill, text, self._slot)
 
     def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> LlamaGeneration:
@@ -63,47 +75,39 @@ class LlamaThread:
         return generation
 
     def close(self) -> None:
-        self._generation.cancel()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._model.give_back(self._slot)
+        if not self._closed:
+            self._closed = True
+            self._generation.cancel()
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._model.give_back(self._slot)
 
     def _run(self, prompt: Prompt, max_tokens: int, deliver: Deliver, generation: LlamaGeneration) -> None:
-        parser = CallParser(prompt.tools)
-        stopped = Stopped("error", error="The language model ended without an answer.")
-        for room in (self._model.max_chars, self._model.max_chars // 2):
-            text = chatml.render(chatml.trimmed(prompt, room))
-            stopped = self._model.complete(
-                text, self._slot, max_tokens, grammar(prompt.tools, prompt.tool_choice), generation,
-                lambda words: [deliver(piece) for piece in parser.push(words)],
-            )  # fmt: skip
+        parser = CallParser(prompt.tools, prompt.tool_choice)
+
+        def say(text: str) -> None:
+            for piece in parser.push(text):
+                deliver(piece)
+
+        request = {"n_predict": max_tokens, "grammar": grammar(prompt.tools, prompt.tool_choice) or ""}
+        stopped = Stopped("error", error=CONTEXT_FULL)
+        for halved in range(TRIES):
+            text = chatml.render(chatml.trimmed(prompt, MAX_CHARS >> halved))
+            stopped = self._model.complete({"prompt": text, "id_slot": self._slot, **request}, generation, say)
             if stopped.error != CONTEXT_FULL:
                 break
         deliver(stopped)
 
 
-CONTEXT_FULL = "The conversation no longer fits into the language model."
-
-
 class LlamaModel:
-    """A loaded GGUF file with `slots` places for conversations."""
+    """A loaded GGUF file with `slots` places for conversations, about 50 MB each with Qwen2.5 0.5B."""
 
     vision = False
 
-    def __init__(self, path: Path, slots: int, threads: int, temperature: float = 0.2) -> None:
-        import xllamacpp  # takes 0.1 s: not before a model is wanted
-
-        params = xllamacpp.CommonParams()
-        params.model.path = str(path)
-        params.n_ctx = SLOT_TOKENS * slots
-        params.n_parallel = slots
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-        params.cache_ram_mib = 0  # each conversation keeps its own slot; nothing is swapped out
-        params.verbosity = -1
-        self._server = xllamacpp.Server(params)
-        self._sampling = {"temperature": temperature, "top_p": 0.9, "repeat_penalty": 1.05, "seed": 1}
+    def __init__(self, path: Path, slots: int, threads: int) -> None:
+        """Blocks for a second or two. Raises `MissingModel`, `DamagedModel`."""
+        self._server: Any = _load(path, slots, threads)
         self._free = list(range(slots))
         self._lock = threading.Lock()
-        self.max_chars = int((SLOT_TOKENS - SPARE_TOKENS) * CHARS_PER_TOKEN)
 
     def open(self) -> LlamaThread:
         with self._lock:
@@ -112,67 +116,84 @@ class LlamaModel:
             return LlamaThread(self, self._free.pop())
 
     def give_back(self, slot: int) -> None:
+        """`LlamaThread.close` calls this."""
         with self._lock:
             self._free.append(slot)
 
     def close(self) -> None:
-        del self._server
+        self._server = None  # the last reference: its destructor joins llama.cpp's threads and frees the weights
 
     def prefill(self, text: str, slot: int) -> None:
         """Puts `text` into the slot's cache."""
         request = {"prompt": text, "n_predict": 0, "stream": True, "cache_prompt": True, "id_slot": slot}
         self._server.handle_completions(request, lambda event: None)
 
-    def complete(
-        self,
-        text: str,
-        slot: int,
-        max_tokens: int,
-        grammar: str | None,
-        generation: LlamaGeneration,
-        say: Callable[[str], object],
-    ) -> Stopped:
-        """Generates until the end, `max_tokens` or `generation.cancel()`; blocks."""
+    def complete(self, request: Mapping[str, Any], generation: LlamaGeneration, say: Callable[[str], None]) -> Stopped:
+        """Generates until the end, a limit in `request`, or `generation.cancel()`; blocks."""
         if generation.cancelled:
             return Stopped("cancelled")
-        request: dict[str, Any] = {
-            "prompt": text, "n_predict": max_tokens, "stream": True, "cache_prompt": True, "id_slot": slot,
-            "stream_options": {"include_usage": True}, **self._sampling,
-        }  # fmt: skip
-        if grammar:
-            request["grammar"] = grammar
         outcome = _Outcome(generation, say)
-        self._server.handle_completions(request, outcome.receive)
+        streaming = {"stream": True, "stream_options": {"include_usage": True}, "cache_prompt": True}
+        self._server.handle_completions({**SAMPLING, **streaming, **request}, outcome.receive)
         return outcome.stopped
 
 
 class _Outcome:
     """Collects what llama.cpp's callback says; returning True from it stops the generation."""
 
-    def __init__(self, generation: LlamaGeneration, say: Callable[[str], object]) -> None:
+    def __init__(self, generation: LlamaGeneration, say: Callable[[str], None]) -> None:
         self._generation = generation
         self._say = say
-        self.stopped = Stopped("error", error="The language model ended without an answer.")
+        self.stopped = Stopped("error", error=NO_ANSWER)
 
     def receive(self, message: Any) -> bool:
-        for event in message if isinstance(message, list) else [message]:
-            self._take(event)
+        """(An exception would be swallowed by the C++ side, so there must be none.)"""
         if self._generation.cancelled:
-            self.stopped = Stopped("cancelled", self.stopped.usage)
-        return self._generation.cancelled
+            self.stopped = Stopped("cancelled")
+            return True
+        try:
+            for event in message if isinstance(message, list) else [message]:
+                self._take(event)
+        except CallError as error:
+            self.stopped = Stopped("error", error=str(error))
+            return True
+        return False
 
     def _take(self, event: Mapping[str, Any]) -> None:
         if error := event.get("error"):
             full = error.get("type") == "exceed_context_size_error"
-            self.stopped = Stopped("error", error=CONTEXT_FULL if full else str(error.get("message", error)))
+            self.stopped = Stopped("error", error=CONTEXT_FULL if full else f"The language model failed: {error.get('message')}")
             return
         for choice in event.get("choices", ()):
-            if choice.get("text") and not self._generation.cancelled:
+            if choice.get("text"):
                 self._say(choice["text"])
             if reason := choice.get("finish_reason"):
-                self.stopped = Stopped("length" if reason == "length" else "stop", self.stopped.usage)
+                self.stopped = Stopped("length" if reason == "length" else "stop")
         if usage := event.get("usage"):
             self.stopped = Stopped(self.stopped.reason, _usage(usage), self.stopped.error)
+
+
+def _load(path: Path, slots: int, threads: int) -> Any:
+    import xllamacpp  # takes 0.1 s: not before a model is wanted
+
+    if not path.is_file():
+        raise MissingModel(f"There is no language model at {path}.")
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.n_ctx = SLOT_TOKENS * slots
+    params.n_parallel = slots
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.cache_ram_mib = 0  # each conversation keeps its own slot; nothing is swapped out
+    params.verbosity = -1
+    params.ui = params.endpoint_slots = params.endpoint_props = False
+    # llama.cpp's server cannot do without a socket, which anybody on this machine could use. So it gets one in a folder of
+    # ours, whose name is gone once it listens.
+    with tempfile.TemporaryDirectory(prefix="vivavoce-") as folder:
+        params.hostnames = [f"{folder}/none.sock"]
+        try:
+            return xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise DamagedModel(f"{path} cannot be loaded as a language model (GGUF).") from error
 
 
 def _usage(counts: Mapping[str, Any]) -> Usage:

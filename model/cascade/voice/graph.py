@@ -69,8 +69,11 @@ class Graph:
         return value or onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
 
 
-def open_session(model: bytes, threads: int) -> InferenceSession:
-    """An onnxruntime session on `threads` CPU threads, which sleep between runs."""
+def open_session(model: bytes, threads: int, *, optimise: bool = True) -> InferenceSession:
+    """An onnxruntime session on `threads` CPU threads, which sleep between runs.
+
+    Without `optimise` the graph runs as it is written, which opens sooner.
+    """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -79,4 +82,6 @@ def open_session(model: bytes, threads: int) -> InferenceSession:
     # Spinning would take the cores from the language model that writes the next clause.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
+    if not optimise:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

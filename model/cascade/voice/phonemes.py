@@ -101,10 +101,7 @@ class Phonemes:
 def _stressed(symbols: str, stress: str) -> str:
     """`symbols` of a letter's name with its one stress made `stress`."""
     bare = symbols.translate(dict.fromkeys(map(ord, _STRESSES)))
-    vowel = re.search("[AIOWYaiuæɑɔəɛɜɪʊʌ]", bare)
-    if vowel is None:
-        return bare
-    return bare[: vowel.start()] + stress + bare[vowel.start() :]
+    return re.sub("(?=[AIOWYaiuæɑɔəɛɜɪʊʌ])", stress, bare, count=1)
 
 
 def _plain_letter(character: str) -> str:

@@ -1,0 +1,101 @@
+"""The real gateway on the test's own event loop, so that a test sees what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import uvicorn
+
+from vivavoce.realtime.config import ServerConfig
+from vivavoce.realtime.engine import Engine
+from vivavoce.realtime.protocol.wire import MAX_MESSAGE
+from vivavoce.realtime.server import Gateway
+
+
+class KeptEngine:
+    """An engine that outlives the gateways of a test module: loading takes seconds."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.cascade = engine.cascade
+        self.listener = engine.listener
+        self.judge = engine.judge
+
+    def close(self) -> None:
+        """The module's fixture closes the engine."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A gateway, and a client for its REST side."""
+
+    url: str
+    http: httpx.AsyncClient
+    tasks: frozenset[asyncio.Task[object]]  # of the idle gateway
+    threads: frozenset[str]
+
+    @property
+    def websocket(self) -> str:
+        return self.url.replace("http", "ws", 1) + "/v1/realtime"
+
+    async def offer(self, sdp: str) -> str:
+        """Posts an offer as a browser does; returns the answer."""
+        response = await self.http.post(
+            "/v1/realtime/calls?extras=true", content=sdp, headers={"Content-Type": "application/sdp"}
+        )
+        assert response.status_code == 201, response.text
+        return response.text
+
+    async def idle(self, patience: float = 15.0) -> None:
+        """Waits until no call is left, and asserts that tasks and threads are those of an idle gateway."""
+        async with asyncio.timeout(patience):
+            while (await self.http.get("/readyz")).json().get("calls") != 0 or self._left():  # noqa: ASYNC110 - seen from outside
+                await asyncio.sleep(0.05)
+        assert (left := _threads()) <= self.threads, f"threads were left: {left - self.threads}"
+
+    def _left(self) -> list[str]:
+        """Tasks beyond the idle gateway's, but for those of open HTTP connections."""
+        own = asyncio.current_task()
+        mine = [task for task in asyncio.all_tasks() - self.tasks if task is not own]
+        return [str(task) for task in mine if "uvicorn" not in str(task) and "asgi" not in str(task).lower()]
+
+
+@asynccontextmanager
+async def gateway(engine: Engine, **settings: object) -> AsyncIterator[Running]:
+    """Runs a gateway with `ServerConfig(**settings)` on a free port."""
+    config = ServerConfig(**settings)  # type: ignore[arg-type]  # a test's own words
+    kept = KeptEngine(engine)
+    app = Gateway(config, lambda: kept, lambda: 0.0).app  # type: ignore[arg-type,return-value]  # all that is used of it
+    listening = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            ws="websockets-sansio",
+            ws_max_size=MAX_MESSAGE + 1024,
+            log_config=None,
+            timeout_graceful_shutdown=5,
+        )
+    )
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    async with asyncio.TaskGroup() as tasks, httpx.AsyncClient(base_url=url, timeout=20) as http:
+        tasks.create_task(server._serve([listening]))
+        async with asyncio.timeout(30):
+            while not server.started or (await http.get("/readyz")).json()["status"] != "ready":  # noqa: ASYNC110 - seen from outside
+                await asyncio.sleep(0.02)
+        running = Running(url, http, frozenset(asyncio.all_tasks()), _threads())
+        try:
+            yield running
+        finally:
+            server.should_exit = True
+
+
+def _threads() -> frozenset[str]:
+    """Names of the threads that calls may start. The engine's own and those of asyncio's pool outlive calls."""
+    kept = ("asyncio_", "ears", "voice")
+    return frozenset(thread.name for thread in threading.enumerate() if not thread.name.startswith(kept))

@@ -1,0 +1,164 @@
+"""A session core with both its ends in hand: the test is the client, the floor, the model and the loudspeaker.
+
+Every event the session sends is encoded, decoded, and held against the types of the `openai` package.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import typing
+from typing import Any
+
+import numpy as np
+from openai.types import realtime
+from pydantic import TypeAdapter
+
+from vivavoce.model.dialogue import AudioToken, Done, Samples, TextToken, ToolCall, WordEnd
+from vivavoce.realtime.events import (
+    Action,
+    Fact,
+    PlayoutEnded,
+    PlayoutStarted,
+    Replied,
+    Send,
+    TurnEnded,
+    TurnSound,
+    TurnStarted,
+)
+from vivavoce.realtime.playout import Playout
+from vivavoce.realtime.protocol import wire
+from vivavoce.realtime.protocol.errors import WireError
+from vivavoce.realtime.protocol.ids import Ids
+from vivavoce.realtime.protocol.session import Options, Session
+from vivavoce.realtime.protocol.session_config import RealtimeSession, SessionConfig
+from vivavoce.realtime.protocol.settings import Defaults, begin
+
+MS = 24  # samples a millisecond
+
+_UNION = typing.get_args(typing.get_args(realtime.RealtimeServerEvent)[0])
+OFFICIAL: dict[str, Any] = {typing.get_args(model.model_fields["type"].annotation)[0]: model for model in _UNION}
+"""The official client's classes of server events, by `type`."""
+
+_ADAPTERS = {kind: TypeAdapter(model) for kind, model in OFFICIAL.items()}
+
+
+def accepted(text: bytes) -> dict[str, Any]:
+    """An event as the official client reads it: right types, and no field at the top which it does not know."""
+    event: dict[str, Any] = json.loads(text)
+    if not event["type"].startswith("vivavoce."):
+        read = _ADAPTERS[event["type"]].validate_json(text, strict=True)
+        assert not read.model_extra, read.model_extra
+    return event
+
+
+def sound(ms: int) -> Samples:
+    return np.full(ms * MS, 0.25, np.float32)
+
+
+def pixel(content: bytes) -> Any:
+    """A decoder of pictures that sees one black pixel; a file that says so is damaged."""
+    if b"damaged" in content:
+        raise ValueError("damaged")
+    return np.zeros((1, 1, 3), np.uint8)
+
+
+class SessionLine:
+    """One session. `told` is every event so far, `done` every other action, in order."""
+
+    def __init__(self, plays: bool = False, config: SessionConfig | None = None, extras: bool = True) -> None:
+        count = itertools.count(1)
+        self.playout = Playout()
+        settings = begin(Defaults("viva", "Be kind.", "joe"), config or RealtimeSession())
+        options = Options(settings, 1_900_000_000, pixel, extras)
+        self.session = Session(options, self.playout, plays, Ids(lambda: str(next(count))))
+        self.told: list[dict[str, Any]] = []
+        self.done: list[Any] = []
+        self.batch: list[Any] = []
+        self.now = 0.0
+        self._take(self.session.open())
+
+    # --- the client ---
+
+    def tell(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
+        """Sends a client event; returns what the server says to it."""
+        return self.tell_raw(json.dumps({"type": kind, **fields}))
+
+    def tell_raw(self, text: str | bytes) -> list[dict[str, Any]]:
+        message = wire.parse(text)
+        if isinstance(message, WireError):
+            return self._take(self.session.reject(message))
+        return self.fact(message)
+
+    def refused(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """Sends a client event that must be refused; returns the inside of the error."""
+        told = self.tell(kind, event_id="mine", **fields)
+        assert [event["type"] for event in told] == ["error"], told
+        error: dict[str, Any] = told[0]["error"]
+        assert set(error) == {"type", "code", "message", "param", "event_id"}
+        assert error["event_id"] == "mine"
+        assert error["type"] == "invalid_request_error"
+        return error
+
+    def update(self, **session: Any) -> list[dict[str, Any]]:
+        return self.tell("session.update", session={"type": "realtime", **session})
+
+    # --- the others ---
+
+    def fact(self, fact: Fact) -> list[dict[str, Any]]:
+        return self._take(self.session.receive(fact, self.now))
+
+    def turn(self, start_ms: int = 0, end_ms: int = 500) -> list[dict[str, Any]]:
+        """The user speaks, from start to end."""
+        told = self.fact(TurnStarted(start_ms * MS))
+        told += self.fact(TurnSound(sound(end_ms - start_ms), voiced=True))
+        return told + self.fact(TurnEnded(end_ms * MS))
+
+    def words(self, number: int, text: str) -> list[dict[str, Any]]:
+        return self.fact(Replied(number, TextToken(text)))
+
+    def voice(self, number: int, ms: int, *words: tuple[int, int]) -> list[dict[str, Any]]:
+        """Sound of a reply; `words` are (characters, milliseconds) at which they end."""
+        ends = tuple(WordEnd(chars, end * MS) for chars, end in words)
+        return self.fact(Replied(number, AudioToken(sound(ms), ends)))
+
+    def call(self, number: int, arguments: str, final: bool = True, call_id: str = "call_1") -> list[dict[str, Any]]:
+        return self.fact(Replied(number, ToolCall(call_id, "look", arguments, final)))
+
+    def finish(self, number: int, **done: Any) -> list[dict[str, Any]]:
+        return self.fact(Replied(number, Done(**{"reason": "stop", **done})))
+
+    def play(self, ms: int) -> list[dict[str, Any]]:
+        """Time passes at the loudspeaker."""
+        frame = self.playout.take(ms * MS)
+        told = [event for number in frame.started for event in self.fact(PlayoutStarted(number))]
+        return told + [event for number in frame.ended for event in self.fact(PlayoutEnded(number))]
+
+    # --- looking back ---
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.told if event["type"] == kind]
+
+    def did(self, kind: type[Action]) -> list[Any]:
+        return [action for action in self.done if isinstance(action, kind)]
+
+    def _take(self, actions: list[Action]) -> list[dict[str, Any]]:
+        self.batch = actions
+        told = [accepted(wire.encode(action.event)) for action in actions if isinstance(action, Send)]
+        self.done += [action for action in actions if not isinstance(action, Send)]
+        self.told += told
+        return told
+
+
+def kinds(told: list[dict[str, Any]]) -> list[str]:
+    return [event["type"] for event in told]
+
+
+def answered(plays: bool) -> SessionLine:
+    """A reply is being made and heard: "One two three", half a second a word, 700 ms of it played."""
+    line = SessionLine(plays)
+    line.turn()
+    line.words(1, "One two three")
+    line.voice(1, 1500, (3, 500), (7, 1000), (13, 1500))
+    line.play(700)
+    return line
