@@ -49,7 +49,7 @@ wheel: $(DEV)
 
 # After pyproject.toml has changed: names and versions only, for every platform.
 pins: $(READY)
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	    --extra dev --upgrade pyproject.toml -o pins.txt
 
 clean:

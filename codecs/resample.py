@@ -32,7 +32,7 @@ class Resampler:
         shared = gcd(from_hz, to_hz)
         self._up, self._down = to_hz // shared, from_hz // shared
         self._phases = _phases(self._up, self._down)
-        self._ahead = self._phases.shape[1] // 2
+        self._ahead: int = self._phases.shape[1] // 2
         self._begin()
 
     def push(self, samples: Samples) -> Samples:
@@ -59,20 +59,37 @@ class Resampler:
 
     def _ready(self, samples: Samples, known: int) -> Samples:
         """Output samples that lie before input sample `known`."""
-        self._waiting = np.concatenate([self._waiting, samples.astype(np.float32, copy=False)])
-        number = np.arange(self.given, max(self.given, ceil(known * self._up / self._down)))
-        if not len(number):
+        self._waiting = np.concatenate([self._waiting, np.asarray(samples, np.float32)])
+        count = max(ceil(known * self._up / self._down) - self.given, 0)
+        if not count:
             return np.zeros(0, np.float32)
-        whole, phase = np.divmod(number * self._down, self._up)
-        taps = self._phases.shape[1]
-        start = whole - self._ahead + 1 - self._first
-        windows = np.lib.stride_tricks.sliding_window_view(np.append(self._waiting, np.float32(0)), taps)
-        ready = np.einsum("nt,nt->n", windows[start], self._phases[phase])  # (n, taps) -> (n,)
-        self.given += len(number)
-        keep = self.given * self._down // self._up - self._ahead + 1 - self._first
+        ready = self._filter(self._waiting[self._start() :], count)
+        self.given += count
+        keep = self._start()
         self._waiting = self._waiting[keep:]
         self._first += keep
-        return np.asarray(ready, np.float32)
+        return ready
+
+    def _start(self) -> int:
+        """Where, in what is waiting, the input under the next output sample begins."""
+        next_under = self.given * self._down // self._up - self._ahead + 1
+        return next_under - self._first
+
+    def _filter(self, waiting: Samples, count: int) -> Samples:
+        """The next `count` output samples."""
+        if self._down == 1:  # each place of the input gives one sample of every phase
+            return np.asarray(self._windows(waiting, count // self._up, 1) @ self._phases.T).ravel()
+        if self._up == 1:
+            return np.asarray(self._windows(waiting, count, self._down) @ self._phases[0])
+        offset = self.given * self._down % self._up
+        whole, phase = np.divmod(offset + np.arange(count) * self._down, self._up)
+        windows = self._windows(waiting, int(whole[-1]) + 1, 1)
+        return np.asarray(np.einsum("nt,nt->n", windows[whole], self._phases[phase]))
+
+    def _windows(self, waiting: Samples, count: int, step: int) -> Samples:
+        """What lies under the filter at `count` places, shape (count, taps), without a copy."""
+        shape = (count, self._phases.shape[1])
+        return np.ndarray(shape, np.float32, buffer=waiting, strides=(4 * step, 4))
 
 
 @cache

@@ -90,7 +90,8 @@ class ReplySpec:
     """How one reply is to be made.
 
     `context` replaces the conversation for this reply (items, or ids of items of the conversation); None means the
-    conversation as it stands. `tool_choice` is "auto", "none", "required" or the name of a tool in `tools`.
+    conversation as it stands. `tool_choice` is "auto", "none", "required" or the name of a tool in `tools`. `words` are
+    said as they are, instead of an answer.
     """
 
     id: str
@@ -102,6 +103,7 @@ class ReplySpec:
     tool_choice: str = "auto"
     max_tokens: int | None = None
     context: tuple[Item | str, ...] | None = None
+    words: str = ""
 
 
 # --- what a reply is made of ---------------------------------------------------------------------------------------
@@ -175,12 +177,14 @@ def joined(first: str, second: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What the ears make of a turn so far: `stable` will not change any more, `tail` may."""
+    """What the ears make of a turn so far: `stable` will not change any more, `tail` may. `error`: they failed, and the
+    turn has no words; the message is fit to be shown to the user."""
 
     turn: str
     stable: str
     tail: str
     final: bool
+    error: str = ""
 
     @property
     def text(self) -> str:
@@ -232,7 +236,8 @@ class Dialogue(Protocol):
         Raises `DialogueError`."""
 
     def hearing(self) -> AsyncIterator[Transcript]:
-        """Transcripts of the user's turns, partial ones while they speak; ends when the dialogue closes."""
+        """Transcripts of the user's turns, partial ones while they speak; ends when the dialogue closes. Each turn that
+        was closed gets a final one, if only to say that the ears failed."""
 
     async def close(self) -> None:
         """Ends everything under way and gives back the slot."""

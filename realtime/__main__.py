@@ -39,6 +39,7 @@ def _serve(command: argparse.ArgumentParser) -> None:
     _model_choice(command)
     command.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     command.add_argument("--port", help="port to listen on (default 8790)")
+    command.add_argument("--tools", metavar="NAMES", help="built-in tools: time,timers,arithmetic,notes, or all")
 
 
 def _ask(command: argparse.ArgumentParser) -> None:
@@ -64,6 +65,7 @@ SETTINGS = {
     "voice": "model.voice",
     "host": "server.host",
     "port": "server.port",
+    "tools": "server.tools",
 }
 """Options that override a setting."""
 
@@ -71,7 +73,8 @@ SETTINGS = {
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code: 0 done, 1 failed, 2 wrong usage or settings."""
     chosen = parser().parse_args(arguments)
-    # Must be set before numpy loads: its threads would fight with the models' over the cores (0.3 ms of work took 20 to 300).
+    # Must be set before numpy loads: its threads would fight with the models' over the cores (0.3 ms of work took 20 to
+    # 300).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from vivavoce.model.errors import ModelError
     from vivavoce.realtime.config import ConfigError, load

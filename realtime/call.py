@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from vivavoce.model.dialogue import DialogueError
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.engine import Engine
-from vivavoce.realtime.events import Send
 from vivavoce.realtime.latency import TurnLatency
 from vivavoce.realtime.pipeline import Parts, Pipeline
 from vivavoce.realtime.playout import Playout
-from vivavoce.realtime.protocol import wire
-from vivavoce.realtime.protocol.server_events import Closing
+from vivavoce.realtime.protocol.server_events import Closing, Error, Fault, SessionCreated
 from vivavoce.realtime.protocol.session import Session
+from vivavoce.realtime.sideband import Peers
+from vivavoce.realtime.tools.setup import Tools
 from vivavoce.realtime.transports import PeerGone, Transport
 
 log = logging.getLogger(__name__)
@@ -40,14 +41,40 @@ class Ended(Exception):
     "error")."""
 
 
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A running call, as somebody finds it who wants to join."""
+
+    peers: Peers
+    session: Session
+
+    async def join(self, sideband: Transport, extras: bool) -> None:
+        """Serves a sideband that has a seat, until it leaves or the call ends."""
+        (greeting,) = self.session.announce(SessionCreated(session=self.session.view))
+        await self.peers.join(sideband, greeting.event, extras)
+
+
+@dataclass(slots=True)
+class _Place:
+    """A call. `ending` is set to the reason once it has to end, `party` when its peer has connected."""
+
+    ending: asyncio.Future[str]
+    party: Party | None = None
+
+    def end(self, reason: str) -> None:
+        if not self.ending.done():
+            self.ending.set_result(reason)
+
+
 class Calls:
     """The running calls of one process. Use as an async context manager; leaving it ends all calls."""
 
     def __init__(self, engine: Engine, config: ServerConfig) -> None:
         self._engine = engine
         self._config = config
+        self._tools = Tools(config)
         self._tasks = asyncio.TaskGroup()
-        self._running: dict[str, asyncio.Event] = {}
+        self._running: dict[str, _Place] = {}
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -56,8 +83,8 @@ class Calls:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for hangup in self._running.values():
-            hangup.set()
+        for place in self._running.values():
+            place.end("shutdown: The server is being stopped.")
         await self._tasks.__aexit__(kind, error, trace)
 
     def __len__(self) -> int:
@@ -67,7 +94,7 @@ class Calls:
         """Takes a place for a call that is about to connect; `run` gives it back, or `release`. Raises `Busy`."""
         if len(self._running) >= self._config.max_sessions:
             raise Busy(f"All {self._config.max_sessions} lines are taken. Please try again in a moment.")
-        self._running[call_id] = asyncio.Event()
+        self._running[call_id] = _Place(asyncio.get_running_loop().create_future())
 
     def release(self, call_id: str) -> None:
         """Gives back the place of a call that did not come about."""
@@ -77,37 +104,50 @@ class Calls:
         """Runs a call that has a place, in the background."""
         self._tasks.create_task(self.run(call_id, transport, session, playout))
 
+    def find(self, call_id: str) -> Party | None:
+        """A running call; None when there is none of this id."""
+        place = self._running.get(call_id)
+        return place.party if place else None
+
     def hang_up(self, call_id: str) -> bool:
         """Asks a call to end; False when there is none of this id."""
-        hangup = self._running.get(call_id)
-        if hangup is not None:
-            hangup.set()
-        return hangup is not None
+        place = self._running.get(call_id)
+        if place is not None:
+            place.end("over: The call was hung up.")
+        return place is not None
 
     async def run(self, call_id: str, transport: Transport, session: Session, playout: Playout) -> None:
         """Runs a call that has a place to its end. Nothing of it is left afterwards, whatever happened."""
         log.info("call started", extra={"call": call_id})
+        peers = Peers(transport)
+        place = self._running[call_id]
+        place.party = Party(peers, session)
         reason = "over"
         try:
-            reason = await self._converse(call_id, transport, session, playout)
+            reason = await self._converse(peers, session, playout, place.ending)
         except DialogueError as error:
             reason = f"busy: {error}"
         except Exception:  # the border: one call's bug must not end the others
             log.exception("call failed", extra={"call": call_id})
             reason = "error: Something went wrong on the server. The call has ended."
         finally:
-            await self._say_goodbye(transport, session, reason)
-            self.release(call_id)
+            try:
+                await self._say_goodbye(peers, session, reason)
+            except Exception:  # the border, once more: nor may its goodbye
+                log.exception("goodbye failed", extra={"call": call_id})
+            finally:
+                self.release(call_id)
             log.info("call ended", extra={"call": call_id, "reason": reason.partition(":")[0]})
 
-    async def _converse(self, call_id: str, transport: Transport, session: Session, playout: Playout) -> str:
+    async def _converse(self, peers: Peers, session: Session, playout: Playout, ending: asyncio.Future[str]) -> str:
         dialogue = self._engine.cascade.open()
-        parts = Parts(transport, dialogue, session, playout, self._engine.listener(), self._engine.judge, TurnLatency())
+        listener, judge = self._engine.listener(), self._engine.judge
+        parts = Parts(peers, dialogue, session, playout, listener, judge, TurnLatency(), self._tools.runner())
         pipeline = Pipeline(parts)
         reason = "over"
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._watch(pipeline, self._running[call_id]))
+                tasks.create_task(self._watch(pipeline, ending))
                 tasks.create_task(pipeline.run())
         except* PeerGone:
             pass
@@ -118,7 +158,7 @@ class Calls:
                 await dialogue.close()
         return reason
 
-    async def _watch(self, pipeline: Pipeline, hangup: asyncio.Event) -> None:
+    async def _watch(self, pipeline: Pipeline, ending: asyncio.Future[str]) -> None:
         """Ends calls that nobody uses, that last too long, or that were hung up."""
         loop = asyncio.get_running_loop()
         pipeline.active_at = began = loop.time()
@@ -128,25 +168,31 @@ class Calls:
             if idle_left <= 0:
                 raise Ended("idle: Nobody has said anything for a while, so the call was ended.")
             if age_left <= 0:
-                raise Ended("expired: The call has reached its longest duration.")
+                raise Ended(f"expired: The session hit the maximum duration of {self._config.max_duration:g} seconds.")
             try:
                 async with asyncio.timeout(min(idle_left, age_left)):
-                    await hangup.wait()
+                    reason = await asyncio.shield(ending)
             except TimeoutError:
                 continue
-            raise Ended("shutdown: The call was ended by the server.")
+            raise Ended(reason)
 
-    async def _say_goodbye(self, transport: Transport, session: Session, reason: str) -> None:
+    async def _say_goodbye(self, peers: Peers, session: Session, reason: str) -> None:
         kind, _, words = reason.partition(": ")
         try:
+            if kind == "expired":
+                for told in session.announce(Error(error=_expired(words))):
+                    peers.tell(told.event)
             if words:
-                for action in session.announce(Closing(reason=kind, message=words)):
-                    if isinstance(action, Send):
-                        transport.send(wire.encode(action.event))
+                for told in session.announce(Closing(reason=kind, message=words)):
+                    peers.tell(told.event)
         except PeerGone:
             pass  # nobody is there to be told
         async with asyncio.timeout(GOODBYE):
-            await transport.close(reason)
+            await peers.close(reason)
+
+
+def _expired(message: str) -> Fault:
+    return Fault(type="invalid_request_error", code="session_expired", message=message, param=None, event_id=None)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

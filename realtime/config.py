@@ -4,9 +4,8 @@
     [model]             language, voice ...          VIVAVOCE_MODEL_VOICE=af_heart
     home                where models live            VIVAVOCE_HOME=/data/vivavoce
 
-Later sources win: defaults, file, environment, command line. Every value is checked here, and a wrong one is named with what was expected. Only this module
-and `__main__` read the environment.
-"""
+Later sources win: defaults, file, environment, command line. Every value is checked here, and a wrong one is named with
+what was expected. Only this module and `__main__` read the environment."""
 
 from __future__ import annotations
 
@@ -31,6 +30,9 @@ DERIVED: Final = "conversations"
 """Of the model's settings; it follows from `server.max_sessions`."""
 
 
+TOOLS: Final = ("time", "timers", "arithmetic", "notes", "all")
+
+
 class ConfigError(Exception):
     """A setting that cannot be used; the message names it and says what was expected."""
 
@@ -39,11 +41,14 @@ class ConfigError(Exception):
 class ServerConfig:
     """The gateway.
 
-    `keys`: API keys, of which a client must show one; without any, only a loopback `host` is allowed. `origins`: web origins other than
-    our own page that may use the API from a browser ("*" for all). `max_sessions`: calls at the same time. `idle_timeout`: seconds without sound or
-    message after which a call is ended. `max_duration`: seconds a call may last. `ice_servers`: STUN or TURN URLs, `ice_username` and
-    `ice_credential` for those that want them. `tls_certificate`, `tls_key`: PEM files.
-    """
+    `keys`: API keys, of which a client must show one; without any, only a loopback `host` is allowed. `origins`: web
+    origins other than our own page that may use the API from a browser ("*" for all). `max_sessions`: calls at the same
+    time. `idle_timeout`: seconds without sound or message after which a call is ended. `max_duration`: seconds a call
+    may last. `sessions_per_minute`: that one network address may open; `responses_per_minute`: that one session may
+    ask for. `ice_servers`: STUN or TURN URLs, `ice_username` and `ice_credential` for those that want them.
+    `tls_certificate`, `tls_key`: PEM files. `tools`: built-in tools of every session: time, timers, arithmetic, notes,
+    or all. `notes`: their file (default: notes.json in `home`). `private_tools`: MCP servers on private addresses are
+    reached. `tool_timeout`: seconds a tool may take. `tool_filler`: said when one takes long."""
 
     host: str = "127.0.0.1"
     port: int = 8790
@@ -52,11 +57,18 @@ class ServerConfig:
     max_sessions: int = 4
     idle_timeout: float = 300.0
     max_duration: float = 3600.0
+    sessions_per_minute: int = 60
+    responses_per_minute: int = 60
     ice_servers: tuple[str, ...] = ()
     ice_username: str = ""
     ice_credential: str = ""
     tls_certificate: str = ""
     tls_key: str = ""
+    tools: tuple[str, ...] = ()
+    notes: str = ""
+    private_tools: bool = False
+    tool_timeout: float = 30.0
+    tool_filler: str = "One moment, I'm looking that up."
 
     @property
     def loopback(self) -> bool:
@@ -90,9 +102,7 @@ def load(file: Path | None = None, overrides: Mapping[str, str] | None = None) -
     return build(_read(file) if file else {}, os.environ, overrides or {}, sys.platform)
 
 
-def build(
-    table: Mapping[str, Any], environ: Mapping[str, str], overrides: Mapping[str, str], platform: str
-) -> Config:
+def build(table: Mapping[str, Any], environ: Mapping[str, str], overrides: Mapping[str, str], platform: str) -> Config:
     """The settings, from everything they come from. Raises `ConfigError`, `ModelError`."""
     config = _apply(Config(home=default_home(environ, platform)), table, "")
     config = _from_environment(config, environ)
@@ -195,6 +205,9 @@ def _check(config: Config) -> None:
         "server.max_sessions": (server.max_sessions, 1, 1000),
         "server.idle_timeout": (server.idle_timeout, 5, 86400),
         "server.max_duration": (server.max_duration, 10, 86400),
+        "server.sessions_per_minute": (server.sessions_per_minute, 1, 100_000),
+        "server.responses_per_minute": (server.responses_per_minute, 1, 10_000),
+        "server.tool_timeout": (server.tool_timeout, 1, 600),
         "model.threads": (model.threads, 0, 256),
     }
     for name, (value, low, high) in ranges.items():
@@ -212,12 +225,15 @@ def _check(config: Config) -> None:
 def _check_reach(server: ServerConfig) -> None:
     if not server.loopback and not server.keys:
         raise ConfigError(
-            f"'server.host' is {server.host}, which others can reach: set 'server.keys' (VIVAVOCE_SERVER_KEYS) too, or they "
-            "could all use it. Without keys only 127.0.0.1 is allowed."
+            f"'server.host' is {server.host}, which others can reach: set 'server.keys' (VIVAVOCE_SERVER_KEYS) too, "
+            "or they could all use it. Without keys only 127.0.0.1 is allowed."
         )
     for origin in server.origins:
         if origin != "*" and not re.fullmatch(r"https?://[^/?#\s]+", origin):
             raise ConfigError(f"'server.origins' must hold origins such as https://example.org, or *, not {origin!r}.")
+    for tool in server.tools:
+        if tool not in TOOLS:
+            raise ConfigError(f"'server.tools' must hold names of {', '.join(TOOLS)}, not {tool!r}.")
     for url in server.ice_servers:
         if not re.fullmatch(r"(stuns?|turns?):\S+", url):
             raise ConfigError(f"'server.ice_servers' must hold URLs such as stun:example.org:3478, not {url!r}.")

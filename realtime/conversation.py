@@ -23,6 +23,10 @@ from vivavoce.realtime.protocol.items import (
     FunctionOutputItem,
     InputAudio,
     InputText,
+    McpAnswerItem,
+    McpAskItem,
+    McpCallItem,
+    McpListItem,
     MessageItem,
     OutputAudio,
     OutputText,
@@ -35,7 +39,8 @@ MAX_CHARS: Final = 131_072
 MAX_SOUND: Final = 8 * 2**20  # bytes of the user's sound kept for retrieval, all items together
 CHARS_PER_TOKEN: Final = 4  # of English text, roughly; limits given in tokens are kept by it
 
-ConversationItem = MessageItem | FunctionCallItem | FunctionOutputItem
+McpItem = McpListItem | McpCallItem | McpAskItem | McpAnswerItem
+ConversationItem = MessageItem | FunctionCallItem | FunctionOutputItem | McpItem
 Truncation = Literal["auto", "disabled"] | RetentionRatio
 
 
@@ -44,7 +49,8 @@ class Entry:
     """One item. `text` is what the model knows of a message; `sound` is the user's, 16-bit at 24 kHz, of `seconds`.
 
     For an answer: `reply` is the number of the reply that spoke it, `whole` its samples of sound since it was cut,
-    and `read` says that the model was given it, instead of having kept it by itself."""
+    and `read` says that the model was given it, instead of having kept it by itself. For the answer to a request for
+    approval: `asked` is that request."""
 
     item: ConversationItem
     text: str = ""
@@ -54,20 +60,35 @@ class Entry:
     reply: int | None = None
     read: bool = False
     whole: int | None = None
+    asked: McpAskItem | None = None
 
     @property
     def id(self) -> str:
         assert isinstance(self.item.id, str)  # given by `entry` or by the session, never left out
         return self.item.id
 
-    def known(self) -> Item:
-        """The model's view."""
+    def known(self) -> tuple[Item, ...]:
+        """The model's view: nothing, one item, or a call and its result. The last bears the item's own name."""
         item = self.item
-        if isinstance(item, MessageItem):
-            return Message(self.id, item.role, self.text, self.pictures)
-        if isinstance(item, FunctionCallItem):
-            return Call(self.id, item.call_id or self.id, item.name, item.arguments)
-        return CallResult(self.id, item.call_id, item.output)
+        match item:
+            case MessageItem():
+                return (Message(self.id, item.role, self.text, self.pictures),)
+            case FunctionCallItem():
+                return (Call(self.id, item.call_id or self.id, item.name, item.arguments),)
+            case FunctionOutputItem():
+                return (CallResult(self.id, item.call_id, item.output),)
+            case McpCallItem() if self.read:
+                said = item.output if isinstance(item.output, str) else item.error.message if item.error else None
+                return () if said is None else called(self.id, item.name, item.arguments, said)
+            case McpAnswerItem(approve=False) if self.asked is not None:
+                said = f"The user did not allow this call. {item.reason or ''}".strip()
+                return called(self.id, self.asked.name, self.asked.arguments, said)
+        return ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the model calls it by."""
+        return tuple(item.id for item in self.known())
 
     @property
     def awaits_words(self) -> bool:
@@ -80,10 +101,17 @@ class Entry:
         """Length of what the model knows of it."""
         if isinstance(self.item, MessageItem):
             return len(self.text)
-        return len(self.item.arguments if isinstance(self.item, FunctionCallItem) else self.item.output)
+        return sum(len(item.arguments if isinstance(item, Call) else _output(item)) for item in self.known())
 
 
-def entry(item: ConversationItem, item_id: str, pictures: tuple[Picture, ...] = ()) -> Entry:
+def called(name: str, tool: str, arguments: str, output: str) -> tuple[Call, CallResult]:
+    """A call and its result in the model's view, as one item of this name."""
+    return Call(f"{name}.call", name, tool, arguments), CallResult(name, name, output)
+
+
+def entry(
+    item: MessageItem | FunctionCallItem | FunctionOutputItem, item_id: str, pictures: tuple[Picture, ...] = ()
+) -> Entry:
     """An item that a client gave, in the form in which clients are told of it: named, complete, without sound."""
     if isinstance(item, FunctionCallItem):
         call_id = item.call_id or item_id
@@ -126,6 +154,19 @@ class Conversation:
     def get(self, item_id: str) -> Entry | None:
         return self._entries.get(item_id)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The model's names of all items, in order."""
+        return tuple(name for item_id in self._order for name in self._entries[item_id].names)
+
+    def anchor(self, item_id: str | None) -> str:
+        """What the model knows of this item, or of the nearest one before it that it knows; else "root"."""
+        place = self._order.index(item_id) if item_id is not None else -1
+        for known in reversed(self._order[: place + 1]):
+            if names := self._entries[known].names:
+                return names[-1]
+        return "root"
+
     def before(self, item_id: str) -> str | None:
         """The item just before this one; None when it is the first."""
         place = self._order.index(item_id)
@@ -149,9 +190,10 @@ class Conversation:
         self._entries[new.id] = new
         self._bound_sound()
 
-    def remove(self, item_id: str) -> None:
+    def remove(self, item_id: str) -> tuple[str, ...]:
+        """Takes an item out; returns the model's names of it."""
         self._order.remove(item_id)
-        del self._entries[item_id]
+        return self._entries.pop(item_id).names
 
     def transcribe(self, item_id: str, text: str) -> None:
         """The words of a user's turn are known."""
@@ -170,8 +212,8 @@ class Conversation:
         answer.item = structs.replace(answer.item, content=[OutputAudio()])
 
     def overflow(self, truncation: Truncation) -> list[str]:
-        """Drops the oldest items that the limits have no room for, and names them. An item that is still being made
-        stays."""
+        """Drops the oldest items that the limits have no room for; returns the model's names of them. An item that is
+        still being made stays."""
         share, max_chars = 1.0, MAX_CHARS
         if isinstance(truncation, RetentionRatio):
             share = truncation.retention_ratio
@@ -184,12 +226,10 @@ class Conversation:
         for item_id in self._order[:-1]:
             if len(self._order) - len(dropped) <= share * MAX_ITEMS and chars <= share * max_chars:
                 break
-            if getattr(self._entries[item_id].item, "status", UNSET) != "in_progress":
+            if not _unfinished(self._entries[item_id].item):
                 chars -= self._entries[item_id].chars
                 dropped.append(item_id)
-        for item_id in dropped:
-            self.remove(item_id)
-        return dropped
+        return [name for item_id in dropped for name in self.remove(item_id)]
 
     def _chars(self, ids: Iterable[str]) -> int:
         return sum(self._entries[item_id].chars for item_id in ids)
@@ -201,6 +241,17 @@ class Conversation:
             kept += len(self._entries[item_id].sound)
             if kept > MAX_SOUND:
                 self._entries[item_id].sound = b""
+
+
+def _unfinished(item: ConversationItem) -> bool:
+    if isinstance(item, McpCallItem):
+        return item.output is UNSET and item.error is UNSET
+    return getattr(item, "status", UNSET) == "in_progress"
+
+
+def _output(item: Item) -> str:
+    assert isinstance(item, CallResult)
+    return item.output
 
 
 def _tidy(part: object, role: str) -> InputText | InputAudio | OutputText | OutputAudio:

@@ -1,11 +1,12 @@
 """What can happen inside a call: facts that reach the session core, and the actions it answers with.
 
-Facts come from four sides and meet in one inbox, in one order:
+Facts come from five sides and meet in one inbox, in one order:
 
     client        messages of the protocol                     (protocol/messages.py: ClientEvent)
     turns/        TurnStarted  TurnSound  TurnEnded  TurnIdle  what the user does with the floor
     model         Transcript  Replied  ReplyFailed             what the model heard and says
     playout       PlayoutStarted  PlayoutEnded                 what reached the user's ear
+    tools/        ToolsListed  ToolAnswered  ToolsLate  Rang   what became of the server's own tools
 
 Sample positions count the session's input clock: `SAMPLE_RATE` samples per second since the call's first sound.
 """
@@ -17,6 +18,7 @@ from typing import Literal
 
 from vivavoce.model.dialogue import Heard, Item, ReplySpec, ReplyToken, Samples, Transcript
 from vivavoce.realtime.protocol.messages import ClientEvent, ServerEvent
+from vivavoce.realtime.tools import Address, Failure, ListedTool, Outcome
 
 # --- facts: from the floor ---------------------------------------------------------------------------------------
 
@@ -88,6 +90,42 @@ class PlayoutEnded:
     number: int
 
 
+# --- facts: from the server's tools ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsListed:
+    """A server was asked which tools it has (`ListTools` of the same item)."""
+
+    item_id: str
+    tools: tuple[ListedTool, ...] | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswered:
+    """The call `call_id` of reply `number` has come to its end."""
+
+    number: int
+    call_id: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsLate:
+    """Reply `number` has waited for its calls so long that the user may take the line for dead."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rang:
+    """Something that the assistant has to say by itself; `notice` tells the model what has happened."""
+
+    notice: str
+
+
+ToolFact = ToolsListed | ToolAnswered | ToolsLate | Rang
+
 Fact = (
     ClientEvent
     | TurnStarted
@@ -99,6 +137,7 @@ Fact = (
     | ReplyFailed
     | PlayoutStarted
     | PlayoutEnded
+    | ToolFact
 )
 
 
@@ -196,4 +235,34 @@ class TurnDetection:
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
 
 
-Action = Send | Listen | Hear | CloseTurn | DropTurn | Read | Forget | StartReply | StopReply | Cut | Retune
+@dataclass(frozen=True, slots=True)
+class ListTools:
+    """The tools of a server are to be listed, for the item `item_id`."""
+
+    item_id: str
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class CallTool:
+    """Reply `number` waits for this call; without an `address` the tool is built in. `arguments` is JSON text."""
+
+    number: int
+    call_id: str
+    address: Address | None
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopTools:
+    """The calls of reply `number` are cancelled."""
+
+    number: int
+
+
+ToolAction = ListTools | CallTool | StopTools
+
+Action = (
+    Send | Listen | Hear | CloseTurn | DropTurn | Read | Forget | StartReply | StopReply | Cut | Retune | ToolAction
+)

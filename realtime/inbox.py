@@ -14,8 +14,8 @@ BOUND: Final = 256
 
 
 class Inbox(Generic[T]):
-    """Many writers, one reader. The peer is held back by the bound; the call's own parts, which are bounded by what they
-    work on, are not: a reply's token must not wait behind a flood from the peer."""
+    """Many writers, one reader. The peer is held back by the bound; the call's own parts, which are bounded by what
+    they work on, are not: a reply's token must not wait behind a flood from the peer."""
 
     def __init__(self) -> None:
         self._queue: deque[T] = deque()

@@ -2,9 +2,8 @@
 
     speech_end ──► endpoint ──► transcript ──► first_text ──► first_audio ──► sent
 
-All in milliseconds after `speech_end`, the last moment at which the VAD heard speech; `sent` is when the first sample left. A reply that nobody's speech
-asked for (typed text, a tool's answer) counts from the moment it was asked for.
-"""
+All in milliseconds after `speech_end`, the last moment at which the VAD heard speech; `sent` is when the first sample
+left. A reply that nobody's speech asked for (typed text, a tool's answer) counts from the moment it was asked for."""
 
 from __future__ import annotations
 
@@ -80,7 +79,7 @@ class TurnLatency:
             match action:
                 case Send(event=ResponseCreated() as event):
                     response_id = str(event.response.id)
-                case StartReply(number=number):
+                case StartReply(number=number) if number not in self._traces:  # else it goes on after a tool's answer
                     began = self._turn.pop("speech_end", now)
                     trace = self._traces[number] = _Trace(began, response_id, spoken=bool(self._turn))
                     for name, at in self._turn.items():

@@ -50,7 +50,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 def decode_picture(data: bytes) -> NDArray[np.uint8]:
     """The pixels of a PNG or JPEG file, RGB, shape (height, width, 3). Raises ValueError for a damaged one."""
     try:
-        with av.open(io.BytesIO(data)) as container:
+        with av.open(io.BytesIO(data), "r") as container:
             return _first_picture(container, "the file")
     except (av.FFmpegError, OSError, Unreadable) as error:
         raise ValueError(f"the picture is damaged: {error}") from error

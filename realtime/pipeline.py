@@ -5,7 +5,7 @@
     client ──────► receive ─Message─► │ converse │ ◄─────────────────────────────────────────────────┘
     model ───────► hearing ─Transcript►│          │ ──► session core ──► actions ──► perform
     model ───────► respond ──Replied─► │          │                                    │
-    loudspeaker ◄─ speak ◄─ playout ◄─ └──────────┘ ◄── PlayoutStarted/Ended           ├──► transport.send
+    loudspeaker ◄─ speak ◄─ playout ◄─ └──────────┘ ◄── PlayoutStarted/Ended           ├──► peers.tell
                                                                                        ├──► dialogue.hear/turn/read/cut
                                                                                        └──► start or cancel respond
 
@@ -16,7 +16,7 @@ fact at a time, in one order. Everything else moves data.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import assert_never
@@ -24,6 +24,7 @@ from typing import assert_never
 from vivavoce.model.dialogue import SAMPLE_RATE, Dialogue, DialogueError, Samples
 from vivavoce.realtime.events import (
     Action,
+    CallTool,
     CloseTurn,
     Cut,
     DropTurn,
@@ -31,6 +32,7 @@ from vivavoce.realtime.events import (
     Forget,
     Hear,
     Listen,
+    ListTools,
     PlayoutEnded,
     PlayoutStarted,
     Read,
@@ -40,6 +42,7 @@ from vivavoce.realtime.events import (
     Send,
     StartReply,
     StopReply,
+    StopTools,
 )
 from vivavoce.realtime.inbox import Inbox
 from vivavoce.realtime.latency import TurnLatency
@@ -49,7 +52,9 @@ from vivavoce.realtime.protocol.client_events import AudioCommit
 from vivavoce.realtime.protocol.errors import WireError
 from vivavoce.realtime.protocol.server_events import TurnLatency as TurnLatencyEvent
 from vivavoce.realtime.protocol.session import Session
-from vivavoce.realtime.transports import FRAME, Message, Received, Seen, Sound, Transport
+from vivavoce.realtime.sideband import Peers
+from vivavoce.realtime.tools.runner import ToolRunner
+from vivavoce.realtime.transports import FRAME, Message, Received, Seen, Sound
 from vivavoce.realtime.turns.endpoint import Ask
 from vivavoce.realtime.turns.floor import FloorFact
 from vivavoce.realtime.turns.listener import Listener
@@ -81,13 +86,14 @@ class _Judging:
 class Parts:
     """What a call is made of; `call.py` builds and frees them."""
 
-    transport: Transport
+    peers: Peers
     dialogue: Dialogue
     session: Session
     playout: Playout
     listener: Listener
     judge: Callable[[Samples], Awaitable[float]]  # is the turn complete that the last 8 s (16 kHz) hold the end of?
     latency: TurnLatency
+    tools: ToolRunner
 
 
 class Pipeline:
@@ -104,10 +110,14 @@ class Pipeline:
         """Raises `PeerGone`, in an exception group, when the peer leaves."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            tasks.create_task(self._parts.transport.receive(self._inbox.deliver))
-            tasks.create_task(self._parts.transport.speak(self._pull))
+            tasks.create_task(self._parts.peers.receive(self._inbox.deliver))
+            tasks.create_task(self._parts.peers.speak(self._pull))
             tasks.create_task(self._hearing())
-            await self._converse()
+            self._parts.tools.attach(tasks, self._inbox.post)
+            try:
+                await self._converse()
+            finally:
+                self._parts.tools.detach()
 
     # --- towards the inbox -------------------------------------------------------------------------------------
 
@@ -123,7 +133,8 @@ class Pipeline:
         except DialogueError as error:
             self._inbox.post(ReplyFailed(action.number, str(error)))
         finally:
-            self._replies.pop(action.number, None)
+            if self._replies.get(action.number) is asyncio.current_task():  # not the next run for the same reply
+                del self._replies[action.number]
 
     async def _ask(self, ask: Ask) -> Judged:
         judged = Judged(ask.at, await self._parts.judge(self._parts.listener.recent()))
@@ -160,7 +171,7 @@ class Pipeline:
         for start in range(0, len(samples), SLICE):
             audible = self._parts.playout.audible is not None
             piece = samples[start : start + SLICE]
-            await self._take_turns(self._parts.listener.receive(piece, audible, bool(self._replies)))
+            await self._take_turns(self._parts.listener.receive(piece, audible, self._busy))
             await self._keep_step_with_judge()
             if start:
                 await asyncio.sleep(0)
@@ -173,6 +184,8 @@ class Pipeline:
                 await self._decide(fact)
 
     def _start_judging(self, ask: Ask) -> None:
+        if self._judging is not None and not self._judging.answer.done():
+            return  # one look at a time; the next candidate comes soon
         position = self._parts.listener.floor.position
         self._judging = _Judging(self._tasks.create_task(self._ask(ask)), position)
 
@@ -204,12 +217,12 @@ class Pipeline:
             event = TurnLatencyEvent(response_id=report.response_id, marks=report.marks)
             await self._perform(self._parts.session.announce(event))
 
-    async def _perform(self, actions: list[Action]) -> None:
+    async def _perform(self, actions: Iterable[Action]) -> None:
         dialogue, floor = self._parts.dialogue, self._parts.listener.floor
         for action in actions:
             match action:
                 case Send(event=event):
-                    self._parts.transport.send(wire.encode(event))
+                    self._parts.peers.tell(event)
                 case Listen(samples=samples):
                     await self._listen(samples)
                 case Hear(samples=samples, voiced=voiced):
@@ -230,12 +243,19 @@ class Pipeline:
                 case StopReply(number=number):
                     if reply := self._replies.pop(number, None):
                         reply.cancel()
+                case ListTools() | CallTool() | StopTools():
+                    self._parts.tools.perform(action)
                 case Cut(heard=heard):
                     dialogue.cut(heard)
                 case Retune(detection=detection):
                     floor.retune(detection)
                 case _:
                     assert_never(action)
+
+    @property
+    def _busy(self) -> bool:
+        """The assistant is about to speak."""
+        return bool(self._replies) or self._parts.tools.busy
 
     def _touch(self) -> None:
         self.active_at = asyncio.get_running_loop().time()

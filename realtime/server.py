@@ -1,9 +1,12 @@
 """The gateway: page, REST and WebSocket on one port.
 
     GET  /                                the page, and its modules
+    POST /v1/realtime/client_secrets      a short-lived key for a browser, with the settings of its session
     POST /v1/realtime/calls               SDP offer in, 201 with the answer and `Location` out (WebRTC)
     POST /v1/realtime/calls/{id}/hangup   ends a call
     WS   /v1/realtime                     the protocol with PCM inside messages
+    WS   /v1/realtime?call_id=…           a sideband of a running call
+    GET  /v1/models                       the one there is
     GET  /healthz  /readyz                the process lives; the models are loaded and there is room
 
 The models load in the background, so the page is there at once; calls are refused with 503 until they are ready.
@@ -12,66 +15,48 @@ The models load in the background, so the page is there at once; calls are refus
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
+from vivavoce.realtime import rest
 from vivavoce.realtime.access import Denied, check
-from vivavoce.realtime.call import Busy, Calls
+from vivavoce.realtime.admission import Admission, no_call
+from vivavoce.realtime.call import Calls
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.engine import Engine
+from vivavoce.realtime.page import Page
 from vivavoce.realtime.playout import Playout
-from vivavoce.realtime.protocol.errors import Refused
-from vivavoce.realtime.protocol.session import Session
-from vivavoce.realtime.sessions import Wanted, open_session, random_ids
+from vivavoce.realtime.sessions import MODEL, VOICE, Wanted
+from vivavoce.realtime.sideband import MAX_BEHIND, Crowded
 from vivavoce.realtime.transports.webrtc import IceServer, IceSettings, OfferError, answer
 from vivavoce.realtime.transports.websocket import WebSocketTransport
 
 log = logging.getLogger(__name__)
 
-WEB = Path(__file__).parents[1] / "web"
-MAX_OFFER = 256 * 1024
-"""Bytes of an offer with its session; a browser's is about 6 KiB."""
-
-RETRY_AFTER = 5
-"""Seconds after which a refused client may try again."""
-
-PAGE_HEADERS = (
-    (b"content-security-policy", b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"),
-    (b"permissions-policy", b"microphone=(self), camera=(self)"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-cache"),  # asks each time, gets 304: a new version is there at once
-)
-"""What browsers are told with the page: nothing from elsewhere runs in it, and nobody frames it."""
-
 
 class Gateway:
     """The web application around the calls of one process."""
 
-    def __init__(self, config: ServerConfig, load: Callable[[], Engine], clock: Callable[[], float]) -> None:
-        """`load` builds the models; it blocks, and runs on a thread. `clock` gives unix seconds."""
-        self._clock = clock
+    def __init__(
+        self, config: ServerConfig, load: Callable[[], Engine], clock: Callable[[], float], voice: str = VOICE
+    ) -> None:
+        """`load` builds the models; it blocks, and runs on a thread. `clock` gives unix seconds. `voice` speaks where
+        the client asks for no other."""
         self._config = config
         self._load = load
-        self._calls: Calls | None = None
-        self._failure = ""
+        self._door = Admission(config, clock, voice)
+        self._began = int(clock())
         origins = list(config.origins)
         cors = Middleware(
             CORSMiddleware,
@@ -84,15 +69,25 @@ class Gateway:
             routes=[
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
-                Route("/v1/realtime/calls", self._offer, methods=["POST"]),
-                Route("/v1/realtime/calls/{call_id}/hangup", self._hang_up, methods=["POST"]),
-                WebSocketRoute("/v1/realtime", self._socket),
-                Mount("/", _Page(directory=WEB, html=True)),
+                Mount("/v1", routes=self._api()),
+                Mount("/", Page()),
             ],
             middleware=[cors] if origins else [],
-            exception_handlers={Denied: _denied, HTTPException: _http_error, Exception: _failed},
+            exception_handlers={Denied: rest.denied, HTTPException: rest.http_error, Exception: rest.failed},
             lifespan=self._lifespan,
         )
+
+    def _api(self) -> list[Route | WebSocketRoute]:
+        call = "/realtime/calls/{call_id}"
+        return [
+            Route("/models", self._models),
+            Route("/models/{name}", self._model),
+            Route("/realtime/client_secrets", self._make_secret, methods=["POST"]),
+            Route("/realtime/calls", self._offer, methods=["POST"]),
+            Route(f"{call}/hangup", self._hang_up, methods=["POST"]),
+            *(Route(f"{call}/{verb}", self._phone, methods=["POST"]) for verb in ("accept", "reject", "refer")),
+            WebSocketRoute("/realtime", self._socket),
+        ]
 
     # --- life --------------------------------------------------------------------------------------------------
 
@@ -111,15 +106,15 @@ class Gateway:
             engine = await asyncio.to_thread(self._load)
         except Exception as error:  # the border: whatever keeps the models from loading is shown to everybody who asks
             log.exception("models could not be loaded")
-            self._failure = str(error)
+            self._door.failure = str(error)
             await stop.wait()
             return
         try:
             async with Calls(engine, self._config) as calls:
-                self._calls = calls
+                self._door.calls = calls
                 log.info("ready")
                 await stop.wait()
-                self._calls = None
+                self._door.calls = None
         finally:
             await asyncio.to_thread(engine.close)
 
@@ -129,23 +124,39 @@ class Gateway:
         return JSONResponse({"status": "ok"})
 
     async def _readyz(self, request: Request) -> Response:
-        calls, limit = self._calls, self._config.max_sessions
+        calls, limit = self._door.calls, self._config.max_sessions
         if calls is None:
-            status = "failed" if self._failure else "loading"
-            return JSONResponse({"status": status, "message": self._failure}, 503)
+            failure = self._door.failure
+            return JSONResponse({"status": "failed" if failure else "loading", "message": failure}, 503)
         full = len(calls) >= limit
         return JSONResponse(
             {"status": "full" if full else "ready", "calls": len(calls), "limit": limit}, 503 if full else 200
         )
 
-    async def _offer(self, request: Request) -> Response:
+    async def _models(self, request: Request) -> Response:
         check(self._config, request.headers)
-        sdp, settings = await _read_offer(request)
-        calls = self._ready()
-        call_id = f"rtc_{secrets.token_hex(12)}"
-        playout = Playout()
-        session = self._session(playout, True, Wanted.from_query(request.query_params, settings))
-        self._reserve(calls, call_id)
+        return JSONResponse({"object": "list", "data": [self._description()]})
+
+    async def _model(self, request: Request) -> Response:
+        check(self._config, request.headers)
+        if (name := request.path_params["name"]) != MODEL:
+            raise Denied(404, "model_not_found", f"The model '{name}' does not exist; there is '{MODEL}'.", "model")
+        return JSONResponse(self._description())
+
+    def _description(self) -> dict[str, object]:
+        return {"id": MODEL, "object": "model", "created": self._began, "owned_by": "vivavoce"}
+
+    async def _make_secret(self, request: Request) -> Response:
+        check(self._config, request.headers)
+        return JSONResponse(self._door.issue(await rest.read_body(request)))
+
+    async def _offer(self, request: Request) -> Response:
+        carried = self._door.allow(request.headers)
+        sdp, settings = await rest.read_offer(request)
+        self._door.ready()
+        call_id, playout = _new_call_id(), Playout()
+        session = self._door.session(playout, True, Wanted.from_query(request.query_params, settings or carried))
+        calls = self._door.reserve(call_id, *_origin(request))
         try:
             transport, local = await answer(sdp, _ice(self._config))
         except OfferError as error:
@@ -155,100 +166,56 @@ class Gateway:
             calls.release(call_id)
             raise
         calls.start(call_id, transport, session, playout)
-        return Response(local, 201, {"Location": f"/v1/realtime/calls/{call_id}"}, "application/sdp")
+        return Response(local, 201, {"Location": _location(call_id)}, "application/sdp")
 
     async def _hang_up(self, request: Request) -> Response:
         check(self._config, request.headers)
-        if not self._ready().hang_up(request.path_params["call_id"]):
-            raise Denied(404, "call_not_found", "There is no call of this id.")
+        if not self._door.ready().hang_up(request.path_params["call_id"]):
+            raise no_call()
         return Response()
+
+    async def _phone(self, request: Request) -> Response:
+        """Only calls by telephone can be accepted, rejected and referred, and there are none yet."""
+        check(self._config, request.headers)
+        self._door.find(request.path_params["call_id"])
+        raise Denied(400, "call_not_by_telephone", "The call is not a telephone call; it can only be hung up.")
 
     # --- WebSocket -----------------------------------------------------------------------------------------------
 
     async def _socket(self, socket: WebSocket) -> None:
-        offered = socket.scope["subprotocols"]
-        call_id = f"rtc_{secrets.token_hex(12)}"
-        playout = Playout()
         try:
-            check(self._config, socket.headers, offered)
-            calls = self._ready()
-            session = self._session(playout, False, Wanted.from_query(socket.query_params))
-            self._reserve(calls, call_id)
+            if (call_id := socket.query_params.get("call_id")) is not None:
+                await self._read_along(socket, call_id)
+            else:
+                await self._talk(socket)
         except Denied as denied:
-            await socket.send_denial_response(_error(denied))
-            return
+            await socket.send_denial_response(rest.refuse(denied))
+
+    async def _talk(self, socket: WebSocket) -> None:
+        """A call of its own. Raises `Denied`."""
+        carried = self._door.allow(socket.headers, socket.scope["subprotocols"])
+        self._door.ready()
+        call_id, playout = _new_call_id(), Playout()
+        session = self._door.session(playout, False, Wanted.from_query(socket.query_params, carried))
+        calls = self._door.reserve(call_id, *_origin(socket))
         try:
-            await socket.accept("realtime" if "realtime" in offered else None)
+            await socket.accept(_subprotocol(socket), [(b"location", _location(call_id).encode())])
         except BaseException:
             calls.release(call_id)
             raise
         await calls.run(call_id, WebSocketTransport(socket), session, playout)
 
-    # --- readiness -----------------------------------------------------------------------------------------------
-
-    def _ready(self) -> Calls:
-        if self._calls is None:
-            message = self._failure or "The models are still loading. Please try again in a moment."
-            raise Denied(503, "models_failed" if self._failure else "models_loading", message)
-        return self._calls
-
-    def _session(self, playout: Playout, plays: bool, wanted: Wanted) -> Session:
-        expires_at = int(self._clock() + self._config.max_duration)
+    async def _read_along(self, socket: WebSocket, call_id: str) -> None:
+        """A sideband of a running call. Raises `Denied`."""
+        check(self._config, socket.headers, socket.scope["subprotocols"])
+        party = self._door.find(call_id)
         try:
-            return open_session(playout, plays, wanted, random_ids(), expires_at)
-        except Refused as refused:
-            raise Denied(400, refused.code, refused.message, refused.param) from refused
-
-    def _reserve(self, calls: Calls, call_id: str) -> None:
-        try:
-            calls.reserve(call_id)
-        except Busy as busy:
-            raise Denied(503, "server_full", str(busy)) from busy
-
-
-class _Page(StaticFiles):
-    """The page's files, with their headers."""
-
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        response = super().file_response(*args, **kwargs)
-        response.raw_headers.extend(PAGE_HEADERS)
-        return response
-
-
-async def _read_offer(request: Request) -> tuple[str, dict[str, Any] | None]:
-    """The SDP, and the session settings that came with it as a form."""
-    if int(request.headers.get("content-length") or MAX_OFFER) > MAX_OFFER:
-        raise Denied(413, "offer_too_large", f"An offer has at most {MAX_OFFER} bytes.")
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/sdp":
-        return await _read_text(request), None
-    if kind != "multipart/form-data":
-        raise Denied(415, "unsupported_content_type", "Send the offer as application/sdp, or as multipart/form-data.")
-    try:
-        async with request.form(max_files=2, max_fields=2, max_part_size=MAX_OFFER) as form:
-            parts = {name: await _text(part) for name, part in form.items()}
-    except MultiPartException as error:
-        raise Denied(400, "invalid_form", f"The form cannot be read: {error.message}") from error
-    try:
-        settings = json.loads(parts.get("session", "{}"))
-    except ValueError as error:
-        raise Denied(400, "invalid_json", f"The form's field 'session' is not JSON: {error}") from error
-    if not isinstance(settings, dict):
-        raise Denied(400, "invalid_type", "The form's field 'session' must be a JSON object.")
-    return parts.get("sdp", ""), settings or None
-
-
-async def _read_text(request: Request) -> str:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_OFFER:
-            raise Denied(413, "offer_too_large", f"An offer has at most {MAX_OFFER} bytes.")
-    return body.decode(errors="replace")
-
-
-async def _text(part: UploadFile | str) -> str:
-    return part if isinstance(part, str) else (await part.read()).decode(errors="replace")
+            with party.peers.seat():
+                await socket.accept(_subprotocol(socket))
+                extras = Wanted.from_query(socket.query_params).extras
+                await party.join(WebSocketTransport(socket, MAX_BEHIND), extras)
+        except Crowded as crowded:
+            raise Denied(429, "too_many_sidebands", str(crowded)) from crowded
 
 
 def _ice(config: ServerConfig) -> IceSettings:
@@ -258,22 +225,19 @@ def _ice(config: ServerConfig) -> IceSettings:
     return IceSettings(servers, loopback=config.loopback)
 
 
-def _error(denied: Denied) -> JSONResponse:
-    kind = "server_error" if denied.status >= 500 else "invalid_request_error"
-    body = {"error": {"message": str(denied), "type": kind, "param": denied.param, "code": denied.code}}
-    headers = {"Retry-After": str(RETRY_AFTER)} if denied.status == 503 else {}
-    return JSONResponse(body, denied.status, headers)
+def _new_call_id() -> str:
+    return f"rtc_{secrets.token_hex(12)}"
 
 
-async def _denied(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Denied)
-    return _error(error)
+def _location(call_id: str) -> str:
+    return f"/v1/realtime/calls/{call_id}"
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _error(Denied(error.status_code, "http_error", error.detail))
+def _subprotocol(socket: WebSocket) -> str | None:
+    """A browser closes a socket whose server chose nothing, and no key may be echoed."""
+    return "realtime" if "realtime" in socket.scope["subprotocols"] else None
 
 
-async def _failed(request: Request, error: Exception) -> Response:
-    return _error(Denied(500, "internal_error", "Something went wrong on the server."))
+def _origin(connection: HTTPConnection) -> tuple[str, float]:
+    """Who asks, and when."""
+    return connection.client.host if connection.client else "", asyncio.get_running_loop().time()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from vivavoce.realtime import media
 from vivavoce.realtime.playout import Playout
@@ -14,8 +15,11 @@ from vivavoce.realtime.protocol import wire
 from vivavoce.realtime.protocol.client_events import SessionUpdate
 from vivavoce.realtime.protocol.errors import Refused, WireError
 from vivavoce.realtime.protocol.ids import Ids
+from vivavoce.realtime.protocol.mcp_servers import ToolOptions
 from vivavoce.realtime.protocol.session import Options, Session
+from vivavoce.realtime.protocol.session_config import RealtimeSession
 from vivavoce.realtime.protocol.settings import Defaults, begin
+from vivavoce.realtime.rates import Bucket
 
 MODEL: Final = "vivavoce"
 VOICE: Final = "joe"
@@ -23,10 +27,11 @@ VOICE: Final = "joe"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`config` is the session object a client sent along, as JSON values. `extras`: it understands our own
-    `vivavoce.…` events, which strict clients of the protocol would trip over."""
+    """`config` is the session object a client sent along, or that its client secret brings along, as JSON values.
+    `model` "" means: what `config` says. `extras`: the client understands our own `vivavoce.…` events, which strict
+    clients of the protocol would trip over."""
 
-    model: str = MODEL
+    model: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
     extras: bool = False
 
@@ -35,7 +40,7 @@ class Wanted:
         """From a URL's query; keys we do not know are passed over."""
         if config is None:
             config = {"type": "transcription"} if query.get("intent") == "transcription" else {}
-        return cls(query.get("model") or MODEL, config, query.get("extras") == "true")
+        return cls(query.get("model", ""), config, query.get("extras") == "true")
 
 
 def random_ids() -> Ids:
@@ -43,11 +48,32 @@ def random_ids() -> Ids:
     return Ids(lambda: secrets.token_hex(12))
 
 
-def open_session(playout: Playout, plays: bool, wanted: Wanted, ids: Ids, expires_at: int) -> Session:
-    """A session with what its client wanted; `expires_at` in unix seconds. Raises `Refused`."""
-    asked = wire.parse(json.dumps({"type": "session.update", "session": {"type": "realtime", **wanted.config}}))
+def open_session(
+    playout: Playout,
+    plays: bool,
+    wanted: Wanted,
+    ids: Ids,
+    expires_at: int,
+    responses: Bucket | None = None,
+    tools: ToolOptions | None = None,
+    voice: str = VOICE,
+) -> Session:
+    """A session with what its client wanted; `expires_at` in unix seconds; `responses` bounds how many it may ask for;
+    `tools` are those that the server runs; `voice` speaks unless the client asks for another one.
+
+    Raises `Refused`."""
+    try:
+        update = msgspec.json.encode({"type": "session.update", "session": {"type": "realtime", **wanted.config}})
+    except RecursionError:
+        raise Refused("invalid_value", "The session is nested too deeply.", "session") from None
+    asked = wire.parse(update)
     if isinstance(asked, WireError):
         raise Refused(asked.code, asked.message, asked.param)
     assert isinstance(asked, SessionUpdate)
-    settings = begin(Defaults(wanted.model, "", VOICE), asked.session)
-    return Session(Options(settings, expires_at, media.decode_picture, wanted.extras), playout, plays, ids)
+    said = asked.session.model if isinstance(asked.session, RealtimeSession) else None
+    model = wanted.model or (said if isinstance(said, str) else MODEL)
+    settings = begin(Defaults(model, "", voice), asked.session)
+    options = Options(
+        settings, expires_at, media.decode_picture, wanted.extras, responses, tools if tools else ToolOptions()
+    )
+    return Session(options, playout, plays, ids)

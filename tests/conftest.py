@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,12 @@ import pytest
 
 from vivavoce.model import catalog
 from vivavoce.model.store import Store, default_home
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: the collector need not look at it again in every test."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

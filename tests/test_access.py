@@ -1,27 +1,35 @@
 """realtime/access.py."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from vivavoce.realtime.access import KEY_PROTOCOL, Denied, check
+from vivavoce.realtime.access import KEY_PROTOCOL, Denied, check, check_session
+from vivavoce.realtime.client_secrets import PREFIX
 from vivavoce.realtime.config import ServerConfig
 
 OPEN = ServerConfig()
 KEYED = ServerConfig(host="0.0.0.0", keys=("sesame", "schlüssel"))
 HOST = {"host": "talk.example.org"}
+SECRETS = {PREFIX + "open": {"voice": "joe"}}
+
+
+def enter(config: ServerConfig, headers: dict[str, str], protocols: tuple[str, ...] = ()) -> Mapping[str, Any] | None:
+    return check_session(config, headers, SECRETS.get, protocols)
 
 
 def denial(config: ServerConfig, headers: dict[str, str], protocols: tuple[str, ...] = ()) -> tuple[int, str]:
     with pytest.raises(Denied) as denied:
-        check(config, headers, protocols)
+        enter(config, headers, protocols)
     return denied.value.status, denied.value.code
 
 
 @pytest.mark.parametrize("host", ["localhost:8790", "127.0.0.1:8790", "127.0.0.2", "[::1]:8790", "LOCALHOST"])
 def test_without_keys_loopback_names_are_answered(host: str) -> None:
-    check(OPEN, {"host": host})
-    check(OPEN, {"host": host, "origin": f"http://{host}"})
+    for headers in ({"host": host}, {"host": host, "origin": f"http://{host}"}):
+        assert enter(OPEN, headers) is None
+        check(OPEN, headers)
 
 
 @pytest.mark.parametrize("host", ["evil.example.org", "localhost.evil.org", "10.0.0.1", "", "[::1", "["])
@@ -41,7 +49,7 @@ def test_pages_of_others_are_refused(origin: str) -> None:
 @pytest.mark.parametrize("origins", [("https://app.example.org",), ("*",)])
 def test_pages_that_were_allowed_may_come(origins: tuple[str, ...]) -> None:
     config = ServerConfig(keys=("sesame",), origins=origins)
-    check(config, {**HOST, "origin": "https://app.example.org", "authorization": "Bearer sesame"})
+    enter(config, {**HOST, "origin": "https://app.example.org", "authorization": "Bearer sesame"})
 
 
 def test_a_page_needs_the_key_too() -> None:
@@ -58,7 +66,7 @@ def test_a_page_needs_the_key_too() -> None:
     ],
 )
 def test_a_key_opens(shown: dict[str, Any]) -> None:
-    check(KEYED, HOST | shown["headers"], shown.get("protocols", ()))
+    assert enter(KEYED, HOST | shown["headers"], shown.get("protocols", ())) is None
 
 
 @pytest.mark.parametrize(
@@ -77,5 +85,22 @@ def test_a_wrong_key_does_not(headers: dict[str, str], protocols: tuple[str, ...
 
 def test_a_denial_tells_nothing_of_the_keys() -> None:
     with pytest.raises(Denied) as denied:
-        check(KEYED, HOST | {"authorization": "Bearer guess"})
+        enter(KEYED, HOST | {"authorization": "Bearer guess"})
     assert not any(word in str(denied.value) for word in ("sesame", "guess"))
+
+
+@pytest.mark.parametrize("config", [KEYED, OPEN])
+def test_a_client_secret_opens_its_session_and_nothing_else(config: ServerConfig) -> None:
+    headers = {"host": "localhost", "authorization": f"Bearer {PREFIX}open"}
+    assert enter(config, headers) == {"voice": "joe"}
+    with pytest.raises(Denied, match="not known here, or has expired"):
+        enter(config, {"host": "localhost"}, (f"{KEY_PROTOCOL}{PREFIX}guess",))
+    if config.keys:
+        with pytest.raises(Denied, match="API key is not known"):
+            check(config, headers)
+
+
+def test_a_subprotocol_opens_sessions_only() -> None:
+    check(KEYED, HOST | {"authorization": "Bearer sesame"})
+    with pytest.raises(Denied, match="An API key is needed"):
+        check(KEYED, HOST)

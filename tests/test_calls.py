@@ -8,9 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.model.cascade.language import Calls, Words
-from vivavoce.model.cascade.language.calls import MAX_CALLS, CallError, CallParser, grammar
-from vivavoce.model.dialogue import Tool
+from vivavoce.model.cascade.language import Calls, Prompt, Words
+from vivavoce.model.cascade.language.calls import (
+    MAX_CALLS,
+    SPEECH,
+    CallError,
+    CallParser,
+    effective_choice,
+    grammar,
+)
+from vivavoce.model.dialogue import Call, CallResult, Message, Tool
 
 WEATHER = Tool("weather", "The weather", {"type": "object", "properties": {"city": {"type": "string"}}})
 TIMER = Tool("timer", "A timer", {"type": "object", "properties": {"seconds": {"type": "integer"}}})
@@ -112,7 +119,21 @@ def test_white_space_in_front_decides_nothing() -> None:
 
 def test_the_grammar_is_left_out_where_everything_is_allowed() -> None:
     assert grammar((), "auto") is None
-    assert grammar(TOOLS, "none") is None
+    assert grammar((), "none") is None
+
+
+def test_with_tools_that_must_not_be_called_only_speech_is_allowed() -> None:
+    assert str(grammar(TOOLS, "none")).splitlines()[1:] == ["start: speech", SPEECH]
+
+
+@pytest.mark.parametrize(
+    ("choice", "then"), [("auto", "none"), ("required", "required"), ("timer", "timer"), ("none", "none")]
+)
+def test_after_a_tools_answer_the_model_talks_unless_a_call_is_demanded(choice: str, then: str) -> None:
+    asked, call, answered = Message("1", "user", "Go!"), Call("2", "c", "timer", "{}"), CallResult("3", "c", "started")
+    assert effective_choice(Prompt("", (asked, call, answered), TOOLS, choice)) == then
+    assert effective_choice(Prompt("", (asked, call, answered, asked), TOOLS, choice)) == choice
+    assert effective_choice(Prompt("", (), TOOLS, choice)) == choice
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from vivavoce.model.errors import StoreUnusable
 from vivavoce.realtime import config as module
 from vivavoce.realtime.config import Config, ConfigError, ServerConfig, build, is_loopback, load
@@ -44,7 +45,7 @@ def test_later_sources_win() -> None:
 @pytest.mark.parametrize("section", ["server", "model"])
 def test_every_setting_can_come_from_file_and_environment(section: str) -> None:
     other = {"host": "localhost", "language": "smollm2-135m", "spoken": "de", "voice": "af_sky"}
-    pem = {"tls_certificate": __file__, "tls_key": __file__, "ice_servers": "stun:a", "origins": "*"}
+    pem = {"tls_certificate": __file__, "tls_key": __file__, "ice_servers": "stun:a", "origins": "*", "tools": "time"}
     for f in fields(getattr(Config(), section)):
         if f.name in ("conversations", "tls_key", "tls_certificate"):
             continue
@@ -118,13 +119,13 @@ def test_a_wrong_variable_is_named() -> None:
     with pytest.raises(ConfigError, match="'VIVAVOCE_SERVER_PORT' must be a whole number, not 'x'"):
         built(environ={"VIVAVOCE_SERVER_PORT": "x"})
     with pytest.raises(
-        ConfigError, match="Unknown setting VIVAVOCE_SERVER_PROT in the environment. Known: VIVAVOCE_SERVER_HOST"
+        ConfigError, match=r"Unknown setting VIVAVOCE_SERVER_PROT in the environment\. Known: VIVAVOCE_SERVER_HOST"
     ):
         built(environ={"VIVAVOCE_SERVER_PROT": "80"})
 
 
 def test_a_wrong_option_is_named() -> None:
-    with pytest.raises(ConfigError, match="'--endpoint-model' must be text|'--port' must be a whole number, not 'x'"):
+    with pytest.raises(ConfigError, match="'--port' must be a whole number, not 'x'"):
         built(overrides={"server.port": "x"})
 
 

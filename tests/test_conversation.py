@@ -73,12 +73,12 @@ def test_a_removed_item_is_gone() -> None:
 
 def test_the_model_knows_words_calls_and_results() -> None:
     call = entry(FunctionCallItem(name="go", arguments="{}"), "c")
-    assert call.known() == Call("c", "c", "go", "{}")
+    assert call.known() == (Call("c", "c", "go", "{}"),)
     named = entry(FunctionCallItem(name="go", arguments="{}", call_id="k", id=None, status=None), "c")
-    assert named.known() == Call("c", "k", "go", "{}")
+    assert named.known() == (Call("c", "k", "go", "{}"),)
     result = entry(FunctionOutputItem(call_id="k", output="42"), "r")
-    assert result.known() == CallResult("r", "k", "42")
-    assert message("m", "Be kind.", "system").known() == Message("m", "system", "Be kind.")
+    assert result.known() == (CallResult("r", "k", "42"),)
+    assert message("m", "Be kind.", "system").known() == (Message("m", "system", "Be kind."),)
     assert [e.chars for e in (call, result)] == [2, 2]
     assert not call.awaits_words
 
@@ -123,7 +123,7 @@ def test_a_turn_gets_its_words_once_they_are_known() -> None:
     assert conversation["t"].awaits_words
     conversation.transcribe("t", "What time?")
     assert not conversation["t"].awaits_words
-    assert conversation["t"].known() == Message("t", "user", "What time?")
+    assert conversation["t"].known() == (Message("t", "user", "What time?"),)
 
 
 def test_a_cut_answer_keeps_what_was_heard_for_the_model_only() -> None:
@@ -131,7 +131,7 @@ def test_a_cut_answer_keeps_what_was_heard_for_the_model_only() -> None:
     conversation.add(entry(MessageItem(role="assistant", content=[OutputAudio(transcript="One two")]), "r"))
     conversation.cut("r", samples=24_000, chars=3)
     answer = conversation["r"]
-    assert answer.known() == Message("r", "assistant", "One")
+    assert answer.known() == (Message("r", "assistant", "One"),)
     assert answer.whole == 24_000
     assert msgspec.to_builtins(answer.item)["content"] == [{"type": "output_audio"}]
 

@@ -39,7 +39,7 @@ def test_a_voiced_window_begins_the_silence_anew() -> None:
 
 def test_the_judge_is_asked_at_each_candidate_about_the_same_pause() -> None:
     endpoint = Endpoint(TurnDetection(kind="semantic_vad", eagerness="low"))
-    answers = feed(endpoint, "#" + "." * 80)
+    answers = feed(endpoint, "#" + "." * 100)
     asked = [ms(place) for place, answer in enumerate(answers) if isinstance(answer, Ask)]
     assert len(asked) == len(CANDIDATES_MS)
     assert all(0 <= at - due < 32 for at, due in zip(asked, CANDIDATES_MS, strict=True))

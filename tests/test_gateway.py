@@ -161,6 +161,20 @@ def test_the_history_ends_at_what_the_client_says_was_heard(engine: Engine) -> N
     run(engine, test)
 
 
+def test_a_session_that_only_listens_writes_down_what_is_said(engine: Engine, speaker: Speaker) -> None:
+    async def test(running: Running) -> None:
+        async with websockets.connect(f"{running.websocket}?intent=transcription", max_size=None) as connection:
+            client = Socket(connection)
+            await client.until("session.created")
+            for words, heard in (("The weather is nice today.", "weather"), ("I would like some tea.", "tea")):
+                await client.say(np.concatenate([silence(0.3), speaker.say(words), silence(1.5)]))
+                done = await client.until("conversation.item.input_audio_transcription.completed")
+                assert heard in done["transcript"].lower()
+            assert not [event for event in client.events if event["type"].startswith("response.")]
+
+    run(engine, test)
+
+
 BAD_OFFERS = {
     "nothing": ("", "application/sdp", 400),
     "not SDP": ("hello", "application/sdp", 400),

@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+
 from harness.chat_server import DONE, ChatServer, Step, event
 from vivavoce.model.cascade.language import Calls, Piece, Prompt, Stopped, Words
 from vivavoce.model.cascade.language.endpoint import Endpoint, EndpointThread
@@ -222,6 +223,12 @@ def test_a_server_that_ignores_the_limit_is_cut_off() -> None:
     pieces, stopped = scripted(*[event({"content": "la "})] * 1000, "hang", max_tokens=10)
     assert stopped.reason == "length"
     assert len(pieces) <= 30
+
+
+def test_a_server_that_does_not_end_its_answer_is_not_waited_for() -> None:
+    began = time.monotonic()
+    assert scripted(*HELLO, DONE, "hang")[1].reason == "stop"
+    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize(

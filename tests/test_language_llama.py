@@ -9,8 +9,8 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
-from vivavoce.model.cascade.language import llama
-from vivavoce.model.cascade.language import Calls, Piece, Prompt, Stopped, Words
+
+from vivavoce.model.cascade.language import Calls, Piece, Prompt, Stopped, Words, llama
 from vivavoce.model.cascade.language.llama import CONTEXT_FULL, LlamaModel, LlamaThread
 from vivavoce.model.dialogue import DialogueError, Item, Message, Tool
 from vivavoce.model.errors import DamagedModel, MissingModel

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
+
 from vivavoce.model.dialogue import SAMPLE_RATE, AudioToken, Done, ReplySpec, TextToken, Transcript
 from vivavoce.realtime.events import (
     Action,
+    DropTurn,
     Fact,
     PlayoutEnded,
     PlayoutStarted,
@@ -77,7 +79,9 @@ def test_a_reply_may_begin_after_the_transcript() -> None:
 
 
 def test_a_reply_that_nobody_spoke_for_counts_from_its_beginning() -> None:
-    (report,) = follow((5.0, TurnStarted(0), starts(1)), (5.2, Replied(1, SOUND)), (5.3, PlayoutStarted(1)))
+    (report,) = follow(
+        (5.0, TurnStarted(0), [DropTurn(), *starts(1)]), (5.2, Replied(1, SOUND)), (5.3, PlayoutStarted(1))
+    )
     assert report.marks == {"speech_end": 0.0, "first_audio": 200.0, "sent": 300.0}
 
 

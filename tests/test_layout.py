@@ -38,7 +38,7 @@ def test_no_module_of_ours_is_loaded_under_its_bare_name() -> None:
 
 
 def test_the_page_lies_where_the_server_looks_for_it() -> None:
-    from vivavoce.realtime.server import WEB
+    from vivavoce.realtime.page import WEB
 
     assert (WEB / "index.html").is_file()
 
@@ -57,8 +57,8 @@ def test_pins_hold_names_and_versions_only() -> None:
 
 
 def test_the_top_level_holds_what_was_agreed() -> None:
-    agreed = set("pyproject.toml realtime codecs model web tests README.md".split())
-    agreed |= set("Makefile CHANGELOG.md LICENSE pins.txt".split())
+    agreed = {"pyproject.toml", "realtime", "codecs", "model", "web", "tests", "README.md"}
+    agreed |= {"Makefile", "CHANGELOG.md", "LICENSE", "pins.txt"}
     passing = {"build", "dist", "vivavoce.egg-info"}  # made by commands, ignored by git
     there = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert there - passing == agreed

@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+
 from vivavoce.model.dialogue import SAMPLE_RATE
 from vivavoce.realtime import media as module
 from vivavoce.realtime.media import Unreadable, read_picture, read_sound
@@ -58,7 +59,7 @@ def test_of_a_film_the_first_picture_counts_and_it_need_not_have_sound(tmp_path:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     assert set(read_picture(tmp_path / "a.mkv").flat) == {10}
-    with pytest.raises(Unreadable, match="a.mkv holds no sound"):
+    with pytest.raises(Unreadable, match=r"a\.mkv holds no sound"):
         read_sound(tmp_path / "a.mkv")
 
 

@@ -11,12 +11,14 @@ import pytest
 
 from harness import virtual_time
 from harness.fakes import Line, LinePeer, ScriptedDialogue, complete, energy
+from harness.tools import runner
 from vivavoce.model.dialogue import SAMPLE_RATE, Picture, Samples
 from vivavoce.realtime.latency import TurnLatency
 from vivavoce.realtime.pipeline import Parts, Pipeline
 from vivavoce.realtime.playout import Playout
 from vivavoce.realtime.protocol.ids import Ids
 from vivavoce.realtime.sessions import Wanted, open_session
+from vivavoce.realtime.sideband import Peers
 from vivavoce.realtime.transports import PeerGone
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.listener import Listener
@@ -32,7 +34,8 @@ def call(test: Test, dialogue: ScriptedDialogue, plays: bool = True, judge: Judg
         peer = LinePeer(plays)
         playout, numbers = Playout(), count(1)
         session = open_session(playout, plays, Wanted(extras=True), Ids(lambda: str(next(numbers))), expires_at=1_000)
-        parts = Parts(peer, dialogue, session, playout, Listener(energy, Floor(None)), judge, TurnLatency())
+        listener = Listener(energy, Floor(None))
+        parts = Parts(Peers(peer), dialogue, session, playout, listener, judge, TurnLatency(), runner())
 
         async def scenario() -> None:
             await peer.until("session.created")

@@ -50,6 +50,7 @@ def test_most_of_the_band_is_kept(from_hz: int, to_hz: int) -> None:
     assert 20 * np.log10(np.std(heard) / 0.707) > -1.5
 
 
+@pytest.mark.slow
 @given(st.sampled_from(RATES), st.lists(st.integers(0, 500), max_size=12))
 def test_any_chunking_gives_the_same_sound(rates: tuple[int, int], sizes: list[int]) -> None:
     sound = np.random.default_rng(1).standard_normal(sum(sizes)).astype(np.float32)

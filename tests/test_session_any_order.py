@@ -15,25 +15,40 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.session_line import MS, SessionLine, sound
+from harness.tools import ERASE, LOOK_UP
 from vivavoce.model.cascade.context import Context
 from vivavoce.model.dialogue import AudioToken, Done, Message, ReplySpec, TextToken, ToolCall, Transcript, WordEnd
 from vivavoce.realtime.events import (
+    CallTool,
     CloseTurn,
     Cut,
     Fact,
     Forget,
+    ListTools,
     PlayoutEnded,
     PlayoutStarted,
+    Rang,
     Read,
     Replied,
     ReplyFailed,
     StartReply,
     StopReply,
+    StopTools,
+    ToolAnswered,
+    ToolsLate,
+    ToolsListed,
     TurnEnded,
     TurnIdle,
     TurnSound,
     TurnStarted,
 )
+from vivavoce.realtime.protocol.mcp_servers import ToolOptions
+from vivavoce.realtime.tools import Answer, Failure
+from vivavoce.realtime.tools.builtin import listed
+
+SERVER = {"type": "mcp", "server_label": "web", "server_url": "https://tools.example/mcp"}
+CALLABLE = ("look", "look_up", "erase", "time")
+"""Tools of the client, of a server without and with approval, and of ours; not all of them are always offered."""
 
 
 class Watch:
@@ -47,12 +62,16 @@ class Watch:
         self.deltas: dict[str, str] = {}
         self.finished: dict[str, dict[str, Any]] = {}
         self.output: dict[str, str] = {}  # response id -> started | over
+        self.calls: dict[str, str] = {}  # of servers: item id -> in_progress | over
+        self.requests: list[str] = []  # for approval
 
     def see(self, event: dict[str, Any]) -> None:
         assert event["event_id"] not in self.event_ids
         self.event_ids.add(event["event_id"])
         name = event["type"]
-        if name.startswith("response."):
+        if name.startswith("response.mcp_call."):
+            self._call(name.removeprefix("response.mcp_call."), event["item_id"])
+        elif name.startswith("response."):
             self._response(event)
         elif name.startswith("output_audio_buffer."):
             self._buffer(name.rsplit(".", 1)[1], event["response_id"])
@@ -65,6 +84,10 @@ class Watch:
             self.order.remove(event["item_id"])
         elif name == "input_audio_buffer.committed":
             assert event["previous_item_id"] == (self.order[-1] if self.order else None)
+
+    def _call(self, what: str, item_id: str) -> None:
+        assert self.calls.get(item_id, "") == ("" if what == "in_progress" else "in_progress")
+        self.calls[item_id] = "in_progress" if what == "in_progress" else "over"
 
     def _added(self, event: dict[str, Any]) -> None:
         before, item_id = event["previous_item_id"], event["item"]["id"]
@@ -102,18 +125,21 @@ class Watch:
 
     def _output(self, name: str, event: dict[str, Any]) -> None:
         item_id = event.get("item_id") or event["item"]["id"]
-        if name in ("output_audio_transcript.delta", "output_text.delta", "function_call_arguments.delta"):
+        if event.get("item", {}).get("type") == "mcp_approval_request" and name == "output_item.done":
+            self.requests.append(item_id)
+        if name.endswith(("transcript.delta", "text.delta", "arguments.delta")):
             self.deltas[item_id] = self.deltas.get(item_id, "") + event["delta"]
         elif name == "output_audio.delta":
             assert base64.b64decode(event["delta"])
-        elif name in ("output_audio_transcript.done", "output_text.done", "function_call_arguments.done"):
+        elif name.endswith(("transcript.done", "text.done", "arguments.done")):
             whole = event.get("transcript", event.get("text", event.get("arguments")))
             assert whole == self.deltas.get(item_id, "")
         elif name == "output_item.added":
-            assert event["item"]["status"] == "in_progress"
+            assert event["item"].get("status", "in_progress") == "in_progress"
             assert item_id not in self.deltas
         elif name == "output_item.done":
             item = self.finished[item_id] = event["item"]
+            assert self.calls.get(item_id, "over") == "over"
             part = item["content"][0] if item["type"] == "message" else {}
             whole = part.get("transcript", part.get("text", item.get("arguments")))
             assert whole == self.deltas.get(item_id, "")
@@ -123,7 +149,7 @@ class World:
     """Floor, model, loudspeaker and client of one session, driven by small numbers."""
 
     def __init__(self, plays: bool) -> None:
-        self.line = SessionLine(plays)
+        self.line = SessionLine(plays, tools=ToolOptions(offered=listed(["time"])))
         self.watch = Watch()
         self.context = Context()
         self.specs: dict[int, ReplySpec] = {}
@@ -131,9 +157,14 @@ class World:
         self.alive: set[int] = set()  # replies the model makes
         self.stopping: set[int] = set()  # cancelled, with tokens still on their way
         self.late: deque[Fact] = deque()  # facts of the loudspeaker not yet delivered
+        self.listings: list[str] = []
+        self.calls: dict[str, int] = {}  # the server carries out: id -> reply
+        self.called: set[str] = set()
         self.position = 0
         self.transcripts: list[str] = []
         self._follow(self.line.told)
+        self.run("equip", 1)
+        self.run("list_tools", 1)
 
     def run(self, op: str, n: int) -> None:
         self._follow(getattr(self, op)(n) or [])
@@ -203,6 +234,38 @@ class World:
             audio["output"] = {"format": {"type": "audio/pcma"}}
         return self.line.update(audio=audio)
 
+    def equip(self, n: int) -> Any:
+        server = {**SERVER, "authorization": f"key{n % 2}", "require_approval": {"always": {"tool_names": ["erase"]}}}
+        return self.line.update(tools=[[], [server], [server, {"type": "function", "name": "look"}]][n % 3])
+
+    def approve(self, n: int) -> Any:
+        request = [*self.watch.requests, "none"][n % (len(self.watch.requests) + 1)]
+        item = {"type": "mcp_approval_response", "approval_request_id": request, "approve": n % 3 > 0}
+        return self.line.tell("conversation.item.create", item=item)
+
+    # --- the server's tools ---
+
+    def list_tools(self, n: int) -> Any:
+        if self.listings:
+            item_id = self.listings.pop(n % len(self.listings))
+            tools = Failure("http_error", "no", 500) if n == 0 else (LOOK_UP, ERASE)
+            return self.line.fact(ToolsListed(item_id, tools))
+
+    def answer(self, n: int) -> Any:
+        if self.calls:
+            call_id = sorted(self.calls)[n % len(self.calls)]
+            outcome = Answer("42") if n & 1 else Failure("tool_execution_error", "no")
+            return self.line.fact(ToolAnswered(self.calls.pop(call_id), call_id, outcome))
+
+    def late_answer(self, n: int) -> Any:
+        return self.line.fact(ToolAnswered(max(len(self.specs), 1), f"none{n}", Answer("42")))
+
+    def be_late(self, n: int) -> Any:
+        return self.line.fact(ToolsLate(max(len(self.specs) - n % 2, 1)))
+
+    def ring(self, n: int) -> Any:
+        return self.line.fact(Rang(f"ring {n}"))
+
     # --- the floor ---
 
     def start_turn(self, n: int) -> Any:
@@ -238,7 +301,17 @@ class World:
 
     def call(self, n: int) -> Any:
         if number := self._reply(n):
-            return self.line.fact(Replied(number, ToolCall(f"call_{n % 2}", "look", "{}", final=bool(n & 1))))
+            name = CALLABLE[n // 4]
+            return self.line.fact(Replied(number, ToolCall(f"call_{name}_{n & 2}", name, "{}", final=bool(n & 1))))
+
+    def call_and_stop(self, n: int) -> Any:
+        """The usual end of a model that calls."""
+        number = self._reply(n)
+        if number in self.alive:
+            name = CALLABLE[n // 4]
+            told = self.line.fact(Replied(number, ToolCall(f"all_{name}_{n}", name, "{}", final=True)))
+            self.alive.discard(number)
+            return told + self.line.fact(Replied(number, Done("stop")))
 
     def finish(self, n: int) -> Any:
         number = self._reply(n)
@@ -276,9 +349,12 @@ class World:
 
     def settle(self) -> None:
         """Everything under way comes to its end."""
-        for number in sorted(self.alive | self.stopping):
-            self._follow(self.line.fact(Replied(number, Done("stop"))))
-        self.alive.clear()
+        for _ in range(40):
+            while self.alive | self.stopping:
+                self.run("finish", 0)
+            self.run("answer", 1)
+            self.run("end_turn", 50)
+        assert not self.calls
         for _ in range(4):
             self.run("play", 2001)
         assert not self.watch.defaults
@@ -291,13 +367,15 @@ class World:
         """What the model knows is what the conversation holds; empty words are as good as none."""
         conversation = self.line.session._state.conversation
         assert list(conversation.ids) == self.watch.order
-        held = [conversation[item_id].known() for item_id in conversation.ids]
-        known = {item.id: item for item in self.context.items(ReplySpec("", context=tuple(self.watch.order)))}
+        held = [item for item_id in conversation.ids for item in conversation[item_id].known()]
+        known = {item.id: item for item in self.context.items(ReplySpec("", context=conversation.names))}
         for item in held:
             if isinstance(item, Message) and item.text.strip():
                 assert known[item.id].text.strip() == item.text.strip()  # type: ignore[union-attr]
-        assert set(known) <= set(self.watch.order)
-        assert {item.id for item in self.context._items} <= set(self.watch.order)
+            elif item.id.removesuffix(".call") in self.watch.calls:
+                assert item in self.context._items
+        assert set(known) <= set(conversation.names)
+        assert {item.id for item in self.context._items} <= set(conversation.names)
 
     def _some(self, n: int) -> str:
         return [*self.watch.order, "none"][n % (len(self.watch.order) + 1)]
@@ -313,12 +391,22 @@ class World:
         for action in done:
             match action:
                 case StartReply(number=number, spec=spec):
-                    assert number == len(self.specs) + 1
+                    assert number not in self.alive
+                    self.words.pop(number, None)
                     self.specs[number] = spec
                     self.alive.add(number)
                 case StopReply(number=number):
                     self.alive.remove(number)
                     self.stopping.add(number)
+                case ListTools(item_id=item_id):
+                    self.listings.append(item_id)
+                case CallTool(number=number, call_id=call_id):
+                    assert call_id not in self.called, "once"
+                    self.called.add(call_id)
+                    self.calls[call_id] = number
+                case StopTools(number=number):
+                    assert number in self.calls.values()
+                    self.calls = {known: other for known, other in self.calls.items() if other != number}
                 case Cut(heard=heard):
                     self.context.cut(heard)
                 case Read(item=item, after=after):
@@ -332,7 +420,8 @@ class World:
 
 OPS = [name for name in vars(World) if not name.startswith("_") and name not in ("run", "settle")]
 OFTEN = ["respond", "say", "sound", "play", "start_turn", "speak", "end_turn", "call", "finish"]
-steps = st.lists(st.tuples(st.sampled_from(OPS + 2 * OFTEN), st.integers(0, 15)), max_size=60)
+OFTEN += ["call_and_stop", "call_and_stop", "answer", "approve", "be_late"]
+steps = st.lists(st.tuples(st.sampled_from(OPS + 2 * OFTEN), st.integers(0, 15)), max_size=80)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from vivavoce.model.dialogue import (
 )
 from vivavoce.realtime.events import (
     Cut,
+    PlayoutStarted,
     ReplyFailed,
     Send,
     StartReply,
@@ -146,6 +147,17 @@ def test_an_answer_goes_on_when_interruption_is_off(plays: bool) -> None:
     assert "response.done" not in kinds(told)
     assert "response.created" not in kinds(told)
     assert line.playout.audible == 1
+
+
+def test_sound_that_began_just_before_a_truncation_is_not_announced_after_it() -> None:
+    line = SessionLine(plays=True)
+    line.turn()
+    line.words(1, "One")
+    line.voice(1, 500)
+    item_id = line.of("response.output_item.added")[0]["item"]["id"]
+    assert line.playout.take(480).started == [1]
+    line.tell("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=20)
+    assert line.fact(PlayoutStarted(1)) == []
 
 
 def test_on_a_websocket_the_end_of_playing_is_an_estimate_and_not_told() -> None:

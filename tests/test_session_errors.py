@@ -76,9 +76,9 @@ def test_responses_out_of_band_are_counted() -> None:
     assert kinds(line.tell("response.create", response={"conversation": "none"})) == ["response.created"]
 
 
-def test_items_of_mcp_tools_are_refused_politely() -> None:
-    answer = {"type": "mcp_approval_response", "approval_request_id": "x", "approve": True}
-    error = SessionLine().refused("conversation.item.create", item=answer)
+def test_items_of_mcp_tools_are_made_by_the_server_alone() -> None:
+    call = {"type": "mcp_call", "server_label": "s", "name": "go", "arguments": "{}"}
+    error = SessionLine().refused("conversation.item.create", item=call)
     assert (error["code"], error["param"]) == ("unsupported_item", "item.type")
 
 
@@ -182,7 +182,11 @@ def test_the_kind_of_a_session_is_fixed() -> None:
     ("response", "code", "param"),
     [
         ({"prompt": {"id": "p"}}, "unsupported_parameter", "response.prompt"),
-        ({"tools": [{"type": "mcp", "server_label": "x"}]}, "unsupported_tool", "response.tools[0].type"),
+        (
+            {"tools": [{"type": "mcp", "server_label": "x"}]},
+            "missing_required_parameter",
+            "response.tools[0].server_url",
+        ),
         ({"tool_choice": {"type": "function", "name": "go"}}, "invalid_value", "response.tool_choice"),
         ({"tool_choice": {"type": "mcp", "server_label": "x"}}, "invalid_value", "response.tool_choice"),
         ({"input": [{"type": "item_reference", "id": "x"}]}, "invalid_value", "response.input[0].id"),
@@ -209,7 +213,11 @@ def test_a_response_that_cannot_be_is_not_begun(response: dict[str, Any], code: 
     ("session", "code", "param"),
     [
         ({"prompt": {"id": "p"}}, "unsupported_parameter", "session.prompt"),
-        ({"tools": [{"type": "mcp", "server_label": "x"}]}, "unsupported_tool", "session.tools[0].type"),
+        (
+            {"tools": [{"type": "mcp", "server_label": "x"}]},
+            "missing_required_parameter",
+            "session.tools[0].server_url",
+        ),
     ],
 )
 def test_settings_that_cannot_be_are_refused_politely(session: dict[str, Any], code: str, param: str) -> None:

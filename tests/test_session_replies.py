@@ -335,6 +335,7 @@ def test_a_failure_of_the_model_ends_the_response() -> None:
     assert kinds(line.tell("response.create")) == ["response.created"]
 
 
+@pytest.mark.slow
 def test_more_sound_than_can_wait_fails_the_response() -> None:
     line = SessionLine(plays=True)
     line.tell("response.create")

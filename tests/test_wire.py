@@ -166,6 +166,7 @@ def test_nesting_beyond_all_measure_is_refused() -> None:
     assert error.message == "The message is nested too deeply."
 
 
+@pytest.mark.slow
 def test_sound_up_to_fifteen_mebibytes_is_taken_and_more_is_answered() -> None:
     most = base64.b64encode(bytes(15 * 2**20)).decode()
     taken = wire.parse(f'{{"type":"input_audio_buffer.append","audio":"{most}"}}')
@@ -305,11 +306,13 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60) | st.text(max_size=60))
 def test_no_bytes_break_the_parser(text: str | bytes) -> None:
     assert isinstance(wire.parse(text), WireError)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(SEEDS), st.integers(0, 400), st.integers(0, 12), st.text(max_size=6))
 def test_no_edit_of_a_message_breaks_the_parser(seed: str, at: int, length: int, new: str) -> None:
     result = wire.parse(seed[:at] + new + seed[at + length :])
@@ -319,6 +322,7 @@ def test_no_edit_of_a_message_breaks_the_parser(seed: str, at: int, length: int,
         assert result.message
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(["session", "response", "item", "audio", "item_id", "event_id"]),
     values,

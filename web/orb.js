@@ -33,7 +33,8 @@ const STRENGTHS = {
 };
 const STILL = new Set(["idle", "ended"]);
 const STRINGS = 4; // a voice
-const STEPS = 144; // points round a string
+const STEPS = 108; // points round a string
+const FRAME = 1 / 31; // seconds: 30 pictures a second look alike, and a laptop without a GPU has other things to do
 const TURN = 2 * Math.PI;
 
 export class Orb {
@@ -47,6 +48,7 @@ export class Orb {
     this.pose = { ...POSES.idle };
     this.strength = [...STRENGTHS.idle];
     this.running = false;
+    this.drawn = 0; // seconds
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
     this.calm.addEventListener("change", () => this.wake());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.wake());
@@ -74,7 +76,12 @@ export class Orb {
   /** @param {number} now seconds */
   frame(now) {
     const still = this.calm.matches;
-    const settled = this.approach(still ? 1 : 0.12);
+    if (!still && now - this.drawn < FRAME) {
+      requestAnimationFrame((next) => this.frame(next / 1000));
+      return;
+    }
+    this.drawn = now;
+    const settled = this.approach(still ? 1 : 0.22);
     this.draw(still ? 0 : now);
     const rest = still || (STILL.has(this.floor) && settled);
     if (rest) this.running = false;

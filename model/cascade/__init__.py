@@ -39,14 +39,13 @@ class Cascade:
 
     def __init__(self, settings: CascadeSettings, directory_of: Callable[[str], Path]) -> None:
         """`directory_of` gives the folder of a catalog artefact; it raises `ModelError` for one that is not there."""
-        cores = settings.threads or min(os.cpu_count() or 1, 4)
-        # Ears and voice get half: they work while the language model does, and two threads fighting over a core made each of
-        # their steps slower (5 s of speech: 67 ms on one thread, 90 to 170 ms on two busy ones).
-        half = max(cores // 2, 1)
+        # Every stage gets half the cores: ears, language model and voice work at the same time, and threads that fight over a
+        # core wait for each other (5 s of speech: 67 ms on one thread, 90 to 170 ms on two busy ones; llama.cpp's spin).
+        threads = settings.threads or max(min(os.cpu_count() or 1, 8) // 2, 1)
         with ThreadPoolExecutor(3, thread_name_prefix="loading") as loading:
-            ears = loading.submit(open_ears, settings.spoken, directory_of, half)
-            language = loading.submit(_language, settings, directory_of, cores)
-            voice = loading.submit(open_voice, settings.voice, directory_of, half)
+            ears = loading.submit(open_ears, settings.spoken, directory_of, threads)
+            language = loading.submit(_language, settings, directory_of, threads)
+            voice = loading.submit(open_voice, settings.voice, directory_of, threads)
         self.ears, self.language, self.voice = ears.result(), language.result(), voice.result()
         self._threads = Threads()
         self._mouth = Mouth(self.voice, self._threads)

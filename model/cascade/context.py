@@ -17,17 +17,17 @@ class Context:
         """Puts `item` behind `after` (None: at the end, "root": at the front, unknown: at the end)."""
         self._items.insert(self._place(after), item)
 
-    def forget(self, id: str) -> None:
-        self._items = [item for item in self._items if item.id != id]
+    def forget(self, item_id: str) -> None:
+        self._items = [item for item in self._items if item.id != item_id]
 
-    def transcribed(self, id: str, text: str) -> None:
-        """The ears now know what the user said in the message `id`."""
-        self._change(id, text)
+    def transcribed(self, item_id: str, text: str) -> None:
+        """The ears now know what the user said in the message `item_id`."""
+        self._change(item_id, text)
 
-    def answered(self, id: str, text: str) -> None:
-        """The reply `id` has grown to `text`; the first words make it an item."""
-        if not self._change(id, text):
-            self._items.append(Message(id, "assistant", text))
+    def answered(self, reply_id: str, text: str) -> None:
+        """The reply `reply_id` has grown to `text`; the first words make it an item."""
+        if not self._change(reply_id, text):
+            self._items.append(Message(reply_id, "assistant", text))
 
     def cut(self, heard: Heard) -> None:
         for item in self._items:
@@ -40,8 +40,9 @@ class Context:
                 return
 
     def items(self, spec: ReplySpec) -> tuple[Item, ...]:
-        """What the reply `spec` is an answer to. Passed over are unknown ids, messages without words, and calls without their
-        result or results without their call: a model takes those for its own half-finished work, or refuses them."""
+        """What the reply `spec` is an answer to. Passed over are unknown ids, messages without words, and calls without
+        their result or results without their call: a model takes those for its own half-finished work, or refuses
+        them."""
         chosen = self._items
         if spec.context is not None:
             known = {item.id: item for item in self._items}
@@ -59,9 +60,9 @@ class Context:
                 return place + 1
         return len(self._items)
 
-    def _change(self, id: str, text: str) -> bool:
+    def _change(self, item_id: str, text: str) -> bool:
         for place, item in enumerate(self._items):
-            if item.id == id and isinstance(item, Message):
+            if item.id == item_id and isinstance(item, Message):
                 self._items[place] = replace(item, text=text)
                 return True
         return False

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from typing import Final
 
 from vivavoce.codecs.resample import Resampler
@@ -89,8 +90,10 @@ class CascadeDialogue:
         self._ended = False
         self._view: Picture | None = None
         self._prefilled_words = 0
-        self._spoken = instructions
-        self._thread.prefill(Prompt(instructions, (Message("", "user", ""),)))
+        self._frame = Prompt(
+            instructions, ()
+        )  # instructions and tools of the last reply; the next one's are likely the same
+        self._thread.prefill(self._with(""))
 
     # --- hearing ---------------------------------------------------------------------------------------------
 
@@ -129,9 +132,13 @@ class CascadeDialogue:
                 self._closed.pop(0)
             turn = self._open
             if turn is not None and turn.wants_look:
-                hypothesis = await self._look(turn)
+                paused = turn.paused
+                try:
+                    hypothesis = await self._look(turn)
+                except DialogueError:
+                    continue  # the last look decides
                 if turn is self._open:
-                    self._prefill(hypothesis)
+                    self._prefill(hypothesis, paused)
                     yield Transcript("", hypothesis.stable, hypothesis.tail, final=False)
 
     async def _look(self, turn: _Turn) -> Hypothesis:
@@ -140,20 +147,30 @@ class CascadeDialogue:
 
     async def _finish(self, turn: _Turn) -> Transcript:
         end = turn.voiced_end or None
-        hypothesis = await self._threads.ears(lambda: turn.listening.finish(end))
+        try:
+            hypothesis = await self._threads.ears(lambda: turn.listening.finish(end))
+        except DialogueError as error:
+            turn.final.set_exception(error)
+            turn.final.exception()  # seen: there may be no reply that waits for it
+            return Transcript(turn.id, "", "", final=True, error=str(error))
         text = joined(hypothesis.stable, hypothesis.tail)
         self._context.transcribed(turn.id, text)
         turn.final.set_result(text)
         return Transcript(turn.id, text, "", final=True)
 
-    def _prefill(self, hypothesis: Hypothesis) -> None:
-        """Lets the language model read along while the user speaks."""
+    def _prefill(self, hypothesis: Hypothesis, paused: bool) -> None:
+        """Lets the language model read along while the user speaks. A pause may be the end: then it reads
+        everything."""
         words = len(hypothesis.stable.split())
-        if words - self._prefilled_words >= PREFILL_WORDS:
+        if paused:
+            self._thread.prefill(self._with(joined(hypothesis.stable, hypothesis.tail)), complete=True)
+        elif words - self._prefilled_words >= PREFILL_WORDS:
             self._prefilled_words = words
-            items = self._context.items(ReplySpec(""))
-            growing = Message("", "user", hypothesis.stable)
-            self._thread.prefill(Prompt(self._spoken, (*items, growing)))
+            self._thread.prefill(self._with(hypothesis.stable))
+
+    def _with(self, heard: str) -> Prompt:
+        """What the model would have to answer if the user had said `heard`."""
+        return replace(self._frame, items=(*self._context.items(ReplySpec("")), Message("", "user", heard)))
 
     # --- context -----------------------------------------------------------------------------------------------
 
@@ -180,17 +197,23 @@ class CascadeDialogue:
         self._last_turn = None
         reply = _Reply(self._mouth, self._threads, spec)
         items = self._context.items(spec)
-        self._spoken = f"{self._instructions}\n\n{spec.instructions}".strip()
-        prompt = Prompt(self._spoken, items, spec.tools, spec.tool_choice, self._view)
-        limit = min(spec.max_tokens or MAX_TOKENS, MAX_TOKENS)
-        generation = self._thread.generate(prompt, limit, reply.deliver)
+        instructions = f"{self._instructions}\n\n{spec.instructions}".strip()
+        generation = None
+        if spec.words:
+            reply.recite(spec.words)
+        else:
+            self._frame = Prompt(instructions, (), spec.tools, spec.tool_choice)
+            prompt = replace(self._frame, items=items, view=self._view)
+            limit = min(spec.max_tokens or MAX_TOKENS, MAX_TOKENS)
+            generation = self._thread.generate(prompt, limit, reply.deliver)
         try:
             async for token in reply.tokens():
                 if joins and isinstance(token, TextToken):
                     self._context.answered(spec.id, reply.text)
                 yield token
         finally:
-            generation.cancel()
+            if generation is not None:
+                generation.cancel()
             reply.close()
 
     async def _transcript(self, final: asyncio.Future[str]) -> str:
@@ -216,6 +239,11 @@ class _Reply:
         # Bounded by the reply itself: at most MAX_TOKENS words, and the sound of them.
         self._pieces: asyncio.Queue[Piece | Spoke | Silent] = asyncio.Queue()
         self._utterance = mouth.begin(spec, self._arrive_from_voice) if spec.audio else None
+
+    def recite(self, words: str) -> None:
+        """Says these words as they are."""
+        self.deliver(Words(words))
+        self.deliver(Stopped("stop"))
 
     def deliver(self, piece: Piece) -> None:
         self._arrive(piece)

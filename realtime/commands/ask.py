@@ -25,9 +25,9 @@ from vivavoce.model.dialogue import (
     Samples,
     TextToken,
 )
-from vivavoce.model.settings import CascadeSettings, needed
+from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store
-from vivavoce.realtime.commands.models import pull
+from vivavoce.realtime.commands.models import prepare
 from vivavoce.realtime.config import Config
 from vivavoce.realtime.media import Unreadable, read_picture, read_sound
 
@@ -44,7 +44,7 @@ def run(config: Config, question: Path, output: Path | None, image: Path | None)
         print(f"vivavoce: {error}", file=sys.stderr)
         return 2
     store = Store(config.home, catalog.load())
-    pull(store, needed(config.model))
+    prepare(store, config.model)
     try:
         answer = _answered(config.model, store, sound, picture)
         if output:
@@ -63,7 +63,10 @@ def _answered(settings: CascadeSettings, store: Store, sound: Samples, picture: 
     cascade = Cascade(settings, store.path)
     print(f"{'models loaded':<16}{time.perf_counter() - began:6.2f} s")
     if picture is not None and not cascade.language.vision:
-        print("The language model cannot see: the picture is left out. (An endpoint with vision can; see README.)", file=sys.stderr)
+        print(
+            "The language model cannot see: the picture is left out. (An endpoint with vision can; see README.)",
+            file=sys.stderr,
+        )
     try:
         return asyncio.run(_turn(cascade, sound, picture))
     finally:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
 
 from vivavoce.model import catalog
-from vivavoce.model.settings import needed
+from vivavoce.model.errors import UnknownModel
+from vivavoce.model.settings import CascadeSettings, needed
 from vivavoce.model.store import Store
 from vivavoce.realtime.config import Config
 from vivavoce.realtime.progress import Bar
@@ -39,12 +41,26 @@ def pull(store: Store, names: Iterable[str]) -> None:
         store.pull(wanted, Bar(sys.stderr, time.monotonic))
 
 
+def prepare(store: Store, settings: CascadeSettings) -> None:
+    """Fetches what these settings need; a voice that there is not is found before. Raises `ModelError`."""
+    from vivavoce.model.cascade.voice.names import ENGLISH, JOE, REALTIME_NAMES  # the other commands do not need it
+
+    files = (PurePosixPath(file.name).stem for file in store.catalog["kokoro"].files)
+    voices = [JOE, *sorted(name for name in files if name.startswith(ENGLISH)), *REALTIME_NAMES]
+    if settings.voice and settings.voice not in voices:
+        raise UnknownModel(f"no voice {settings.voice!r}; there are: {', '.join(voices)}")
+    pull(store, needed(settings))
+
+
 def _list(store: Store, used: Iterable[str]) -> int:
     used = set(used)
     for status in store.status():
         artefact = status.artefact
         mark = "*" if artefact.name in used else " "
-        print(f"{mark} {artefact.name:<18} {status.state:<9} {artefact.size / MEGA:7.1f} MB  {artefact.licence:<14} {artefact.title}")
+        print(
+            f"{mark} {artefact.name:<18} {status.state:<9} {artefact.size / MEGA:7.1f} MB  "
+            f"{artefact.licence:<14} {artefact.title}"
+        )
     print(f"\n* used with the present settings. Place: {store.root}")
     return 0
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import uvicorn
 
 from vivavoce.model import catalog
-from vivavoce.model.settings import needed
 from vivavoce.model.store import Store
-from vivavoce.realtime.commands.models import pull
+from vivavoce.realtime.commands.models import prepare
 from vivavoce.realtime.config import Config
 from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.protocol.wire import MAX_MESSAGE
 from vivavoce.realtime.server import Gateway
+from vivavoce.realtime.sessions import VOICE
 
 SHUTDOWN = 10
 """Seconds that calls get to say goodbye when the server is stopped."""
@@ -25,14 +26,22 @@ SHUTDOWN = 10
 def run(config: Config) -> int:
     """Raises `ModelError` when models are missing and cannot be fetched."""
     store = Store(config.home, catalog.load())
-    pull(store, needed(config.model))
+    prepare(store, config.model)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     try:
         listening = _listen(config.server.host, config.server.port)
     except OSError as error:
-        print(f"vivavoce: cannot listen on {config.server.host}:{config.server.port}: {error.strerror}.", file=sys.stderr)
+        print(
+            f"vivavoce: cannot listen on {config.server.host}:{config.server.port}: {error.strerror}.", file=sys.stderr
+        )
         return 1
-    gateway = Gateway(config.server, lambda: Engine(config.model, store.path), lambda: datetime.now(UTC).timestamp())
+    settings = replace(config.server, notes=config.server.notes or str(config.home / "notes.json"))
+    gateway = Gateway(
+        settings,
+        lambda: Engine(config.model, store.path),
+        lambda: datetime.now(UTC).timestamp(),
+        config.model.voice or VOICE,
+    )
     server = uvicorn.Server(
         uvicorn.Config(
             gateway.app,

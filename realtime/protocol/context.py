@@ -19,10 +19,12 @@ from vivavoce.realtime.protocol.plan import Plan
 from vivavoce.realtime.protocol.responses import Ladder
 
 
-def read(conversation: Conversation, item_id: str) -> Read:
-    """The model learns of an item, in its exact place."""
-    entry = conversation[item_id]
-    return Read(entry.known(), conversation.before(item_id) or "root")
+def read(conversation: Conversation, item_id: str, newest: bool = False) -> Iterator[Action]:
+    """The model learns of an item, in its exact place; at the end if it is the `newest`."""
+    after = None if newest else conversation.anchor(conversation.before(item_id))
+    for item in conversation[item_id].known():
+        yield Read(item, after)
+        after = item.id
 
 
 def settle(conversation: Conversation, plan: Plan, ladder: Ladder, heard: Heard | None) -> Iterator[Action]:
@@ -41,7 +43,7 @@ def settle(conversation: Conversation, plan: Plan, ladder: Ladder, heard: Heard 
         return
     if not by_itself:
         entry.read = True
-        yield read(conversation, entry.id)
+        yield from read(conversation, entry.id)
     if heard is not None and plan.modality == "audio":
         yield from roll_back(conversation, entry, heard)
     elif heard is not None and by_itself:
@@ -54,7 +56,7 @@ def roll_back(conversation: Conversation, entry: Entry, heard: Heard) -> Iterato
     conversation.cut(entry.id, heard.samples, heard.chars)
     if entry.read:
         yield Forget(entry.id)
-        yield read(conversation, entry.id)
+        yield from read(conversation, entry.id)
     else:
         yield Cut(heard)
     yield Send(ev.Heard(item_id=entry.id, text=text, heard_chars=min(heard.chars, len(text))))

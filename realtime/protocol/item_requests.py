@@ -13,7 +13,7 @@ from msgspec import structs
 
 from vivavoce.model.dialogue import SAMPLE_RATE
 from vivavoce.realtime.conversation import Entry, entry
-from vivavoce.realtime.events import Action, CloseTurn, Forget, Hear, Read, Send
+from vivavoce.realtime.events import Action, CloseTurn, Forget, Hear, Send
 from vivavoce.realtime.protocol import client_events as asked
 from vivavoce.realtime.protocol import server_events as ev
 from vivavoce.realtime.protocol.errors import Refused
@@ -45,8 +45,7 @@ class ItemRequests:
                 raise Refused("invalid_value", message, "item.content")
             yield from self._hear(event, new, sounds)
         else:
-            known = Read(new.known(), event.previous_item_id)
-            yield from self._state.insert(new, known, event.previous_item_id)
+            yield from self._state.insert(new, after=event.previous_item_id)
 
     def _hear(self, event: asked.ItemCreate, new: Entry, sounds: list[bytes]) -> Iterator[Action]:
         """An item of sound: the model hears it as a turn of its own."""
@@ -65,8 +64,7 @@ class ItemRequests:
         """`conversation.item.delete`. Raises `Refused`."""
         if item_id not in self._state.conversation:
             raise _unknown("delete", "deleting", item_id)
-        self._state.conversation.remove(item_id)
-        yield Forget(item_id)
+        yield from map(Forget, self._state.conversation.remove(item_id))
         yield Send(ev.ItemDeleted(item_id=item_id))
 
     def retrieve(self, item_id: str) -> Iterator[Action]:
@@ -75,7 +73,7 @@ class ItemRequests:
         if known is None:
             raise _unknown("retrieve", "retrieving", item_id)
         item = known.item
-        if isinstance(item, MessageItem) and known.sound and not self._state.plays:  # too long for a data channel
+        if isinstance(item, MessageItem) and known.sound:
             sound = to_format(known.sound, self._state.settings.input_format)
             first, *rest = item.content
             item = structs.replace(item, content=[structs.replace(first, audio=sound), *rest])

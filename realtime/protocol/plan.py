@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from msgspec import UNSET
 
 from vivavoce.model import dialogue
-from vivavoce.realtime.conversation import Conversation, ConversationItem, entry
+from vivavoce.realtime.conversation import Conversation, entry
 from vivavoce.realtime.protocol.client_events import ResponseParams
 from vivavoce.realtime.protocol.errors import Refused
 from vivavoce.realtime.protocol.ids import Ids
@@ -21,6 +21,7 @@ from vivavoce.realtime.protocol.items import (
     MessageItem,
     WireItem,
 )
+from vivavoce.realtime.protocol.mcp_servers import Served, Servers
 from vivavoce.realtime.protocol.pictures import Look
 from vivavoce.realtime.protocol.response_events import Response, SpokenAudio, SpokenOutput
 from vivavoce.realtime.protocol.session_config import (
@@ -28,16 +29,18 @@ from vivavoce.realtime.protocol.session_config import (
     ChosenFunction,
     ChosenMcp,
     FunctionTool,
+    McpTool,
     Tool,
     ToolChoice,
     VoiceId,
 )
-from vivavoce.realtime.protocol.settings import PCM, Modality, Settings, pick, refuse_mcp, refuse_prompt
+from vivavoce.realtime.protocol.settings import PCM, Modality, Settings, pick, refuse_prompt
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One response, with every value in force. `joins`: its items become part of the conversation."""
+    """One response, with every value in force. `joins`: its items become part of the conversation. `served`: tools that
+    the server runs, by the name the model calls them by. `round`: answers of tools that led to it."""
 
     joins: bool
     modality: Modality
@@ -45,6 +48,8 @@ class Plan:
     max_output_tokens: int | Literal["inf"]
     metadata: dict[str, str] | None
     spec: dialogue.ReplySpec
+    served: dict[str, Served] = field(default_factory=dict)
+    round: int = 0
 
     def opening(self, response_id: str, conversation_id: str) -> Response:
         """The response as it begins."""
@@ -62,25 +67,32 @@ class Plan:
         )
 
 
-def plan(settings: Settings, params: ResponseParams, conversation: Conversation, ids: Ids, look: Look) -> Plan:
+def plan(
+    settings: Settings, params: ResponseParams, conversation: Conversation, servers: Servers, ids: Ids, look: Look
+) -> Plan:
     """Works out one response. Raises `Refused`."""
     if params.prompt:
         raise refuse_prompt("response.prompt")
-    refuse_mcp(params.tools, "response.tools")
+    if params.tools:
+        servers.check(params.tools, "response.tools", fixed=True)
     spoken = params.audio.output if params.audio else None
     voice = (pick(spoken.voice, settings.voice, settings.voice)) if spoken else settings.voice
     modality: Modality = params.output_modalities[0] if params.output_modalities else settings.modality
-    tools = params.tools if isinstance(params.tools, list) else settings.tools
+    tools: Sequence[Tool] = params.tools if isinstance(params.tools, list) else settings.tools
     longest = pick(params.max_output_tokens, settings.max_output_tokens, "inf")
     joins = params.conversation != "none"
+    choice = _choice(params, settings.tool_choice, tools)
+    served = servers.serve(tools, hidden=choice == "auto")
+    if isinstance(choice, ChosenMcp):
+        tools, served, choice = _of_server(choice, served)
     spec = dialogue.ReplySpec(
         id=ids.new("item"),
         instructions=pick(params.instructions, settings.instructions, settings.instructions),
         voice=voice.id if isinstance(voice, VoiceId) else voice,
         speed=settings.speed,
         audio=modality == "audio",
-        tools=tuple(_tool(tool) for tool in tools if isinstance(tool, FunctionTool)),
-        tool_choice=_choice(params, settings.tool_choice, tools),
+        tools=(*(_tool(t) for t in tools if isinstance(t, FunctionTool)), *(one.tool for one in served.values())),
+        tool_choice=choice,
         max_tokens=None if longest == "inf" else longest,
         context=_context(params, joins, conversation, ids, look),
     )
@@ -91,6 +103,7 @@ def plan(settings: Settings, params: ResponseParams, conversation: Conversation,
         max_output_tokens=longest,
         metadata=params.metadata or None if params.metadata is not UNSET else None,
         spec=spec,
+        served=served,
     )
 
 
@@ -99,18 +112,18 @@ def sound_of(item: MessageItem) -> list[bytes]:
     return [p.audio for p in item.content if isinstance(p, InputAudio) and p.audio and p.transcript is None]
 
 
-def supported(item: WireItem, path: str) -> ConversationItem:
-    """Items of MCP servers are part of the protocol, yet not of this server. Raises `Refused`."""
+def supported(item: WireItem, path: str) -> MessageItem | FunctionCallItem | FunctionOutputItem:
+    """What clients may put into a context; items of MCP tools come from the server. Raises `Refused`."""
     if isinstance(item, MessageItem | FunctionCallItem | FunctionOutputItem):
         return item
-    raise Refused("unsupported_item", "Items of MCP tools are not supported yet.", f"{path}.type")
+    raise Refused("unsupported_item", "Items of MCP tools are made by the server.", f"{path}.type")
 
 
 def _tool(tool: FunctionTool) -> dialogue.Tool:
     return dialogue.Tool(tool.name, tool.description or "", tool.parameters or {"type": "object", "properties": {}})
 
 
-def _choice(params: ResponseParams, session: ToolChoice, tools: Sequence[Tool]) -> str:
+def _choice(params: ResponseParams, session: ToolChoice, tools: Sequence[Tool]) -> str | ChosenMcp:
     """The session's choice may name a tool that is gone by now, and then means "auto"; a response's own may not."""
     asked = params.tool_choice or None
     choice = session if asked is None else asked
@@ -118,12 +131,26 @@ def _choice(params: ResponseParams, session: ToolChoice, tools: Sequence[Tool]) 
         case ChosenFunction(name=name):
             if any(isinstance(tool, FunctionTool) and tool.name == name for tool in tools):
                 return name
+        case ChosenMcp(server_label=label):
+            if any(isinstance(tool, McpTool) and tool.server_label == label for tool in tools):
+                return choice
         case str():
             return choice
     if asked is None:
         return "auto"
-    kind = "an MCP tool" if isinstance(choice, ChosenMcp) else f"'{choice.name}', which is not among the tools"
-    raise Refused("invalid_value", f"Invalid 'response.tool_choice': it names {kind}.", "response.tool_choice")
+    name = choice.server_label if isinstance(choice, ChosenMcp) else choice.name
+    message = f"Invalid 'response.tool_choice': it names '{name}', which is not among the tools."
+    raise Refused("invalid_value", message, "response.tool_choice")
+
+
+def _of_server(choice: ChosenMcp, served: dict[str, Served]) -> tuple[Sequence[Tool], dict[str, Served], str]:
+    """One server's tools alone, one of which must be called; while they are not known, none can be."""
+    wanted = {
+        name: one
+        for name, one in served.items()
+        if one.label == choice.server_label and choice.name in (UNSET, None, one.name)
+    }
+    return (), wanted, "required" if wanted else "auto"
 
 
 def _context(
@@ -131,7 +158,7 @@ def _context(
 ) -> tuple[dialogue.Item | str, ...] | None:
     """What the model is to know. The conversation as it stands is None, unless the reply must not join it."""
     if not isinstance(params.input, list):
-        return None if joins else conversation.ids
+        return None if joins else conversation.names
     context: list[dialogue.Item | str] = []
     for i, item in enumerate(params.input):
         path = f"response.input[{i}]"
@@ -139,10 +166,10 @@ def _context(
             if item.id not in conversation:
                 message = f"Error reading input: the item with id '{item.id}' does not exist."
                 raise Refused("invalid_value", message, f"{path}.id")
-            context.append(item.id)
+            context.extend(conversation[item.id].names)
             continue
         given = supported(item, path)
         if isinstance(given, MessageItem) and sound_of(given):
             raise Refused("invalid_value", f"Invalid '{path}': sound needs a transcript here.", path)
-        context.append(entry(given, given.id or ids.new("item"), look(given, path)).known())
+        context.extend(entry(given, given.id or ids.new("item"), look(given, path)).known())
     return tuple(context)

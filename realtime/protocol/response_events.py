@@ -6,7 +6,7 @@ to be left out is `UNSET`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypedDict
 
 from msgspec import UNSET, UnsetType
 
@@ -115,6 +115,14 @@ class _OfOutput(Told):
 
     response_id: str
     output_index: int
+
+
+class OutputPlace(TypedDict):
+    """The fields that say which output item is meant."""
+
+    response_id: str
+    output_index: int
+    item_id: str
 
 
 class OutputItemAdded(_OfOutput, tag="response.output_item.added"):

@@ -5,6 +5,7 @@
         … transcript.delta, audio.delta | text.delta …
       output_item.added → item.added                           opened by the first piece of a call
         … arguments.delta … arguments.done → output_item.done → item.done
+        … arguments.done → mcp_call.in_progress … completed | failed → output_item.done → item.done
       .done of the open parts → content_part.done → output_item.done → item.done
     response.done
 
@@ -15,20 +16,23 @@ sound comes later than words. Whether and when a reply is cut is decided in repl
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Final, Literal, TypedDict
+from typing import Final, Literal
 
 from msgspec import structs
 
 from vivavoce.model.dialogue import Samples, ToolCall, Usage
 from vivavoce.realtime.conversation import Conversation, ConversationItem, Entry
+from vivavoce.realtime.protocol import call_items
 from vivavoce.realtime.protocol import response_events as ev
+from vivavoce.realtime.protocol.call_items import Output
 from vivavoce.realtime.protocol.ids import Ids
 from vivavoce.realtime.protocol.input_buffer import Encoder
-from vivavoce.realtime.protocol.items import FunctionCallItem, MessageItem, OutputAudio, OutputText
+from vivavoce.realtime.protocol.items import MessageItem, OutputAudio, OutputText
+from vivavoce.realtime.protocol.mcp_servers import Approved
 from vivavoce.realtime.protocol.messages import ServerEvent
 from vivavoce.realtime.protocol.plan import Plan
 from vivavoce.realtime.protocol.server_events import ItemAdded, ItemDone
+from vivavoce.realtime.tools import Failure, Outcome
 
 MIN_DELTA: Final = 0.1  # seconds of sound in one event, at least, and at most
 MAX_DELTA: Final = 0.25
@@ -36,24 +40,7 @@ MAX_DELTA: Final = 0.25
 Status = Literal["completed", "cancelled", "incomplete", "failed"]
 
 
-@dataclass(slots=True)
-class _Output:
-    """One output item: its place in the response, and what it will contain."""
-
-    index: int
-    item_id: str
-    call: ToolCall | None = None
-    text: list[str] = field(default_factory=list)  # words of a message, or arguments of a call
-    done: ConversationItem | None = None
-
-
-class _Where(TypedDict):
-    response_id: str
-    output_index: int
-    item_id: str
-
-
-class _WherePart(_Where):
+class _Place(ev.OutputPlace):
     content_index: int
 
 
@@ -71,9 +58,10 @@ class Ladder:
         self._ids = ids
         self._encoder = Encoder(plan.format) if deltas else None
         self._unsent = b""
-        self._outputs: list[_Output] = []
-        self._message: _Output | None = None
-        self._call: _Output | None = None
+        self._outputs: list[Output] = []
+        self._message: Output | None = None
+        self._call: Output | None = None
+        self._running: dict[str, Output] = {}  # calls which the server carries out
 
     @property
     def text(self) -> str:
@@ -105,26 +93,42 @@ class Ladder:
             self._unsent += self._encoder.push(samples)
             yield from self._deltas(self._encoder, MIN_DELTA)
 
-    def tool(self, token: ToolCall) -> Iterator[ServerEvent]:
-        """More of a call."""
+    def tool(self, token: ToolCall, approved: Approved | None = None) -> Iterator[ServerEvent]:
+        """More of a call; all of one that was `approved`."""
         if self._call is None or (self._call.call and self._call.call.call_id != token.call_id):
             yield from self._close_call("incomplete")
-            self._call = self._output(_Output(len(self._outputs), self._ids.new("item"), token))
-            yield from self._added(self._call_item(self._call, "in_progress"), self._call)
+            served = approved.served if approved else self._plan.served.get(token.name)
+            request_id = approved.request_id if approved else ""
+            output = Output(len(self._outputs), self._ids.new("item"), token, served, request_id)
+            self._call = self._output(output)
+            yield from self._added(call_items.call_item(self._call, "in_progress"), self._call)
         call = self._call
         call.text.append(token.arguments)
-        where = _Where(response_id=self.id, output_index=call.index, item_id=call.item_id)
         if token.arguments:
-            yield ev.CallDelta(**where, call_id=token.call_id, delta=token.arguments)
+            yield call_items.more_arguments(self.id, call, token.arguments)
         if token.final:
-            arguments = "".join(call.text)
-            yield ev.CallDone(**where, call_id=token.call_id, name=token.name, arguments=arguments)
-            yield from self._close_call("completed")
+            yield call_items.all_arguments(self.id, call)
+            if call.runs:
+                self._call, self._running[call.item_id] = None, call
+                if self._conversation is not None and (known := self._conversation.get(call.item_id)):
+                    known.item = call_items.call_item(call, "in_progress")
+                yield call_items.started(call)
+            else:
+                yield from self._close_call("completed")
+
+    def answered(self, item_id: str, outcome: Outcome) -> Iterator[ServerEvent]:
+        """A call that the server carried out has its outcome."""
+        call = self._running.pop(item_id)
+        call.outcome = outcome
+        yield call_items.ended(call)
+        yield from self._done(call_items.call_item(call, "completed"), call, "")
 
     def close(self, status: Status, details: ev.StatusDetails | None, usage: Usage) -> Iterator[ServerEvent]:
         """Ends everything open, and the response."""
         ending: Literal["completed", "incomplete"] = "completed" if status == "completed" else "incomplete"
         yield from self._close_call("incomplete")
+        for call in self._running.values():
+            yield from self._abandon(call)
         if self._message is not None:
             yield from self._close_message(self._message, ending)
         output = [output.done for output in self._outputs if output.done is not None]
@@ -136,7 +140,7 @@ class Ladder:
     def _open_message(self) -> Iterator[ServerEvent]:
         if self._message is not None:
             return
-        self._message = self._output(_Output(len(self._outputs), self._plan.spec.id))
+        self._message = self._output(Output(len(self._outputs), self._plan.spec.id))
         empty = MessageItem(
             id=self._message.item_id, object="realtime.item", status="in_progress", role="assistant", content=[]
         )
@@ -145,7 +149,7 @@ class Ladder:
         part = ev.AudioPart(transcript="") if spoken else ev.TextPart(text="")
         yield ev.ContentPartAdded(**self._part(), part=part)
 
-    def _close_message(self, message: _Output, status: Literal["completed", "incomplete"]) -> Iterator[ServerEvent]:
+    def _close_message(self, message: Output, status: Literal["completed", "incomplete"]) -> Iterator[ServerEvent]:
         where, text = self._part(), self.text
         if self._plan.modality == "text":
             yield ev.TextDone(**where, text=text)
@@ -166,29 +170,28 @@ class Ladder:
     def _close_call(self, status: Literal["completed", "incomplete"]) -> Iterator[ServerEvent]:
         if self._call is not None:
             call, self._call = self._call, None
-            yield from self._done(self._call_item(call, status), call, "")
+            yield from self._done(call_items.call_item(call, status), call, "")
 
-    def _call_item(self, call: _Output, status: Literal["completed", "incomplete", "in_progress"]) -> FunctionCallItem:
-        assert call.call is not None
-        return FunctionCallItem(
-            id=call.item_id,
-            object="realtime.item",
-            status=status,
-            call_id=call.call.call_id,
-            name=call.call.name,
-            arguments="".join(call.text),
-        )
+    def _abandon(self, call: Output) -> Iterator[ServerEvent]:
+        """The reply ends before the call. (No `item.done`: clients take that for an answer, and ask for a response.)"""
+        call.outcome = Failure("tool_execution_error", "The call was cancelled.")
+        call.done = call_items.call_item(call, "incomplete")
+        yield call_items.ended(call)
+        yield ev.OutputItemDone(response_id=self.id, output_index=call.index, item=call.done)
+        known = self._conversation.get(call.item_id) if self._conversation else None
+        if known is not None:
+            known.item = call.done
 
-    def _output(self, output: _Output) -> _Output:
+    def _output(self, output: Output) -> Output:
         self._outputs.append(output)
         return output
 
-    def _part(self) -> _WherePart:
+    def _part(self) -> _Place:
         assert self._message is not None
-        where = _Where(response_id=self.id, output_index=self._message.index, item_id=self._message.item_id)
-        return _WherePart(**where, content_index=0)
+        where = ev.OutputPlace(response_id=self.id, output_index=self._message.index, item_id=self._message.item_id)
+        return _Place(**where, content_index=0)
 
-    def _added(self, item: ConversationItem, output: _Output) -> Iterator[ServerEvent]:
+    def _added(self, item: ConversationItem, output: Output) -> Iterator[ServerEvent]:
         yield ev.OutputItemAdded(response_id=self.id, output_index=output.index, item=item)
         if self._conversation is not None:
             before = self._conversation.last
@@ -196,7 +199,7 @@ class Ladder:
             self._conversation.add(Entry(item, reply=self.number if spoken else None))
             yield ItemAdded(previous_item_id=before, item=item)
 
-    def _done(self, item: ConversationItem, output: _Output, text: str) -> Iterator[ServerEvent]:
+    def _done(self, item: ConversationItem, output: Output, text: str) -> Iterator[ServerEvent]:
         output.done = item
         yield ev.OutputItemDone(response_id=self.id, output_index=output.index, item=item)
         known = self._conversation.get(output.item_id) if self._conversation else None

@@ -11,15 +11,16 @@ message that cannot be obeyed is answered with an `error` event and changes noth
 
 Parts: settings.py what is in force · item_requests.py the client's items
        user_turns.py what the user says · replies.py what the assistant says
+       server_tools.py, server_calls.py tools that the server runs
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from vivavoce.model.dialogue import Transcript
 from vivavoce.realtime.conversation import Conversation
@@ -28,10 +29,14 @@ from vivavoce.realtime.events import (
     Fact,
     PlayoutEnded,
     PlayoutStarted,
+    Rang,
     Replied,
     ReplyFailed,
     Retune,
     Send,
+    ToolAnswered,
+    ToolsLate,
+    ToolsListed,
     TurnEnded,
     TurnIdle,
     TurnSound,
@@ -40,41 +45,53 @@ from vivavoce.realtime.events import (
 from vivavoce.realtime.playout import Playout
 from vivavoce.realtime.protocol import client_events as asked
 from vivavoce.realtime.protocol import server_events as ev
+from vivavoce.realtime.protocol import wire
 from vivavoce.realtime.protocol.errors import Refused, WireError
 from vivavoce.realtime.protocol.ids import Ids
 from vivavoce.realtime.protocol.item_requests import ItemRequests
+from vivavoce.realtime.protocol.items import McpAnswerItem
+from vivavoce.realtime.protocol.limits import report, take
+from vivavoce.realtime.protocol.mcp_servers import Servers, ToolOptions
 from vivavoce.realtime.protocol.messages import ClientEvent, ServerEvent
 from vivavoce.realtime.protocol.pictures import Decode, look
 from vivavoce.realtime.protocol.plan import plan
 from vivavoce.realtime.protocol.replies import Replies
+from vivavoce.realtime.protocol.server_tools import ServerTools
 from vivavoce.realtime.protocol.session_config import ServerVad, SessionView
 from vivavoce.realtime.protocol.settings import Settings, floor, merge, view
 from vivavoce.realtime.protocol.state import State
 from vivavoce.realtime.protocol.user_turns import UserTurns
+from vivavoce.realtime.rates import Bucket
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a session begins. `settings` come from `settings.begin`; `expires_at` is unix seconds; `decode` turns the
     file of a picture into pixels. `extras`: the client wants our own `vivavoce.…` events; strict ones cannot bear them.
-    """
+    `responses` bounds how many it may ask for, and how quickly. `tools`: what the server runs by itself."""
 
     settings: Settings
     expires_at: int
     decode: Decode
     extras: bool = True
+    responses: Bucket | None = None
+    tools: ToolOptions = field(default_factory=ToolOptions)
 
 
 class Session:
     """One session. Actions are to be carried out in their order, before the next fact is received."""
 
     def __init__(self, options: Options, playout: Playout, plays: bool, ids: Ids) -> None:
+        """Raises `Refused` for settings with tools of servers that cannot be used."""
         self._options = options
         self._ids = ids
-        self._state = State(options.settings, Conversation(), playout, plays, ids)
+        servers = Servers(options.tools)
+        servers.check(options.settings.tools, "session.tools")
+        self._state = State(options.settings, Conversation(), playout, plays, ids, servers)
         self._turns = UserTurns(self._state)
         self._items = ItemRequests(self._state, self._turns, options.decode)
         self._replies = Replies(self._state, ids.new("conv"))
+        self._tools = ServerTools(self._state)
         self.id = ids.new("sess")
 
     @property
@@ -88,26 +105,33 @@ class Session:
 
     def open(self) -> list[Action]:
         """The first words of the server, and the floor's first settings."""
-        created = ev.SessionCreated(session=self._view())
-        return self._stamped([Retune(floor(self.settings)), Send(created)])
+        created = ev.SessionCreated(session=self.view)
+        return self._stamped([Retune(floor(self.settings)), Send(created), *self._tools.list_new()])
+
+    @property
+    def view(self) -> SessionView:
+        """The whole session, as clients are told of it."""
+        return view(self.settings, self.id, self._options.expires_at)
 
     def receive(self, fact: Fact, now: float) -> list[Action]:
         """What follows from a fact at `now`, in seconds on the call's clock."""
         actions: list[Action] = []
         try:
             actions.extend(self._follow(fact, now))
+            actions.extend(self._catch_up(now))
         except Refused as refused:
             event_id = fact.event_id if isinstance(fact, ClientEvent) else None
             actions.append(_error(refused.code, refused.message, refused.param, event_id))
-        return self._stamped(actions)
+        return self._stamped(report(actions, self._options.responses, now))
 
     def reject(self, error: WireError) -> list[Action]:
         """The answer to a message that could not be read."""
         return self._stamped([_error(error.code, error.message, error.param, error.event_id)])
 
-    def announce(self, event: ServerEvent) -> list[Action]:
+    def announce(self, event: ServerEvent) -> list[Send]:
         """An event which is not the session's own, like `vivavoce.turn.latency`, made ready to be sent."""
-        return self._stamped([Send(event)])
+        wanted = self._options.extras or not wire.is_extra(event)
+        return [self._named(Send(event))] if wanted else []
 
     def _follow(self, fact: Fact, now: float) -> Iterator[Action]:
         match fact:
@@ -119,10 +143,10 @@ class Session:
                 yield from self._started(start)
             case TurnEnded(end=end) if self._turns.taken:
                 yield from self._turns.ended(end)
-                yield from self._respond()
+                yield from self._respond(now)
             case TurnIdle() if self._idles():
                 yield from self._turns.idle(fact)
-                yield from self._respond()
+                yield from self._respond(now)
             case TurnEnded() | TurnIdle():
                 pass  # late: the turn is closed, or somebody has spoken
             case Transcript():
@@ -130,9 +154,17 @@ class Session:
             case ReplyFailed():
                 yield from self._replies.fail(fact)
             case PlayoutStarted(number=number):
-                yield from self._replies.playout_started(number)
+                yield from self._replies.endings.playout_started(number)
             case PlayoutEnded(number=number):
-                yield from self._replies.playout_ended(number)
+                yield from self._replies.endings.playout_ended(number)
+            case ToolsListed():
+                yield from self._tools.listed(fact)
+            case ToolAnswered():
+                yield from self._replies.answered(fact)
+            case ToolsLate(number=number):
+                yield from self._replies.late(number)
+            case Rang():
+                self._tools.ring(fact)
             case _:
                 yield from self._obey(fact, now)
 
@@ -146,6 +178,8 @@ class Session:
                 yield from self._turns.clear()
             case asked.SessionUpdate():
                 yield from self._update(event)
+            case asked.ItemCreate(item=McpAnswerItem() as item, previous_item_id=after):
+                yield from self._tools.decide(item, after)
             case asked.ItemCreate():
                 yield from self._items.create(event, now)
             case asked.ItemDelete(item_id=item_id):
@@ -153,15 +187,15 @@ class Session:
             case asked.ItemRetrieve(item_id=item_id):
                 yield from self._items.retrieve(item_id)
             case asked.ItemTruncate():
-                yield from self._replies.truncate(event)
+                yield from self._replies.endings.truncate(event)
             case asked.ResponseCreate(response=params):
                 yield from self._answer(params or asked.ResponseParams(), now)
             case asked.ResponseCancel(response_id=response_id):
-                yield from self._replies.cancel(response_id)
+                yield from self._replies.endings.cancel(response_id)
             case _:  # OutputClear
                 if not self._state.plays:
                     raise Refused("invalid_value", "On a WebSocket the client itself owns the output buffer.", "type")
-                yield from self._replies.silence()
+                yield from self._replies.endings.silence()
 
     # --- turns and answers ---
 
@@ -169,7 +203,7 @@ class Session:
         told = self._turns.started(start)
         if told is None:
             return
-        done, after = self._replies.interrupt() if self.settings.interrupts else ([], [])
+        done, after = self._replies.endings.interrupt() if self.settings.interrupts else ([], [])
         yield from [*done, Send(told), *after]
 
     def _idles(self) -> bool:
@@ -178,14 +212,16 @@ class Session:
         wanted = isinstance(detection, ServerVad) and detection.idle_timeout_ms is not None
         return wanted and not self._turns.open and not self._replies.busy
 
-    def _respond(self) -> Iterator[Action]:
+    def _respond(self, now: float) -> Iterator[Action]:
         """The answer that follows a turn without being asked for."""
         if self.settings.creates_response and not self._replies.running:
-            yield from self._start(asked.ResponseParams(), now=0.0)
+            yield from self._start(asked.ResponseParams(), now)
 
     def _answer(self, params: asked.ResponseParams, now: float) -> Iterator[Action]:
         if self.settings.kind == "transcription":
             raise Refused("invalid_value", "A transcription session gives no responses.", "type")
+        if params == asked.ResponseParams() and self._replies.claim():
+            return  # some clients ask for what follows a tool's answer; it has begun already
         joins = params.conversation != "none"
         self._replies.refuse_second(joins)
         if joins:
@@ -195,7 +231,20 @@ class Session:
     def _start(self, params: asked.ResponseParams, now: float) -> Iterator[Action]:
         state = self._state
         sight = partial(look, decode=self._options.decode, now=now)
-        yield from self._replies.start(plan(state.settings, params, state.conversation, self._ids, sight))
+        planned = plan(state.settings, params, state.conversation, state.servers, self._ids, sight)
+        take(self._options.responses, now)
+        yield from self._replies.start(planned)
+
+    def _catch_up(self, now: float) -> Iterator[Action]:
+        """What the assistant has to say by itself, as soon as nobody else speaks."""
+        speaking = self._turns.open and self.settings.detection is not None
+        if self._tools.owes and not self._replies.running and not speaking:
+            params = asked.ResponseParams(tool_choice="none" if self._tools.rings else UNSET)
+            yield from self._tools.settle()
+            state = self._state
+            sight = partial(look, decode=self._options.decode, now=now)
+            planned = plan(state.settings, params, state.conversation, state.servers, self._ids, sight)
+            yield from self._replies.start(planned, by_itself=True)
 
     # --- settings ---
 
@@ -205,30 +254,27 @@ class Session:
         if self._replies.spoke and after.voice != before.voice:
             message = "Cannot update a conversation's voice if assistant audio is present."
             raise Refused("cannot_update_voice", message)
+        self._state.servers.check(after.tools, "session.tools")
         self._state.settings = after
         yield from self._turns.retune(was_manual=before.detection is None)
         if floor(after) != floor(before):
             yield Retune(floor(after))
-        yield Send(ev.SessionUpdated(session=self._view()))
+        yield Send(ev.SessionUpdated(session=self.view))
+        yield from self._tools.list_new()
 
     # --- on the way out ---
 
-    def _view(self) -> SessionView:
-        return view(self.settings, self.id, self._options.expires_at)
-
-    def _stamped(self, actions: list[Action]) -> list[Action]:
+    def _stamped(self, actions: Iterable[Action]) -> list[Action]:
         """Events get their names as they leave, and our own stay here when the client does not want them."""
-        wanted = actions if self._options.extras else [a for a in actions if not _is_extra(a)]
-        return [self._named(action) if isinstance(action, Send) else action for action in wanted]
+        stamped: list[Action] = []
+        for action in actions:
+            stamped.extend(self.announce(action.event) if isinstance(action, Send) else [action])
+        return stamped
 
     def _named(self, sent: Send) -> Send:
         if isinstance(sent.event, ev.DtmfReceived):
             return sent
         return Send(structs.replace(sent.event, event_id=self._ids.event()))
-
-
-def _is_extra(action: Action) -> bool:
-    return isinstance(action, Send) and str(action.event.__struct_config__.tag).startswith("vivavoce.")
 
 
 def _error(code: str, message: str, param: str | None, event_id: str | None) -> Send:

@@ -43,6 +43,7 @@ from vivavoce.realtime.protocol.session_config import (
     TranscriptionSessionView,
     VoiceId,
 )
+from vivavoce.realtime.tools.addresses import shown
 
 T = TypeVar("T")
 
@@ -115,7 +116,6 @@ def merge(now: Settings, config: SessionConfig) -> Settings:
         raise _other_kind(now.kind)
     if config.prompt:
         raise refuse_prompt("session.prompt")
-    refuse_mcp(config.tools, "session.tools")
     audio = config.audio or Audio()
     now = _merge_output(_merge_input(now, audio.input or AudioInput()), audio.output or AudioOutput())
     current: list[Modality] = [now.modality]
@@ -155,7 +155,7 @@ def view(now: Settings, session_id: str, expires_at: int) -> SessionView:
         output_modalities=[now.modality],
         instructions=now.instructions,
         audio=Audio(input=heard, output=spoken),
-        tools=list(now.tools),
+        tools=[without_secrets(tool) for tool in now.tools],
         tool_choice=now.tool_choice,
         max_output_tokens=now.max_output_tokens,
         truncation=now.truncation,
@@ -189,11 +189,12 @@ def refuse_prompt(path: str) -> Refused:
     return Refused("unsupported_parameter", "Stored prompts are not supported; send 'instructions'.", path)
 
 
-def refuse_mcp(tools: list[Tool] | UnsetType | None, path: str) -> None:
-    """Raises `Refused` for tools of MCP servers, which this server does not reach yet."""
-    for i, tool in enumerate(tools or ()):
-        if isinstance(tool, McpTool):
-            raise Refused("unsupported_tool", "Tools of type 'mcp' are not supported yet.", f"{path}[{i}].type")
+def without_secrets(tool: Tool) -> Tool:
+    """A tool as it is echoed: what an MCP server is told in secret stays here."""
+    if not isinstance(tool, McpTool):
+        return tool
+    url = shown(tool.server_url) if tool.server_url else UNSET
+    return structs.replace(tool, server_url=url, authorization=UNSET, headers=UNSET)
 
 
 def pick(update: T | UnsetType | None, now: T, default: T) -> T:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vivavoce.realtime.conversation import Conversation, Entry
 from vivavoce.realtime.events import Action, Forget, Send
 from vivavoce.realtime.playout import Playout
+from vivavoce.realtime.protocol.context import read
 from vivavoce.realtime.protocol.errors import Refused
 from vivavoce.realtime.protocol.ids import Ids
+from vivavoce.realtime.protocol.mcp_servers import Approved, Servers
 from vivavoce.realtime.protocol.messages import ServerEvent
 from vivavoce.realtime.protocol.server_events import ItemAdded, ItemDone
 from vivavoce.realtime.protocol.settings import Settings
@@ -17,13 +19,16 @@ from vivavoce.realtime.protocol.settings import Settings
 
 @dataclass(slots=True)
 class State:
-    """One session. `plays`: the server owns the loudspeaker's pace (WebRTC, phones); else the client does."""
+    """One session. `plays`: the server owns the loudspeaker's pace (WebRTC, phones); else the client does. `approved`:
+    calls that the next reply begins with."""
 
     settings: Settings
     conversation: Conversation
     playout: Playout
     plays: bool
     ids: Ids
+    servers: Servers
+    approved: list[Approved] = field(default_factory=list)
 
     def require_room(self) -> None:
         """Raises `Refused` when the conversation is full and the client forbade to drop anything."""
@@ -31,11 +36,14 @@ class State:
             message = "The conversation is full, and truncation is disabled."
             raise Refused("context_length_exceeded", message)
 
-    def insert(self, new: Entry, model: Action, after: str | None = None) -> Iterator[Action]:
-        """Adds a complete item, tells the model by `model`, and the client. Raises `Refused`."""
+    def insert(self, new: Entry, model: Action | None = None, after: str | None = None) -> Iterator[Action]:
+        """Adds a complete item, tells the model (by `model`, or in its own words), and the client. Raises `Refused`."""
         self.conversation.add(new, after)
         before = self.conversation.before(new.id)
-        yield model
+        if model is not None:
+            yield model
+        else:
+            yield from read(self.conversation, new.id, newest=after is None)
         yield Send(ItemAdded(previous_item_id=before, item=new.item))
         yield Send(ItemDone(previous_item_id=before, item=new.item))
         yield from self.trim()

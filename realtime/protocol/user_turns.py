@@ -128,14 +128,22 @@ class UserTurns:
         conversation = self._state.conversation
         entry = conversation.get(fact.turn)
         if not fact.final:
+            if entry is None and not self.open:
+                return  # late: the turn has been committed or dropped
             item_id = self._item_id if entry is None else entry.id
             yield Send(ev.PartialTranscript(item_id=item_id, stable=fact.stable, tail=fact.tail))
             return
         if entry is None or not entry.awaits_words:
             return
+        wanted = self._state.settings.transcription is not None or self._state.settings.kind == "transcription"
+        if fact.error:
+            if wanted:
+                fault = ev.TranscriptionFault(type="server_error", code="transcription_failed", message=fact.error)
+                yield Send(ev.TranscriptionFailed(item_id=entry.id, content_index=0, error=fault))
+            return
         text = fact.text[:MAX_TRANSCRIPT]
         conversation.transcribe(entry.id, text)
-        if self._state.settings.transcription is None and self._state.settings.kind == "realtime":
+        if not wanted:
             return
         if text:
             yield Send(ev.TranscriptionDelta(item_id=entry.id, content_index=0, delta=text))

@@ -69,6 +69,11 @@ def encode(event: ServerEvent) -> bytes:
     return _ENCODER.encode(event)
 
 
+def is_extra(event: ServerEvent) -> bool:
+    """One of our own events, which strict clients of the protocol would trip over."""
+    return str(event.__struct_config__.tag).startswith("vivavoce.")
+
+
 def _head(text: str | bytes) -> _Head:
     try:
         head = _HEAD.decode(text)
@@ -79,12 +84,22 @@ def _head(text: str | bytes) -> _Head:
     return head
 
 
-def _translate(complaint: str, head: _Head) -> WireError:
-    """A complaint of the decoder in the protocol's terms."""
+def refusal(error: msgspec.ValidationError) -> Refused:
+    """What is wrong with an object that is not a message, such as the body of a request, in the same terms."""
+    code, message, param = _located(str(error))
+    return Refused(code, message, param)
+
+
+def _located(complaint: str) -> tuple[str, str, str | None]:
+    """Code, message and param of a complaint of the decoder."""
     found = _WHERE.fullmatch(complaint)
     assert found is not None  # the pattern matches every string
-    path = (found["path"] or "").removeprefix("$").removeprefix(".")
-    code, message, param = _explain(found["fault"], path)
+    return _explain(found["fault"], (found["path"] or "").removeprefix("$").removeprefix("."))
+
+
+def _translate(complaint: str, head: _Head) -> WireError:
+    """A complaint of the decoder in the protocol's terms."""
+    code, message, param = _located(complaint)
     if param == "type" and code == "invalid_value":
         shown = ", ".join(f"'{name}'" for name in _EVENTS)
         message = f"Invalid value: '{str(head.type)[:MAX_SHOWN]}'. Supported values are: {shown}."

@@ -17,9 +17,9 @@ from typing import Final
 from vivavoce.model.dialogue import SAMPLE_RATE
 from vivavoce.realtime.events import TurnDetection
 
-CANDIDATES_MS: Final = (190, 400, 700, 1200, 2400)
-"""Silences at which the judge is asked. It was trained on pauses of about 200 ms: asked earlier, it takes speech that was
-merely broken off for complete."""
+CANDIDATES_MS: Final = (190, 310, 430, 600, 900, 1300, 2000, 3000)
+"""Silences at which the judge is asked. It was trained on pauses of about 200 ms: asked earlier, it takes speech that
+was merely broken off for complete."""
 
 COMPLETE: Final = 0.5
 """The judge's probability from which a turn counts as complete."""

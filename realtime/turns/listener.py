@@ -54,7 +54,7 @@ class Listener:
         return [TurnSound(rest, voiced=False)] if len(rest) else []
 
     def recent(self) -> Samples:
-        """The open turn so far, at most its last 8 s, at 16 kHz: what the judge was trained to look at. What was heard before
-        the turn would mislead it."""
+        """The open turn so far, at most its last 8 s, at 16 kHz: what the judge was trained to look at. What was
+        heard before the turn would mislead it."""
         length = (self.floor.position - self.floor.turn_start) * NET_RATE // SAMPLE_RATE
         return self._judged[-min(length, JUDGED) :] if length else self._judged[:0]

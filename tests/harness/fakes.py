@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,8 @@ from vivavoce.model.dialogue import (
     WordEnd,
 )
 from vivavoce.realtime.transports import FRAME, Deliver, Message, PeerGone, Pull, Seen, Sound
+from vivavoce.realtime.turns.floor import Floor
+from vivavoce.realtime.turns.listener import Listener
 
 SECOND = SAMPLE_RATE
 QUIET: Samples = np.zeros(FRAME, np.float32)
@@ -60,10 +62,10 @@ class Line:
 
 
 class ScriptedDialogue:
-    """Implements `Dialogue`. Hears what `transcripts` say, answers with `lines`, in order; remembers what was done to
-    it."""
+    """Implements `Dialogue`. Hears what `transcripts` say (an error: its ears fail), answers with `lines`, in order;
+    remembers what was done to it."""
 
-    def __init__(self, transcripts: Iterable[str] = (), lines: Iterable[Line] = ()) -> None:
+    def __init__(self, transcripts: Iterable[str | DialogueError] = (), lines: Iterable[Line] = ()) -> None:
         self._transcripts = iter(transcripts)
         self._lines = iter(lines)
         self._final: asyncio.Queue[Transcript] = asyncio.Queue()
@@ -82,7 +84,12 @@ class ScriptedDialogue:
 
     def turn(self, item_id: str) -> None:
         self.turns.append(item_id)
-        self._final.put_nowait(Transcript(item_id, next(self._transcripts, "hello"), "", final=True))
+        match next(self._transcripts, "hello"):
+            case DialogueError() as error:
+                heard = Transcript(item_id, "", "", final=True, error=str(error))
+            case words:
+                heard = Transcript(item_id, words, "", final=True)
+        self._final.put_nowait(heard)
 
     def unhear(self) -> None:
         self.dropped += 1
@@ -101,7 +108,7 @@ class ScriptedDialogue:
 
     async def reply(self, spec: ReplySpec) -> AsyncGenerator[ReplyToken]:
         self.specs.append(spec)
-        line = next(self._lines, Line("Fine."))
+        line = Line(spec.words) if spec.words else next(self._lines, Line("Fine."))
         try:
             await asyncio.sleep(line.thinking)
             words = line.words.split(" ") if line.words else []
@@ -133,6 +140,28 @@ class ScriptedDialogue:
         self.closed = True
 
 
+class ScriptedEngine:
+    """All that a gateway uses of `Engine`: each call gets a dialogue that hears `transcripts` and answers with `lines`,
+    and ears that go by loudness. `dialogues` are those of all calls so far."""
+
+    def __init__(self, transcripts: Sequence[str | DialogueError] = (), lines: Sequence[Line] = ()) -> None:
+        self._transcripts = transcripts
+        self._lines = lines
+        self.dialogues: list[ScriptedDialogue] = []
+        self.cascade = self
+        self.judge = complete
+
+    def open(self) -> ScriptedDialogue:
+        self.dialogues.append(ScriptedDialogue(self._transcripts, self._lines))
+        return self.dialogues[-1]
+
+    def listener(self) -> Listener:
+        return Listener(energy, Floor(None))
+
+    def close(self) -> None:
+        """There is nothing to free."""
+
+
 class LinePeer:
     """Implements `Transport` on a line in memory: the test is the peer.
 
@@ -144,13 +173,15 @@ class LinePeer:
         self.played: list[Samples] = []
         self.closed = ""
         self._arrived = asyncio.Event()
-        self._deliver: asyncio.Future[Deliver] = asyncio.get_running_loop().create_future()
+        self._deliver: Deliver | None = None
+        self._connected = asyncio.Event()
         self._gone = asyncio.Event()
 
     # --- the call's side -----------------------------------------------------------------------------------------
 
     async def receive(self, deliver: Deliver) -> None:
-        self._deliver.set_result(deliver)
+        self._deliver = deliver
+        self._connected.set()
         await self._gone.wait()
         raise PeerGone("the test hung up")
 
@@ -176,15 +207,15 @@ class LinePeer:
 
     async def tell(self, **event: Any) -> None:
         """Sends a client event; `type` with its dots."""
-        deliver = await asyncio.shield(self._deliver)
+        deliver = await self._line()
         await deliver(Message(json.dumps(event)))
 
     async def tell_raw(self, text: str) -> None:
-        deliver = await asyncio.shield(self._deliver)
+        deliver = await self._line()
         await deliver(Message(text))
 
     async def show(self, picture: Picture) -> None:
-        deliver = await asyncio.shield(self._deliver)
+        deliver = await self._line()
         await deliver(Seen(picture))
 
     def leave(self) -> None:
@@ -209,8 +240,13 @@ class LinePeer:
         """The last frame that was played holds sound."""
         return bool(self.played) and bool(self.played[-1].any())
 
+    async def _line(self) -> Deliver:
+        await self._connected.wait()
+        assert self._deliver is not None
+        return self._deliver
+
     async def _sound(self, frame: Samples, seconds: float) -> None:
-        deliver = await asyncio.shield(self._deliver)
+        deliver = await self._line()
         for _ in range(round(seconds / 0.02)):
             await deliver(Sound(frame))
             await asyncio.sleep(0.02)

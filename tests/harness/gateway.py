@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
 import uvicorn
 
+from harness.fakes import ScriptedEngine
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.protocol.wire import MAX_MESSAGE
@@ -21,7 +22,7 @@ from vivavoce.realtime.server import Gateway
 class KeptEngine:
     """An engine that outlives the gateways of a test module: loading takes seconds."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine | ScriptedEngine) -> None:
         self.cascade = engine.cascade
         self.listener = engine.listener
         self.judge = engine.judge
@@ -66,11 +67,13 @@ class Running:
 
 
 @asynccontextmanager
-async def gateway(engine: Engine, **settings: object) -> AsyncIterator[Running]:
-    """Runs a gateway with `ServerConfig(**settings)` on a free port."""
+async def gateway(
+    engine: Engine | ScriptedEngine, clock: Callable[[], float] = lambda: 0.0, **settings: object
+) -> AsyncIterator[Running]:
+    """Runs a gateway with `ServerConfig(**settings)` on a free port; `clock` gives its unix seconds."""
     config = ServerConfig(**settings)  # type: ignore[arg-type]  # a test's own words
     kept = KeptEngine(engine)
-    app = Gateway(config, lambda: kept, lambda: 0.0).app  # type: ignore[arg-type,return-value]  # all that is used of it
+    app = Gateway(config, lambda: kept, clock).app  # type: ignore[arg-type,return-value]  # all that is used of it
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     server = uvicorn.Server(
@@ -91,11 +94,14 @@ async def gateway(engine: Engine, **settings: object) -> AsyncIterator[Running]:
         running = Running(url, http, frozenset(asyncio.all_tasks()), _threads())
         try:
             yield running
+        except BaseException:
+            listening.close()  # the group below cancels the server, which then closes nothing
+            raise
         finally:
             server.should_exit = True
 
 
 def _threads() -> frozenset[str]:
-    """Names of the threads that calls may start. The engine's own and those of asyncio's pool outlive calls."""
-    kept = ("asyncio_", "ears", "voice")
+    """Names of the threads that calls may start. The engine's own and those of the loops' pools outlive calls."""
+    kept = ("asyncio_", "AnyIO worker", "ears", "voice")
     return frozenset(thread.name for thread in threading.enumerate() if not thread.name.startswith(kept))

@@ -43,7 +43,7 @@ class Server:
         return int(line.split()[1]) * 1024
 
     def calls(self) -> int:
-        return int(httpx.get(f"{self.url}/readyz").json()["calls"])
+        return int(httpx.get(f"{self.url}/readyz", timeout=30).json()["calls"])
 
     def until_calls(self, count: int, seconds: float = 20.0) -> None:
         """Waits until so many calls run."""
@@ -95,7 +95,7 @@ def serving(*arguments: str, environment: Mapping[str, str] | None = None, ready
 def _until_ready(address: str, log: list[str]) -> None:
     deadline = time.monotonic() + READY
     while True:
-        answer = httpx.get(f"{address}/readyz")
+        answer = httpx.get(f"{address}/readyz", timeout=30)
         if answer.status_code == 200:
             return
         assert answer.json()["status"] == "loading", "\n".join(log[-30:])

@@ -30,9 +30,11 @@ from vivavoce.realtime.playout import Playout
 from vivavoce.realtime.protocol import wire
 from vivavoce.realtime.protocol.errors import WireError
 from vivavoce.realtime.protocol.ids import Ids
+from vivavoce.realtime.protocol.mcp_servers import ToolOptions
 from vivavoce.realtime.protocol.session import Options, Session
 from vivavoce.realtime.protocol.session_config import RealtimeSession, SessionConfig
 from vivavoce.realtime.protocol.settings import Defaults, begin
+from vivavoce.realtime.rates import Bucket
 
 MS = 24  # samples a millisecond
 
@@ -66,11 +68,18 @@ def pixel(content: bytes) -> Any:
 class SessionLine:
     """One session. `told` is every event so far, `done` every other action, in order."""
 
-    def __init__(self, plays: bool = False, config: SessionConfig | None = None, extras: bool = True) -> None:
+    def __init__(
+        self,
+        plays: bool = False,
+        config: SessionConfig | None = None,
+        extras: bool = True,
+        responses: Bucket | None = None,
+        tools: ToolOptions | None = None,
+    ) -> None:
         count = itertools.count(1)
         self.playout = Playout()
         settings = begin(Defaults("viva", "Be kind.", "joe"), config or RealtimeSession())
-        options = Options(settings, 1_900_000_000, pixel, extras)
+        options = Options(settings, 1_900_000_000, pixel, extras, responses, tools or ToolOptions())
         self.session = Session(options, self.playout, plays, Ids(lambda: str(next(count))))
         self.told: list[dict[str, Any]] = []
         self.done: list[Any] = []

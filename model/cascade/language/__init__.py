@@ -4,14 +4,13 @@
            └─► Thread.generate ──► deliver(Piece) ... deliver(Stopped), from the model's own thread
                                     └─ Generation.cancel(): ends within one token
 
-Two implementations: `llama.py` runs a GGUF file in process, `endpoint.py` asks any OpenAI-compatible server. A `Thread` is one conversation's slot; it
-belongs to one dialogue and works on one generation at a time.
-"""
+Two implementations: `llama.py` runs a GGUF file in process, `endpoint.py` asks any OpenAI-compatible server. A `Thread`
+is one conversation's slot; it belongs to one dialogue and works on one generation at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from vivavoce.model.dialogue import Item, Picture, Tool, Usage
@@ -19,7 +18,8 @@ from vivavoce.model.dialogue import Item, Picture, Tool, Usage
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model answers. `tool_choice` as in `dialogue.ReplySpec`; pictures count only where `Language.vision` is true."""
+    """What the model answers. `tool_choice` as in `dialogue.ReplySpec`; pictures count only where `Language.vision` is
+    true."""
 
     instructions: str
     items: tuple[Item, ...]
@@ -50,7 +50,7 @@ class Stopped:
     """The generation has ended, for good. With `error` it failed, and the message may be shown to the user."""
 
     reason: Literal["stop", "length", "cancelled", "error"]
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     error: str = ""
 
 
@@ -69,14 +69,16 @@ class Generation(Protocol):
 class Thread(Protocol):
     """One conversation's place in the model."""
 
-    def prefill(self, prompt: Prompt) -> None:
-        """Gets a head start on a prompt whose last item is a message that still grows. Skipped while another one is under way."""
+    def prefill(self, prompt: Prompt, complete: bool = False) -> None:
+        """Gets a head start on a prompt. Its last message may still be growing; `complete`: it will probably be
+        answered as it stands. Returns at once; of several asked for in a row, only the newest is worked on."""
 
     def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> Generation:
         """Begins a reply; earlier work of this thread is finished or cancelled first."""
 
     def close(self) -> None:
-        """Cancels what is under way and gives the place back; blocks until that has happened (a token, or a prefill)."""
+        """Cancels what is under way and gives the place back; blocks until that has happened (a token, or a
+        prefill)."""
 
 
 class Language(Protocol):

@@ -1,9 +1,10 @@
-"""Tool calls of a small model: a grammar that allows nothing but speech or valid calls, and the parser of what comes out.
+"""Tool calls of a small model: a grammar that allows nothing but speech or valid calls, and the parser of what comes
+out.
 
-A call is one JSON object, `{"name": "<tool>", "arguments": {...}}`; several follow each other on lines of their own. The grammar decides by the first
-character: `{` begins calls, anything else is speech. So what a model calls always exists, and its arguments fit the tool's schema. (llama.cpp passes
-over a schema that it cannot compile, without a word; the parser is where that shows.)
-"""
+A call is one JSON object, `{"name": "<tool>", "arguments": {...}}`; several follow each other on lines of their own.
+The grammar decides by the first character: `{` begins calls, anything else is speech. So what a model calls always
+exists, and its arguments fit the tool's schema. (llama.cpp passes over a schema that it cannot compile, without a word;
+the parser is where that shows.) After a tool's answer comes speech: a small model would call again, forever."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from vivavoce.model.cascade.language import Calls, Words
-from vivavoce.model.dialogue import Tool
+from vivavoce.model.cascade.language import Calls, Prompt, Words
+from vivavoce.model.dialogue import CallResult, Tool
 
 MAX_CALLS: Final = 4
 """Calls in one reply; a small model that has lost its way would repeat itself until its tokens are used up."""
@@ -25,10 +26,18 @@ class CallError(ValueError):
     """What the model wrote is no call of a tool there is; the message may be shown to the user."""
 
 
+def effective_choice(prompt: Prompt) -> str:
+    """The prompt's `tool_choice`; with "auto", the answer of a tool is followed by speech."""
+    answered = bool(prompt.items) and isinstance(prompt.items[-1], CallResult)
+    return "none" if answered and prompt.tool_choice == "auto" else prompt.tool_choice
+
+
 def grammar(tools: Sequence[Tool], choice: str) -> str | None:
     """An llguidance grammar (Lark syntax) for a reply under `choice`; None when everything is allowed."""
-    if not tools or choice == "none":
+    if not tools:
         return None
+    if choice == "none":  # earlier calls in the conversation would be imitated
+        return f"%llguidance {{}}\nstart: speech\n{SPEECH}"
     allowed = [tool for tool in tools if choice in ("auto", "required", tool.name)]
     start = "speech | calls" if choice == "auto" else "calls"
     calls = f'call ("\\n" call){{0,{MAX_CALLS - 1}}}' if choice in ("auto", "required") else "call"
@@ -49,7 +58,8 @@ def _schema(tool: Tool) -> dict[str, Any]:
 
 
 class CallParser:
-    """Text of a reply, piece by piece, to words and tool calls. A call that is cut in the middle never becomes final."""
+    """Text of a reply, piece by piece, to words and tool calls. A call that is cut in the middle never becomes
+    final."""
 
     def __init__(self, tools: Sequence[Tool], choice: str = "auto") -> None:
         self._names = frozenset(tool.name for tool in tools) if choice != "none" else frozenset()

@@ -66,4 +66,7 @@ def _picture(picture: Picture) -> dict[str, Any]:
         stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuvj420p"
         for packet in [*stream.encode(frame), *stream.encode(None)]:
             container.mux(packet)
-    return {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()}}
+    return {
+        "type": "image_url",
+        "image_url": {"url": "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()},
+    }

@@ -4,9 +4,8 @@
     <|im_start|>user ... <|im_end|>
     <|im_start|>assistant ...            <- the model goes on here
 
-Rendering is incremental by construction: a conversation that has grown begins with the same text as before, so the model's prompt cache matches.
-Pure text; knows no model.
-"""
+Rendering is incremental by construction: a conversation that has grown begins with the same text as before, so the
+model's prompt cache matches. Pure text; knows no model."""
 
 from __future__ import annotations
 
@@ -31,6 +30,10 @@ _TOOL_RULES: Final = (
 )
 
 
+_RESULT: Final = "The function has answered: {output}\nNow tell me, in a short sentence."
+"""Plain words: small models imitate marked-up results, or go on calling (model/LOG.md)."""
+
+
 def render(prompt: Prompt) -> str:
     """The whole prompt, up to the point where the assistant begins to speak."""
     return "".join([_system(prompt), *map(_item, prompt.items), f"{START}assistant\n"])
@@ -44,8 +47,8 @@ def render_growing(prompt: Prompt) -> str:
 def trimmed(prompt: Prompt, max_chars: int) -> Prompt:
     """Drops the oldest items until what is rendered fits into `max_chars`; the newest item always stays.
 
-    The place of the cut moves on by a quarter of the bound at a time: in between, a long conversation that grows begins the
-    same, and its cache is not lost on every turn."""
+    The place of the cut moves on by a quarter of the bound at a time: in between, a long conversation that grows begins
+    the same, and its cache is not lost on every turn."""
     lengths = [len(_item(item)) for item in prompt.items]
     excess = len(render(replace(prompt, items=()))) + sum(lengths) - max_chars
     if excess <= 0:
@@ -78,7 +81,7 @@ def _item(item: Item) -> str:
             call = f'{{"name": {json.dumps(name)}, "arguments": {arguments or "{}"}}}'
             return f"{START}assistant\n{_clean(call)}{END}"
         case CallResult(output=output):
-            return f"{START}user\n<tool_response>\n{_clean(output)}\n</tool_response>{END}"
+            return f"{START}user\n{_RESULT.format(output=_clean(output))}{END}"
         case _:
             assert_never(item)
 

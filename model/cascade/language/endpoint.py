@@ -1,10 +1,9 @@
 """A language model behind an OpenAI-compatible HTTP endpoint: vLLM, Ollama, llama.cpp's server, or a hosted one.
 
-    Thread ── one OS thread with its own event loop ──► POST {url}/chat/completions ──server-sent events──► deliver(Piece)
+    Thread ── one OS thread with an event loop ──► POST {url}/chat/completions ──server-sent events──► deliver(Piece)
 
-Each conversation has a connection of its own, which is kept between its replies. Cancelling closes it, which every server takes as the end of the
-work. Prompt caching is the server's affair; `prefill` does nothing.
-"""
+Each conversation has a connection of its own, which is kept between its replies. Cancelling closes it, which every
+server takes as the end of the work. Prompt caching is the server's affair; `prefill` does nothing."""
 
 from __future__ import annotations
 
@@ -12,6 +11,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,6 +26,9 @@ CONNECT: Final = 3.0
 
 PATIENCE: Final = 30.0
 """Seconds between two tokens after which a server is given up."""
+
+DRAIN: Final = 0.1
+"""Seconds for the end of an answer behind its last event."""
 
 CHUNKS: Final = 2
 """Chunks per token of the limit; a server that sends more does not keep to it and is cut off."""
@@ -82,7 +85,7 @@ class EndpointThread:
         self._thread = threading.Thread(target=self._work, name="language-endpoint")
         self._thread.start()
 
-    def prefill(self, prompt: Prompt) -> None:
+    def prefill(self, prompt: Prompt, complete: bool = False) -> None:
         """Nothing: the server sees the prompt when it is complete."""
 
     def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> EndpointGeneration:
@@ -111,7 +114,8 @@ class EndpointThread:
 
 
 class Endpoint:
-    """An OpenAI-compatible chat endpoint; `url` ends before `/chat/completions`. `patience`: seconds between two tokens."""
+    """An OpenAI-compatible chat endpoint; `url` ends before `/chat/completions`. `patience`: seconds between two
+    tokens."""
 
     def __init__(self, url: str, model: str, key: str = "", vision: bool = False, patience: float = PATIENCE) -> None:
         self.url = url.rstrip("/")
@@ -146,12 +150,15 @@ class Endpoint:
             return Stopped("error", error=f"The connection to the language model at {self.url} failed: {error}.")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             reason = str(error) or type(error).__name__
-            return Stopped("error", error=f"The answer of the language model at {self.url} cannot be understood: {reason}.")
+            return Stopped(
+                "error", error=f"The answer of the language model at {self.url} cannot be understood: {reason}."
+            )
 
 
 @dataclass
 class _Reading:
-    """Reads one stream of server-sent events (WHATWG HTML, section 9.2). What it raises on nonsense `complete` catches."""
+    """Reads one stream of server-sent events (WHATWG HTML, section 9.2). What it raises on nonsense `complete`
+    catches."""
 
     deliver: Deliver
     limit: int
@@ -166,6 +173,7 @@ class _Reading:
             if field_name != "data":
                 continue
             if data.strip() == "[DONE]":
+                await _drain(lines)
                 break
             event = json.loads(data)
             if error := event.get("error"):
@@ -210,7 +218,17 @@ class _Reading:
 
 def _usage(counts: Mapping[str, Any]) -> Usage:
     cached = (counts.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    return Usage(input_text=counts.get("prompt_tokens") or 0, cached=cached, output_text=counts.get("completion_tokens") or 0)
+    return Usage(
+        input_text=counts.get("prompt_tokens") or 0, cached=cached, output_text=counts.get("completion_tokens") or 0
+    )
+
+
+async def _drain(lines: AsyncIterator[str]) -> None:
+    """Reads the body's end, which is there already, or the connection could not be kept for the next reply."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN):
+            async for _ in lines:
+                pass
 
 
 async def _refusal(url: str, response: httpx.Response) -> str:

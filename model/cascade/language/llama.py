@@ -1,7 +1,8 @@
 """A GGUF language model through llama.cpp, in process.
 
-llama.cpp's own server runs inside this process: it batches the conversations' slots, keeps each slot's KV cache, and reuses the longest common prefix of
-the prompt. We pin a conversation to a slot, render the prompt, and bound how calls may look with a grammar.
+llama.cpp's own server runs inside this process: it batches the conversations' slots, keeps each slot's KV cache, and
+reuses the longest common prefix of the prompt. We pin a conversation to a slot, render the prompt, and bound how calls
+may look with a grammar.
 
     Thread ── one OS thread ──► server.handle_completions(slot=n) ──callback──► deliver(Piece)
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vivavoce.model.cascade.language import Deliver, Prompt, Stopped, chatml
-from vivavoce.model.cascade.language.calls import CallError, CallParser, grammar
+from vivavoce.model.cascade.language.calls import CallError, CallParser, effective_choice, grammar
 from vivavoce.model.dialogue import DialogueError, Usage
 from vivavoce.model.errors import DamagedModel, MissingModel
 
@@ -59,17 +60,19 @@ class LlamaThread:
         self._model = model
         self._slot = slot
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"language-{slot}")
-        self._prefill: Future[None] | None = None
+        self._ahead: Future[None] | None = None  # reading ahead
+        self._wanted: tuple[Prompt, bool] | None = None  # what to read ahead next
         self._generation = LlamaGeneration()
         self._closed = False
 
-    def prefill(self, prompt: Prompt) -> None:
-        if self._prefill is None or self._prefill.done():
-            text = chatml.render_growing(chatml.trimmed(prompt, MAX_CHARS))
-            self._prefill = self._pool.submit(self._model.prefill, text, self._slot)
+    def prefill(self, prompt: Prompt, complete: bool = False) -> None:
+        self._wanted = (prompt, complete)
+        if self._ahead is None or self._ahead.done():
+            self._ahead = self._pool.submit(self._read_ahead)
 
     def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> LlamaGeneration:
         self._generation.cancel()
+        self._wanted = None
         self._generation = generation = LlamaGeneration()
         self._pool.submit(self._run, prompt, max_tokens, deliver, generation)
         return generation
@@ -81,14 +84,23 @@ class LlamaThread:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._model.give_back(self._slot)
 
+    def _read_ahead(self) -> None:
+        while (wanted := self._wanted) is not None:
+            self._wanted = None
+            prompt, complete = wanted
+            prompt = chatml.trimmed(prompt, MAX_CHARS)
+            text = chatml.render(prompt) if complete else chatml.render_growing(prompt)
+            self._model.prefill(text, self._slot)
+
     def _run(self, prompt: Prompt, max_tokens: int, deliver: Deliver, generation: LlamaGeneration) -> None:
-        parser = CallParser(prompt.tools, prompt.tool_choice)
+        choice = effective_choice(prompt)
+        parser = CallParser(prompt.tools, choice)
 
         def say(text: str) -> None:
             for piece in parser.push(text):
                 deliver(piece)
 
-        request = {"n_predict": max_tokens, "grammar": grammar(prompt.tools, prompt.tool_choice) or ""}
+        request = {"n_predict": max_tokens, "grammar": grammar(prompt.tools, choice) or ""}
         stopped = Stopped("error", error=CONTEXT_FULL)
         for halved in range(TRIES):
             text = chatml.render(chatml.trimmed(prompt, MAX_CHARS >> halved))
@@ -162,7 +174,9 @@ class _Outcome:
     def _take(self, event: Mapping[str, Any]) -> None:
         if error := event.get("error"):
             full = error.get("type") == "exceed_context_size_error"
-            self.stopped = Stopped("error", error=CONTEXT_FULL if full else f"The language model failed: {error.get('message')}")
+            self.stopped = Stopped(
+                "error", error=CONTEXT_FULL if full else f"The language model failed: {error.get('message')}"
+            )
             return
         for choice in event.get("choices", ()):
             if choice.get("text"):
@@ -182,12 +196,16 @@ def _load(path: Path, slots: int, threads: int) -> Any:
     params.model.path = str(path)
     params.n_ctx = SLOT_TOKENS * slots
     params.n_parallel = slots
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    # Reading a prompt is arithmetic (80 tokens/s on two threads, 52 on one), generating waits for memory (19 on one, 16
+    # to 19 on two), and the core that it leaves alone speaks meanwhile. Flash attention and smaller batches changed
+    # nothing.
+    params.cpuparams.n_threads = max(threads // 2, 1)
+    params.cpuparams_batch.n_threads = threads
     params.cache_ram_mib = 0  # each conversation keeps its own slot; nothing is swapped out
     params.verbosity = -1
     params.ui = params.endpoint_slots = params.endpoint_props = False
-    # llama.cpp's server cannot do without a socket, which anybody on this machine could use. So it gets one in a folder of
-    # ours, whose name is gone once it listens.
+    # llama.cpp's server cannot do without a socket, which anybody on this machine could use. So it gets one in a folder
+    # of ours, whose name is gone once it listens.
     with tempfile.TemporaryDirectory(prefix="vivavoce-") as folder:
         params.hostnames = [f"{folder}/none.sock"]
         try:

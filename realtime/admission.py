@@ -1,0 +1,103 @@
+"""What stands between a request and a call: keys, limits, the session it wants, a place.
+
+    request ──allow──► session config of its secret ──session──► Session core ──reserve──► a place among the calls
+
+Every refusal is a `Denied`, fit to be the answer to the request.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from msgspec import to_builtins
+
+from vivavoce.realtime import client_secrets
+from vivavoce.realtime.access import Denied, check_session
+from vivavoce.realtime.call import Busy, Calls, Party
+from vivavoce.realtime.client_secrets import ClientSecrets, SecretsFull
+from vivavoce.realtime.config import ServerConfig
+from vivavoce.realtime.playout import Playout
+from vivavoce.realtime.protocol.errors import Refused
+from vivavoce.realtime.protocol.session import Session
+from vivavoce.realtime.rates import WINDOW, Addresses, Bucket
+from vivavoce.realtime.sessions import VOICE, Wanted, open_session, random_ids
+from vivavoce.realtime.tools.setup import options as tools
+
+
+class Admission:
+    """One gateway's door. `calls` is None until the models are loaded; `failure` says why they cannot be."""
+
+    def __init__(self, config: ServerConfig, clock: Callable[[], float], voice: str = VOICE) -> None:
+        """`clock` gives unix seconds; `voice` speaks where the client asks for no other."""
+        self.calls: Calls | None = None
+        self.failure = ""
+        self._config = config
+        self._clock = clock
+        self._voice = voice
+        self._secrets = ClientSecrets(lambda: secrets.token_urlsafe(24))
+        self._addresses = Addresses(config.sessions_per_minute)
+
+    def ready(self) -> Calls:
+        """The calls. Raises `Denied` as long as there can be none."""
+        if self.calls is None:
+            message = self.failure or "The models are still loading. Please try again in a moment."
+            raise Denied(503, "models_failed" if self.failure else "models_loading", message)
+        return self.calls
+
+    def allow(self, headers: Mapping[str, str], subprotocols: Iterable[str] = ()) -> Mapping[str, Any] | None:
+        """The session that the request's client secret brings along, if it shows one. Raises `Denied`."""
+        return check_session(self._config, headers, lambda key: self._secrets.find(key, self._clock()), subprotocols)
+
+    def issue(self, body: bytes) -> dict[str, Any]:
+        """A client secret, as the answer to the request for it. Raises `Denied`."""
+        try:
+            asked = client_secrets.read(body)
+        except Refused as refused:
+            raise _denied(refused) from refused
+        session = self.session(Playout(), False, Wanted(config=asked.config))
+        try:
+            value, expires_at = self._secrets.issue(asked.config, asked.seconds, self._clock())
+        except SecretsFull as full:
+            raise Denied(429, "rate_limit_exceeded", str(full), retry_after=WINDOW) from full
+        return {"value": value, "expires_at": expires_at, "session": to_builtins(session.view)}
+
+    def session(self, playout: Playout, plays: bool, wanted: Wanted) -> Session:
+        """A session as it was asked for. Raises `Denied`."""
+        expires_at = int(self._clock() + self._config.max_duration)
+        responses = Bucket(self._config.responses_per_minute)
+        try:
+            return open_session(
+                playout, plays, wanted, random_ids(), expires_at, responses, tools(self._config), self._voice
+            )
+        except Refused as refused:
+            raise _denied(refused) from refused
+
+    def reserve(self, call_id: str, address: str, now: float) -> Calls:
+        """A place for a call of somebody at `address`; `now` on the event loop's clock. Raises `Denied`."""
+        calls = self.ready()
+        if wait := self._addresses.take(address, now):
+            message = f"Too many new sessions: at most {self._config.sessions_per_minute} a minute from one address."
+            raise Denied(429, "rate_limit_exceeded", message, retry_after=wait)
+        try:
+            calls.reserve(call_id)
+        except Busy as busy:
+            raise Denied(503, "server_full", str(busy)) from busy
+        return calls
+
+    def find(self, call_id: str) -> Party:
+        """A running call. Raises `Denied`."""
+        party = self.ready().find(call_id)
+        if party is None:
+            raise no_call()
+        return party
+
+
+def no_call() -> Denied:
+    """The answer to requests about a call that is not there."""
+    return Denied(404, "call_not_found", "There is no call of this id.", "call_id")
+
+
+def _denied(refused: Refused) -> Denied:
+    return Denied(400, refused.code, refused.message, refused.param)

@@ -1,0 +1,133 @@
+"""The tools a voice assistant needs, made here: time, timers, arithmetic and units, notes.
+
+    server.tools = ["time", "timers", "arithmetic", "notes"]     what every session is offered
+    {"type": "mcp", "server_label": "vivavoce"}                  what a session asks for by itself
+
+Few tools with few parameters: small models choose better among them. Arguments arrive as JSON of the tool's schema, but
+not every model keeps to it, so each is checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from vivavoce.realtime.tools import Answer, Failure, ListedTool, Outcome
+from vivavoce.realtime.tools.arithmetic import CannotCompute, compute, shown
+from vivavoce.realtime.tools.clock import UnknownPlace, told
+from vivavoce.realtime.tools.notes import Notes, NotesError
+from vivavoce.realtime.tools.timers import TimerError, Timers, spoken
+from vivavoce.realtime.tools.units import convert
+
+_TEXT: Final = {"type": "string"}
+_NUMBER: Final = {"type": "number", "minimum": 0}
+
+
+def _tool(name: str, description: str, required: dict[str, Any], optional: dict[str, Any] | None = None) -> ListedTool:
+    schema = {"type": "object", "properties": {**required, **(optional or {})}, "required": list(required)}
+    return ListedTool(name, description, schema, {"readOnlyHint": name in ("time", "calculate", "convert_unit")})
+
+
+GROUPS: Final[dict[str, tuple[ListedTool, ...]]] = {
+    "time": (_tool("time", "The current time and date, here or in a city.", {}, {"city": _TEXT}),),
+    "timers": (
+        _tool(
+            "set_timer",
+            "Start a timer that rings when it is over.",
+            {"hours": _NUMBER, "minutes": _NUMBER, "seconds": _NUMBER},
+            {"name": _TEXT},
+        ),
+        _tool("list_timers", "The running timers and the time they have left.", {}),
+        _tool("cancel_timer", "Stop a timer, by its number or name, or all.", {"which": _TEXT}),
+    ),
+    "arithmetic": (
+        _tool("calculate", "Compute an expression such as 17 * (3 + 4.5) or 15% of 80.", {"expression": _TEXT}),
+        _tool("convert_unit", "Convert between units.", {"value": {"type": "number"}, "from": _TEXT, "to": _TEXT}),
+    ),
+    "notes": (
+        _tool("add_note", "Remember something for later conversations.", {"text": _TEXT}),
+        _tool("list_notes", "Everything that was noted.", {}),
+        _tool("remove_note", "Forget the notes that contain these words.", {"words": _TEXT}),
+    ),
+}
+"""The tools by the name of their setting."""
+
+
+def listed(groups: Iterable[str]) -> tuple[ListedTool, ...]:
+    """The tools of some groups; "all" for all of them."""
+    wanted = set(groups)
+    return tuple(tool for name, tools in GROUPS.items() if wanted & {name, "all"} for tool in tools)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the calls of one process have in common: the wall clock (aware, in the server's zone) and the notes."""
+
+    clock: Callable[[], datetime]
+    notes: Notes
+
+
+class BuiltIn:
+    """The built-in tools of one call."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self.timers = Timers()
+
+    async def call(self, name: str, arguments: str, now: float) -> Outcome:
+        """Runs a tool; `now` in seconds on the call's clock. Never raises for what the model wrote."""
+        try:
+            given = json.loads(arguments or "{}")
+            if not isinstance(given, dict):
+                raise TypeError
+            return Answer(await self._run(name, given, now))
+        except (CannotCompute, UnknownPlace, TimerError, NotesError) as error:
+            return Failure("tool_execution_error", str(error))
+        except (ValueError, TypeError, KeyError, OverflowError):
+            return Failure("tool_execution_error", f"The arguments do not fit the tool '{name}'.")
+
+    async def _run(self, name: str, given: dict[str, Any], now: float) -> str:
+        match name:
+            case "time":
+                return told(self._shared.clock(), _text(given.get("city") or ""))
+            case "set_timer":
+                seconds = sum(float(given.get(unit) or 0) * size for unit, size in _UNITS.items())
+                timer = self.timers.set(seconds, _text(given.get("name") or ""), now)
+                return f"Set {timer}: it rings in {spoken(seconds)}."
+            case "list_timers":
+                left = [f"{timer}: {spoken(timer.due - now)} left" for timer in self.timers]
+                return "; ".join(left) or "No timer is running."
+            case "cancel_timer":
+                return f"Cancelled {', '.join(map(str, self.timers.cancel(_text(given['which']))))}."
+            case "calculate":
+                return f"{_text(given['expression'])} = {shown(compute(_text(given['expression'])))}"
+            case "convert_unit":
+                value, source, target = str(given["value"]), _text(given["from"]), _text(given["to"])
+                return f"{value} {source} = {shown(convert(value, source, target))} {target}"
+            case _:
+                return await asyncio.to_thread(self._note, name, given)
+
+    def _note(self, name: str, given: dict[str, Any]) -> str:
+        notes = self._shared.notes
+        match name:
+            case "add_note":
+                notes.add(_text(given["text"]))
+                return "Noted."
+            case "list_notes":
+                return "\n".join(notes.all()) or "There are no notes."
+            case "remove_note":
+                return f"Removed: {'; '.join(notes.remove(_text(given['words'])))}"
+        raise KeyError(name)
+
+
+_UNITS: Final = {"hours": 3600, "minutes": 60, "seconds": 1}
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value

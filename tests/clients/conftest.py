@@ -1,0 +1,67 @@
+"""One server for all clients, and what they say to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.clients import Missing, Report, drive, python_script
+from harness.file_server import Answer, FileServer
+from harness.server import Server, serving
+from harness.speech import Listener, Speaker
+from vivavoce.model.store import Store
+
+SAID = {
+    "question": "What is the capital of France?",
+    "interruption": "Stop. Stop it please, that is enough.",
+}
+
+
+@pytest.fixture(scope="package")
+def site() -> Iterator[FileServer]:
+    """A developer's own web server: pages on another origin than ours."""
+    page = Answer(b'<!doctype html><meta charset="utf-8"><title>app</title>', kind="text/html")
+    with FileServer({"/": [page]}) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def server(site: FileServer) -> Iterator[Server]:
+    with serving(environment={"VIVAVOCE_SERVER_ORIGINS": site.url()}) as running:
+        yield running
+        running.until_calls(0)
+
+
+@pytest.fixture(scope="package")
+def speaker(models: Store) -> Speaker:
+    return Speaker(models)
+
+
+@pytest.fixture(scope="package")
+def listener(models: Store) -> Listener:
+    return Listener(models)
+
+
+@pytest.fixture(scope="package")
+def sounds(speaker: Speaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the clients say: PCM, 16 bits, 24 kHz."""
+    folder = tmp_path_factory.mktemp("sounds")
+    for name, words in SAID.items():
+        (folder / f"{name}.pcm").write_bytes((speaker.say(words) * 32767).astype("<i2").tobytes())
+    return folder
+
+
+@pytest.fixture(scope="package")
+def python_client(server: Server, sounds: Path) -> Callable[[str], Report]:
+    """Runs the checks of a client in Python."""
+
+    def run(client: str) -> Report:
+        try:
+            command = python_script(client)
+        except Missing as missing:
+            pytest.skip(str(missing))
+        return drive(command, server.url, sounds)
+
+    return run
