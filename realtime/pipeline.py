@@ -43,12 +43,13 @@ from vivavoce.realtime.events import (
     StartReply,
     StopReply,
     StopTools,
+    TurnSound,
 )
 from vivavoce.realtime.inbox import Inbox
 from vivavoce.realtime.latency import TurnLatency
 from vivavoce.realtime.playout import Playout
 from vivavoce.realtime.protocol import wire
-from vivavoce.realtime.protocol.client_events import AudioCommit
+from vivavoce.realtime.protocol.client_events import AudioAppend, AudioCommit
 from vivavoce.realtime.protocol.errors import WireError
 from vivavoce.realtime.protocol.server_events import TurnLatency as TurnLatencyEvent
 from vivavoce.realtime.protocol.session import Session
@@ -104,7 +105,7 @@ class Pipeline:
         self._inbox: Inbox[Received | Fact | Judged] = Inbox()
         self._replies: dict[int, asyncio.Task[None]] = {}
         self._judging: _Judging | None = None
-        self.active_at = 0.0  # when the peer was last heard of
+        self.active_at = 0.0  # when somebody last spoke or wrote, on either side
 
     async def run(self) -> None:
         """Raises `PeerGone`, in an exception group, when the peer leaves."""
@@ -167,7 +168,6 @@ class Pipeline:
                     await self._decide(fact)
 
     async def _listen(self, samples: Samples) -> None:
-        self._touch()
         for start in range(0, len(samples), SLICE):
             audible = self._parts.playout.audible is not None
             piece = samples[start : start + SLICE]
@@ -199,8 +199,9 @@ class Pipeline:
         await self._take_turns(self._parts.listener.floor.answer(judged.at, judged.probability))
 
     async def _read(self, text: str | bytes) -> None:
-        self._touch()
         message = wire.parse(text)
+        if not isinstance(message, AudioAppend):
+            self._touch()
         if isinstance(message, WireError):
             await self._perform(self._parts.session.reject(message))
             return
@@ -210,6 +211,8 @@ class Pipeline:
 
     async def _decide(self, fact: Fact) -> None:
         now = asyncio.get_running_loop().time()
+        if not isinstance(fact, TurnSound) or fact.voiced:
+            self._touch()  # an open microphone in an empty room is no activity
         actions = self._parts.session.receive(fact, now)
         report = self._parts.latency.receive(fact, actions, now)
         await self._perform(actions)

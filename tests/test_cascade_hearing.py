@@ -40,7 +40,9 @@ class FailingListening:
         self._look = look
 
     def push(self, samples_16k: Any) -> None:
-        """It is not listened to."""
+        """It is not listened to; but there is only so much room."""
+        if len(samples_16k) > 16_000 * 300:
+            raise BufferError("the ears are full")
 
     def update(self) -> Hypothesis:
         self._look()
@@ -109,6 +111,20 @@ def test_a_turn_that_cannot_be_recognised_is_reported_and_the_next_one_is_heard(
     with caplog.at_level(logging.ERROR):
         converse(threads, test)
     assert "shapes do not fit" in caplog.text, "the reason is in the log"
+
+
+def test_a_turn_that_is_too_long_for_the_ears_is_reported_and_the_call_goes_on(threads: Threads) -> None:
+    async def test(dialogue: CascadeDialogue, ears: FailingEars) -> None:
+        hearing = dialogue.hearing()
+        dialogue.turn("nothing")
+        await anext(hearing)
+        dialogue.hear(np.zeros(24_000 * 301, np.float32))
+        dialogue.turn("a speech")
+        assert "longer than the recogniser could follow" in (await anext(hearing)).error
+        dialogue.turn("a word")
+        assert (await anext(hearing)).text == "hello"
+
+    converse(threads, test)
 
 
 def test_a_look_that_fails_is_passed_over(threads: Threads) -> None:

@@ -8,12 +8,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import shutil
+import time
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import websockets
+from starlette.testclient import TestClient
 
 from harness.gateway import Running, gateway
 from harness.peer import Peer
@@ -21,7 +25,9 @@ from harness.speech import Listener, Speaker, silence
 from vivavoce.model.dialogue import SAMPLE_RATE, Samples
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store
+from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.engine import Engine
+from vivavoce.realtime.server import Gateway
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
@@ -173,6 +179,25 @@ def test_a_session_that_only_listens_writes_down_what_is_said(engine: Engine, sp
             assert not [event for event in client.events if event["type"].startswith("response.")]
 
     run(engine, test)
+
+
+def test_a_damaged_model_is_named_to_everybody_who_asks_and_the_server_stays_up(models: Store, tmp_path: Path) -> None:
+    for artefact in ("smart-turn", "moonshine-tiny-en"):
+        shutil.copytree(models.path(artefact), tmp_path / "models" / artefact)
+    judge = next((tmp_path / "models" / "smart-turn").glob("*.onnx"))
+    judge.write_bytes(judge.read_bytes()[: judge.stat().st_size // 2])
+    store = Store(tmp_path, models.catalog)
+
+    app = Gateway(ServerConfig(), lambda: Engine(CascadeSettings(), store.path), lambda: 0.0).app
+    with TestClient(app, base_url="http://localhost") as client:
+        while (status := client.get("/readyz").json())["status"] == "loading":
+            time.sleep(0.05)
+        assert status["status"] == "failed"
+        assert "vivavoce models pull smart-turn" in status["message"]
+        refused = client.post("/v1/realtime/calls", content="v=0", headers={"Content-Type": "application/sdp"})
+        assert refused.status_code == 503
+        assert "smart-turn" in refused.json()["error"]["message"]
+        assert client.get("/").status_code == 200
 
 
 BAD_OFFERS = {

@@ -99,7 +99,7 @@ def test_a_cancelled_call_leaves_nothing_behind() -> None:
         before = asyncio.all_tasks()
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(client.call(address, "sleep", '{"seconds": 30}'))
-            while not seen:
+            while not seen:  # noqa: ASYNC110 - seen from outside
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.1)
             task.cancel()
@@ -165,11 +165,12 @@ def test_redirects_are_not_followed() -> None:
     assert len(followed) < 8
 
 
-def test_an_endless_answer_is_cut() -> None:
+def test_an_answer_without_end_is_cut() -> None:
     async def answer(request: Request) -> Response:
         async def pieces() -> Any:
-            while True:
+            for _ in range(3 * MAX_BYTES // 65_536):
                 yield b" " * 65_536
+                await asyncio.sleep(0)
 
         return StreamingResponse(pieces(), media_type="application/json")
 

@@ -44,7 +44,8 @@ def call(test: Test, dialogue: ScriptedDialogue, plays: bool = True, judge: Judg
 
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(Pipeline(parts).run())
+                peer.pipeline = Pipeline(parts)
+                tasks.create_task(peer.pipeline.run())
                 tasks.create_task(scenario())
         except* PeerGone:
             pass
@@ -290,6 +291,20 @@ def test_sound_that_comes_faster_than_real_time_waits_for_the_judge() -> None:
 
     peer = call(test, ScriptedDialogue(), plays=False)
     assert peer.of("input_audio_buffer.speech_stopped")[0]["audio_end_ms"] < 2500
+
+
+def test_an_open_microphone_in_an_empty_room_is_no_activity() -> None:
+    active: list[float] = []
+
+    async def test(peer: LinePeer, dialogue: ScriptedDialogue) -> None:
+        for _ in range(2):
+            await peer.pause(5)
+            active.append(peer.pipeline.active_at)
+        await peer.say(0.5)
+        active.append(peer.pipeline.active_at)
+
+    call(test, ScriptedDialogue())
+    assert active[0] == active[1] < active[2]
 
 
 def test_two_turns_in_a_row_keep_their_order() -> None:

@@ -28,8 +28,8 @@ from vivavoce.model.dialogue import SAMPLE_RATE
 from vivavoce.model.settings import CascadeSettings
 
 INSTRUCTIONS: Final = (
-    "You are Vivavoce, a friendly voice assistant. What you write is spoken aloud, so answer in one or two short sentences of "
-    "plain words: no lists, no markdown, no emoji. If you do not know something, say so."
+    "You are Vivavoce, a friendly voice assistant. What you write is spoken aloud, so answer in one or two short "
+    "sentences of plain words: no lists, no markdown, no emoji. If you do not know something, say so."
 )
 """What every conversation begins with; the session's own instructions follow it."""
 
@@ -39,12 +39,13 @@ class Cascade:
 
     def __init__(self, settings: CascadeSettings, directory_of: Callable[[str], Path]) -> None:
         """`directory_of` gives the folder of a catalog artefact; it raises `ModelError` for one that is not there."""
-        # Every stage gets half the cores: ears, language model and voice work at the same time, and threads that fight over a
-        # core wait for each other (5 s of speech: 67 ms on one thread, 90 to 170 ms on two busy ones; llama.cpp's spin).
-        threads = settings.threads or max(min(os.cpu_count() or 1, 8) // 2, 1)
+        # Ears and voice get half the cores: they work while the language model does, and threads that fight over a
+        # core wait for each other (5 s of speech: 67 ms on one thread, 90 to 170 ms on two busy ones).
+        cores = settings.threads or min(os.cpu_count() or 1, 8)
+        threads = max(cores // 2, 1)
         with ThreadPoolExecutor(3, thread_name_prefix="loading") as loading:
             ears = loading.submit(open_ears, settings.spoken, directory_of, threads)
-            language = loading.submit(_language, settings, directory_of, threads)
+            language = loading.submit(_language, settings, directory_of, cores)
             voice = loading.submit(open_voice, settings.voice, directory_of, threads)
         self.ears, self.language, self.voice = ears.result(), language.result(), voice.result()
         self._threads = Threads()

@@ -65,6 +65,7 @@ class _Turn:
         self.voiced_end = 0
         self.paused = False  # a pause has begun that no look has covered
         self.id = ""  # set when the turn is closed
+        self.overflowed = False  # more sound came than the ears could take
         self.final: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     @property
@@ -92,7 +93,7 @@ class CascadeDialogue:
         self._prefilled_words = 0
         self._frame = Prompt(
             instructions, ()
-        )  # instructions and tools of the last reply; the next one's are likely the same
+        )  # of the last reply: the next one's instructions and tools are likely the same
         self._thread.prefill(self._with(""))
 
     # --- hearing ---------------------------------------------------------------------------------------------
@@ -103,7 +104,10 @@ class CascadeDialogue:
             self._prefilled_words = 0
         turn = self._open
         sound = turn.resampler.push(samples)
-        turn.listening.push(sound)
+        try:
+            turn.listening.push(sound)
+        except BufferError:
+            turn.overflowed = True
         turn.paused = not voiced and (turn.paused or turn.voiced_end == turn.pushed)
         turn.pushed += len(sound)
         if voiced:
@@ -148,6 +152,8 @@ class CascadeDialogue:
     async def _finish(self, turn: _Turn) -> Transcript:
         end = turn.voiced_end or None
         try:
+            if turn.overflowed:
+                raise DialogueError("You spoke for longer than the recogniser could follow.")
             hypothesis = await self._threads.ears(lambda: turn.listening.finish(end))
         except DialogueError as error:
             turn.final.set_exception(error)

@@ -27,7 +27,7 @@ def run(config: Config) -> int:
     """Raises `ModelError` when models are missing and cannot be fetched."""
     store = Store(config.home, catalog.load())
     prepare(store, config.model)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    _log_to_stderr()
     try:
         listening = _listen(config.server.host, config.server.port)
     except OSError as error:
@@ -59,6 +59,24 @@ def run(config: Config) -> int:
     print(f"Talk to it: {scheme}://{config.server.host}:{listening.getsockname()[1]}/", flush=True)
     server.run(sockets=[listening])
     return 0
+
+
+class _Fields(logging.Formatter):
+    """A constant message, and behind it the fields it was logged with."""
+
+    PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        fields = [f"{name}={value}" for name, value in vars(record).items() if name not in self.PLAIN]
+        return " ".join([super().formatMessage(record), *fields])
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Fields("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("aioice").setLevel(logging.WARNING)  # at INFO it lists every address of every peer
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
 def _listen(host: str, port: int) -> socket.socket:

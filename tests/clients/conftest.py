@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.clients import Missing, Report, drive, python_script
+from harness.clients import CLIENTS, Missing, Report, drive, python_of
 from harness.file_server import Answer, FileServer
 from harness.server import Server, serving
 from harness.speech import Listener, Speaker
@@ -32,6 +32,7 @@ def server(site: FileServer) -> Iterator[Server]:
     with serving(environment={"VIVAVOCE_SERVER_ORIGINS": site.url()}) as running:
         yield running
         running.until_calls(0)
+        assert not [line for line in running.log if " ERROR " in line or "Traceback" in line], "\n".join(running.log)
 
 
 @pytest.fixture(scope="package")
@@ -59,9 +60,9 @@ def python_client(server: Server, sounds: Path) -> Callable[[str], Report]:
 
     def run(client: str) -> Report:
         try:
-            command = python_script(client)
+            python = python_of(client)
         except Missing as missing:
             pytest.skip(str(missing))
-        return drive(command, server.url, sounds)
+        return drive([python, CLIENTS / "scripts" / f"drive_{client}.py"], server.url, sounds)
 
     return run

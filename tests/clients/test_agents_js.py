@@ -47,7 +47,7 @@ def over_webrtc(server: Server, site: FileServer, sounds: Path) -> Iterator[Repo
     with calling(site.url("/"), permissions=["microphone"]) as caller:
         caller.page.add_script_tag(content=script, type="module")
         caller.page.wait_for_function("window.check !== undefined")
-        for name in ("text", "voice", "tool", "barge_in"):
+        for name in ("text", "voice", "tool", "barge_in", "events"):
             begin = caller.now()
             arguments = [server.url, key, said, [name]]
             lines = caller.page.evaluate("(given) => window.check(...given)", arguments)
@@ -84,6 +84,12 @@ def test_a_tool_is_called_and_its_result_is_taken_up(report: Report) -> None:
     assert facts["name"] == "get_temperature"
     assert facts["arguments"] == {"city": "Paris"}
     assert "21" in facts["answer"]
+
+
+def test_no_event_is_ignored_by_the_package(report: Report) -> None:
+    facts = report["events"]
+    assert not facts["ignored"]
+    assert len(facts["seen"]) > 20
 
 
 def test_cutting_in_over_websocket_ends_the_answer_where_it_was_heard(over_websocket: Report) -> None:

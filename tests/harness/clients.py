@@ -1,7 +1,7 @@
 """The official clients, each in an environment of its own, driven by a script that reports facts.
 
     tests/clients/pins/<client>.txt ─uv─► build/clients/<client>/   ─┐
-    tests/clients/js/package.json ──npm─► build/clients/js/         ─┴► script --url --sounds ─► one JSON line per check
+    tests/clients/js/package-lock.json ─npm─► build/clients/js/     ─┴► script --url --sounds ─► one JSON line per check
 
 Clients' dependencies conflict with each other and with ours, so nothing of them is imported here. An environment is
 made once, and again when its pins change.
@@ -60,20 +60,21 @@ class Report:
 
 def drive(command: Sequence[str | Path], url: str, sounds: Path) -> Report:
     """Runs a client's script against a server; `sounds` holds what it says."""
-    ran = subprocess.run(
-        [*command, "--url", url, "--sounds", sounds],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        env={**os.environ, **OWN_ENVIRONMENT},
-        check=False,
-    )
+    ran = run([*command, "--url", url, "--sounds", sounds])
     lines = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith('{"check"')]
     return Report({line["check"]: line for line in lines}, ran.stdout[-2000:] + ran.stderr)
 
 
-def python_script(client: str) -> list[str | Path]:
-    """The command for `scripts/drive_<client>.py` with the packages of `pins/<client>.txt`. Raises `Missing`."""
+def run(command: Sequence[str | Path], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs a program of a client, in `folder`, to its end."""
+    environment = {**os.environ, **OWN_ENVIRONMENT}
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, env=environment, check=False
+    )
+
+
+def python_of(client: str) -> Path:
+    """A Python with the packages of `pins/<client>.txt`. Raises `Missing`."""
     home, pins = BUILD / client, CLIENTS / "pins" / f"{client}.txt"
     python = home / "bin/python"
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
@@ -84,19 +85,19 @@ def python_script(client: str) -> list[str | Path]:
         [uv, "pip", "install", "--quiet", "--python", python, "-r", pins],
     )
     _once(home, pins, make)
-    return [python, CLIENTS / "scripts" / f"drive_{client}.py"]
+    return python
 
 
 def javascript() -> Path:
     """The folder with the scripts of `js/` and their packages. Raises `Missing`."""
-    home, pins = BUILD / "js", CLIENTS / "js/package.json"
+    home, pins = BUILD / "js", CLIENTS / "js/package-lock.json"
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         raise Missing("no Node.js; enable with: sudo apt-get install nodejs npm")
     home.mkdir(parents=True, exist_ok=True)
     for script in (CLIENTS / "js").iterdir():
         shutil.copy(script, home)
-    _once(home, pins, ([npm, "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", home],))
+    _once(home, pins, ([npm, "ci", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", home],))
     return home
 
 

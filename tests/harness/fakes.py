@@ -30,6 +30,7 @@ from vivavoce.model.dialogue import (
     Transcript,
     WordEnd,
 )
+from vivavoce.realtime.pipeline import Pipeline
 from vivavoce.realtime.transports import FRAME, Deliver, Message, PeerGone, Pull, Seen, Sound
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.listener import Listener
@@ -166,6 +167,9 @@ class LinePeer:
     """Implements `Transport` on a line in memory: the test is the peer.
 
     `say` and `pause` put 20 ms frames on the line in real time; `send` collects events; what is played is kept."""
+
+    pipeline: Pipeline
+    """The call at the other end; set by whoever starts it."""
 
     def __init__(self, plays: bool) -> None:
         self.plays = plays

@@ -3,6 +3,9 @@
 import { RealtimeAgent, RealtimeSession, tool } from '@openai/agents-realtime';
 import { z } from 'zod';
 
+// Not exported: what the package reads events with. Those that its schemas refuse it passes on, and ignores itself.
+import { parseRealtimeEvent } from './node_modules/@openai/agents-realtime/dist/openaiRealtimeEvents.mjs';
+
 const QUESTION = 'What is the capital of France?';
 const LONG = 'Write an essay about the history of Paris.';
 const WEATHER = 'How warm is it in Paris right now?';
@@ -15,6 +18,8 @@ const PLAYED = 1200; // milliseconds of the long answer that are heard before so
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const asked = [];
+const seen = new Set();
+const ignored = new Set();
 const getTemperature = tool({
   name: 'get_temperature',
   description: 'Tells how warm it is in a city right now.',
@@ -38,11 +43,17 @@ class Line {
     const agent = new RealtimeAgent({ name: 'assistant', instructions, tools });
     this.transport = place.transport();
     this.session = new RealtimeSession(agent, { transport: this.transport, model: 'vivavoce', config });
-    this.transport.on('*', (event) => this.told.push(event));
+    this.transport.on('*', (event) => this.take(event));
     this.session.on('audio', (event) => this.sound.push(new Uint8Array(event.data)));
     this.session.on('audio_interrupted', () => (this.interrupted += 1));
     this.session.on('agent_tool_end', (context, agent, tool) => this.started.push(tool.name));
     this.session.on('error', ({ error }) => (this.failure ??= new Error(JSON.stringify(error) + (error?.stack ?? ''))));
+  }
+
+  take(event) {
+    this.told.push(event);
+    seen.add(event.type);
+    if (parseRealtimeEvent({ data: JSON.stringify(event) }).isGeneric) ignored.add(event.type);
   }
 
   of(type) {
@@ -144,9 +155,13 @@ async function bargeIn(place) {
   });
 }
 
+async function events() {
+  return { seen: [...seen].sort(), ignored: [...ignored].sort() };
+}
+
 /** Runs the checks one after the other; each result is one line of JSON. */
 export async function report(place, only, tell) {
-  const all = { text, voice, tool: useTool, barge_in: bargeIn };
+  const all = { text, voice, tool: useTool, barge_in: bargeIn, events };
   for (const [check, run] of Object.entries(all)) {
     if (only.length && !only.includes(check)) continue;
     const begin = performance.now();

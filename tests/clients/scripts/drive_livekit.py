@@ -1,9 +1,9 @@
-"""The checks with `livekit-plugins-openai`: a session of its `RealtimeModel`, without a room around it."""
+"""The checks with `livekit-plugins-openai`: a session of its `RealtimeModel` without a room around it, and for the tool
+a whole agent."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,14 +11,26 @@ from typing import Any
 
 import checks
 from livekit import rtc
-from livekit.agents import llm
-from livekit.agents.llm import function_tool
+from livekit.agents import Agent, AgentSession, RunContext, function_tool, llm
 from livekit.plugins.openai.realtime import RealtimeModel
 
 
-@function_tool(raw_schema={key: value for key, value in checks.TOOL.items() if key != "type"})
-async def get_temperature(raw_arguments: dict[str, object]) -> str:
-    return checks.TOOL_RESULT
+class Assistant(Agent):
+    """An agent with a tool, as applications write them."""
+
+    def __init__(self) -> None:
+        super().__init__(instructions=checks.INSTRUCTIONS)
+        self.asked: list[str] = []
+
+    @function_tool
+    async def get_temperature(self, context: RunContext, city: str) -> str:
+        """Tells how warm it is in a city right now.
+
+        Args:
+            city: the name of the city
+        """
+        self.asked.append(city)
+        return checks.TOOL_RESULT
 
 
 class Line:
@@ -83,18 +95,21 @@ async def spoken(generation: llm.GenerationCreatedEvent) -> tuple[str, bytes]:
     return "".join(words), b"".join(sound)
 
 
+def served(**options: Any) -> RealtimeModel:
+    return RealtimeModel(model="vivavoce", base_url=checks.HTTP, api_key="none", **options)
+
+
 @asynccontextmanager
 async def calling(instructions: str = checks.INSTRUCTIONS, **options: Any) -> AsyncIterator[Line]:
-    model = RealtimeModel(model="vivavoce", base_url=checks.HTTP, api_key="none", **options)
-    session = model.session()
-    line = Line(session)
-    try:
-        await session.update_instructions(instructions)
-        yield line
-        assert not line.errors, line.errors
-    finally:
-        await session.aclose()
-        await model.aclose()
+    async with served(**options) as model:
+        session = model.session()
+        line = Line(session)
+        try:
+            await session.update_instructions(instructions)
+            yield line
+            assert not line.errors, line.errors
+        finally:
+            await session.aclose()
 
 
 async def text() -> dict[str, Any]:
@@ -113,18 +128,13 @@ async def voice() -> dict[str, Any]:
 
 
 async def tool() -> dict[str, Any]:
-    async with calling(modalities=["text"]) as line:
-        await line.session.update_tools([get_temperature])
-        choice = {"type": "function", "function": {"name": "get_temperature"}}
-        generation = await line.ask(checks.WEATHER, tool_choice=choice)
-        (call,) = [call async for call in generation.function_stream]
-        context = line.session.chat_ctx.copy()
-        context.items.append(
-            llm.FunctionCallOutput(call_id=call.call_id, name=call.name, output=checks.TOOL_RESULT, is_error=False)
-        )
-        await line.session.update_chat_ctx(context)
-        answer, _ = await spoken(await line.session.generate_reply(tool_choice="none"))
-        return {"name": call.name, "arguments": json.loads(call.arguments), "answer": answer}
+    agent = Assistant()
+    async with served(modalities=["text"]) as model, AgentSession(llm=model) as session:
+        await session.start(agent)
+        result = await session.run(user_input=checks.WEATHER)
+        (call,) = [event.item for event in result.events if event.type == "function_call"]
+        *_, answer = [event.item.text_content for event in result.events if event.type == "message"]
+        return {"name": call.name, "arguments": {"city": agent.asked[0]}, "answer": answer}
 
 
 async def barge_in() -> dict[str, Any]:
