@@ -20,12 +20,12 @@ help:
 serve: $(READY)
 	$(BIN)/vivavoce serve $(ARGS)
 
-test: $(DEV) chromium
-	$(BIN)/vivavoce models pull
+test: $(DEV) peers
+	$(BIN)/vivavoce models pull --all
 	$(BIN)/python -m pytest $(ARGS)
 
 unit: $(DEV)
-	$(BIN)/python -m pytest -m "not slow and not models and not browser" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not models and not browser and not clients" $(ARGS)
 
 check: lint types
 
@@ -75,11 +75,13 @@ $(READY): pyproject.toml pins.txt | $(BIN)/uv
 $(DEV): $(READY)
 	@touch $@
 
-# The page's tests drive a real Chromium; without one they are reported as skipped, with the command that would enable them.
-.PHONY: chromium
-chromium:
+# Real peers of the tests: Chromium for the page, Node.js for its modules and the JavaScript clients. Without them those
+# tests are reported as skipped, with the command that would enable them.
+.PHONY: peers
+peers:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 	    || [ -d "/Applications/Google Chrome.app" ] || { $(call apt,chromium fonts-dejavu-core); } || true
+	@command -v npm >/dev/null || { $(call apt,nodejs npm); } || true
 
 apt = command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] && sudo= || sudo="sudo -n"; $$sudo true 2>/dev/null; } \
     && echo "Installing $(1) ..." && $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive \

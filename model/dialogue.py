@@ -78,11 +78,13 @@ Item = Message | Call | CallResult
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function the model may call; `parameters` is its JSON schema."""
+    """A function the model may call; `parameters` is its JSON schema. `cue`: a pattern of what users say who want it
+    (regular expression, any case). Small models call whatever they are shown, so they need not be shown the others."""
 
     name: str
     description: str
     parameters: dict[str, Any]
+    cue: str = ""
 
 
 @dataclass(frozen=True, slots=True)

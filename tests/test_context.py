@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vivavoce.model.cascade.context import Context
-from vivavoce.model.dialogue import Call, CallResult, Heard, Item, Message, Picture, ReplySpec
+from vivavoce.model.cascade.context import Context, wanted
+from vivavoce.model.dialogue import Call, CallResult, Heard, Item, Message, Picture, ReplySpec, Tool
 
 ALL = ReplySpec("r")
 
@@ -103,3 +103,12 @@ def test_calls_and_results_count_only_together() -> None:
     ):
         context.read(item)
     assert ids(context) == ["b", "c"]
+
+
+def test_tools_with_a_cue_are_shown_when_the_user_says_it() -> None:
+    clock, plain = Tool("time", "", {}, cue=r"\btime\b"), Tool("look", "", {})
+    asked = (Message("a", "user", "What TIME is it?"), Message("b", "assistant", "Noon."))
+    assert wanted((clock, plain), "auto", asked) == (clock, plain)
+    assert wanted((clock, plain), "auto", (*asked, Message("c", "user", "Thanks."))) == (plain,)
+    assert wanted((clock,), "required", ()) == (clock,)
+    assert wanted((clock,), "auto", ()) == ()

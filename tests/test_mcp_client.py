@@ -110,11 +110,19 @@ def test_a_cancelled_call_leaves_nothing_behind() -> None:
     with_server(test)
 
 
-def test_a_client_is_imported_when_it_is_first_used() -> None:
+def test_a_client_is_imported_when_it_is_first_used_and_logs_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     async def test(client: McpClient, address: Address, seen: list[dict[str, str]]) -> None:
         later = ImportedLater(private=True, deadline=5)
-        assert isinstance(await later.list(address), tuple)
-        assert await later.call(address, "numbers", "{}") == Answer("1\n2")
+        secret = Address(f"{address.url}?key=hush", "hush", (("x-key", "hush"),))
+        with caplog.at_level("INFO"):
+            assert isinstance(await later.list(secret), tuple)
+            assert await later.call(secret, "numbers", "{}") == Answer("1\n2")
+            await later.call(Address("http://127.0.0.1:9/mcp?key=hush", "hush"), "numbers", "{}")
+        ours = [record for record in caplog.records if not record.name.startswith("uvicorn")]
+        assert [record.name for record in ours if record.levelname == "WARNING"] == [
+            "vivavoce.realtime.tools.mcp_client"
+        ]
+        assert "hush" not in str([vars(record) for record in ours])
 
     with_server(test)
 

@@ -9,6 +9,7 @@ import pytest
 from harness.session_line import SessionLine, kinds
 from harness.tools import ERASE, LOOK_UP
 from vivavoce.model.dialogue import Call, CallResult, Message, ToolCall, Usage
+from vivavoce.realtime.conversation import MAX_ITEMS
 from vivavoce.realtime.events import (
     CallTool,
     Forget,
@@ -32,7 +33,7 @@ from vivavoce.realtime.tools.builtin import listed
 
 URL = "https://tools.example/mcp"
 SERVER: dict[str, Any] = {"type": "mcp", "server_label": "web", "server_url": URL, "require_approval": "never"}
-CLOCK = listed(["time"])
+CLOCK = listed(["time"])[:1]
 
 
 def equipped(plays: bool = False, **server: Any) -> SessionLine:
@@ -200,6 +201,8 @@ def test_a_tool_whose_name_is_taken_is_offered_under_its_server_s_name() -> None
     line = equipped()
     line.update(tools=[{"type": "function", "name": "erase"}, SERVER])
     assert offered(line) == ["erase", "look_up", "web_erase"]
+    line.update(tools=[{"type": "function", "name": name} for name in ("erase", "web_erase")] + [SERVER])
+    assert offered(line) == ["erase", "web_erase", "look_up"]
 
 
 def test_a_choice_of_a_server_s_tool_is_kept() -> None:
@@ -369,6 +372,15 @@ def test_a_client_that_asks_for_the_follow_up_is_given_the_one_that_runs() -> No
     answer(line, waiting(line))
     assert line.tell("response.create") == []
     assert line.refused("response.create")["code"] == "conversation_already_has_active_response"
+
+
+def test_a_call_under_way_is_not_dropped_for_want_of_room() -> None:
+    line = equipped()
+    call = waiting(line)
+    for i in range(MAX_ITEMS + 2):
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": str(i)}]}
+        line.tell("conversation.item.create", item=item)
+    assert "conversation.item.done" in kinds(answer(line, call))
 
 
 # --- while a tool runs ---

@@ -182,7 +182,7 @@ def test_a_timer_rings_into_the_silence() -> None:
         rang.append(asyncio.get_running_loop().time() - set_at)
 
     rang: list[float] = []
-    timer = calls("set_timer", '{"hours": 0, "minutes": 0, "seconds": 5, "name": "tea"}')
+    timer = calls("set_timer", '{"amount": 5, "unit": "seconds", "name": "tea"}')
     lines = [timer, Line("Set.", seconds=0.5), Line("Your tea is ready.", seconds=1.0)]
     dialogue = ScriptedDialogue(["set a timer"], lines)
     peer = call(test, dialogue)
@@ -200,7 +200,7 @@ def test_a_cancelled_timer_does_not_ring() -> None:
             await peer.until("output_audio_buffer.stopped", turn)
         await peer.pause(20.0)
 
-    timer = calls("set_timer", '{"hours": 0, "minutes": 0, "seconds": 10}')
+    timer = calls("set_timer", '{"amount": 10, "unit": "seconds"}')
     lines = [timer, Line("Set."), calls("cancel_timer", '{"which": "1"}'), Line("Stopped.")]
     peer = call(test, ScriptedDialogue(["set a timer", "stop it"], lines))
     assert spoken(peer) == ["Set.", "Stopped."]

@@ -39,13 +39,13 @@ class Cascade:
 
     def __init__(self, settings: CascadeSettings, directory_of: Callable[[str], Path]) -> None:
         """`directory_of` gives the folder of a catalog artefact; it raises `ModelError` for one that is not there."""
-        # Ears and voice get half the cores: they work while the language model does, and threads that fight over a
-        # core wait for each other (5 s of speech: 67 ms on one thread, 90 to 170 ms on two busy ones).
-        cores = settings.threads or min(os.cpu_count() or 1, 8)
-        threads = max(cores // 2, 1)
+        # Every stage gets half the cores. They work at the same time, next to a browser that draws and decodes, and
+        # threads that fight over a core wait for each other: with a busy neighbour the first word took 0.3 to 0.7 s on
+        # one thread and 1 to 4 s on two (model/LOG.md); the ears' 5 s took 67 ms on one, 90 to 170 ms on two.
+        threads = settings.threads or max(min(os.cpu_count() or 1, 8) // 2, 1)
         with ThreadPoolExecutor(3, thread_name_prefix="loading") as loading:
             ears = loading.submit(open_ears, settings.spoken, directory_of, threads)
-            language = loading.submit(_language, settings, directory_of, cores)
+            language = loading.submit(_language, settings, directory_of, threads)
             voice = loading.submit(open_voice, settings.voice, directory_of, threads)
         self.ears, self.language, self.voice = ears.result(), language.result(), voice.result()
         self._threads = Threads()

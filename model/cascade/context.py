@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
-from vivavoce.model.dialogue import Call, CallResult, Heard, Item, Message, ReplySpec
+from vivavoce.model.dialogue import Call, CallResult, Heard, Item, Message, ReplySpec, Tool
+
+
+def wanted(tools: tuple[Tool, ...], choice: str, items: tuple[Item, ...]) -> tuple[Tool, ...]:
+    """The tools whose cue is in what the user said last; all where the model is not free to choose."""
+    if choice != "auto":
+        return tools
+    said = next((item.text for item in reversed(items) if isinstance(item, Message) and item.role == "user"), "")
+    return tuple(tool for tool in tools if not tool.cue or re.search(tool.cue, said, re.IGNORECASE))
 
 
 class Context:

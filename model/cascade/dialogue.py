@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Final
 
 from vivavoce.codecs.resample import Resampler
-from vivavoce.model.cascade.context import Context
+from vivavoce.model.cascade.context import Context, wanted
 from vivavoce.model.cascade.ears import Ears, Hypothesis, Listening
 from vivavoce.model.cascade.language import Calls, Language, Piece, Prompt, Stopped, Words
 from vivavoce.model.cascade.mouth import Mouth, Silent, Spoke
@@ -49,9 +49,6 @@ TRANSCRIPT_PATIENCE: Final = 10.0
 
 MAX_TOKENS: Final = 160
 """A spoken reply of about a minute: longer ones lose the listener."""
-
-PREFILL_WORDS: Final = 3
-"""New stable words that make it worth to bring the prompt's cache up to date."""
 
 
 class _Turn:
@@ -90,7 +87,7 @@ class CascadeDialogue:
         self._wake = asyncio.Event()
         self._ended = False
         self._view: Picture | None = None
-        self._prefilled_words = 0
+        self._read_ahead = ""  # what the model has read of the open turn
         self._frame = Prompt(
             instructions, ()
         )  # of the last reply: the next one's instructions and tools are likely the same
@@ -101,7 +98,8 @@ class CascadeDialogue:
     def hear(self, samples: Samples, voiced: bool = True) -> None:
         if self._open is None:
             self._open = _Turn(self._ears.open())
-            self._prefilled_words = 0
+            self._read_ahead = ""
+            self._thread.prefill(self._with(""))
         turn = self._open
         sound = turn.resampler.push(samples)
         try:
@@ -165,14 +163,14 @@ class CascadeDialogue:
         return Transcript(turn.id, text, "", final=True)
 
     def _prefill(self, hypothesis: Hypothesis, paused: bool) -> None:
-        """Lets the language model read along while the user speaks. A pause may be the end: then it reads
-        everything."""
-        words = len(hypothesis.stable.split())
+        """Lets the language model read along while the user speaks. A pause may be the end: then it reads everything;
+        else the last word is left out, for it is still being said."""
+        heard = joined(hypothesis.stable, hypothesis.tail)
         if paused:
-            self._thread.prefill(self._with(joined(hypothesis.stable, hypothesis.tail)), complete=True)
-        elif words - self._prefilled_words >= PREFILL_WORDS:
-            self._prefilled_words = words
-            self._thread.prefill(self._with(hypothesis.stable))
+            self._thread.prefill(self._with(heard), complete=True)
+        elif (certain := heard.rpartition(" ")[0]) != self._read_ahead:
+            self._read_ahead = certain
+            self._thread.prefill(self._with(certain))
 
     def _with(self, heard: str) -> Prompt:
         """What the model would have to answer if the user had said `heard`."""
@@ -208,7 +206,8 @@ class CascadeDialogue:
         if spec.words:
             reply.recite(spec.words)
         else:
-            self._frame = Prompt(instructions, (), spec.tools, spec.tool_choice)
+            tools = wanted(spec.tools, spec.tool_choice, items)
+            self._frame = Prompt(instructions, (), tools, spec.tool_choice)
             prompt = replace(self._frame, items=items, view=self._view)
             limit = min(spec.max_tokens or MAX_TOKENS, MAX_TOKENS)
             generation = self._thread.generate(prompt, limit, reply.deliver)

@@ -9,7 +9,7 @@ its `Address`; it never comes back to a client.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from vivavoce.model import dialogue
@@ -180,7 +180,7 @@ def _printable(text: str) -> bool:
 
 
 def _as_seen(one: ListedTool) -> dialogue.Tool:
-    return dialogue.Tool(one.name, one.description, one.schema)
+    return dialogue.Tool(one.name, one.description, one.schema, one.cue)
 
 
 def _offer(served: dict[str, Served], taken: set[str], one: Served) -> None:
@@ -188,8 +188,8 @@ def _offer(served: dict[str, Served], taken: set[str], one: Served) -> None:
     for name in (one.name, f"{one.label}_{one.name}"):
         if name not in taken:
             taken.add(name)
-            tool = dialogue.Tool(name, one.tool.description, one.tool.parameters)
-            served[name] = Served(one.label, one.name, tool, one.approval, one.hidden)
+            tool = replace(one.tool, name=name)
+            served[name] = replace(one, tool=tool)
             return
 
 

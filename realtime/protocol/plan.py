@@ -127,6 +127,8 @@ def _choice(params: ResponseParams, session: ToolChoice, tools: Sequence[Tool]) 
     """The session's choice may name a tool that is gone by now, and then means "auto"; a response's own may not."""
     asked = params.tool_choice or None
     choice = session if asked is None else asked
+    if isinstance(choice, str):
+        return choice
     match choice:
         case ChosenFunction(name=name):
             if any(isinstance(tool, FunctionTool) and tool.name == name for tool in tools):
@@ -134,8 +136,6 @@ def _choice(params: ResponseParams, session: ToolChoice, tools: Sequence[Tool]) 
         case ChosenMcp(server_label=label):
             if any(isinstance(tool, McpTool) and tool.server_label == label for tool in tools):
                 return choice
-        case str():
-            return choice
     if asked is None:
         return "auto"
     name = choice.server_label if isinstance(choice, ChosenMcp) else choice.name

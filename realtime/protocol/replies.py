@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from vivavoce.model.dialogue import AudioToken, Done, TextToken, ToolCall
+from vivavoce.model.dialogue import AudioToken, TextToken, ToolCall
 from vivavoce.realtime.events import Action, Replied, ReplyFailed, Send, StartReply, StopReply, ToolAnswered
 from vivavoce.realtime.playout import PlayoutFull
 from vivavoce.realtime.protocol.endings import Endings
@@ -108,9 +108,9 @@ class Replies:
                 yield from self._sound(reply, sound)
             case ToolCall() as call:
                 yield from self._calls.piece(reply, call)
-            case Done(reason=reason, usage=usage):
-                reply.making, reply.usage = False, total(reply.usage, usage)
-                if reason == "length" and not reply.waiting and not reply.answered:
+            case done:
+                reply.making, reply.usage = False, total(reply.usage, done.usage)
+                if done.reason == "length" and not reply.waiting and not reply.answered:
                     cut = StatusDetails(type="incomplete", reason="max_output_tokens")
                     yield from self.endings.close(reply, "incomplete", cut)
                 else:

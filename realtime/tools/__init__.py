@@ -35,12 +35,13 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class ListedTool:
-    """A tool as its server describes it; `schema` is the JSON schema of its arguments."""
+    """A tool as its server describes it; `schema` is the JSON schema of its arguments, `cue` that of a model's tool."""
 
     name: str
     description: str
     schema: dict[str, Any]
     annotations: dict[str, Any] | None = None
+    cue: str = ""
 
     @property
     def read_only(self) -> bool:

@@ -3,8 +3,8 @@
     server.tools = ["time", "timers", "arithmetic", "notes"]     what every session is offered
     {"type": "mcp", "server_label": "vivavoce"}                  what a session asks for by itself
 
-Few tools with few parameters: small models choose better among them. Arguments arrive as JSON of the tool's schema, but
-not every model keeps to it, so each is checked.
+Few tools with few parameters, shown to the model only upon a cue: small models choose better among few, and call
+whatever they see. Arguments arrive as JSON of the tool's schema, but not every model keeps to it, so each is checked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,16 +29,21 @@ _NUMBER: Final = {"type": "number", "minimum": 0}
 
 def _tool(name: str, description: str, required: dict[str, Any], optional: dict[str, Any] | None = None) -> ListedTool:
     schema = {"type": "object", "properties": {**required, **(optional or {})}, "required": list(required)}
-    return ListedTool(name, description, schema, {"readOnlyHint": name in ("time", "calculate", "convert_unit")})
+    return ListedTool(
+        name, description, schema, {"readOnlyHint": name in ("time", "time_in", "calculate", "convert_unit")}
+    )
 
 
 GROUPS: Final[dict[str, tuple[ListedTool, ...]]] = {
-    "time": (_tool("time", "The current time and date, here or in a city.", {}, {"city": _TEXT}),),
+    "time": (
+        _tool("time", "The current time and date here.", {}),
+        _tool("time_in", "The current time and date in a city.", {"city": _TEXT}),
+    ),
     "timers": (
         _tool(
             "set_timer",
             "Start a timer that rings when it is over.",
-            {"hours": _NUMBER, "minutes": _NUMBER, "seconds": _NUMBER},
+            {"amount": _NUMBER, "unit": {"enum": ["seconds", "minutes", "hours"]}},
             {"name": _TEXT},
         ),
         _tool("list_timers", "The running timers and the time they have left.", {}),
@@ -57,10 +62,28 @@ GROUPS: Final[dict[str, tuple[ListedTool, ...]]] = {
 """The tools by the name of their setting."""
 
 
+_TIMER = r"\b(timers?|alarm|countdown|count down|wake me)\b"
+_NOTE = r"\b(notes?|noted|remember|forget|write (it |this |that )?down)\b"
+CUES: Final = {
+    "time": r"\b(what|which|the|current|today's) (time|date|day|month|year)\b|\btime is it\b|\btoday\b",
+    "time_in": r"\btime\b.*\bin\b",
+    "set_timer": _TIMER,
+    "list_timers": _TIMER,
+    "cancel_timer": _TIMER,
+    "calculate": r"\d\D+\d|\b(plus|minus|times|divided|multiply|percent|square root|calculat\w*)\b",
+    "convert_unit": r"\bconvert|\bhow (many|much) .*\d|\d.* \b(in|to|into) ",
+    "add_note": _NOTE,
+    "list_notes": _NOTE,
+    "remove_note": _NOTE,
+}
+"""What English speakers say who want a tool."""
+
+
 def listed(groups: Iterable[str]) -> tuple[ListedTool, ...]:
-    """The tools of some groups; "all" for all of them."""
+    """The tools of some groups, with their cues; "all" for all of them."""
     wanted = set(groups)
-    return tuple(tool for name, tools in GROUPS.items() if wanted & {name, "all"} for tool in tools)
+    chosen = [tool for name, tools in GROUPS.items() if wanted & {name, "all"} for tool in tools]
+    return tuple(replace(tool, cue=CUES[tool.name]) for tool in chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +116,11 @@ class BuiltIn:
     async def _run(self, name: str, given: dict[str, Any], now: float) -> str:
         match name:
             case "time":
-                return told(self._shared.clock(), _text(given.get("city") or ""))
+                return told(self._shared.clock(), "")
+            case "time_in":
+                return told(self._shared.clock(), _text(given["city"]))
             case "set_timer":
-                seconds = sum(float(given.get(unit) or 0) * size for unit, size in _UNITS.items())
+                seconds = float(given["amount"]) * _UNITS[given["unit"]]
                 timer = self.timers.set(seconds, _text(given.get("name") or ""), now)
                 return f"Set {timer}: it rings in {spoken(seconds)}."
             case "list_timers":

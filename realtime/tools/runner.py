@@ -57,6 +57,7 @@ class ToolRunner:
         self._calls: dict[int, set[asyncio.Task[None]]] = {}
         self._late: dict[int, asyncio.TimerHandle] = {}
         self._alarm: asyncio.TimerHandle | None = None
+        self._over = False
 
     @property
     def busy(self) -> bool:
@@ -69,9 +70,10 @@ class ToolRunner:
 
     def detach(self) -> None:
         """The call is over: nothing rings any more. (Its tasks are the group's affair.)"""
-        for handle in [*self._late.values(), *([self._alarm] if self._alarm else [])]:
+        self._over = True
+        self._wind()
+        for handle in self._late.values():
             handle.cancel()
-        self._late.clear()
 
     def perform(self, action: ToolAction) -> None:
         """Carries out an action; returns at once."""
@@ -123,7 +125,7 @@ class ToolRunner:
             self._alarm.cancel()
             self._alarm = None
         due = self._own.timers.next_due
-        if due is not None:
+        if due is not None and not self._over:
             self._alarm = asyncio.get_running_loop().call_at(due, self._ring)
 
     def _ring(self) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.protocol.mcp_servers import ToolOptions
@@ -12,6 +14,9 @@ from vivavoce.realtime.tools import Address, Failure, ListedTool, Outcome
 from vivavoce.realtime.tools.builtin import GROUPS, BuiltIn, Shared, listed
 from vivavoce.realtime.tools.notes import Notes
 from vivavoce.realtime.tools.runner import McpServers, ToolRunner
+
+LOUD: Final = ("httpx2", "httpcore2", "mcp")
+"""They log whole URLs, in which there may be a key, and what tools answer. What we have to say, mcp_client.py logs."""
 
 
 def options(config: ServerConfig) -> ToolOptions:
@@ -56,4 +61,6 @@ class ImportedLater:
     def _load(self) -> McpServers:
         from vivavoce.realtime.tools.mcp_client import McpClient
 
+        for library in LOUD:
+            logging.getLogger(library).setLevel(logging.CRITICAL)
         return McpClient(self._private, self._deadline)

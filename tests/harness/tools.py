@@ -16,6 +16,8 @@ from vivavoce.realtime.tools.runner import ToolRunner
 
 NOON = datetime(2026, 11, 22, 12, 5, tzinfo=UTC)
 
+FORTY_TWO = Answer("42")
+
 LOOK_UP = ListedTool(
     "look_up",
     "Looks something up.",
@@ -29,8 +31,8 @@ ERASE = ListedTool("erase", "Erases something.", {"type": "object", "properties"
 class Reaction:
     """What a tool does after `seconds`."""
 
-    outcome: Outcome = Answer("42")
     seconds: float = 0.2
+    outcome: Outcome = FORTY_TWO
 
 
 class ScriptedServers:

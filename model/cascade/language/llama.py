@@ -197,10 +197,8 @@ def _load(path: Path, slots: int, threads: int) -> Any:
     params.n_ctx = SLOT_TOKENS * slots
     params.n_parallel = slots
     # Reading a prompt is arithmetic (80 tokens/s on two threads, 52 on one), generating waits for memory (19 on one, 16
-    # to 19 on two), and the core that it leaves alone speaks meanwhile. Flash attention and smaller batches changed
-    # nothing.
-    params.cpuparams.n_threads = max(threads // 2, 1)
-    params.cpuparams_batch.n_threads = threads
+    # to 19 on two). Flash attention and smaller batches changed nothing.
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.cache_ram_mib = 0  # each conversation keeps its own slot; nothing is swapped out
     params.verbosity = -1
     params.ui = params.endpoint_slots = params.endpoint_props = False
