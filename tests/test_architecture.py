@@ -26,7 +26,10 @@ CORES = {
     "realtime/latency.py",
     "realtime/playout.py",
     "realtime/rates.py",
-    *(f"realtime/tools/{name}.py" for name in "__init__ addresses arithmetic clock schemas timers units".split()),
+    *(
+        f"realtime/tools/{name}.py"
+        for name in ("__init__", "addresses", "arithmetic", "clock", "schemas", "timers", "units")
+    ),
     "realtime/turns/barge_in.py",
     "realtime/turns/endpoint.py",
     "realtime/turns/floor.py",
