@@ -265,17 +265,21 @@ def test_closing_frees_threads_memory_and_socket_and_says_nothing(
     assert capfd.readouterr() == ("", "")
 
 
+def listening_sockets() -> set[str]:
+    """TCP sockets of this process that take connections, as Linux names them."""
+    links = {f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")}
+    own = {os.readlink(link) for link in links if os.path.lexists(link)}
+    lines = [line for table in ("tcp", "tcp6") for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]]
+    listening = {f"socket:[{line.split()[9]}]" for line in lines if line.split()[3] == "0A"}
+    return own & listening
+
+
 @pytest.mark.skipif(not os.path.isdir("/proc/self/net"), reason="reads Linux' /proc")
-def test_nobody_can_reach_the_model_from_outside(model: LlamaModel, thread: LlamaThread) -> None:
-    own = {
-        os.readlink(f"/proc/self/fd/{fd}")
-        for fd in os.listdir("/proc/self/fd")
-        if os.path.exists(f"/proc/self/fd/{fd}")
-    }
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
-            entries = line.split()
-            assert not (entries[3] == "0A" and f"socket:[{entries[9]}]" in own), "listens on a port"
+def test_nobody_can_reach_the_model_from_outside(models: Store) -> None:
+    before = listening_sockets()
+    another = LlamaModel(next(models.path("smollm2-135m").glob("*.gguf")), slots=1, threads=1)
+    assert listening_sockets() <= before, "listens on a port"
+    another.close()
     names = [line.split()[-1] for line in Path("/proc/self/net/unix").read_text().splitlines() if "vivavoce-" in line]
     assert not [name for name in names if os.path.exists(name)]
 

@@ -80,12 +80,13 @@ def _log_to_stderr() -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Bound before the models load: a taken port is said at once."""
+    """Open before the models load: a taken port is said at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        listening.listen(128)  # whoever reads the address may connect at once, and is answered when the page is ready
     except BaseException:
         listening.close()
         raise

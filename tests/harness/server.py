@@ -95,7 +95,7 @@ def serving(*arguments: str, environment: Mapping[str, str] | None = None, ready
 def _until_ready(address: str, log: list[str]) -> None:
     deadline = time.monotonic() + READY
     while True:
-        answer = httpx.get(f"{address}/readyz", timeout=30)
+        answer = httpx.get(f"{address}/readyz", timeout=60)
         if answer.status_code == 200:
             return
         assert answer.json()["status"] == "loading", "\n".join(log[-30:])
