@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -44,6 +46,12 @@ class Listener:
         listening.push(np.concatenate((resampler.push(samples), resampler.flush())))
         hypothesis = listening.finish()
         return f"{hypothesis.stable} {hypothesis.tail}".lower()
+
+
+def says(heard: str, *words: str) -> bool:
+    """Whether one of `words` was heard, give or take a letter: small ears take "Paris" for "pairs"."""
+    spoken = re.findall(r"[a-z0-9]+", heard.lower())
+    return any(get_close_matches(word, spoken, cutoff=0.75) for word in words)
 
 
 def silence(seconds: float) -> Samples:
