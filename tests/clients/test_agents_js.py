@@ -17,7 +17,7 @@ from harness.browser import RATE, calling
 from harness.clients import Missing, Report, bundle, drive, javascript, samples
 from harness.file_server import FileServer
 from harness.server import Server
-from harness.speech import Listener, says
+from harness.speech import spoken_span
 from vivavoce.model.dialogue import SAMPLE_RATE
 
 pytestmark = [pytest.mark.clients, pytest.mark.models, pytest.mark.slow]
@@ -72,11 +72,12 @@ def test_a_typed_question_is_answered_in_words(report: Report) -> None:
     assert facts["roles"] == ["user", "assistant"]
 
 
-def test_a_spoken_question_is_heard_and_answered_aloud(report: Report, listener: Listener) -> None:
+def test_a_spoken_question_is_heard_and_answered_aloud(report: Report) -> None:
     facts = report["voice"]
     assert "capital of france" in facts["heard"].lower()
     assert "Paris" in facts["answer"]
-    assert says(listener.understand(samples(facts["sound"])), "paris")
+    begins, ends = spoken_span(samples(facts["sound"]), SAMPLE_RATE)
+    assert ends - begins > 0.4, "seconds of speech; what is said in a Chromium is understood in tests/test_talk.py"
 
 
 def test_a_tool_is_called_and_its_result_is_taken_up(report: Report) -> None:
