@@ -2,18 +2,17 @@
 
     bytes ──expand, x3──► Samples (24 kHz)          Samples ──÷3, compress──► bytes
 
-Tables follow ITU-T G.711; the payload format is RFC 3551 section 4.5.14. Rates are changed by a linear-phase filter
+Companding is codecs/g711.py; the payload format is RFC 3551 section 4.5.14. Rates are changed by a linear-phase filter
 whose delay is 2.6 ms; it keeps its history, so any frame length (a multiple of three samples) gives the same sound.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from vivavoce.codecs import g711 as companding
 from vivavoce.model.dialogue import SAMPLE_RATE, Samples
 from vivavoce.realtime.transports.microphone import BadPacket
 
@@ -22,6 +21,7 @@ _RATIO = SAMPLE_RATE // CLOCK_HZ
 _TAPS = 127  # at 24 kHz
 
 Law = Literal["pcmu", "pcma"]
+LAWS: Final[dict[Law, companding.Law]] = {"pcmu": "mu", "pcma": "a"}
 
 
 class Decoder:
@@ -30,7 +30,7 @@ class Decoder:
     clock_hz = CLOCK_HZ
 
     def __init__(self, law: Law) -> None:
-        self._levels = levels(law)
+        self._law = LAWS[law]
         self._filter = _Filter()
         self._last = np.zeros(SAMPLE_RATE // 50, np.float32)
         self._guessed = 0
@@ -42,7 +42,7 @@ class Decoder:
         if not payload:
             return np.zeros(0, np.float32)
         spread = np.zeros(len(payload) * _RATIO, np.float32)
-        spread[::_RATIO] = self._levels[np.frombuffer(payload, np.uint8)] * _RATIO
+        spread[::_RATIO] = companding.decode(payload, self._law) * _RATIO
         self._last, self._guessed = self._filter(spread), 0
         return self._last.copy()
 
@@ -60,38 +60,12 @@ class Encoder:
     """Speech to G.711 packets."""
 
     def __init__(self, law: Law) -> None:
-        self._codes = _codes(law)
+        self._law = LAWS[law]
         self._filter = _Filter()
 
     def encode(self, samples: Samples) -> bytes:
         """One packet of a frame whose length is a multiple of three samples."""
-        narrow = self._filter(samples)[::_RATIO]
-        return self._codes[(np.clip(narrow, -1, 1) * 32767).astype(np.int32) + 32768].tobytes()
-
-
-@cache
-def levels(law: Law) -> NDArray[np.float32]:
-    """What each of the 256 codes stands for, -1..1."""
-    code = np.arange(256)
-    if law == "pcmu":
-        code = ~code & 0xFF
-        magnitude = (((code & 0x0F) << 3) + 132 << ((code & 0x70) >> 4)) - 132
-        negative = code & 0x80
-    else:
-        code = code ^ 0x55
-        segment, step = (code & 0x70) >> 4, ((code & 0x0F) << 4) + 8
-        magnitude = np.where(segment == 0, step, (step + 256) << np.maximum(segment - 1, 0))
-        negative = ~code & 0x80
-    return (np.where(negative, -magnitude, magnitude) / 32768).astype(np.float32)
-
-
-@cache
-def _codes(law: Law) -> NDArray[np.uint8]:
-    """The nearest code for each 16-bit sample, -32768 first."""
-    level = levels(law)
-    order = np.argsort(level, kind="stable").astype(np.uint8)
-    middles = (level[order][1:] + level[order][:-1]) / 2
-    return order[np.searchsorted(middles, np.arange(-32768, 32768) / 32768)]
+        return companding.encode(self._filter(samples)[::_RATIO], self._law)
 
 
 class _Filter:
