@@ -25,6 +25,7 @@ from vivavoce.realtime.protocol.session import Session
 from vivavoce.realtime.sideband import Peers
 from vivavoce.realtime.tools.setup import Tools
 from vivavoce.realtime.transports import PeerGone, Transport
+from vivavoce.realtime.turns.judging import Judging
 
 log = logging.getLogger(__name__)
 
@@ -141,8 +142,9 @@ class Calls:
 
     async def _converse(self, peers: Peers, session: Session, playout: Playout, ending: asyncio.Future[str]) -> str:
         dialogue = self._engine.cascade.open()
-        listener, judge = self._engine.listener(), self._engine.judge
-        parts = Parts(peers, dialogue, session, playout, listener, judge, TurnLatency(), self._tools.runner())
+        listener = self._engine.listener()
+        judging = Judging(self._engine.judge, listener)
+        parts = Parts(peers, dialogue, session, playout, listener, judging, TurnLatency(), self._tools.runner())
         pipeline = Pipeline(parts)
         reason = "over"
         try:

@@ -16,7 +16,7 @@ fact at a time, in one order. Everything else moves data.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import assert_never
@@ -58,29 +58,11 @@ from vivavoce.realtime.tools.runner import ToolRunner
 from vivavoce.realtime.transports import FRAME, Message, Received, Seen, Sound
 from vivavoce.realtime.turns.endpoint import Ask
 from vivavoce.realtime.turns.floor import FloorFact
+from vivavoce.realtime.turns.judging import Judged, Judging
 from vivavoce.realtime.turns.listener import Listener
 
 SLICE = SAMPLE_RATE // 10
 """Sound that came in one piece is listened to 0.1 s at a time, so that others get their turn (about 1 ms each)."""
-
-JUDGE_LAG = 3 * SLICE
-"""Sound that comes faster than real time runs ahead of the judge by 0.3 s at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """The judge's answer to `Ask(at)`: the probability that the turn is complete."""
-
-    at: int
-    probability: float
-
-
-@dataclass(slots=True)
-class _Judging:
-    """A question to the judge, asked when the floor stood at `position`."""
-
-    answer: asyncio.Task[Judged]
-    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +74,7 @@ class Parts:
     session: Session
     playout: Playout
     listener: Listener
-    judge: Callable[[Samples], Awaitable[float]]  # is the turn complete that the last 8 s (16 kHz) hold the end of?
+    judging: Judging
     latency: TurnLatency
     tools: ToolRunner
 
@@ -104,7 +86,6 @@ class Pipeline:
         self._parts = parts
         self._inbox: Inbox[Received | Fact | Judged] = Inbox()
         self._replies: dict[int, asyncio.Task[None]] = {}
-        self._judging: _Judging | None = None
         self.active_at = 0.0  # when somebody last spoke or wrote, on either side
 
     async def run(self) -> None:
@@ -137,11 +118,6 @@ class Pipeline:
             if self._replies.get(action.number) is asyncio.current_task():  # not the next run for the same reply
                 del self._replies[action.number]
 
-    async def _ask(self, ask: Ask) -> Judged:
-        judged = Judged(ask.at, await self._parts.judge(self._parts.listener.recent()))
-        self._inbox.post(judged)
-        return judged
-
     def _pull(self) -> Samples:
         frame = self._parts.playout.take(FRAME)
         for number in frame.started:
@@ -172,28 +148,17 @@ class Pipeline:
             audible = self._parts.playout.audible is not None
             piece = samples[start : start + SLICE]
             await self._take_turns(self._parts.listener.receive(piece, audible, self._busy))
-            await self._keep_step_with_judge()
+            if judged := await self._parts.judging.overdue():
+                await self._take_verdict(judged)
             if start:
                 await asyncio.sleep(0)
 
     async def _take_turns(self, facts: list[FloorFact]) -> None:
         for fact in facts:
             if isinstance(fact, Ask):
-                self._start_judging(fact)
+                self._parts.judging.start(fact, self._tasks, self._inbox.post)
             else:
                 await self._decide(fact)
-
-    def _start_judging(self, ask: Ask) -> None:
-        if self._judging is not None and not self._judging.answer.done():
-            return  # one look at a time; the next candidate comes soon
-        position = self._parts.listener.floor.position
-        self._judging = _Judging(self._tasks.create_task(self._ask(ask)), position)
-
-    async def _keep_step_with_judge(self) -> None:
-        judging = self._judging
-        if judging is not None and self._parts.listener.floor.position - judging.position >= JUDGE_LAG:
-            self._judging = None
-            await self._take_verdict(await judging.answer)
 
     async def _take_verdict(self, judged: Judged) -> None:
         await self._take_turns(self._parts.listener.floor.answer(judged.at, judged.probability))

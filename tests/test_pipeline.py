@@ -21,6 +21,7 @@ from vivavoce.realtime.sessions import Wanted, open_session
 from vivavoce.realtime.sideband import Peers
 from vivavoce.realtime.transports import PeerGone
 from vivavoce.realtime.turns.floor import Floor
+from vivavoce.realtime.turns.judging import Judging
 from vivavoce.realtime.turns.listener import Listener
 
 Test = Callable[[LinePeer, ScriptedDialogue], Awaitable[None]]
@@ -35,7 +36,9 @@ def call(test: Test, dialogue: ScriptedDialogue, plays: bool = True, judge: Judg
         playout, numbers = Playout(), count(1)
         session = open_session(playout, plays, Wanted(extras=True), Ids(lambda: str(next(numbers))), expires_at=1_000)
         listener = Listener(energy, Floor(None))
-        parts = Parts(Peers(peer), dialogue, session, playout, listener, judge, TurnLatency(), runner())
+        parts = Parts(
+            Peers(peer), dialogue, session, playout, listener, Judging(judge, listener), TurnLatency(), runner()
+        )
 
         async def scenario() -> None:
             await peer.until("session.created")

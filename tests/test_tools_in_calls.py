@@ -24,6 +24,7 @@ from vivavoce.realtime.tools.builtin import listed
 from vivavoce.realtime.tools.runner import AT_ONCE
 from vivavoce.realtime.transports import PeerGone
 from vivavoce.realtime.turns.floor import Floor
+from vivavoce.realtime.turns.judging import Judging
 from vivavoce.realtime.turns.listener import Listener
 
 Test = Callable[[LinePeer], Awaitable[None]]
@@ -53,7 +54,9 @@ def call(test: Test, dialogue: ScriptedDialogue, servers: ScriptedServers | None
         session = open_session(playout, True, Wanted(config=config, extras=True), ids, 1_000, tools=options)
         listener = Listener(energy, Floor(None))
         tools = runner(servers)
-        parts = Parts(Peers(peer), dialogue, session, playout, listener, complete, TurnLatency(), tools)
+        parts = Parts(
+            Peers(peer), dialogue, session, playout, listener, Judging(complete, listener), TurnLatency(), tools
+        )
 
         async def scenario() -> None:
             await peer.until("session.created")

@@ -48,10 +48,20 @@ class Listener:
         return f"{hypothesis.stable} {hypothesis.tail}".lower()
 
 
-def says(heard: str, *words: str) -> bool:
-    """Whether one of `words` was heard, give or take a letter: small ears take "Paris" for "pairs"."""
-    spoken = re.findall(r"[a-z0-9]+", heard.lower())
-    return any(get_close_matches(word, spoken, cutoff=0.75) for word in words)
+def agrees(heard: str, written: str) -> bool:
+    """Whether at least half of the written words were heard, give or take a letter. Small ears take "Peter" for "cater"
+    and "Paris" for "pairs": what was answered is to be asserted of the transcript, and this of its sound."""
+    wanted, spoken = _words(written), _words(heard)
+    found = sum(bool(get_close_matches(word, spoken, n=1, cutoff=0.7)) for word in wanted)
+    return bool(wanted) and found >= len(wanted) / 2
+
+
+def _words(text: str) -> list[str]:
+    return [_DIGITS.get(word, word) for word in re.findall(r"[a-z0-9]+", text.lower())]
+
+
+_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_DIGITS = {str(digit): word for digit, word in enumerate(_NUMBERS)}
 
 
 def silence(seconds: float) -> Samples:
