@@ -7,6 +7,7 @@ model and voice; the native model), the call speaks to it only through this prot
     see(frame)  ──┤ freshest camera picture                     ├──► AudioToken  the same words, as sound
     read(item)  ──┼──► context ──► reply(spec) ─────────────────┼──► ToolCall
     turn(id)    ──┘ the open turn becomes an item               └──► Done
+    anticipate(spec) ───► the answer may be begun before the turn is over, unheard
                          ▲
     cut(heard) ──────────┘ context rolled back to what reached the user's ear
 
@@ -180,13 +181,15 @@ def joined(first: str, second: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Transcript:
     """What the ears make of a turn so far: `stable` will not change any more, `tail` may. `error`: they failed, and the
-    turn has no words; the message is fit to be shown to the user."""
+    turn has no words; the message is fit to be shown to the user. `whole`: nothing has been said since the sound that
+    this covers, so it may be all there is."""
 
     turn: str
     stable: str
     tail: str
     final: bool
     error: str = ""
+    whole: bool = False
 
     @property
     def text(self) -> str:
@@ -206,6 +209,10 @@ class DialogueError(Exception):
     """The model could not answer; the message is fit to be shown to the user."""
 
 
+class NotHeard(DialogueError):
+    """It is not known what the user said, and would not be if the same reply were asked for again."""
+
+
 class Dialogue(Protocol):
     """One conversation with one model. See the module's drawing."""
 
@@ -215,6 +222,10 @@ class Dialogue(Protocol):
 
     def turn(self, item_id: str) -> None:
         """Closes the open turn: it becomes the conversation's newest item, called `item_id`."""
+
+    def anticipate(self, spec: ReplySpec) -> None:
+        """This will be asked for when the open turn ends (its `id` aside). The model may begin at any time, unheard and
+        without a trace; `reply` with an equal spec takes up what was begun, if the turn turned out as expected."""
 
     def unhear(self) -> None:
         """Drops the open turn."""

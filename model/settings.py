@@ -10,15 +10,16 @@ class CascadeSettings:
     """Models of the stages.
 
     `language`: a name of the model catalog, a path that ends in `.gguf`, or the URL of an OpenAI-compatible endpoint
-    (then `endpoint_model`, `endpoint_key` and `endpoint_vision` belong to it). `spoken`: the user's language (ISO
-    639-1) or "auto". `threads`: CPU threads of each stage; 0 leaves it to the machine. `conversations`: how many at
-    the same time.
+    (then the settings `endpoint_…` belong to it; `endpoint_ahead`: answers are begun there at every pause, which is
+    quicker and costs more tokens). `spoken`: the user's language (ISO 639-1) or "auto". `threads`: CPU threads of each
+    stage; 0 leaves it to the machine. `conversations`: how many at the same time.
     """
 
     language: str = "qwen2.5-0.5b"
     endpoint_model: str = ""
     endpoint_key: str = ""
     endpoint_vision: bool = False
+    endpoint_ahead: bool = False
     voice: str = "joe"
     spoken: str = "en"
     threads: int = 0

@@ -1,4 +1,4 @@
-"""The command line: `vivavoce serve | ask | models | doctor`.
+"""The command line: `vivavoce serve | ask | models | doctor | bench | replay`.
 
 Each command lives in a module of its own under `commands/`, imported when it is chosen: `--help` must not wait for
 the models' libraries.
@@ -24,6 +24,8 @@ def parser() -> argparse.ArgumentParser:
     _models(commands.add_parser("models", help="fetch, list and verify the models"))
     doctor = commands.add_parser("doctor", help="test this machine, and say what would make it better")
     _model_choice(doctor)
+    _bench(commands.add_parser("bench", help="call a server as a user would, and measure how long the user waits"))
+    _replay(commands.add_parser("replay", help="decide a recorded call again, and say what has changed"))
     return top
 
 
@@ -47,6 +49,39 @@ def _ask(command: argparse.ArgumentParser) -> None:
     command.add_argument("question", type=Path, help="the spoken question: WAV, or any format that FFmpeg reads")
     command.add_argument("-o", "--output", type=Path, metavar="WAV", help="write the spoken answer here")
     command.add_argument("--image", type=Path, metavar="FILE", help="a picture to go with the question")
+
+
+def _bench(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--url", default="", help="a server of the OpenAI Realtime protocol (default: starts our own)")
+    command.add_argument("--api-key", default="", metavar="KEY", help="the key it wants")
+    command.add_argument("--model", default="", help="model there; of our own: fast, or a language model's name")
+    command.add_argument("--transport", action="append", help="webrtc, websocket, g711, g711-websocket, or all")
+    command.add_argument(
+        "--scenario", action="append", metavar="NAME", help="single, pauses, barge_in ..., all, or a file"
+    )
+    command.add_argument("--turns", type=int, default=0, metavar="N", help="turns per scenario (default: as it says)")
+    command.add_argument("--loss", default="0", metavar="SHARES", help="packets lost, both ways, such as 0,0.02,0.05")
+    command.add_argument("--burst", type=float, default=3.0, metavar="N", help="packets lost in a row, on average")
+    command.add_argument("--jitter", type=float, default=0.0, metavar="MS", help="random delay of packets")
+    command.add_argument(
+        "--skew", type=float, default=0.0, metavar="PPM", help="how much faster the caller's clock runs"
+    )
+    command.add_argument("--calls", default="", metavar="N,N,...", help="load: so many calls at the same time")
+    command.add_argument(
+        "--soak", type=int, default=0, metavar="N", help="N short calls, and what the server keeps of them"
+    )
+    command.add_argument("--no-calibration", dest="calibrate", action="store_false", help="trust the instrument")
+    command.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"), help="only compare two report.json")
+    command.add_argument("--seed", type=int, default=1, help="of noise, pauses and losses")
+    command.add_argument("-o", "--output", type=Path, metavar="DIR", help="write report.json and report.html there")
+
+
+def _replay(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", type=Path, help="one recording: a folder inside the one set as server.recordings")
+    command.add_argument("--json", action="store_true", help="everything that was found, as JSON")
+    command.add_argument("--against-models", action="store_true", help="ask today's models the same, and compare")
+    command.add_argument("--pack", type=Path, metavar="DIR", help="write the small form of the recording there")
+    command.add_argument("--accept", action="store_true", help="with --pack: what is answered now is right")
 
 
 def _models(command: argparse.ArgumentParser) -> None:
@@ -95,6 +130,16 @@ def main(arguments: list[str] | None = None) -> int:
                 from vivavoce.realtime.commands import models
 
                 return models.run(config, chosen.action, getattr(chosen, "names", []), getattr(chosen, "all", False))
+            case "bench":
+                from vivavoce.realtime.bench.choice import choose
+                from vivavoce.realtime.commands import bench
+
+                return bench.compare_files(*chosen.compare) if chosen.compare else bench.run(config, choose(chosen))
+            case "replay":
+                from vivavoce.realtime.commands import replay
+
+                wishes = replay.Wishes(chosen.json, chosen.against_models, chosen.pack, chosen.accept)
+                return replay.run(config, chosen.folder, wishes)
             case _:
                 from vivavoce.realtime.commands import doctor
 

@@ -7,6 +7,7 @@ Every refusal is a `Denied`, fit to be the answer to the request.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -18,11 +19,12 @@ from vivavoce.realtime.access import Denied, check_session
 from vivavoce.realtime.call import Busy, Calls, Party
 from vivavoce.realtime.client_secrets import ClientSecrets, SecretsFull
 from vivavoce.realtime.config import ServerConfig
+from vivavoce.realtime.line import PeerLine, Since
 from vivavoce.realtime.playout import Playout
 from vivavoce.realtime.protocol.errors import Refused
 from vivavoce.realtime.protocol.session import Session
 from vivavoce.realtime.rates import WINDOW, Addresses, Bucket
-from vivavoce.realtime.sessions import VOICE, Wanted, open_session, random_ids
+from vivavoce.realtime.sessions import VOICE, House, Wanted, open_session, random_ids
 from vivavoce.realtime.tools.setup import options as tools
 
 
@@ -35,7 +37,8 @@ class Admission:
         self.failure = ""
         self._config = config
         self._clock = clock
-        self._voice = voice
+        notice = config.recording_notice if config.recordings else None
+        self._house = House(tools(config), voice, notice, config.apology)
         self._secrets = ClientSecrets(lambda: secrets.token_urlsafe(24))
         self._addresses = Addresses(config.sessions_per_minute)
 
@@ -68,9 +71,7 @@ class Admission:
         expires_at = int(self._clock() + self._config.max_duration)
         responses = Bucket(self._config.responses_per_minute)
         try:
-            return open_session(
-                playout, plays, wanted, random_ids(), expires_at, responses, tools(self._config), self._voice
-            )
+            return open_session(playout, plays, wanted, random_ids(), expires_at, responses, self._house)
         except Refused as refused:
             raise _denied(refused) from refused
 
@@ -85,6 +86,26 @@ class Admission:
         except Busy as busy:
             raise Denied(503, "server_full", str(busy)) from busy
         return calls
+
+    def resumable(self, query: Mapping[str, str], plays: bool) -> tuple[str, PeerLine, Since]:
+        """The call that the request's resume token belongs to, its line, and where the client stands. Raises
+        `Denied`."""
+        found = self.ready().resumable(query.get("resume", ""))
+        if found is None:
+            message = "No call waits for this token: it is over, or was resumed already. Begin a new one."
+            raise Denied(404, "resume_token_unknown", message, "resume")
+        call_id, line = found
+        if line.plays != plays:
+            message = "The call was begun over WebRTC." if line.plays else "The call was begun over a WebSocket."
+            raise Denied(409, "resume_other_transport", f"{message} It can only go on there.", "resume")
+        played = query.get("played", "")
+        if played and not re.fullmatch("[0-9]{1,10}", played):
+            raise Denied(400, "invalid_value", "'played' must be an RTP timestamp, a whole number.", "played")
+        since = Since(query.get("received") or None, int(played) if played else None)
+        if not line.can_tell(since.received):
+            message = "The events after 'received' are not kept any more. Begin a new call."
+            raise Denied(409, "resume_events_lost", message, "received")
+        return call_id, line, since
 
     def find(self, call_id: str) -> Party:
         """A running call. Raises `Denied`."""

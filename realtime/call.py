@@ -11,21 +11,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from vivavoce.model.dialogue import DialogueError
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.engine import Engine
+from vivavoce.realtime.front_end import FrontEnd
 from vivavoce.realtime.latency import TurnLatency
+from vivavoce.realtime.line import PeerLine, Since
 from vivavoce.realtime.pipeline import Parts, Pipeline
 from vivavoce.realtime.playout import Playout
 from vivavoce.realtime.protocol.server_events import Closing, Error, Fault, SessionCreated
 from vivavoce.realtime.protocol.session import Session
+from vivavoce.realtime.recording.recorder import Recording, Recordings
 from vivavoce.realtime.sideband import Peers
 from vivavoce.realtime.tools.setup import Tools
 from vivavoce.realtime.transports import PeerGone, Transport
 from vivavoce.realtime.turns.judging import Judging
+from vivavoce.realtime.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +38,13 @@ GOODBYE = 5.0
 """Seconds that freeing a call may take."""
 
 
+LATE: Final = 0.5
+"""Seconds by which the models may be late before no further call is taken. The first call is always taken: a slow
+machine is better than none."""
+
+
 class Busy(Exception):
-    """All places are taken; the message may be shown."""
+    """All places are taken, or one more call would make the others wait; the message may be shown."""
 
 
 class Ended(Exception):
@@ -57,10 +67,11 @@ class Party:
 
 @dataclass(slots=True)
 class _Place:
-    """A call. `ending` is set to the reason once it has to end, `party` when its peer has connected."""
+    """A call. `ending` is set to the reason once it has to end; the others when its peer has connected."""
 
     ending: asyncio.Future[str]
     party: Party | None = None
+    line: PeerLine | None = None
 
     def end(self, reason: str) -> None:
         if not self.ending.done():
@@ -74,6 +85,7 @@ class Calls:
         self._engine = engine
         self._config = config
         self._tools = Tools(config)
+        self._recordings = Recordings(config.recordings, lambda: datetime.now(UTC), engine.about)
         self._tasks = asyncio.TaskGroup()
         self._running: dict[str, _Place] = {}
 
@@ -95,6 +107,8 @@ class Calls:
         """Takes a place for a call that is about to connect; `run` gives it back, or `release`. Raises `Busy`."""
         if len(self._running) >= self._config.max_sessions:
             raise Busy(f"All {self._config.max_sessions} lines are taken. Please try again in a moment.")
+        if self._running and self._engine.cascade.lateness > LATE:
+            raise Busy("The calls under way need all of this machine. Please try again in a moment.")
         self._running[call_id] = _Place(asyncio.get_running_loop().create_future())
 
     def release(self, call_id: str) -> None:
@@ -110,6 +124,15 @@ class Calls:
         place = self._running.get(call_id)
         return place.party if place else None
 
+    def resumable(self, token: str) -> tuple[str, PeerLine] | None:
+        """The running call whose token this is, and its line."""
+        lines = ((call_id, place.line) for call_id, place in self._running.items())
+        return next(((call_id, line) for call_id, line in lines if line and line.knows(token)), None)
+
+    def resume(self, line: PeerLine, transport: Transport, since: Since) -> None:
+        """Lets the peer of a running call go on over another connection, in the background."""
+        self._tasks.create_task(line.resume(transport, since))
+
     def hang_up(self, call_id: str) -> bool:
         """Asks a call to end; False when there is none of this id."""
         place = self._running.get(call_id)
@@ -120,12 +143,16 @@ class Calls:
     async def run(self, call_id: str, transport: Transport, session: Session, playout: Playout) -> None:
         """Runs a call that has a place to its end. Nothing of it is left afterwards, whatever happened."""
         log.info("call started", extra={"call": call_id})
-        peers = Peers(transport)
         place = self._running[call_id]
+        recording = self._recordings.begin(call_id, session, transport.plays)
+        if recording is not None:
+            session, playout = recording.cores(session, playout)
+        line = place.line = PeerLine(transport, session, playout, self._config.resume_window)
+        peers = Peers(line)
         place.party = Party(peers, session)
         reason = "over"
         try:
-            reason = await self._converse(peers, session, playout, place.ending)
+            reason = await self._converse(peers, session, playout, place, recording)
         except DialogueError as error:
             reason = f"busy: {error}"
         except Exception:  # the border: one call's bug must not end the others
@@ -138,18 +165,32 @@ class Calls:
                 log.exception("goodbye failed", extra={"call": call_id})
             finally:
                 self.release(call_id)
+                if recording is not None:
+                    await recording.close(reason.partition(":")[0])
             log.info("call ended", extra={"call": call_id, "reason": reason.partition(":")[0]})
 
-    async def _converse(self, peers: Peers, session: Session, playout: Playout, ending: asyncio.Future[str]) -> str:
+    async def _converse(
+        self,
+        peers: Peers,
+        session: Session,
+        playout: Playout,
+        place: _Place,
+        recording: Recording | None,
+    ) -> str:
         dialogue = self._engine.cascade.open()
         listener = self._engine.listener()
         judging = Judging(self._engine.judge, listener)
-        parts = Parts(peers, dialogue, session, playout, listener, judging, TurnLatency(), self._tools.runner())
+        front_end = FrontEnd(cancel=self._cancels(peers))
+        watchdog = Watchdog(playout, self._config.patience, 2 * self._config.tool_timeout + 5)  # a turn, and the tool
+        tools = self._tools.runner()
+        parts = Parts(peers, dialogue, session, playout, listener, judging, TurnLatency(), tools, watchdog, front_end)
+        if recording:
+            parts = recording.parts(parts)
         pipeline = Pipeline(parts)
         reason = "over"
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._watch(pipeline, ending))
+                tasks.create_task(self._watch(pipeline, place.ending))
                 tasks.create_task(pipeline.run())
         except* PeerGone:
             pass
@@ -159,6 +200,11 @@ class Calls:
             async with asyncio.timeout(GOODBYE):
                 await dialogue.close()
         return reason
+
+    def _cancels(self, peers: Peers) -> bool:
+        """Whether the call's echo is taken out: by default where we know what the loudspeaker plays, and when."""
+        wanted = self._config.echo_cancellation
+        return wanted == "on" or (wanted == "auto" and peers.plays)
 
     async def _watch(self, pipeline: Pipeline, ending: asyncio.Future[str]) -> None:
         """Ends calls that nobody uses, that last too long, or that were hung up."""

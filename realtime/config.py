@@ -30,6 +30,7 @@ DERIVED: Final = "conversations"
 """Of the model's settings; it follows from `server.max_sessions`."""
 
 
+ECHO_CANCELLATION: Final = ("auto", "on", "off")
 TOOLS: Final = ("time", "timers", "arithmetic", "notes", "all")
 
 
@@ -44,11 +45,15 @@ class ServerConfig:
     `keys`: API keys, of which a client must show one; without any, only a loopback `host` is allowed. `origins`: web
     origins other than our own page that may use the API from a browser ("*" for all). `max_sessions`: calls at the same
     time. `idle_timeout`: seconds without sound or message after which a call is ended. `max_duration`: seconds a call
-    may last. `sessions_per_minute`: that one network address may open; `responses_per_minute`: that one session may
-    ask for. `ice_servers`: STUN or TURN URLs, `ice_username` and `ice_credential` for those that want them.
+    may last. `sessions_per_minute`: that one network address may open; `responses_per_minute`: that one session may ask
+    for. `resume_window`: seconds a call waits for a client whose connection was lost (0: it ends). `ice_servers`: STUN
+    or TURN URLs, `ice_username` and `ice_credential` for those that want them.
     `tls_certificate`, `tls_key`: PEM files. `tools`: built-in tools of every session: time, timers, arithmetic, notes,
     or all. `notes`: their file (default: notes.json in `home`). `private_tools`: MCP servers on private addresses are
-    reached. `tool_timeout`: seconds a tool may take. `tool_filler`: said when one takes long."""
+    reached. `tool_timeout`: seconds a tool may take. `tool_filler`: said when one takes long. `patience`: seconds
+    without a sign of life from the model after which a reply is given up; `apology`: said then ("" for nothing).
+    `echo_cancellation`: on, off, or auto: in calls whose loudspeaker the server paces (WebRTC). `recordings`: a folder
+    for recordings of all calls ("" for none); `recording_notice`: what each of them begins with ("" for nothing)."""
 
     host: str = "127.0.0.1"
     port: int = 8790
@@ -59,6 +64,7 @@ class ServerConfig:
     max_duration: float = 3600.0
     sessions_per_minute: int = 60
     responses_per_minute: int = 60
+    resume_window: float = 30.0
     ice_servers: tuple[str, ...] = ()
     ice_username: str = ""
     ice_credential: str = ""
@@ -69,6 +75,11 @@ class ServerConfig:
     private_tools: bool = False
     tool_timeout: float = 30.0
     tool_filler: str = "One moment, I'm looking that up."
+    patience: float = 20.0
+    apology: str = "Sorry, something went wrong. Please say that again."
+    echo_cancellation: str = "auto"
+    recordings: str = ""
+    recording_notice: str = "This call is being recorded."
 
     @property
     def loopback(self) -> bool:
@@ -207,7 +218,9 @@ def _check(config: Config) -> None:
         "server.max_duration": (server.max_duration, 10, 86400),
         "server.sessions_per_minute": (server.sessions_per_minute, 1, 100_000),
         "server.responses_per_minute": (server.responses_per_minute, 1, 10_000),
+        "server.resume_window": (server.resume_window, 0, 600),
         "server.tool_timeout": (server.tool_timeout, 1, 600),
+        "server.patience": (server.patience, 2, 600),
         "model.threads": (model.threads, 0, 256),
     }
     for name, (value, low, high) in ranges.items():
@@ -231,6 +244,9 @@ def _check_reach(server: ServerConfig) -> None:
     for origin in server.origins:
         if origin != "*" and not re.fullmatch(r"https?://[^/?#\s]+", origin):
             raise ConfigError(f"'server.origins' must hold origins such as https://example.org, or *, not {origin!r}.")
+    if server.echo_cancellation not in ECHO_CANCELLATION:
+        expected = ", ".join(ECHO_CANCELLATION)
+        raise ConfigError(f"'server.echo_cancellation' must be one of {expected}, not {server.echo_cancellation!r}.")
     for tool in server.tools:
         if tool not in TOOLS:
             raise ConfigError(f"'server.tools' must hold names of {', '.join(TOOLS)}, not {tool!r}.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from vivavoce.model.cascade import Cascade
 from vivavoce.model.dialogue import Samples
 from vivavoce.model.settings import CascadeSettings
+from vivavoce.realtime.turns.backchannel import OverlapNet
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.listener import Listener
 from vivavoce.realtime.turns.smart_turn import SmartTurn
@@ -20,15 +21,25 @@ class Engine:
 
     def __init__(self, settings: CascadeSettings, directory_of: Callable[[str], Path]) -> None:
         """`directory_of` gives the folder of a catalog artefact; it raises `ModelError` for one that is not there."""
+        self._settings = settings
         self._speech = SpeechNet(silero_path())
+        self._overlap = OverlapNet()
         (file,) = directory_of("smart-turn").glob("*.onnx")
         self._smart_turn = SmartTurn(file)
         self.cascade = Cascade(settings, directory_of)
 
+    @property
+    def about(self) -> dict[str, str]:
+        """Which models there are, by name; of one at an endpoint not the address."""
+        model = self._settings
+        language = model.endpoint_model if model.remote else model.language
+        return {"ears": model.spoken, "language": language, "voice": model.voice}
+
     def listener(self) -> Listener:
         """The microphone of a new call."""
         state = self._speech.init_state()
-        return Listener(lambda window: self._speech.step(window, state), Floor(None))
+        ear = self._overlap.init_state()
+        return Listener(lambda window: self._speech.step(window, state), Floor(None, ear.scores), ear.push)
 
     async def judge(self, sound: Samples) -> float:
         """The probability that the turn is complete whose end `sound` holds: the last 8 s at 16 kHz."""

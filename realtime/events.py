@@ -3,7 +3,7 @@
 Facts come from five sides and meet in one inbox, in one order:
 
     client        messages of the protocol                     (protocol/messages.py: ClientEvent)
-    turns/        TurnStarted  TurnSound  TurnEnded  TurnIdle  what the user does with the floor
+    turns/        TurnStarted/Sound/Ended/Idle  Overlapped     what the user does with the floor
     model         Transcript  Replied  ReplyFailed             what the model heard and says
     playout       PlayoutStarted  PlayoutEnded                 what reached the user's ear
     tools/        ToolsListed  ToolAnswered  ToolsLate  Rang   what became of the server's own tools
@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vivavoce.model.dialogue import Heard, Item, ReplySpec, ReplyToken, Samples, Transcript
+from vivavoce.realtime.fader import Loudness
 from vivavoce.realtime.protocol.messages import ClientEvent, ServerEvent
 from vivavoce.realtime.tools import Address, Failure, ListedTool, Outcome
+from vivavoce.realtime.tuning import Noise, TurnDetection
 
 # --- facts: from the floor ---------------------------------------------------------------------------------------
 
@@ -54,6 +56,14 @@ class TurnIdle:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class Overlapped:
+    """Something is heard over the assistant, whose voice had better be `loudness` from now on: "ducked" or "held" while
+    it is judged, "full" when it was no interruption. (`TurnStarted` says that it was one.)"""
+
+    loudness: Loudness
+
+
 # --- facts: from the model ---------------------------------------------------------------------------------------
 
 
@@ -67,10 +77,11 @@ class Replied:
 
 @dataclass(frozen=True, slots=True)
 class ReplyFailed:
-    """Reply `number` ended with an error; `message` may be shown to the user."""
+    """Reply `number` ended with an error, fit to be shown. "passing": worth another try; "hung": to be stopped."""
 
     number: int
     message: str
+    cause: Literal["error", "passing", "hung"] = "error"
 
 
 # --- facts: from the playout -------------------------------------------------------------------------------------
@@ -132,6 +143,7 @@ Fact = (
     | TurnSound
     | TurnEnded
     | TurnIdle
+    | Overlapped
     | Transcript
     | Replied
     | ReplyFailed
@@ -203,6 +215,13 @@ class StartReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Anticipate:
+    """A reply like this will follow the open turn by itself, unless something comes between."""
+
+    spec: ReplySpec
+
+
+@dataclass(frozen=True, slots=True)
 class StopReply:
     """Generation of reply `number` is cancelled. (Its playout has been cut already, where it has to be.)"""
 
@@ -224,15 +243,10 @@ class Retune:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnDetection:
-    """Settings of the floor, from the protocol's `turn_detection`. Milliseconds of audio time."""
+class Clean:
+    """What the session wants done about noise changed: None for nothing."""
 
-    kind: Literal["server_vad", "semantic_vad"] = "server_vad"
-    threshold: float = 0.5
-    prefix_padding_ms: int = 300
-    silence_duration_ms: int = 500
-    idle_timeout_ms: int | None = None
-    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
+    noise: Noise | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +276,19 @@ class StopTools:
 
 
 ToolAction = ListTools | CallTool | StopTools
-
 Action = (
-    Send | Listen | Hear | CloseTurn | DropTurn | Read | Forget | StartReply | StopReply | Cut | Retune | ToolAction
+    Send
+    | Listen
+    | Hear
+    | CloseTurn
+    | DropTurn
+    | Read
+    | Forget
+    | Anticipate
+    | StartReply
+    | StopReply
+    | Cut
+    | Retune
+    | Clean
+    | ToolAction
 )

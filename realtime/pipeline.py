@@ -16,15 +16,18 @@ fact at a time, in one order. Everything else moves data.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import assert_never
+from dataclasses import dataclass, field
+from typing import Literal, assert_never
 
-from vivavoce.model.dialogue import SAMPLE_RATE, Dialogue, DialogueError, Samples
+from vivavoce.model.dialogue import SAMPLE_RATE, Dialogue, DialogueError, NotHeard, Samples, Transcript
 from vivavoce.realtime.events import (
     Action,
+    Anticipate,
     CallTool,
+    Clean,
     CloseTurn,
     Cut,
     DropTurn,
@@ -45,6 +48,7 @@ from vivavoce.realtime.events import (
     StopTools,
     TurnSound,
 )
+from vivavoce.realtime.front_end import FrontEnd
 from vivavoce.realtime.inbox import Inbox
 from vivavoce.realtime.latency import TurnLatency
 from vivavoce.realtime.playout import Playout
@@ -60,6 +64,9 @@ from vivavoce.realtime.turns.endpoint import Ask
 from vivavoce.realtime.turns.floor import FloorFact
 from vivavoce.realtime.turns.judging import Judged, Judging
 from vivavoce.realtime.turns.listener import Listener
+from vivavoce.realtime.watchdog import LOOK, Tick, TurnStuck, Watchdog
+
+log = logging.getLogger(__name__)
 
 SLICE = SAMPLE_RATE // 10
 """Sound that came in one piece is listened to 0.1 s at a time, so that others get their turn (about 1 ms each)."""
@@ -77,6 +84,8 @@ class Parts:
     judging: Judging
     latency: TurnLatency
     tools: ToolRunner
+    watchdog: Watchdog
+    front_end: FrontEnd = field(default_factory=FrontEnd)
 
 
 class Pipeline:
@@ -84,7 +93,7 @@ class Pipeline:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._inbox: Inbox[Received | Fact | Judged] = Inbox()
+        self._inbox: Inbox[Received | Fact | Judged | Tick] = Inbox()
         self._replies: dict[int, asyncio.Task[None]] = {}
         self.active_at = 0.0  # when somebody last spoke or wrote, on either side
 
@@ -95,6 +104,7 @@ class Pipeline:
             tasks.create_task(self._parts.peers.receive(self._inbox.deliver))
             tasks.create_task(self._parts.peers.speak(self._pull))
             tasks.create_task(self._hearing())
+            tasks.create_task(self._watch())
             self._parts.tools.attach(tasks, self._inbox.post)
             try:
                 await self._converse()
@@ -113,10 +123,21 @@ class Pipeline:
                 async for token in tokens:
                     self._inbox.post(Replied(action.number, token))
         except DialogueError as error:
-            self._inbox.post(ReplyFailed(action.number, str(error)))
+            cause: Literal["error", "passing"] = "error" if isinstance(error, NotHeard) else "passing"
+            log.warning("reply failed", extra={"session": self._parts.session.id, "reply": action.number})
+            self._inbox.post(ReplyFailed(action.number, str(error), cause))
         finally:
             if self._replies.get(action.number) is asyncio.current_task():  # not the next run for the same reply
                 del self._replies[action.number]
+
+    async def _watch(self) -> None:
+        """Has the reader look for what is overdue; see watchdog.py."""
+        now = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(LOOK)
+            deadline = self._parts.watchdog.deadline
+            if deadline is not None and deadline <= now():
+                self._inbox.post(Tick())
 
     def _pull(self) -> Samples:
         frame = self._parts.playout.take(FRAME)
@@ -124,12 +145,15 @@ class Pipeline:
             self._inbox.post(PlayoutStarted(number))
         for number in frame.ended:
             self._inbox.post(PlayoutEnded(number))
+        self._parts.front_end.play(frame.samples)
         return frame.samples
 
     # --- the one reader ----------------------------------------------------------------------------------------
 
     async def _converse(self) -> None:
-        await self._perform(self._parts.session.open())
+        opening = self._parts.session.open()
+        self._parts.watchdog.follow(opening, asyncio.get_running_loop().time())
+        await self._perform(opening)
         async for fact in self._inbox.facts():
             match fact:
                 case Sound(samples=samples):
@@ -140,13 +164,18 @@ class Pipeline:
                     await self._read(text)
                 case Judged():
                     await self._take_verdict(fact)
+                case Tick():
+                    await self._rescue()
+                case Transcript(whole=True, text=text):
+                    await self._decide(fact)
+                    await self._take_turns(self._parts.listener.floor.heard(text))
                 case _:
                     await self._decide(fact)
 
     async def _listen(self, samples: Samples) -> None:
         for start in range(0, len(samples), SLICE):
-            audible = self._parts.playout.audible is not None
-            piece = samples[start : start + SLICE]
+            audible = self._parts.playout.interruptible
+            piece = self._parts.front_end.receive(samples[start : start + SLICE])
             await self._take_turns(self._parts.listener.receive(piece, audible, self._busy))
             if judged := await self._parts.judging.overdue():
                 await self._take_verdict(judged)
@@ -171,8 +200,18 @@ class Pipeline:
             await self._perform(self._parts.session.reject(message))
             return
         if isinstance(message, AudioCommit):
-            await self._take_turns([*self._parts.listener.flush()])
+            listener, rest = self._parts.listener, self._parts.front_end.flush()
+            facts = listener.receive(rest, self._parts.playout.interruptible, self._busy)
+            await self._take_turns([*facts, *listener.flush()])
         await self._decide(message)
+
+    async def _rescue(self) -> None:
+        for overdue in self._parts.watchdog.expire(asyncio.get_running_loop().time()):
+            log.warning("overdue", extra={"session": self._parts.session.id, "what": overdue.what})
+            if isinstance(overdue.fact, TurnStuck):
+                await self._take_turns(self._parts.listener.floor.give_up())
+            else:
+                await self._decide(overdue.fact)
 
     async def _decide(self, fact: Fact) -> None:
         now = asyncio.get_running_loop().time()
@@ -180,6 +219,7 @@ class Pipeline:
             self._touch()  # an open microphone in an empty room is no activity
         actions = self._parts.session.receive(fact, now)
         report = self._parts.latency.receive(fact, actions, now)
+        self._parts.watchdog.receive(fact, actions, now)
         await self._perform(actions)
         if report is not None:
             event = TurnLatencyEvent(response_id=report.response_id, marks=report.marks)
@@ -206,6 +246,8 @@ class Pipeline:
                     dialogue.read(item, after)
                 case Forget(item_id=item_id):
                     dialogue.forget(item_id)
+                case Anticipate(spec=spec):
+                    dialogue.anticipate(spec)
                 case StartReply(number=number):
                     self._replies[number] = self._tasks.create_task(self._respond(action))
                 case StopReply(number=number):
@@ -217,6 +259,8 @@ class Pipeline:
                     dialogue.cut(heard)
                 case Retune(detection=detection):
                     floor.retune(detection)
+                case Clean(noise=noise):
+                    self._parts.front_end.retune(noise)
                 case _:
                     assert_never(action)
 

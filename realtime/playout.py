@@ -7,22 +7,42 @@
 One `Playout` belongs to one call. Replies play in the order in which their first sound was pushed, one after the
 other. A reply that was cut takes nothing more: what arrives late for it is dropped by its number. The class keeps no
 clock: whoever calls `take` sets the pace.
+
+When somebody seems to speak over it, the voice gives way before it is known who that is:
+
+    full ──► ducked (-18 dB, goes on) ──► held (silent, nothing leaves)
+      ▲            │                        │
+      └────────────┴────────────────────────┘ at the very next sample
+
+Each change is a ramp of 20 ms, so nothing clicks. Gain changes how loud a sample leaves, never whether it does.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
 from vivavoce.model.dialogue import SAMPLE_RATE, AudioToken, Samples, WordEnd
+from vivavoce.realtime.fader import Fader, Loudness
+from vivavoce.realtime.played import Played
 
 MAX_SECONDS = 600
 """Bound on sound waiting in one call; ten minutes is far beyond any spoken reply."""
 
 KEPT = 64
 """Accounts kept of replies that have ended, for clients that truncate late."""
+
+LONGEST_PAUSE: Final = SAMPLE_RATE
+"""Samples (1 s) for which the voice gives way without a decision: when no sound comes in any more, nobody decides."""
+
+CLOSING: Final = 3 * SAMPLE_RATE // 10
+"""Samples (0.3 s) before its end in which a reply counts as over for whoever speaks then."""
+
+CLOSING_QUESTION: Final = 8 * SAMPLE_RATE // 10
+"""The same (0.8 s) for a reply that ends in a question: people answer before they have heard its last word."""
 
 
 class PlayoutFull(Exception):
@@ -38,6 +58,7 @@ class _Account:
     pushed: int = 0
     played: int = 0
     complete: bool = False  # nothing more will be pushed
+    closing: int = CLOSING
     cut: bool = False
     started: bool = False  # told to the caller of `take`
     ended: bool = False
@@ -46,6 +67,15 @@ class _Account:
     def over(self) -> bool:
         """Nothing is left to play, now or later."""
         return self.cut or (self.complete and self.played == self.pushed)
+
+    def take_back(self, samples: Samples) -> None:
+        """The last samples that were played have to be played again."""
+        if self.cut:
+            return
+        self.chunks.appendleft(samples)
+        self.played -= len(samples)
+        if self.ended or not self.played:
+            self.started = self.ended = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +92,11 @@ class Playout:
 
     def __init__(self) -> None:
         self._accounts: dict[int, _Account] = {}
+        self._played = Played()
+        self.away = False
+        """Nobody is there to hear it for the moment, and nothing is taken."""
+        self._fader = Fader()
+        self._yielded: int | None = None  # samples since the voice gave way
 
     def push(self, number: int, token: AudioToken) -> bool:
         """Queues sound of reply `number`; False when that reply was cut and the sound is dropped.
@@ -77,18 +112,24 @@ class Playout:
         account.pushed += len(token.samples)
         return True
 
-    def finish(self, number: int) -> None:
-        """Nothing more will be pushed for reply `number`."""
-        self._open(number).complete = True
+    def finish(self, number: int, asks: bool = False) -> None:
+        """Nothing more will be pushed for reply `number`; `asks`: it ends in a question."""
+        account = self._open(number)
+        account.complete = True
+        account.closing = CLOSING_QUESTION if asks else CLOSING
 
     def take(self, n: int) -> Frame:
-        """The next `n` samples for the loudspeaker, shape (n,); silence where there is nothing to say."""
+        """The next `n` samples for the loudspeaker, shape (n,); silence where there is nothing to say, or held."""
         frame = Frame(np.zeros(n, np.float32), [], [])
+        self._count_pause(n)
+        if self._fader.room == 0:
+            return frame
+        out = frame.samples[: self._fader.room]
         filled = 0
         for number, account in self._accounts.items():
             if account.ended or account.cut:
                 continue
-            filled += self._drain(account, frame.samples[filled:])
+            filled += self._drain(number, account, out[filled:])
             if account.played and not account.started:
                 account.started = True
                 frame.started.append(number)
@@ -98,7 +139,20 @@ class Playout:
                     frame.ended.append(number)
             else:
                 break  # the frame is full, or the reply is still being made and keeps its place
+        self._fader.apply(out[:filled])
         return frame
+
+    def turn(self, loudness: Loudness) -> None:
+        """The voice goes on "ducked", waits "held", or is "full" again from the very next sample. What is not made
+        full within `LONGEST_PAUSE` becomes so by itself."""
+        if self.audible is None or loudness == "full":
+            self._yielded = None
+        elif self._yielded is None:
+            self._yielded = 0
+        if self.audible is None:
+            self._fader.jump()
+        else:
+            self._fader.turn(loudness)
 
     def heard(self, number: int) -> tuple[int, int]:
         """How much of reply `number` has been played: samples, and characters of its text."""
@@ -118,11 +172,40 @@ class Playout:
         account = self._accounts.get(number)
         return account.pushed if account else 0
 
+    def left(self, number: int) -> int | None:
+        """Samples of reply `number` that wait to be played; None when it was cut, or was never heard of."""
+        account = self._accounts.get(number)
+        return None if account is None or account.cut else account.pushed - account.played
+
+    def finished(self, number: int) -> bool:
+        """Nothing more will be pushed for reply `number`."""
+        account = self._accounts.get(number)
+        return account is not None and (account.cut or account.complete)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where the loudspeaker stands: the reply that was played last, and how many of its samples; (0, 0) before the
+        first."""
+        number = self._played.newest() or 0
+        return number, self.heard(number)[0]
+
+    def leave(self, away: bool) -> None:
+        """The user's side is `away`, or is back."""
+        self.away = away
+
+    def rewind(self, number: int, sample: int) -> None:
+        """What was played after `sample` of reply `number` did not arrive: as far as it is remembered it is played
+        again, from the beginning of the word on which that lies. A reply that has ended ends once more; one that was
+        cut stays cut."""
+        self._played.rewind(self._accounts, number, sample)
+
     def cut(self, number: int) -> tuple[int, int]:
         """Stops reply `number` at once and for good; returns what `heard` does."""
         account = self._open(number)
         account.cut = True
         account.chunks.clear()
+        if self.audible is None:
+            self.turn("full")
         return self.heard(number)
 
     @property
@@ -134,9 +217,22 @@ class Playout:
         return None
 
     @property
+    def interruptible(self) -> bool:
+        """Something is heard and has not all but ended: who speaks now speaks over it."""
+        left = [account for account in self._accounts.values() if account.pushed and not account.over]
+        ending = len(left) == 1 and left[0].complete and left[0].pushed - left[0].played <= left[0].closing
+        return bool(left) and not ending
+
+    @property
     def waiting(self) -> int:
         """Samples pushed and not yet played, of all replies."""
         return sum(a.pushed - a.played for a in self._accounts.values() if not a.cut)
+
+    def _count_pause(self, n: int) -> None:
+        if self._yielded is not None:
+            self._yielded += n
+            if self._yielded > LONGEST_PAUSE:
+                self.turn("full")
 
     def _open(self, number: int) -> _Account:
         account = self._accounts.setdefault(number, _Account())
@@ -144,8 +240,7 @@ class Playout:
             del self._accounts[old]
         return account
 
-    @staticmethod
-    def _drain(account: _Account, out: Samples) -> int:
+    def _drain(self, number: int, account: _Account, out: Samples) -> int:
         filled = 0
         while filled < len(out) and account.chunks:
             chunk = account.chunks.popleft()
@@ -153,6 +248,7 @@ class Playout:
             out[filled : filled + len(part)] = part
             if len(part) < len(chunk):
                 account.chunks.appendleft(chunk[len(part) :])
+            account.played += len(part)
+            self._played.add(number, part)
             filled += len(part)
-        account.played += filled
         return filled

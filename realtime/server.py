@@ -3,8 +3,10 @@
     GET  /                                the page, and its modules
     POST /v1/realtime/client_secrets      a short-lived key for a browser, with the settings of its session
     POST /v1/realtime/calls               SDP offer in, 201 with the answer and `Location` out (WebRTC)
+    POST /v1/realtime/calls?resume=…      the same call goes on over another connection
     POST /v1/realtime/calls/{id}/hangup   ends a call
     WS   /v1/realtime                     the protocol with PCM inside messages
+    WS   /v1/realtime?resume=…            the same call goes on over another socket
     WS   /v1/realtime?call_id=…           a sideband of a running call
     GET  /v1/models                       the one there is
     GET  /healthz  /readyz                the process lives; the models are loaded and there is room
@@ -39,7 +41,7 @@ from vivavoce.realtime.page import Page
 from vivavoce.realtime.playout import Playout
 from vivavoce.realtime.sessions import MODEL, VOICE, Wanted
 from vivavoce.realtime.sideband import MAX_BEHIND, Crowded
-from vivavoce.realtime.transports.webrtc import IceServer, IceSettings, OfferError, answer
+from vivavoce.realtime.transports.webrtc import IceServer, IceSettings, OfferError, WebRtcTransport, answer
 from vivavoce.realtime.transports.websocket import WebSocketTransport
 
 log = logging.getLogger(__name__)
@@ -121,7 +123,11 @@ class Gateway:
     # --- REST --------------------------------------------------------------------------------------------------
 
     async def _healthz(self, request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
+        if not self._config.loopback:
+            return JSONResponse({"status": "ok"})
+        return JSONResponse(
+            {"status": "ok", "tasks": len(asyncio.all_tasks())}
+        )  # `vivavoce bench --soak` looks for leaks
 
     async def _readyz(self, request: Request) -> Response:
         calls, limit = self._door.calls, self._config.max_sessions
@@ -153,20 +159,32 @@ class Gateway:
     async def _offer(self, request: Request) -> Response:
         carried = self._door.allow(request.headers)
         sdp, settings = await rest.read_offer(request)
+        if "resume" in request.query_params:
+            return await self._go_on(request, sdp)
         self._door.ready()
         call_id, playout = _new_call_id(), Playout()
         session = self._door.session(playout, True, Wanted.from_query(request.query_params, settings or carried))
         calls = self._door.reserve(call_id, *_origin(request))
         try:
-            transport, local = await answer(sdp, _ice(self._config))
-        except OfferError as error:
-            calls.release(call_id)
-            raise Denied(400, "invalid_offer", f"Invalid SDP offer: {error}") from error
+            transport, local = await self._answer(sdp)
         except BaseException:
             calls.release(call_id)
             raise
         calls.start(call_id, transport, session, playout)
-        return Response(local, 201, {"Location": _location(call_id)}, "application/sdp")
+        return _answered(local, call_id)
+
+    async def _go_on(self, request: Request, sdp: str) -> Response:
+        """A peer that was lost comes back. Raises `Denied`."""
+        call_id, line, since = self._door.resumable(request.query_params, plays=True)
+        transport, local = await self._answer(sdp)
+        self._door.ready().resume(line, transport, since)
+        return _answered(local, call_id)
+
+    async def _answer(self, sdp: str) -> tuple[WebRtcTransport, str]:
+        try:
+            return await answer(sdp, _ice(self._config))
+        except OfferError as error:
+            raise Denied(400, "invalid_offer", f"Invalid SDP offer: {error}") from error
 
     async def _hang_up(self, request: Request) -> Response:
         check(self._config, request.headers)
@@ -194,6 +212,8 @@ class Gateway:
     async def _talk(self, socket: WebSocket) -> None:
         """A call of its own. Raises `Denied`."""
         carried = self._door.allow(socket.headers, socket.scope["subprotocols"])
+        if "resume" in socket.query_params:
+            return await self._go_on_talking(socket)
         self._door.ready()
         call_id, playout = _new_call_id(), Playout()
         session = self._door.session(playout, False, Wanted.from_query(socket.query_params, carried))
@@ -204,6 +224,12 @@ class Gateway:
             calls.release(call_id)
             raise
         await calls.run(call_id, WebSocketTransport(socket), session, playout)
+
+    async def _go_on_talking(self, socket: WebSocket) -> None:
+        """A client that was lost comes back. Raises `Denied`."""
+        call_id, line, since = self._door.resumable(socket.query_params, plays=False)
+        await socket.accept(_subprotocol(socket), [(b"location", _location(call_id).encode())])
+        await line.resume(WebSocketTransport(socket), since)
 
     async def _read_along(self, socket: WebSocket, call_id: str) -> None:
         """A sideband of a running call. Raises `Denied`."""
@@ -227,6 +253,10 @@ def _ice(config: ServerConfig) -> IceSettings:
 
 def _new_call_id() -> str:
     return f"rtc_{secrets.token_hex(12)}"
+
+
+def _answered(sdp: str, call_id: str) -> Response:
+    return Response(sdp, 201, {"Location": _location(call_id)}, "application/sdp")
 
 
 def _location(call_id: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2s
+from itertools import count
 from typing import Any, Final
 
 import msgspec
@@ -43,9 +45,26 @@ class Wanted:
         return cls(query.get("model", ""), config, query.get("extras") == "true")
 
 
+@dataclass(frozen=True, slots=True)
+class House:
+    """What the server's settings say of every session. `tools`: those that the server runs; `voice` speaks unless the
+    client asks for another one; `notice`, `apology`: see `Options`."""
+
+    tools: ToolOptions = field(default_factory=ToolOptions)
+    voice: str = VOICE
+    notice: str | None = None
+    apology: str = ""
+
+
 def random_ids() -> Ids:
     """Names that no other session has."""
-    return Ids(lambda: secrets.token_hex(12))
+    return seeded_ids(secrets.token_hex(16))
+
+
+def seeded_ids(seed: str) -> Ids:
+    """Names that follow from the seed alone, and that nobody guesses without it."""
+    numbers = count()
+    return Ids(lambda: blake2s(f"{seed}.{next(numbers)}".encode(), digest_size=12).hexdigest(), seed)
 
 
 def open_session(
@@ -55,13 +74,12 @@ def open_session(
     ids: Ids,
     expires_at: int,
     responses: Bucket | None = None,
-    tools: ToolOptions | None = None,
-    voice: str = VOICE,
+    house: House | None = None,
 ) -> Session:
-    """A session with what its client wanted; `expires_at` in unix seconds; `responses` bounds how many it may ask for;
-    `tools` are those that the server runs; `voice` speaks unless the client asks for another one.
+    """A session with what its client wanted; `expires_at` in unix seconds; `responses` bounds how many it may ask for.
 
     Raises `Refused`."""
+    house = house or House()
     try:
         update = msgspec.json.encode({"type": "session.update", "session": {"type": "realtime", **wanted.config}})
     except RecursionError:
@@ -72,8 +90,15 @@ def open_session(
     assert isinstance(asked, SessionUpdate)
     said = asked.session.model if isinstance(asked.session, RealtimeSession) else None
     model = wanted.model or (said if isinstance(said, str) else MODEL)
-    settings = begin(Defaults(model, "", voice), asked.session)
+    settings = begin(Defaults(model, "", house.voice), asked.session)
     options = Options(
-        settings, expires_at, media.decode_picture, wanted.extras, responses, tools if tools else ToolOptions()
+        settings,
+        expires_at,
+        media.decode_picture,
+        wanted.extras,
+        responses,
+        house.tools,
+        notice=house.notice,
+        apology=house.apology,
     )
     return Session(options, playout, plays, ids)

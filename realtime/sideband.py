@@ -69,6 +69,11 @@ class Peers:
 
     # --- the call's side ---
 
+    @property
+    def plays(self) -> bool:
+        """The server paces the sound that the own peer hears."""
+        return self._peer.plays
+
     async def receive(self, deliver: Deliver) -> None:
         """Delivers all that comes, until the own peer leaves: then raises `PeerGone`."""
         self._deliver.set_result(deliver)

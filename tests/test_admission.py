@@ -46,6 +46,24 @@ def test_when_all_lines_are_taken_the_next_one_is_told() -> None:
     asyncio.run(main())
 
 
+def test_a_call_that_would_make_the_others_wait_is_refused_but_never_the_first() -> None:
+    async def main() -> None:
+        admission, engine = door(), ScriptedEngine()
+        engine.lateness = 2.0
+        async with Calls(engine, ServerConfig(max_sessions=3)) as calls:  # type: ignore[arg-type]  # all of it that is used
+            admission.calls = calls
+            admission.reserve("rtc_1", "a", 0)
+            with pytest.raises(Denied, match="need all of this machine") as denied:
+                admission.reserve("rtc_2", "b", 0)
+            assert (denied.value.status, denied.value.code) == (503, "server_full")
+            engine.lateness = 0.1
+            admission.reserve("rtc_2", "b", 0)
+            calls.release("rtc_1")
+            calls.release("rtc_2")
+
+    asyncio.run(main())
+
+
 def test_secrets_have_a_bound() -> None:
     admission = door()
     for _ in range(MAX_SECRETS):

@@ -19,21 +19,49 @@ CORES = {
     "model/cascade/language/chatml.py",
     "model/cascade/voice/clauses.py",
     "model/cascade/voice/spoken.py",
+    "model/gguf.py",
     "realtime/access.py",
     "realtime/client_secrets.py",
     "realtime/conversation.py",
     "realtime/events.py",
+    "realtime/fader.py",
+    "realtime/front_end.py",
+    "realtime/front_end_gain.py",
+    "realtime/front_end_headset.py",
+    "realtime/front_end_reference.py",
     "realtime/latency.py",
+    "realtime/played.py",
     "realtime/playout.py",
     "realtime/rates.py",
+    *(f"realtime/recording/{name}.py" for name in ("diary", "stereo", "summary", "values")),
+    "realtime/transports/confirmation.py",
     *(
         f"realtime/tools/{name}.py"
         for name in ("__init__", "addresses", "arithmetic", "clock", "schemas", "timers", "units")
     ),
-    "realtime/turns/barge_in.py",
+    *(
+        f"realtime/bench/{name}.py"
+        for name in (
+            "compare",
+            "distribution",
+            "evidence",
+            "impair",
+            "loudspeaker",
+            "measures",
+            "mouth",
+            "plots",
+            "truth",
+        )
+    ),
+    "realtime/bench/sounds.py",
+    "realtime/turns/dictation.py",
     "realtime/turns/endpoint.py",
     "realtime/turns/floor.py",
+    "realtime/turns/onset.py",
+    "realtime/turns/overlap.py",
+    "realtime/turns/phrases.py",
     "realtime/turns/vad.py",
+    "realtime/watchdog.py",
     *(str(file.relative_to(ROOT)) for file in (ROOT / "realtime/protocol").glob("*.py")),
 }
 """Modules that decide: no I/O, no clock, no threads."""

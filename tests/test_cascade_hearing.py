@@ -58,6 +58,7 @@ class Parrot:
     """A language model, and its only thread, that says what it was told last."""
 
     vision = False
+    speculative = True
 
     def open(self) -> Parrot:
         return self

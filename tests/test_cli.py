@@ -15,7 +15,7 @@ from vivavoce.model.cascade.voice import open_voice
 from vivavoce.model.dialogue import SAMPLE_RATE
 from vivavoce.model.store import Store
 
-COMMANDS = ("serve", "ask", "models", "doctor")
+COMMANDS = ("serve", "ask", "models", "doctor", "bench")
 
 
 def vivavoce(*arguments: str, home: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -45,6 +45,7 @@ def test_later_sources_win() -> None:
 @pytest.mark.parametrize("section", ["server", "model"])
 def test_every_setting_can_come_from_file_and_environment(section: str) -> None:
     other = {"host": "localhost", "language": "smollm2-135m", "spoken": "de", "voice": "af_sky"}
+    other |= {"echo_cancellation": "off"}
     pem = {"tls_certificate": __file__, "tls_key": __file__, "ice_servers": "stun:a", "origins": "*", "tools": "time"}
     for f in fields(getattr(Config(), section)):
         if f.name in ("conversations", "tls_key", "tls_certificate"):
@@ -97,6 +98,7 @@ def test_a_home_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"server": {"origins": ["example.org"]}}, "'server.origins' must hold origins such as"),
         ({"server": {"origins": ["https://example.org/"]}}, "'server.origins' must hold origins such as"),
         ({"server": {"ice_servers": ["example.org"]}}, "'server.ice_servers' must hold URLs such as"),
+        ({"server": {"echo_cancellation": "yes"}}, "must be one of auto, on, off, not 'yes'"),
         ({"server": {"tls_key": "k"}}, "belong together"),
         ({"server": {"tls_key": "/none.pem", "tls_certificate": __file__}}, "'server.tls_key' must be a file"),
         ({"model": {"threads": 1000}}, "'model.threads' must be between 0 and 256"),

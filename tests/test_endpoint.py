@@ -3,7 +3,7 @@
 import pytest
 
 from vivavoce.model.dialogue import SAMPLE_RATE
-from vivavoce.realtime.events import TurnDetection
+from vivavoce.realtime.tuning import TurnDetection
 from vivavoce.realtime.turns.endpoint import CANDIDATES_MS, PATIENCE_MS, Ask, Endpoint
 
 WINDOW = 768
@@ -53,17 +53,76 @@ def test_patience_ends_a_turn_whatever_the_judge_says(eagerness: str) -> None:
     assert 0 <= ms(answers.index(True)) - PATIENCE_MS[eagerness] < 32
 
 
-@pytest.mark.parametrize(("probability", "over"), [(0.49, False), (0.5, True)])
-def test_the_turn_is_over_when_the_judge_says_complete(probability: float, over: bool) -> None:
+def end_ms(detection: TurnDetection, probability: float | None, text: str = "") -> int:
+    """Silence after which a turn ends whose evidence all comes after 96 ms."""
+    endpoint = Endpoint(detection)
+    feed(endpoint, "#...")
+    if probability is not None and endpoint.answer(WINDOW, probability):
+        return ms(3)
+    if endpoint.heard(text):
+        return ms(3)
+    return ms(4 + feed(endpoint, "." * 200, 4 * WINDOW).index(True))
+
+
+@pytest.mark.parametrize(
+    ("text", "probability", "at_least", "at_most"),
+    [
+        ("What time is it?", 0.95, 96, 130),
+        ("What time is it?", 0.6, 250, 350),
+        ("What time is it?", 0.1, 800, 1000),
+        ("It was dark,", 0.95, 250, 360),
+        ("Yes.", 0.95, 96, 130),
+        ("Yes.", 0.1, 1000, 1400),
+        ("I have a question.", 0.95, 800, 1100),
+        ("Five five five", 0.95, 1500, 1800),
+        ("I would like to", 0.99, 1600, 1900),
+        ("I would like to", 0.1, 2000, 2030),
+        ("", 0.95, 190, 240),
+        ("", 0.1, 2000, 2030),
+        ("What time is it?", None, 2000, 2030),
+    ],
+)
+def test_the_surer_the_evidence_the_less_silence_is_needed(
+    text: str, probability: float | None, at_least: int, at_most: int
+) -> None:
+    assert at_least <= end_ms(SEMANTIC, probability, text) <= at_most
+
+
+@pytest.mark.parametrize("text", ["It was dark,", "I have a question.", "Five five five"])
+@pytest.mark.parametrize("probability", [0.6, 0.95])
+def test_the_eager_wait_less_and_the_patient_more(text: str, probability: float) -> None:
+    waits = [
+        end_ms(TurnDetection(kind="semantic_vad", eagerness=eagerness), probability, text)
+        for eagerness in ("high", "auto", "low")
+    ]
+    assert waits[0] < waits[1] < waits[2]
+
+
+def test_words_count_only_for_the_pause_in_which_they_come() -> None:
     endpoint = Endpoint(SEMANTIC)
-    (ask,) = [answer for answer in feed(endpoint, "#......") if isinstance(answer, Ask)]
-    assert endpoint.answer(ask.at, probability) is over
+    feed(endpoint, "#..")
+    assert not endpoint.heard("What time is it?")
+    feed(endpoint, "#", 3 * WINDOW)
+    assert not endpoint.heard("What time is it?")
+    feed(endpoint, "...", 4 * WINDOW)
+    assert not endpoint.answer(4 * WINDOW, 0.95)
+    feed(endpoint, "..", 7 * WINDOW)
+    assert endpoint.heard("What time is it?")
+
+
+def test_words_and_judge_say_nothing_to_server_vad() -> None:
+    endpoint = Endpoint(TurnDetection(silence_duration_ms=500))
+    feed(endpoint, "#...")
+    assert not endpoint.heard("What time is it?")
+    assert not endpoint.answer(WINDOW, 1.0)
 
 
 def test_an_answer_about_an_earlier_pause_does_not_count() -> None:
     endpoint = Endpoint(SEMANTIC)
-    (ask,) = [answer for answer in feed(endpoint, "#......") if isinstance(answer, Ask)]
-    feed(endpoint, "#", 7 * WINDOW)
-    assert not endpoint.answer(ask.at, 1.0)
-    feed(endpoint, ".", 8 * WINDOW)
-    assert not endpoint.answer(ask.at, 1.0)
+    feed(endpoint, "#...")
+    assert not endpoint.heard("What time is it?")
+    feed(endpoint, "#", 4 * WINDOW)
+    assert not endpoint.answer(WINDOW, 1.0)
+    feed(endpoint, "...", 5 * WINDOW)
+    endpoint.heard("What time is it?")
+    assert not endpoint.answer(WINDOW, 1.0)

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from vivavoce.realtime.events import TurnDetection, TurnEnded, TurnIdle, TurnSound, TurnStarted
+from vivavoce.realtime.events import Overlapped, TurnEnded, TurnIdle, TurnSound, TurnStarted
+from vivavoce.realtime.tuning import TurnDetection
 from vivavoce.realtime.turns.endpoint import Ask
 from vivavoce.realtime.turns.floor import Floor, FloorFact
+from vivavoce.realtime.turns.overlap import Scores
 
 WINDOW = 768  # 32 ms
 SERVER = TurnDetection(prefix_padding_ms=64, silence_duration_ms=96)
@@ -34,6 +36,8 @@ def brief(facts: list[FloorFact]) -> list[str]:
                 names.append(f"ended {end // WINDOW}")
             case TurnIdle(start=start, end=end):
                 names.append(f"idle {start // WINDOW} {end // WINDOW}")
+            case Overlapped(loudness=loudness):
+                names.append(loudness)
             case Ask(at=at):
                 names.append(f"ask {at // WINDOW}")
     return names
@@ -75,15 +79,40 @@ def test_no_padding_begins_at_the_first_voiced_window() -> None:
 
 def test_more_is_asked_of_who_speaks_over_the_assistant() -> None:
     floor = Floor(SERVER)
-    assert feed(floor, "######...", audible=True) == []
-    assert brief(feed(floor, "#######", audible=True))[0].startswith("started")
+    assert brief(feed(floor, "######....", audible=True)) == ["ducked", "full"]
+    assert brief(feed(floor, "#######", audible=True))[:2] == ["ducked", "started 8"]
+
+
+def test_who_is_heard_over_the_assistant_is_heard_from_the_first_word() -> None:
+    floor = Floor(SERVER, lambda fresh: Scores(1.0 if floor.position == 16 * WINDOW else 0.4, 0.6, 0.0, 0.0))
+    facts = brief(feed(floor, "......##########", audible=True))
+    assert facts == ["ducked", "started 4", *[f"sound {n}" for n in range(5, 17)]]
+
+
+def test_silence_that_was_waited_for_counts_as_silence_of_the_turn() -> None:
+    floor = Floor(SERVER, lambda fresh: Scores(0.55, 0.45, 0.0, 0.0))
+    facts = brief(feed(floor, "..####....", audible=True))
+    assert facts == ["ducked", "started 0", *[f"sound {n}" for n in range(1, 11)], "ended 10"]
+
+
+def test_a_backchannel_leaves_the_floor_open_and_is_no_part_of_a_later_turn() -> None:
+    floor = Floor(SERVER, lambda fresh: Scores(0.1, 0.9, 0.0, 0.0))
+    assert brief(feed(floor, "..####....", audible=True)) == ["ducked", "full"]
+    assert brief(feed(floor, "......###"))[0] == "started 14"
+
+
+def test_release_forgets_who_was_being_judged() -> None:
+    floor = Floor(SERVER)
+    feed(floor, "###", audible=True)
+    floor.release()
+    assert brief(feed(floor, "#", audible=True)) == ["ducked"]
 
 
 def test_the_judge_decides_the_end_of_a_semantic_turn() -> None:
     floor = Floor(TurnDetection(kind="semantic_vad"))
     facts = feed(floor, "###......")
     assert brief(facts)[-1] == "ask 3"
-    assert floor.answer(3 * WINDOW, 0.2) == []
+    assert floor.answer(2 * WINDOW, 0.9) == []  # of another pause
     assert brief(floor.answer(3 * WINDOW, 0.9)) == ["ended 9"]
     assert floor.answer(3 * WINDOW, 0.9) == []
 

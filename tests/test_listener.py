@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vivavoce.model.dialogue import SAMPLE_RATE, Samples
-from vivavoce.realtime.events import TurnDetection, TurnSound
+from vivavoce.realtime.events import TurnSound
+from vivavoce.realtime.tuning import TurnDetection
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.listener import JUDGED, NET_RATE, Listener
 

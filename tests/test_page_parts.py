@@ -212,6 +212,13 @@ def test_an_hour_of_captions_stays_within_its_bound(node: Node) -> None:
 LOST: Fact = {"type": "page.lost", "attempt": 1, "of": 5}
 
 
+def test_a_call_that_is_recorded_says_so_as_long_as_it_lasts(node: Node) -> None:
+    program = "return data.map((e, i) => data.slice(0, i + 1).reduce(state.reduce, state.INITIAL).recorded)"
+    facts = [{"type": "page.connecting"}, {"type": "page.connected"}, {"type": "vivavoce.recording.started"}]
+    facts += [{"type": "page.lost", "attempt": 1, "of": 5}, {"type": "page.ended"}]
+    assert node(program, facts) == [False, False, True, True, False]
+
+
 def test_captions_survive_a_lost_connection_and_new_ones_come_after_them(node: Node) -> None:
     partial_words = {"type": "vivavoce.transcript.partial", "item_id": "v", "stable": "And ", "tail": "then"}
     talk = [*LIVE, *spoken("u", "Hi"), *answered("a", ["Hello"], "u"), spoken("v", "")[0], partial_words]
@@ -251,35 +258,63 @@ def test_a_question_left_open_is_answered_by_the_new_connection(node: Node) -> N
 CALL = """
 mock.timers.enable({ apis: ["setTimeout"] });
 try {
-  const facts = [], waits = []; let lost = null, dials = 0, now = 0;
+  const facts = [], waits = [], tickets = [], sent = []; let lost = null, dials = 0, now = 0;
   const talk = conversation.EMPTY;
-  const dial = async (tracks, signal, onLost) => {
+  const dial = async (tracks, signal, onLost, ticket) => {
     const kind = data.replies[dials++];
     waits.push(now);
+    tickets.push(ticket);
     if (kind) throw new errors.Failure(kind);
     lost = onLost;
-    return { send() {}, hangUp() { facts.push({ type: "hung up" }); } };
+    return { send: (event) => sent.push(event.type), hangUp() { facts.push({ type: "hung up" }); } };
   };
   const one = new call.Call({ dial, dispatch: (f) => facts.push(f), talk: () => talk, tracks: () => ({}) });
   const settle = async () => { for (let i = 0; i < 20; i++) await Promise.resolve(); };
   await one.start({ typing: false, keep: false, prepare: async () => {} });
   if (data.closing) one.expectClosing();
-  if (lost) { lost(); lost = null; }
+  if (lost) { lost(data.ticket); lost = null; }
+  if (data.typed) one.send({ type: data.typed });
   await settle();
   for (let step = 0; step < 80; step++) {
     if (data.cancelAt !== undefined && now === data.cancelAt) one.end();
     now += 0.5; mock.timers.tick(500); await settle();
   }
-  return { facts, waits, dials };
+  return { facts, waits, dials, tickets, sent };
 } finally { mock.timers.reset(); }
 """
 
 
 def test_a_lost_call_is_redialled_five_times_within_thirty_seconds_then_given_up(node: Node) -> None:
     outcome = node(CALL, {"replies": [None, *["gone"] * 9]})
-    assert outcome["waits"] == [0, 0.5, 2.5, 7, 15, 30]
+    assert outcome["waits"] == [0, 0.5, 1.5, 5.5, 14.5, 29.5]
     assert outcome["dials"] == 6
     assert outcome["facts"][-1]["notice"]["kind"] == "lost"
+
+
+TICKET = {"token": "t", "received": "event_7", "played": 960}
+
+
+def test_a_lost_call_goes_on_where_it_was_and_is_told_what_was_typed_meanwhile(node: Node) -> None:
+    outcome = node(CALL, {"replies": [None, "no-path", None], "ticket": TICKET, "typed": "response.create"})
+    types = [fact["type"] for fact in outcome["facts"]]
+    assert types == ["page.connecting", "page.connected", "page.paused", "page.paused", "page.resumed"]
+    assert outcome["tickets"] == [None, TICKET, TICKET]
+    assert outcome["sent"] == ["response.create"]
+
+
+def test_a_call_that_does_not_go_on_is_begun_anew(node: Node) -> None:
+    outcome = node(CALL, {"replies": [None, "rejected", None], "ticket": TICKET, "typed": "response.create"})
+    types = [fact["type"] for fact in outcome["facts"]]
+    assert types == ["page.connecting", "page.connected", "page.paused", "page.lost", "page.connected"]
+    assert outcome["tickets"] == [None, TICKET, None]
+    assert outcome["sent"] == [], "what was typed is told with all that was said"
+
+
+def test_captions_of_a_call_that_goes_on_stay_as_they_are(node: Node) -> None:
+    before = [*LIVE, *spoken("u", "Hi"), *answered("a", ["Hello"], "u")]
+    paused, resumed = {"type": "page.paused", "attempt": 1, "of": 5}, {"type": "page.resumed"}
+    assert fold(node, [*before, paused, resumed])["talk"] == fold(node, before)["talk"]
+    assert fold(node, [*before, paused])["phase"] == "reconnecting"
 
 
 def test_a_redialled_call_goes_on(node: Node) -> None:

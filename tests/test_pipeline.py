@@ -23,6 +23,7 @@ from vivavoce.realtime.transports import PeerGone
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.judging import Judging
 from vivavoce.realtime.turns.listener import Listener
+from vivavoce.realtime.watchdog import Watchdog
 
 Test = Callable[[LinePeer, ScriptedDialogue], Awaitable[None]]
 Judge = Callable[[Samples], Awaitable[float]]
@@ -37,7 +38,15 @@ def call(test: Test, dialogue: ScriptedDialogue, plays: bool = True, judge: Judg
         session = open_session(playout, plays, Wanted(extras=True), Ids(lambda: str(next(numbers))), expires_at=1_000)
         listener = Listener(energy, Floor(None))
         parts = Parts(
-            Peers(peer), dialogue, session, playout, listener, Judging(judge, listener), TurnLatency(), runner()
+            Peers(peer),
+            dialogue,
+            session,
+            playout,
+            listener,
+            Judging(judge, listener),
+            TurnLatency(),
+            runner(),
+            Watchdog(playout),
         )
 
         async def scenario() -> None:
@@ -164,6 +173,31 @@ def test_barge_in_stops_the_voice_and_history_ends_at_what_was_heard(when: str, 
     assert len(peer.of("response.created")) == 2
 
 
+@pytest.mark.parametrize("fades_out", [False, True])
+def test_a_cough_makes_the_voice_give_way_and_come_back_at_the_very_next_sample(fades_out: bool) -> None:
+    async def test(peer: LinePeer, dialogue: ScriptedDialogue) -> None:
+        await ask(peer)
+        await peer.until("output_audio_buffer.started")
+        await peer.say(0.06)
+        for _ in range(2 if fades_out else 0):
+            await peer.pause(0.1)
+            await peer.say(0.06)
+        await peer.pause(1.0)
+        await peer.until("output_audio_buffer.stopped")
+
+    dialogue = ScriptedDialogue(["two plus three"], [Line("That is five.", seconds=2.0)])
+    peer = call(test, dialogue)
+    played = np.concatenate(peer.played)
+    played = played[np.argmax(played > 0) : len(played) - np.argmax(played[::-1] > 0)]
+    assert int((played > 0).sum()) == 2 * SAMPLE_RATE
+    assert ((played > 0) & (played < 0.013)).sum() > 0.1 * SAMPLE_RATE
+    assert played[-1] == np.float32(0.1)
+    held = int((played == 0).sum()) / SAMPLE_RATE
+    assert 0.0 < held <= 0.3 if fades_out else held == 0.0
+    assert dialogue.cuts == []
+    assert len(peer.of("input_audio_buffer.speech_started")) == 1
+
+
 def test_a_cough_while_the_assistant_speaks_does_not_stop_it() -> None:
     async def test(peer: LinePeer, dialogue: ScriptedDialogue) -> None:
         await ask(peer)
@@ -230,7 +264,9 @@ def test_a_model_that_fails_ends_its_response_and_the_call_goes_on() -> None:
         await ask(peer)
         await peer.until("response.done", 2)
 
-    peer = call(test, ScriptedDialogue(lines=[Line("", fails="The model is gone."), Line("Back again.", seconds=0.5)]))
+    peer = call(
+        test, ScriptedDialogue(lines=[*2 * [Line("", fails="The model is gone.")], Line("Back again.", seconds=0.5)])
+    )
     failed, fine = (event["response"] for event in peer.of("response.done"))
     assert failed["status"] == "failed"
     assert failed["status_details"]["error"]["message"] == "The model is gone."

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vivavoce.model.dialogue import SAMPLE_RATE, AudioToken, WordEnd
 from vivavoce.realtime import playout as module
+from vivavoce.realtime.fader import DUCKED, RAMP, Loudness
 from vivavoce.realtime.playout import Playout, PlayoutFull
 
 
@@ -142,3 +143,92 @@ def test_no_sample_is_lost_or_repeated(pushes: list[int], takes: list[int], cut_
             assert playout.cut(1)[0] == len(heard)
     assert heard == list(stream[: len(heard)])
     assert playout.heard(1)[0] == len(heard)
+
+
+def test_a_ducked_voice_goes_on_softly_and_comes_back_without_a_click() -> None:
+    playout = Playout()
+    playout.push(1, sound(10 * RAMP))
+    playout.turn("ducked")
+    heard = playout.take(2 * RAMP).samples
+    assert heard[RAMP:] == pytest.approx(DUCKED)
+    playout.turn("full")
+    heard = np.concatenate((heard, playout.take(2 * RAMP).samples))
+    assert np.abs(np.diff(heard)).max() < 2 / RAMP
+    assert heard[-1] == 1.0
+    assert playout.heard(1)[0] == 4 * RAMP
+
+
+def test_a_held_voice_fades_and_keeps_its_place() -> None:
+    playout = Playout()
+    playout.push(1, AudioToken(np.arange(1, 5 * RAMP + 1, dtype=np.float32)))
+    playout.turn("held")
+    faded = playout.take(2 * RAMP).samples
+    assert np.count_nonzero(faded) == RAMP
+    assert not playout.take(RAMP).samples.any()
+    assert playout.heard(1)[0] == RAMP
+    assert playout.audible == 1
+    playout.turn("full")
+    assert playout.take(3 * RAMP).samples[RAMP:].tolist() == list(range(2 * RAMP + 1, 4 * RAMP + 1))
+
+
+def test_a_voice_that_nobody_decides_about_comes_back_by_itself() -> None:
+    playout = Playout()
+    playout.push(1, sound(5 * SAMPLE_RATE))
+    playout.turn("ducked")
+    playout.turn("held")
+    waited = np.concatenate([playout.take(480).samples for _ in range(60)])
+    assert waited[-1] == 1.0
+    assert not waited[RAMP : SAMPLE_RATE - 480].any()
+
+
+def test_the_next_reply_is_not_held_for_the_one_that_was_cut() -> None:
+    playout = Playout()
+    playout.push(1, sound(1000))
+    playout.turn("held")
+    playout.take(1000)
+    playout.cut(1)
+    playout.push(2, sound(10))
+    assert playout.take(10).samples.tolist() == [1.0] * 10
+
+
+def test_nothing_to_hear_is_not_held() -> None:
+    playout = Playout()
+    playout.turn("held")
+    playout.push(1, sound(10))
+    assert playout.take(10).samples.tolist() == [1.0] * 10
+
+
+@pytest.mark.parametrize(
+    ("asks", "left", "expected"), [(False, 7199, False), (False, 7201, True), (True, 19_199, False)]
+)
+def test_nobody_interrupts_the_very_end_of_a_reply(asks: bool, left: int, expected: bool) -> None:
+    playout = Playout()
+    assert not playout.interruptible
+    playout.push(1, sound(30_000))
+    playout.take(30_000 - left)
+    assert playout.interruptible  # more may come
+    playout.finish(1, asks)
+    assert playout.interruptible is expected
+
+
+LOUDNESSES = st.sampled_from(["full", "ducked", "held"])
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.integers(1, 900), LOUDNESSES), max_size=40), st.integers(1, 4000))
+def test_ducking_and_holding_lose_no_sample_and_repeat_none(script: list[int | Loudness], total: int) -> None:
+    """Two playouts under the same script: what the one with a constant tells of the gain is taken off the other."""
+    counted, constant = Playout(), Playout()
+    counted.push(1, AudioToken(np.arange(1, total + 1, dtype=np.float32)))
+    constant.push(1, sound(total))
+    heard: list[float] = []
+    for step in [*script, "full", total, total]:
+        if isinstance(step, int):
+            gains, weighted = constant.take(step).samples, counted.take(step).samples
+            assert (gains <= 1.0).all()
+            heard += (weighted[gains > 0] / gains[gains > 0]).tolist()
+            assert counted.heard(1)[0] == len(heard)
+        else:
+            counted.turn(step)
+            constant.turn(step)
+    assert heard == pytest.approx(range(1, total + 1), rel=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from vivavoce.model.dialogue import (
     Usage,
 )
 from vivavoce.realtime.events import (
+    Anticipate,
     CloseTurn,
     DropTurn,
     Hear,
@@ -22,7 +24,6 @@ from vivavoce.realtime.events import (
     Retune,
     Send,
     StartReply,
-    TurnDetection,
     TurnEnded,
     TurnIdle,
     TurnSound,
@@ -30,6 +31,7 @@ from vivavoce.realtime.events import (
 )
 from vivavoce.realtime.protocol.server_events import Closing, DtmfReceived
 from vivavoce.realtime.protocol.session_config import TranscriptionSession
+from vivavoce.realtime.tuning import TurnDetection
 
 OPENING = ["response.output_item.added", "conversation.item.added", "response.content_part.added"]
 CLOSING = ["response.content_part.done", "response.output_item.done", "conversation.item.done"]
@@ -103,11 +105,13 @@ def test_a_spoken_turn_is_committed_and_answered() -> None:
     assert {stopped["item_id"], committed["item_id"], added["item"]["id"], done["item"]["id"]} == {item_id}
     assert committed["previous_item_id"] is added["previous_item_id"] is done["previous_item_id"] is None
     assert added["item"]["content"] == [{"type": "input_audio", "transcript": None}]
-    hear, close, start = line.done[1:]
+    expected, hear, close, start = line.done[1:]
+    assert isinstance(expected, Anticipate)
     assert isinstance(hear, Hear)
     assert close == CloseTurn(item_id, by_client=False)
     assert isinstance(start, StartReply)
     assert (start.number, start.spec.instructions, start.spec.voice, start.spec.audio) == (1, "Be kind.", "joe", True)
+    assert replace(expected.spec, id=start.spec.id) == start.spec, "so the model may begin before it is asked"
 
 
 def test_the_ladder_of_a_spoken_answer_on_a_websocket() -> None:

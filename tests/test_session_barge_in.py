@@ -12,6 +12,7 @@ from vivavoce.model.dialogue import (
 )
 from vivavoce.realtime.events import (
     Cut,
+    Overlapped,
     PlayoutStarted,
     ReplyFailed,
     Send,
@@ -19,6 +20,7 @@ from vivavoce.realtime.events import (
     StopReply,
     TurnStarted,
 )
+from vivavoce.realtime.fader import DUCKED, RAMP
 
 OPENING = ["response.output_item.added", "conversation.item.added", "response.content_part.added"]
 CLOSING = ["response.content_part.done", "response.output_item.done", "conversation.item.done"]
@@ -44,7 +46,7 @@ def test_barge_in_on_a_websocket_cancels_and_leaves_truncation_to_the_client() -
     assert kinds(told) == ["input_audio_buffer.speech_started", *VOICE_CLOSING, "response.done"]
     assert told[-1]["response"]["status_details"] == {"type": "cancelled", "reason": "turn_detected"}
     assert told[4]["item"]["status"] == "incomplete"
-    assert line.done == [StopReply(1)]
+    assert line.done[:-1] == [StopReply(1)]
     assert line.playout.audible is None
     item_id = told[4]["item"]["id"]
     told = line.tell("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=1001)
@@ -84,7 +86,7 @@ def test_barge_in_where_the_server_plays_truncates_at_what_was_heard() -> None:
     assert told[-2]["audio_end_ms"] == 700
     assert told[-1]["heard_chars"] == 3
     item_id = told[-2]["item_id"]
-    assert line.done == [StopReply(1), Cut(Heard(item_id, 700 * MS, 3))]
+    assert line.done[:-1] == [StopReply(1), Cut(Heard(item_id, 700 * MS, 3))]
     first_send = next(i for i, action in enumerate(line.batch) if isinstance(action, Send))
     assert first_send == 2
     assert line.play(1000) == []
@@ -165,3 +167,40 @@ def test_on_a_websocket_the_end_of_playing_is_an_estimate_and_not_told() -> None
     line.finish(1)
     assert line.play(2000) == []
     assert line.session.response_id(1) is None
+
+
+@pytest.mark.parametrize(
+    ("plays", "interrupts", "expected"), [(True, True, DUCKED), (True, False, 1.0), (False, True, 1.0)]
+)
+def test_the_voice_gives_way_where_the_server_plays_and_may_be_interrupted(
+    plays: bool, interrupts: bool, expected: float
+) -> None:
+    line = answered(plays)
+    vad = {"type": "server_vad", "interrupt_response": interrupts}
+    line.update(audio={"input": {"turn_detection": vad}})
+    before = line.playout.take(10).samples[-1]
+    assert line.fact(Overlapped("ducked")) == []
+    assert line.playout.take(RAMP + 10).samples[-1] == pytest.approx(before * expected)
+
+
+def test_a_voice_that_was_held_in_vain_goes_on_at_the_next_sample() -> None:
+    line = answered(plays=True)
+    line.fact(Overlapped("held"))
+    line.playout.take(2 * RAMP)
+    heard = line.playout.heard(1)
+    line.playout.take(RAMP)
+    assert line.playout.heard(1) == heard
+    line.fact(Overlapped("full"))
+    assert line.playout.take(2 * RAMP).samples[-1] == 0.25
+    assert line.playout.heard(1)[0] == heard[0] + 2 * RAMP
+
+
+def test_an_answer_that_asks_something_can_be_answered_before_its_last_word() -> None:
+    line = SessionLine(plays=True)
+    line.turn()
+    line.words(1, "Shall I?")
+    line.voice(1, 1000)
+    line.finish(1)
+    assert line.playout.interruptible
+    line.playout.take(300 * MS)
+    assert not line.playout.interruptible

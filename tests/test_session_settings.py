@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from vivavoce.realtime.events import TurnDetection
 from vivavoce.realtime.protocol import wire
 from vivavoce.realtime.protocol.client_events import SessionUpdate
 from vivavoce.realtime.protocol.errors import Refused
 from vivavoce.realtime.protocol.session_config import RealtimeSession, TranscriptionSession
 from vivavoce.realtime.protocol.settings import Defaults, Settings, begin, floor, merge, view
+from vivavoce.realtime.tuning import TurnDetection
 
 DEFAULTS = Defaults("viva", "Be kind.", "joe")
 

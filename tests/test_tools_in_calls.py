@@ -18,7 +18,7 @@ from vivavoce.realtime.pipeline import Parts, Pipeline
 from vivavoce.realtime.playout import Playout
 from vivavoce.realtime.protocol.ids import Ids
 from vivavoce.realtime.protocol.mcp_servers import ToolOptions
-from vivavoce.realtime.sessions import Wanted, open_session
+from vivavoce.realtime.sessions import House, Wanted, open_session
 from vivavoce.realtime.sideband import Peers
 from vivavoce.realtime.tools.builtin import listed
 from vivavoce.realtime.tools.runner import AT_ONCE
@@ -26,6 +26,7 @@ from vivavoce.realtime.transports import PeerGone
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.judging import Judging
 from vivavoce.realtime.turns.listener import Listener
+from vivavoce.realtime.watchdog import Watchdog
 
 Test = Callable[[LinePeer], Awaitable[None]]
 
@@ -51,11 +52,19 @@ def call(test: Test, dialogue: ScriptedDialogue, servers: ScriptedServers | None
         config: dict[str, Any] = {"tools": [SERVER]} if servers else {}
         options = ToolOptions(offered=listed(["all"]))
         ids = Ids(lambda: str(next(numbers)))
-        session = open_session(playout, True, Wanted(config=config, extras=True), ids, 1_000, tools=options)
+        session = open_session(playout, True, Wanted(config=config, extras=True), ids, 1_000, house=House(options))
         listener = Listener(energy, Floor(None))
         tools = runner(servers)
         parts = Parts(
-            Peers(peer), dialogue, session, playout, listener, Judging(complete, listener), TurnLatency(), tools
+            Peers(peer),
+            dialogue,
+            session,
+            playout,
+            listener,
+            Judging(complete, listener),
+            TurnLatency(),
+            tools,
+            Watchdog(playout),
         )
 
         async def scenario() -> None:

@@ -22,7 +22,7 @@ from vivavoce.model.dialogue import SAMPLE_RATE, Picture, Samples
 from vivavoce.realtime.transports import Message, PeerGone, Pull, Received, Seen, Sound, aiortc_patches, webrtc
 from vivavoce.realtime.transports.microphone import Packet
 from vivavoce.realtime.transports.offer import MAX_BYTES, check
-from vivavoce.realtime.transports.tracks import silence
+from vivavoce.realtime.transports.tracks import Speaker, silence
 from vivavoce.realtime.transports.webrtc import IceServer, IceSettings, OfferError, WebRtcTransport, answer
 
 LOOPBACK = IceSettings(loopback=True)
@@ -641,3 +641,39 @@ def test_an_aiortc_without_the_parts_we_replace_is_noticed() -> None:
             reach(other)  # type: ignore[arg-type]
     with pytest.raises(aiortc_patches.AiortcChanged):
         aiortc_patches.take_packets(other, lambda packet: None)  # type: ignore[arg-type]
+
+
+# --- what arrived ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", [None, "PCMU"])
+def test_receiver_reports_confirm_what_arrived(codec: str | None) -> None:
+    async def body() -> None:
+        peer = Peer(codec=codec)
+        async with call(peer, Tone(440)) as side:
+            await until(lambda: side.transport.confirmed is not None and side.transport.confirmed.frames > 0, 8)
+            confirmed, pulled = side.transport.confirmed, side.transport._speaker.pulled
+            assert confirmed is not None
+            assert 0 < confirmed.frames <= pulled
+            assert confirmed.lost == 0
+            assert confirmed.jitter < 0.2
+            await until(lambda: side.transport.reached() > confirmed.frames, 2)
+            assert pulled - 20 <= side.transport.reached()
+
+    run(body())
+
+
+def test_a_changed_aiortc_is_noticed_where_sent_packets_are_watched() -> None:
+    async def body() -> None:
+        peer = RTCPeerConnection()
+        sender = peer.addTrack(Speaker())
+        delattr(sender, "_RTCRtpSender__rtp_history")
+        with pytest.raises(aiortc_patches.AiortcChanged):
+            aiortc_patches.watch_sent(sender, lambda number, at: None)
+        delattr(sender, "_RTCRtpSender__rtt")
+        with pytest.raises(aiortc_patches.AiortcChanged):
+            aiortc_patches.watch_reports(sender, 48_000, lambda report: None)
+        await peer.close()
+
+    run(body())

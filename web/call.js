@@ -1,29 +1,35 @@
 /**
  * The life of a call: dial, keep, redial when the connection is lost, end.
  *
- *   start() ─► dial ─► live ─ lost ─► wait, dial (up to 5 times in 30 s) ─► live
+ *   start() ─► dial ─► live ─ lost ─► wait, dial with the ticket (up to 5 times in 30 s) ─► live, where it was
+ *                │                          ├─ the ticket is refused ─► dial anew ─► live
  *                │                          └─ none worked ─► ended("lost")
  *                └─ Failure ─► ended(words)
  *
- * What happens is told as `page.*` facts through `dispatch`; server events pass through unchanged. A new connection is
- * told what was said before (conversation.js, replay), so the talk goes on. Nothing here draws.
+ * What happens is told as `page.*` facts through `dispatch`; server events pass through unchanged. With its ticket the
+ * same call goes on: the server sends what was missed, and says again what was not heard. Without it a new call is told
+ * what was said before (conversation.js, replay). Nothing here draws.
  */
 
 import { replay, unanswered } from "./conversation.js";
 import { explain, Failure } from "./errors.js";
 
 /** @typedef {import("./peer.js").Peer} Peer */
+/** @typedef {import("./peer.js").Ticket} Ticket */
 /** @typedef {{microphone: MediaStreamTrack|null, camera: MediaStreamTrack|null}} Tracks */
 
-/** Seconds before each attempt to reconnect: quick for a hiccup, patient for a restart; 30 s in all. */
-export const RETRY_SECONDS = Object.freeze([0.5, 2, 4.5, 8, 15]);
+/** Seconds before each attempt to reconnect: at once for another network, patient for a restart; 30 s in all. */
+export const RETRY_SECONDS = Object.freeze([0, 1, 4, 9, 15]);
+
+const UNSENT_LIMIT = 50; // events that wait for the call to go on
 
 const WORTH_RETRYING = new Set(["gone", "full", "broken", "no-path", "silent"]);
 
 export class Call {
   /**
    * @param {object} parts
-   * @param {(tracks: Tracks, signal: AbortSignal, onLost: () => void) => Promise<Peer>} parts.dial
+   * @param {(tracks: Tracks, signal: AbortSignal, onLost: (ticket: Ticket|null) => void, ticket: Ticket|null)
+   *   => Promise<Peer>} parts.dial
    * @param {(fact: {type: string, [field: string]: any}) => void} parts.dispatch
    * @param {() => import("./conversation.js").Conversation} parts.talk  the captions so far
    * @param {() => Tracks} parts.tracks  the tracks in use at this moment
@@ -38,6 +44,10 @@ export class Call {
     /** @type {AbortController|null} */
     this.attempt = null;
     this.closing = false;
+    /** @type {object[]} */
+    this.unsent = [];
+    /** @type {() => void} */
+    this.wake = () => {};
   }
 
   /**
@@ -54,7 +64,7 @@ export class Call {
     this.dispatch({ type: "page.connecting", typing, keep });
     try {
       await prepare();
-      await this.connect(signal);
+      await this.connect(signal, null);
     } catch (error) {
       this.failed(error, signal);
     }
@@ -66,36 +76,55 @@ export class Call {
     this.dispatch({ type: "page.ended", notice: null });
   }
 
-  /** Sends a client event if there is a live connection. @param {object} event */
+  /** Sends a client event, now or when the call goes on. @param {object} event */
   send(event) {
-    this.peer?.send(event);
+    if (this.peer) this.peer.send(event);
+    else if (this.unsent.length < UNSENT_LIMIT) this.unsent.push(event);
   }
 
-  /** @param {AbortSignal} signal */
-  async connect(signal) {
+  /** The browser is on another network: the next attempt is due, and silence tells more. */
+  networkChanged() {
+    this.peer?.networkChanged();
+    this.wake();
+  }
+
+  /** @param {AbortSignal} signal @param {Ticket|null} ticket */
+  async connect(signal, ticket) {
     if (signal.aborted) throw new Failure("cancelled");
-    const peer = await this.dial(this.tracks(), signal, () => this.lost());
+    const peer = await this.dial(this.tracks(), signal, (left) => this.lost(left), ticket);
     if (signal.aborted) {
       peer.hangUp();
       throw new Failure("cancelled");
     }
     this.peer = peer;
+    const unsent = this.unsent.splice(0);
+    if (ticket) {
+      for (const event of unsent) peer.send(event);
+      return this.dispatch({ type: "page.resumed" });
+    }
     const talk = this.talk();
     for (const event of replay(talk)) peer.send(event);
     if (unanswered(talk)) peer.send({ type: "response.create" });
     this.dispatch({ type: "page.connected" });
   }
 
-  async lost() {
+  /** @param {Ticket|null} [ticket] */
+  async lost(ticket = null) {
     this.peer = null;
+    this.unsent = [];
     if (this.closing) return this.dispatch({ type: "page.ended" }); // the server said so; its words are on the page
     const { signal } = (this.attempt = new AbortController());
     for (const [index, seconds] of RETRY_SECONDS.entries()) {
-      this.dispatch({ type: "page.lost", attempt: index + 1, of: RETRY_SECONDS.length });
-      await pause(seconds, signal);
+      const type = ticket ? "page.paused" : "page.lost";
+      this.dispatch({ type, attempt: index + 1, of: RETRY_SECONDS.length });
+      await this.pause(seconds, signal);
       try {
-        return await this.connect(signal);
+        return await this.connect(signal, ticket);
       } catch (error) {
+        if (ticket && error instanceof Failure && error.kind === "rejected") {
+          ticket = null; // the call is over: a new one is told what was said
+          continue;
+        }
         if (!(error instanceof Failure) || !WORTH_RETRYING.has(error.kind)) return this.failed(error, signal);
       }
     }
@@ -115,20 +144,23 @@ export class Call {
     this.closing = true;
   }
 
+  /** @param {number} seconds @param {AbortSignal} signal */
+  pause(seconds, signal) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, seconds * 1000);
+      this.wake = () => {
+        clearTimeout(timer);
+        resolve(undefined);
+      };
+      signal.addEventListener("abort", this.wake);
+    });
+  }
+
   drop() {
+    this.unsent = [];
     this.attempt?.abort();
     this.peer?.hangUp();
     this.peer = null;
   }
 }
 
-/** @param {number} seconds @param {AbortSignal} signal */
-function pause(seconds, signal) {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, seconds * 1000);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve(undefined);
-    });
-  });
-}

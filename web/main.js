@@ -111,10 +111,10 @@ function afterwards(fact) {
   );
 }
 
-/** @param {import("./call.js").Tracks} tracks @param {AbortSignal} signal @param {() => void} onLost */
-function dial(tracks, signal, onLost) {
+/** @type {import("./call.js").Call["dial"]} */
+function dial(tracks, signal, onLost, ticket) {
   const key = sessionStorage.getItem(KEY_NAME) ?? "";
-  return Peer.dial({ url: CALLS_URL, key, ...tracks, onEvent: dispatch, onVoice: play, onLost }, signal);
+  return Peer.dial({ url: CALLS_URL, key, ...tracks, ticket, onEvent: dispatch, onVoice: play, onLost }, signal);
 }
 
 /** @param {boolean} typing */
@@ -239,3 +239,5 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && ["connecting", "live", "reconnecting"].includes(state.phase)) call.end();
 });
 window.addEventListener("pagehide", () => call.drop());
+window.addEventListener("online", () => call.networkChanged());
+/** @type {{connection?: EventTarget}} */ (navigator).connection?.addEventListener("change", () => call.networkChanged());

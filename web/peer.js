@@ -3,9 +3,10 @@
  *
  *   dial() ─ offer ─► POST calls ─ answer ─► ICE, DTLS ─► channel open ─► session.created
  *            ─► session.update ─► session.updated ─► ready        each step has its own Failure; the whole a deadline
+ *   dial(ticket) ─ offer ─► ... channel open ─► missed events ─► vivavoce.call.resumed ─► ready     the call goes on
  *
  * Server events leave through `onEvent`, the voice through `onVoice`, the end of a ready connection through `onLost`
- * (once, never after close()). A Peer is used once: call.js makes a new one to reconnect.
+ * (once, never after close()). A Peer is used once: call.js makes a new one to reconnect, with the old one's ticket().
  */
 
 import { Failure, replyFailure } from "./errors.js";
@@ -16,14 +17,24 @@ import { Failure, replyFailure } from "./errors.js";
  * @property {string} key  API key or client secret; "" for none
  * @property {MediaStreamTrack|null} microphone  null: this call only listens
  * @property {MediaStreamTrack|null} camera
+ * @property {Ticket|null} [ticket]  of the connection that was lost: the same call goes on
  * @property {(event: {type: string, [field: string]: any}) => void} onEvent
  * @property {(voice: MediaStream) => void} onVoice
- * @property {() => void} onLost
+ * @property {(ticket: Ticket|null) => void} onLost
+ */
+
+/**
+ * What a call can be resumed with: its token, the last event that came, and what was played last, as an RTP timestamp.
+ * @typedef {{token: string, received: string, played: number|null}} Ticket
  */
 
 const DEADLINE_MS = 15_000; // offer to session.updated
+const RESUME_MS = 5_000; // offer to vivavoce.call.resumed: better a second attempt than a long wait for the first
+const NO_SOUND_MS = 1_500; // the server sends 50 packets a second, also while nobody speaks
+const CHANGED_MS = 700; // the same, when the browser has just told of another network
+const LOOK_MS = 250;
 const GATHERING_MS = 1_000; // local candidates; the server learns of missing ones from our first packet
-const SILENCE_MS = 4_000; // "disconnected" often heals by itself within this time
+const SILENCE_MS = 2_000; // "disconnected" often heals by itself within this time
 
 const SESSION = {
   type: "realtime",
@@ -54,6 +65,13 @@ export class Peer {
     this.ready = () => {};
     /** @type {ReturnType<typeof setTimeout>|undefined} */
     this.silence = undefined;
+    /** @type {ReturnType<typeof setInterval>|undefined} */
+    this.watch = undefined;
+    this.token = "";
+    this.received = options.ticket?.received ?? "";
+    this.packets = -1;
+    this.packetAt = 0;
+    this.networkAt = -Infinity;
   }
 
   /** @param {DialOptions} options @param {AbortSignal} signal @returns {Promise<Peer>} rejects with a Failure */
@@ -64,7 +82,8 @@ export class Peer {
       await peer.connect(signal);
       return peer;
     } catch (error) {
-      peer.hangUp();
+      if (options.ticket && !signal.aborted) peer.close(); // the call still waits, for the next attempt
+      else peer.hangUp();
       throw error;
     }
   }
@@ -76,12 +95,14 @@ export class Peer {
       this.fail = reject;
     });
     const stop = () => this.fail(new Failure("cancelled"));
-    const deadline = setTimeout(() => this.fail(new Failure(this.overdue())), DEADLINE_MS);
+    const limit = this.options.ticket ? RESUME_MS : DEADLINE_MS;
+    const deadline = setTimeout(() => this.fail(new Failure(this.overdue())), limit);
     signal.addEventListener("abort", stop);
     this.listen();
     try {
       if (signal.aborted) throw new Failure("cancelled");
       await Promise.all([this.negotiate(signal), ready]);
+      this.watch = setInterval(() => this.look(), LOOK_MS);
     } finally {
       clearTimeout(deadline);
       signal.removeEventListener("abort", stop);
@@ -116,7 +137,7 @@ export class Peer {
     const headers = { "Content-Type": "application/sdp", ...this.authorization() };
     let response;
     try {
-      response = await fetch(this.options.url, { method: "POST", body: offer, headers, signal });
+      response = await fetch(this.address(), { method: "POST", body: offer, headers, signal });
     } catch {
       throw new Failure(signal.aborted ? "cancelled" : "gone");
     }
@@ -126,8 +147,10 @@ export class Peer {
     return response.text();
   }
 
-  /** @param {{type: string}} event */
+  /** @param {{type: string, event_id?: string, token?: any}} event */
   receive(event) {
+    this.received = event.event_id ?? this.received;
+    if (event.type === "vivavoce.call.resumable") this.token = event.token;
     this.options.onEvent(event);
     if (event.type === "session.created") {
       this.stage = "starting";
@@ -135,7 +158,44 @@ export class Peer {
     } else if (event.type === "session.updated" && this.stage === "starting") {
       this.stage = "ready";
       this.ready();
+    } else if (event.type === "vivavoce.call.resumed") {
+      this.stage = "ready";
+      this.ready();
     }
+  }
+
+  /** What the call can be resumed with, or null. @returns {Ticket|null} */
+  ticket() {
+    if (!this.token) return null;
+    const [source] = this.audio.receiver.getSynchronizationSources();
+    return { token: this.token, received: this.received, played: source?.rtpTimestamp ?? null };
+  }
+
+  /** Where to POST the offer. */
+  address() {
+    const { url, ticket } = this.options;
+    if (!ticket) return url;
+    const query = new URLSearchParams({ resume: ticket.token, received: ticket.received });
+    if (ticket.played !== null) query.set("played", String(ticket.played));
+    return `${url}${url.includes("?") ? "&" : "?"}${query}`;
+  }
+
+  /** The browser says that the network is another one: silence means more than it usually does. */
+  networkChanged() {
+    this.networkAt = performance.now();
+  }
+
+  /** Looks whether sound still comes; it tells of a lost connection long before ICE does. */
+  async look() {
+    const report = await this.audio.receiver.getStats();
+    const now = performance.now();
+    for (const entry of report.values()) {
+      if (entry.type !== "inbound-rtp" || entry.packetsReceived === this.packets) continue;
+      this.packets = entry.packetsReceived;
+      this.packetAt = now;
+    }
+    const limit = now - this.networkAt < NO_SOUND_MS ? CHANGED_MS : NO_SOUND_MS;
+    if (this.packets >= 0 && now - this.packetAt > limit) this.lose();
   }
 
   /** @param {RTCPeerConnectionState} state */
@@ -148,8 +208,9 @@ export class Peer {
   lose() {
     if (this.closed) return;
     if (this.stage !== "ready") return this.fail(new Failure(this.stage === "connecting" ? "no-path" : "silent"));
+    const ticket = this.ticket();
     this.close();
-    this.options.onLost();
+    this.options.onLost(ticket);
   }
 
   overdue() {
@@ -184,6 +245,7 @@ export class Peer {
   close() {
     this.closed = true;
     clearTimeout(this.silence);
+    clearInterval(this.watch);
     this.channel.close();
     this.pc.close();
   }

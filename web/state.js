@@ -28,6 +28,7 @@ import * as talk from "./conversation.js";
  * @property {string|null} speaking  id of the response being played
  * @property {boolean} muted
  * @property {boolean} typing  the call has no microphone
+ * @property {boolean} recorded  the server records the call
  * @property {boolean} captioned  the server sends live captions, so plain transcription deltas would repeat them
  * @property {number} turn  counts the user's turns
  * @property {Latency|null} latency  of the last turn measured
@@ -44,6 +45,7 @@ export const INITIAL = Object.freeze({
   ...QUIET,
   muted: false,
   typing: false,
+  recorded: false,
   captioned: false,
   turn: 0,
   latency: null,
@@ -96,8 +98,11 @@ const STEPS = {
     retry: { attempt, of },
     talk: talk.freeze(s.talk),
   }),
+  "page.paused": (_, { attempt, of }) => ({ phase: "reconnecting", retry: { attempt, of } }), // the call waits
+  "page.resumed": () => ({ phase: "live", retry: null, notice: null }),
   "page.ended": (s, { notice = s.notice }) => ({
     phase: "ended",
+    recorded: false,
     ...QUIET,
     retry: null,
     notice,
@@ -115,6 +120,7 @@ const STEPS = {
 
   // The connection.
   "session.created": (s) => ({ talk: { ...s.talk, base: s.talk.captions.length } }),
+  "vivavoce.recording.started": () => ({ recorded: true }),
   "vivavoce.closing": (_, { message }) => ({ notice: serverNotice("closing", "The server ended the call", message) }),
   error: serverError,
 

@@ -69,6 +69,7 @@ export class View {
     const [title, advice] = words(state);
     document.body.dataset.state = floor(state);
     document.body.dataset.muted = String(state.muted);
+    document.body.dataset.recorded = String(state.recorded);
     if (status.textContent !== title) status.textContent = title;
     if (hint.textContent !== advice) hint.textContent = advice;
     mute.setAttribute("aria-pressed", String(state.muted));

@@ -56,6 +56,11 @@ class Cascade:
         """A new conversation, on the running event loop. Raises `DialogueError` when there is no place for one more."""
         return CascadeDialogue(self.ears, self.language, self._mouth, self._threads, INSTRUCTIONS)
 
+    @property
+    def lateness(self) -> float:
+        """Seconds by which ears or voice have been late at worst in the last ten: above half a second, people wait."""
+        return self._threads.lateness
+
     def _warm_up(self) -> None:
         """The first run of a graph allocates: let nobody wait for that in a call."""
         resampler = Resampler(SAMPLE_RATE, 16_000)
@@ -71,7 +76,8 @@ class Cascade:
 
 def _language(settings: CascadeSettings, directory_of: Callable[[str], Path], threads: int) -> Language:
     if settings.remote:
-        return Endpoint(settings.language, settings.endpoint_model, settings.endpoint_key, settings.endpoint_vision)
+        model, key = settings.endpoint_model, settings.endpoint_key
+        return Endpoint(settings.language, model, key, settings.endpoint_vision, settings.endpoint_ahead)
     if settings.language.endswith(".gguf"):
         return LlamaModel(Path(settings.language), settings.conversations, threads)
     folder = directory_of(settings.language)

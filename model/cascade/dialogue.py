@@ -2,8 +2,9 @@
 
     hear ──► Listening ──(ears' thread)──► Transcript ──► Context
                                               │ stable words: Thread.prefill
+                                              │ a pause: the answer is begun ahead, unheard
     reply ──► Thread.generate ──(its thread)──► Words ──► clauses ──► Mouth ──(voice's thread)──► Speech
-                                                 │                                                  │
+              or the one begun ahead             │                                                  │
                                                  └──────────────► one stream ◄──────────────────────┘
 
 The object lives on one event loop; what the threads make comes back to it through `call_soon_threadsafe`.
@@ -16,58 +17,35 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from typing import Final
 
-from vivavoce.codecs.resample import Resampler
 from vivavoce.model.cascade.context import Context, wanted
-from vivavoce.model.cascade.ears import Ears, Hypothesis, Listening
-from vivavoce.model.cascade.language import Calls, Language, Piece, Prompt, Stopped, Words
-from vivavoce.model.cascade.mouth import Mouth, Silent, Spoke
+from vivavoce.model.cascade.ears import SAMPLE_RATE as EARS_RATE
+from vivavoce.model.cascade.ears import Ears, Hypothesis
+from vivavoce.model.cascade.language import Language, Prompt
+from vivavoce.model.cascade.mouth import Mouth
+from vivavoce.model.cascade.reply import Begun, Reply
 from vivavoce.model.cascade.threads import Threads
+from vivavoce.model.cascade.turn import UPDATE, Turn
 from vivavoce.model.dialogue import (
-    SAMPLE_RATE,
-    AudioToken,
     DialogueError,
     Done,
     Heard,
     Item,
     Message,
+    NotHeard,
     Picture,
     ReplySpec,
     ReplyToken,
     Samples,
     TextToken,
-    ToolCall,
     Transcript,
     joined,
 )
-
-EARS_RATE: Final = 16_000
-UPDATE: Final = EARS_RATE // 4
-"""The ears look again after this much new sound: a quarter of a second."""
 
 TRANSCRIPT_PATIENCE: Final = 10.0
 """Seconds the last transcript may take before the reply gives up; a turn of a minute takes under two."""
 
 MAX_TOKENS: Final = 160
 """A spoken reply of about a minute: longer ones lose the listener."""
-
-
-class _Turn:
-    """The user's turn as the ears hear it. Counts in samples at `EARS_RATE`."""
-
-    def __init__(self, listening: Listening) -> None:
-        self.listening = listening
-        self.resampler = Resampler(SAMPLE_RATE, EARS_RATE)
-        self.pushed = 0
-        self.seen = 0  # pushed when the last look began
-        self.voiced_end = 0
-        self.paused = False  # a pause has begun that no look has covered
-        self.id = ""  # set when the turn is closed
-        self.overflowed = False  # more sound came than the ears could take
-        self.final: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-    @property
-    def wants_look(self) -> bool:
-        return bool(self.id) or self.paused or self.pushed - self.seen >= UPDATE
 
 
 class CascadeDialogue:
@@ -81,40 +59,33 @@ class CascadeDialogue:
         self._threads = threads
         self._instructions = instructions
         self._context = Context()
-        self._open: _Turn | None = None
-        self._closed: list[_Turn] = []  # closed, not yet finally transcribed
+        self._open: Turn | None = None
+        self._closed: list[Turn] = []  # closed, not yet finally transcribed
         self._last_turn: asyncio.Future[str] | None = None
         self._wake = asyncio.Event()
         self._ended = False
         self._view: Picture | None = None
         self._read_ahead = ""  # what the model has read of the open turn
-        self._frame = Prompt(
-            instructions, ()
-        )  # of the last reply: the next one's instructions and tools are likely the same
+        self._expected = ReplySpec("")  # what will be asked for next, as far as anybody knows
+        self._anticipated = False  # it follows from the open turn, so it may be begun
+        self._ahead: Begun | None = None  # the answer to it, begun at a pause
         self._thread.prefill(self._with(""))
 
     # --- hearing ---------------------------------------------------------------------------------------------
 
     def hear(self, samples: Samples, voiced: bool = True) -> None:
         if self._open is None:
-            self._open = _Turn(self._ears.open())
+            self._open = Turn(self._ears.open())
             self._read_ahead = ""
+            self._drop_ahead()
             self._thread.prefill(self._with(""))
         turn = self._open
-        sound = turn.resampler.push(samples)
-        try:
-            turn.listening.push(sound)
-        except BufferError:
-            turn.overflowed = True
-        turn.paused = not voiced and (turn.paused or turn.voiced_end == turn.pushed)
-        turn.pushed += len(sound)
-        if voiced:
-            turn.voiced_end = turn.pushed
+        turn.push(samples, voiced)
         if turn.wants_look:
             self._wake.set()
 
     def turn(self, item_id: str) -> None:
-        turn = self._open or _Turn(self._ears.open())
+        turn = self._open or Turn(self._ears.open())
         self._open = None
         turn.id = item_id
         self._closed.append(turn)
@@ -122,8 +93,13 @@ class CascadeDialogue:
         self._context.read(Message(item_id, "user", ""))
         self._wake.set()
 
+    def anticipate(self, spec: ReplySpec) -> None:
+        self._expected = replace(spec, id="")
+        self._anticipated = self._language.speculative
+
     def unhear(self) -> None:
-        self._open = None
+        self._open, self._anticipated = None, False
+        self._drop_ahead()
 
     async def hearing(self) -> AsyncIterator[Transcript]:
         while not self._ended:
@@ -136,18 +112,20 @@ class CascadeDialogue:
             if turn is not None and turn.wants_look:
                 paused = turn.paused
                 try:
-                    hypothesis = await self._look(turn)
+                    heard = await self._look(turn)
                 except DialogueError:
                     continue  # the last look decides
                 if turn is self._open:
-                    self._prefill(hypothesis, paused)
-                    yield Transcript("", hypothesis.stable, hypothesis.tail, final=False)
+                    self._prefill(heard, paused)
+                    yield Transcript("", heard.stable, heard.tail, final=False, whole=turn.voiced_end <= turn.seen)
 
-    async def _look(self, turn: _Turn) -> Hypothesis:
+    async def _look(self, turn: Turn) -> Hypothesis:
+        paused = turn.paused
         turn.seen, turn.paused = turn.pushed, False
-        return await self._threads.ears(turn.listening.update)
+        patience = 0.0 if paused else UPDATE / EARS_RATE  # when the next look will be due
+        return await self._threads.ears(turn.listening.update, patience)
 
-    async def _finish(self, turn: _Turn) -> Transcript:
+    async def _finish(self, turn: Turn) -> Transcript:
         end = turn.voiced_end or None
         try:
             if turn.overflowed:
@@ -163,10 +141,15 @@ class CascadeDialogue:
         return Transcript(turn.id, text, "", final=True)
 
     def _prefill(self, hypothesis: Hypothesis, paused: bool) -> None:
-        """Lets the language model read along while the user speaks. A pause may be the end: then it reads everything;
-        else the last word is left out, for it is still being said."""
+        """Lets the language model read along while the user speaks. A pause may be the end: then it reads everything,
+        and begins to answer; else the last word is left out, for it is still being said."""
         heard = joined(hypothesis.stable, hypothesis.tail)
-        if paused:
+        if self._ahead is not None and self._ahead.heard(heard):
+            return  # nothing was said since the answer was begun
+        self._drop_ahead()
+        if paused and heard and self._anticipated:
+            self._ahead = self._begin(self._expected, self._items_with(heard), held=True)
+        elif paused:
             self._thread.prefill(self._with(heard), complete=True)
         elif (certain := heard.rpartition(" ")[0]) != self._read_ahead:
             self._read_ahead = certain
@@ -174,7 +157,15 @@ class CascadeDialogue:
 
     def _with(self, heard: str) -> Prompt:
         """What the model would have to answer if the user had said `heard`."""
-        return replace(self._frame, items=(*self._context.items(ReplySpec("")), Message("", "user", heard)))
+        return self._prompt(self._expected, self._items_with(heard))
+
+    def _items_with(self, heard: str) -> tuple[Item, ...]:
+        return (*self._context.items(self._expected), Message("", "user", heard))
+
+    def _prompt(self, spec: ReplySpec, items: tuple[Item, ...]) -> Prompt:
+        instructions = f"{self._instructions}\n\n{spec.instructions}".strip()
+        tools = wanted(spec.tools, spec.tool_choice, items)
+        return Prompt(instructions, items, tools, spec.tool_choice, self._view)
 
     # --- context -----------------------------------------------------------------------------------------------
 
@@ -194,96 +185,63 @@ class CascadeDialogue:
 
     async def reply(self, spec: ReplySpec) -> AsyncGenerator[ReplyToken]:
         joins = spec.context is None
-        if joins and self._last_turn is not None and not await self._transcript(self._last_turn):
-            self._last_turn = None
+        if not spec.words and not await self._has_question(joins):
             yield Done("stop")  # a cough or a door: there is nothing to answer
             return
-        self._last_turn = None
-        reply = _Reply(self._mouth, self._threads, spec)
-        items = self._context.items(spec)
-        instructions = f"{self._instructions}\n\n{spec.instructions}".strip()
-        generation = None
+        begun, text = self._take(spec, self._context.items(spec)), ""
+        try:
+            async for token in begun.reply.tokens():
+                if joins and isinstance(token, TextToken):
+                    text += token.text
+                    self._context.answered(spec.id, text)
+                yield token
+        finally:
+            begun.cancel()
+
+    def _take(self, spec: ReplySpec, items: tuple[Item, ...]) -> Begun:
+        """The reply that was begun ahead, if it is what is asked for; else a new one."""
+        ahead, self._ahead, self._anticipated = self._ahead, None, False
+        if spec.context is None and not spec.words:
+            self._expected = replace(spec, id="")
+        if ahead is not None and not spec.words and ahead.answers(spec, items):
+            ahead.reply.release()
+            return ahead
+        if ahead is not None:
+            ahead.cancel()
+        return self._begin(spec, items)
+
+    def _begin(self, spec: ReplySpec, items: tuple[Item, ...], held: bool = False) -> Begun:
+        reply, generation = Reply(self._mouth, spec, held), None
         if spec.words:
             reply.recite(spec.words)
         else:
-            tools = wanted(spec.tools, spec.tool_choice, items)
-            self._frame = Prompt(instructions, (), tools, spec.tool_choice)
-            prompt = replace(self._frame, items=items, view=self._view)
             limit = min(spec.max_tokens or MAX_TOKENS, MAX_TOKENS)
-            generation = self._thread.generate(prompt, limit, reply.deliver)
-        try:
-            async for token in reply.tokens():
-                if joins and isinstance(token, TextToken):
-                    self._context.answered(spec.id, reply.text)
-                yield token
-        finally:
-            if generation is not None:
-                generation.cancel()
-            reply.close()
+            generation = self._thread.generate(self._prompt(spec, items), limit, reply.deliver)
+        return Begun(spec, items, reply, generation)
 
-    async def _transcript(self, final: asyncio.Future[str]) -> str:
-        try:
-            async with asyncio.timeout(TRANSCRIPT_PATIENCE):
-                return await asyncio.shield(final)
-        except TimeoutError:
-            raise DialogueError("Recognising what you said took too long.") from None
+    def _drop_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.cancel()
+            self._ahead = None
+
+    async def _has_question(self, joins: bool) -> bool:
+        """Waits for the words of the user's last turn. False when there are none; replies beside the conversation are
+        not answers to it. The next reply does not ask again, be it after a failure. Raises `NotHeard`."""
+        if (turn := self._last_turn) is None:
+            return True
+        heard, _ = await asyncio.wait((turn,), timeout=TRANSCRIPT_PATIENCE)
+        if not joins:
+            return True
+        if self._last_turn is turn:
+            self._last_turn = None
+        error = turn.exception() if heard else TimeoutError("Recognising what you said took too long.")
+        if error is not None:
+            raise NotHeard(str(error)) from error
+        return bool(turn.result())
 
     async def close(self) -> None:
         self._ended = True
         self._wake.set()
         self._open = None
+        self._drop_ahead()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.close)
-
-
-class _Reply:
-    """Words and sound of one reply on their way into one stream."""
-
-    def __init__(self, mouth: Mouth, threads: Threads, spec: ReplySpec) -> None:
-        self.text = ""
-        self._loop = asyncio.get_running_loop()
-        # Bounded by the reply itself: at most MAX_TOKENS words, and the sound of them.
-        self._pieces: asyncio.Queue[Piece | Spoke | Silent] = asyncio.Queue()
-        self._utterance = mouth.begin(spec, self._arrive_from_voice) if spec.audio else None
-
-    def recite(self, words: str) -> None:
-        """Says these words as they are."""
-        self.deliver(Words(words))
-        self.deliver(Stopped("stop"))
-
-    def deliver(self, piece: Piece) -> None:
-        self._arrive(piece)
-
-    async def tokens(self) -> AsyncIterator[ReplyToken]:
-        stopped: Stopped | None = None
-        silent = self._utterance is None
-        while stopped is None or not silent:
-            match await self._pieces.get():
-                case Words(text=text):
-                    self.text += text
-                    if self._utterance is not None:
-                        self._utterance.say(text)
-                    yield TextToken(text)
-                case Calls(call_id=call_id, name=name, arguments=arguments, final=final):
-                    yield ToolCall(call_id, name, arguments, final)
-                case Stopped() as stopped:
-                    if stopped.reason == "error":
-                        raise DialogueError(stopped.error)
-                    if self._utterance is not None:
-                        self._utterance.finish()
-                case Spoke(samples=samples, words=words):
-                    yield AudioToken(samples, words)
-                case Silent(error=error):
-                    if error:
-                        raise DialogueError(error)
-                    silent = True
-        yield Done("length" if stopped.reason == "length" else "stop", stopped.usage)
-
-    def close(self) -> None:
-        if self._utterance is not None:
-            self._utterance.cancel()
-
-    def _arrive_from_voice(self, event: Spoke | Silent) -> None:
-        self._arrive(event)
-
-    def _arrive(self, piece: Piece | Spoke | Silent) -> None:
-        self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)

@@ -1,21 +1,26 @@
 """Reply text to sound, clause by clause, on the voice's thread.
 
-    say(text) ──► Clauses ──► one job per clause ──(voice's thread)──► deliver(Spoke) ... deliver(Silent)
+    say(text) ──► Clauses ──► one job per stretch of sound ──(voice's thread)──► deliver(Spoke) ... deliver(Silent)
 
-Jobs of different conversations take turns by clause, so nobody waits for a stranger's whole reply. Positions are
-counted from the beginning of the reply.
+Jobs of different conversations take turns by when they are needed, so nobody's first word waits for a stranger's third
+sentence. Positions are counted from the beginning of the reply.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vivavoce.model.cascade.threads import Threads
-from vivavoce.model.cascade.voice import Voice, VoiceError
+from vivavoce.model.cascade.voice import Speech, Voice, VoiceError
 from vivavoce.model.cascade.voice.clauses import Clause, Clauses
-from vivavoce.model.dialogue import ReplySpec, Samples, WordEnd
+from vivavoce.model.dialogue import SAMPLE_RATE, ReplySpec, Samples, WordEnd
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,8 @@ Deliver = Callable[[Spoke | Silent], None]
 
 
 class Utterance:
-    """The voice's share of one reply."""
+    """The voice's share of one reply. It has one job with the voice's thread at a time, of one stretch of sound; the
+    next is due when what was made so far will have been heard."""
 
     def __init__(self, voice: Voice, threads: Threads, spec: ReplySpec, deliver: Deliver) -> None:
         self._voice = voice
@@ -46,45 +52,99 @@ class Utterance:
         self._spec = spec
         self._deliver = deliver
         self._clauses = Clauses()
-        self._spoken = 0  # samples so far; only the voice's thread touches it
+        self._finished = False
+        self._lock = threading.Lock()
+        self._waiting: deque[Clause] = deque()
+        self._complete = False  # no clause follows those that wait
+        self._busy = False  # a job is with the voice's thread
+        # The rest is touched by the voice's thread alone, or by whoever is about to give it a job.
+        self._speech: Iterator[Speech] | None = None  # of the clause being said
+        self._clause_at = (0, 0)  # characters and samples of the reply before it
+        self._spoken = 0  # samples so far
+        self._due = time.monotonic()
         self._cancelled = threading.Event()
+        self.begun = False
+        """A clause is being said, or has been."""
 
     def say(self, text: str) -> None:
         """Takes the next piece of the reply's text."""
-        for clause in self._clauses.push(text):
-            self._submit(clause)
+        self._queue(self._clauses.push(text))
 
     def finish(self) -> None:
-        """The text is complete."""
-        for clause in self._clauses.flush():
-            self._submit(clause)
-        self._threads.voice(self._end)
+        """The text is complete. (Once is enough; more does nothing.)"""
+        if not self._finished:
+            self._finished = True
+            self._queue(self._clauses.flush(), complete=True)
 
     def cancel(self) -> None:
         """Stops at the next chunk; nothing is delivered any more."""
         self._cancelled.set()
 
-    def _submit(self, clause: Clause) -> None:
-        self._threads.voice(lambda: self._speak(clause))
+    def _queue(self, clauses: list[Clause], complete: bool = False) -> None:
+        if not clauses and not complete:
+            return
+        self.begun |= bool(clauses)
+        with self._lock:
+            self._waiting.extend(clauses)
+            self._complete |= complete
+            idle, self._busy = not self._busy, True
+        if idle:
+            self._threads.voice(self._step, self._due)
 
-    def _speak(self, clause: Clause) -> None:
+    def _step(self) -> None:
         if self._cancelled.is_set():
             return
-        start = self._spoken
         try:
-            for speech in self._voice.speak(clause.text, name=self._spec.voice, speed=self._spec.speed):
-                if self._cancelled.is_set():
-                    return
-                words = tuple(WordEnd(clause.start + w.chars, start + w.sample) for w in speech.words)
-                self._spoken += len(speech.samples)
-                self._deliver(Spoke(speech.samples, words))
-        except (VoiceError, RuntimeError, ValueError) as error:  # the voice, onnxruntime, its inputs
-            self.cancel()
-            self._deliver(Silent(f"The voice failed: {error}"))
+            goes_on = self._speak() if self._speech is not None or self._take() else self._rest()
+        except VoiceError as error:
+            self._fail(f"The voice failed: {error}")
+            return
+        except Exception:  # the border of the voice's thread: nobody else would see it, and wait for the sound
+            log.exception("the voice failed")
+            self._fail("The voice failed.")
+            return
+        if goes_on:
+            self._threads.voice(self._step, self._due)
 
-    def _end(self) -> None:
-        if not self._cancelled.is_set():
+    def _fail(self, error: str) -> None:
+        self.cancel()
+        self._deliver(Silent(error))
+
+    def _take(self) -> bool:
+        """Begins the next clause, if one waits."""
+        with self._lock:
+            if not self._waiting:
+                return False
+            clause = self._waiting.popleft()
+        self._clause_at = clause.start, self._spoken
+        self._speech = iter(self._voice.speak(clause.text, name=self._spec.voice, speed=self._spec.speed))
+        return True
+
+    def _speak(self) -> bool:
+        """Makes the next stretch of the clause."""
+        assert self._speech is not None
+        speech = next(self._speech, None)
+        if speech is None:
+            self._speech = None
+        elif not self._cancelled.is_set():
+            chars, start = self._clause_at
+            words = tuple(WordEnd(chars + word.chars, start + word.sample) for word in speech.words)
+            self._due = max(self._due, time.monotonic()) if not self._spoken else self._due
+            self._spoken += len(speech.samples)
+            self._due += len(speech.samples) / SAMPLE_RATE
+            self._deliver(Spoke(speech.samples, words))
+        return True
+
+    def _rest(self) -> bool:
+        """Nothing waits: the reply is over, or its next words are still to come."""
+        with self._lock:
+            if self._waiting:
+                return True
+            complete = self._complete
+            self._busy = complete  # a reply that is over gets no more jobs
+        if complete:
             self._deliver(Silent())
+        return False
 
 
 class Mouth:

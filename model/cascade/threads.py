@@ -1,42 +1,128 @@
 """The cascade's own threads: one for the ears, one for the voice, shared by all conversations.
 
-(The language model has a thread per slot: llama.cpp does the batching.) One owner, `Cascade`, opens and joins them.
+    work, due ──► earliest deadline first ──► the thread ──► Future
+                                                  └── how late work began: `lateness`
+
+Whoever waits is served first: the words of a turn that has paused before those of one that goes on, the first sound of
+a reply before the rest of one that is being heard. (The language model has a thread per slot: llama.cpp does the
+batching.) One owner, `Cascade`, opens and joins them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
+import threading
+import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future
+from itertools import count
+from typing import Any, Final, TypeVar
 
 from vivavoce.model.dialogue import DialogueError
 
 T = TypeVar("T")
 
+REMEMBERED: Final = 10.0
+"""Seconds for which a delay counts as the state of things."""
+
 log = logging.getLogger(__name__)
+
+
+class Worker:
+    """One thread that does the most urgent work first. `due` is a moment of `time.monotonic()`."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: list[tuple[float, int, Callable[[], Any], Future[Any]]] = []
+        self._numbers = count()
+        self._late: deque[tuple[float, float]] = deque()  # when work began, and how late
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=name)
+        self._thread.start()
+
+    def submit(self, work: Callable[[], T], due: float) -> Future[T]:
+        """Queues `work`, to be begun at `due` if possible; work of the same moment keeps its order."""
+        future: Future[T] = Future()
+        with self._changed:
+            if self._closing:
+                future.cancel()
+            else:
+                heapq.heappush(self._jobs, (due, next(self._numbers), work, future))
+                self._changed.notify()
+        return future
+
+    @property
+    def lateness(self) -> float:
+        """Seconds that work has been late at worst, lately."""
+        now = time.monotonic()
+        with self._changed:
+            waiting = now - self._jobs[0][0] if self._jobs else 0.0
+            return max([waiting, *(late for at, late in self._late if at > now - REMEMBERED)], default=0.0)
+
+    def close(self) -> None:
+        """Waits for the work under way, drops the rest."""
+        with self._changed:
+            self._closing = True
+            for *_, future in self._jobs:
+                future.cancel()
+            self._jobs.clear()
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (job := self._next()) is not None:
+            work, future = job
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                result = work()
+            except BaseException as error:  # the thread's border: it belongs to whoever waits
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+    def _next(self) -> tuple[Callable[[], Any], Future[Any]] | None:
+        with self._changed:
+            while not self._jobs and not self._closing:
+                self._changed.wait()
+            if self._closing:
+                return None
+            due, _, work, future = heapq.heappop(self._jobs)
+            now = time.monotonic()
+            self._late.append((now, now - due))
+            while self._late[0][0] < now - REMEMBERED:
+                self._late.popleft()
+            return work, future
 
 
 class Threads:
     """Where the ears and the voice work."""
 
     def __init__(self) -> None:
-        self._ears = ThreadPoolExecutor(1, thread_name_prefix="ears")
-        self._voice = ThreadPoolExecutor(1, thread_name_prefix="voice")
+        self._ears = Worker("ears")
+        self._voice = Worker("voice")
 
-    async def ears(self, work: Callable[[], T]) -> T:
-        """Runs `work` on the ears' thread. Raises `DialogueError`."""
+    async def ears(self, work: Callable[[], T], patience: float = 0.0) -> T:
+        """Runs `work` on the ears' thread; nobody minds if it begins `patience` seconds from now. Raises
+        `DialogueError`."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._ears, work)
+            return await asyncio.wrap_future(self._ears.submit(work, time.monotonic() + patience))
         except Exception as error:  # the border of the ears' thread: a turn they fail on must not end the call
             log.exception("the ears failed")
             raise DialogueError("What you said could not be recognised.") from error
 
-    def voice(self, work: Callable[[], None]) -> None:
+    def voice(self, work: Callable[[], None], due: float) -> None:
         """Queues `work` for the voice's thread. It reports its own errors."""
-        self._voice.submit(work)
+        self._voice.submit(work, due)
+
+    @property
+    def lateness(self) -> float:
+        """Seconds by which the ears or the voice have been late at worst, lately."""
+        return max(self._ears.lateness, self._voice.lateness)
 
     def close(self) -> None:
-        self._ears.shutdown(wait=True, cancel_futures=True)
-        self._voice.shutdown(wait=True, cancel_futures=True)
+        self._ears.close()
+        self._voice.close()

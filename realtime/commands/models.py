@@ -32,11 +32,12 @@ def run(config: Config, action: str, names: Sequence[str], everything: bool) -> 
 
 
 def pull(store: Store, names: Iterable[str]) -> None:
-    """Fetches what is missing, with a progress bar on standard error."""
+    """Fetches what is missing, and makes what is made out of it, with a progress bar on standard error."""
     missing = {status.artefact.name for status in store.status() if status.state != "present"}
-    wanted = [name for name in names if name in missing]
+    wanted = store.catalog.with_origins(name for name in names if name in missing)
+    wanted = tuple(name for name in wanted if name in missing)
     if wanted:
-        size = sum(store.catalog[name].size for name in wanted)
+        size = sum(store.catalog[name].size for name in wanted if not store.catalog[name].origins)
         print(f"Fetching {len(wanted)} models, {size / MEGA:.0f} MB, into {store.root}", file=sys.stderr)
         store.pull(wanted, Bar(sys.stderr, time.monotonic))
 

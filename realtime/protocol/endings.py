@@ -7,6 +7,7 @@ silence    nothing more is heard: StopReply → Cut → tell the client
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from vivavoce.model.dialogue import SAMPLE_RATE, Heard
 from vivavoce.realtime.events import Action, Send
@@ -20,6 +21,9 @@ from vivavoce.realtime.protocol.responses import Status
 from vivavoce.realtime.protocol.server_calls import ServerCalls
 from vivavoce.realtime.protocol.state import State, sends
 
+REMEMBERED: Final = 4
+"""Replies that can begin again after they were played."""
+
 
 class Endings:
     """The ends of one session's replies; takes out of `replies` those that are over."""
@@ -28,23 +32,31 @@ class Endings:
         self._state = state
         self._replies = replies
         self._calls = calls
+        self._played: dict[int, Reply] = {}  # the last ones that were played to their end
 
     def default(self) -> Reply | None:
         """The reply of the conversation that is being made."""
         return next((r for r in self._replies.values() if r.running and r.plan.joins), None)
 
     def playout_started(self, number: int) -> Iterator[Action]:
-        """The first of its sound leaves."""
+        """The first of its sound leaves; once more, where the end of it did not arrive."""
+        if number in self._played:
+            self._replies[number] = self._played.pop(number)
         reply = self._replies.get(number)
         if reply is not None and self._state.plays and reply.heard is None:
             reply.started = True
             yield Send(ev.OutputStarted(response_id=reply.ladder.id))
 
     def playout_ended(self, number: int) -> Iterator[Action]:
-        """The last of its sound has left."""
-        reply = self._replies.pop(number, None)
-        if reply is None:
+        """The last of its sound has left, or the loudspeaker is given up."""
+        reply = self._replies.get(number)
+        if reply is None or reply.running:
             return
+        del self._replies[number]
+        if self._state.playout.left(number):
+            self._state.playout.cut(number)
+        else:
+            self._played = {**dict(list(self._played.items())[1 - REMEMBERED :]), number: reply}
         if reply.started:
             yield Send(ev.OutputStopped(response_id=reply.ladder.id))
         entry = self._state.conversation.get(reply.item_id)
@@ -96,10 +108,14 @@ class Endings:
     def close(self, reply: Reply, status: Status, details: StatusDetails | None) -> Iterator[Action]:
         """Nothing more is made; what has been made is still heard."""
         reply.running = False
+        if reply.plan.joins:
+            spoken = reply.plan.modality == "audio" and not reply.plan.spec.words
+            self._state.owed.apology = status == "failed" and spoken
+            self._state.owed.end(status == "completed", reply.ladder.empty)
         yield from self._calls.leave(reply)
         yield from sends(reply.ladder.close(status, details, reply.usage))
         if reply.pushed and reply.heard is None:
-            self._state.playout.finish(reply.number)
+            self._state.playout.finish(reply.number, asks=reply.ladder.text.rstrip().endswith("?"))
         else:
             del self._replies[reply.number]
         yield from settle(self._state.conversation, reply.plan, reply.ladder, as_told(reply, self._state))
@@ -109,12 +125,14 @@ class Endings:
         """Cuts replies: first what is done, then what is told."""
         done: list[Action] = []
         told: list[Action] = []
+        unheard = False
         for reply in replies:
             samples, _ = self._state.playout.heard(reply.number)
             if not reply.running and samples == self._state.playout.pushed(reply.number):
                 continue  # all of it was heard, and the playout is about to say so
             self._state.playout.cut(reply.number)
             del self._replies[reply.number]
+            unheard |= reason == "turn_detected" and not _noticed(reply, samples)
             if reply.running:
                 done += self._calls.stop(reply)
                 told += sends(reply.ladder.close("cancelled", cancelled(reason), reply.usage))
@@ -127,6 +145,8 @@ class Endings:
                 ms = samples * 1000 // SAMPLE_RATE
                 told.append(Send(ev.ItemTruncated(item_id=reply.item_id, content_index=0, audio_end_ms=ms)))
             told += notes
+        if told:
+            self._state.owed.unheard = unheard
         return done, told
 
     def _context(self, reply: Reply) -> Iterator[Action]:
@@ -137,3 +157,8 @@ class Endings:
             yield from settle(conversation, reply.plan, reply.ladder, heard)
         elif heard is not None and reply.plan.joins and (entry := conversation.get(reply.item_id)):
             yield from roll_back(conversation, entry, heard)
+
+
+def _noticed(reply: Reply, samples: int) -> bool:
+    """Some of the reply reached the user."""
+    return samples > 0 if reply.plan.modality == "audio" else reply.ladder.opened

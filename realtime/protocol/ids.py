@@ -14,10 +14,12 @@ Kind = Literal["sess", "conv", "item", "resp"]
 
 class Ids:
     """Names for one session. `token` returns a new string each time, unique among all sessions, at most 26 characters
-    long (clients send some of these ids back, and 32 is their limit)."""
+    long (clients send some of these ids back, and 32 is their limit). From the same `seed`, if there is one, come the
+    same tokens."""
 
-    def __init__(self, token: Callable[[], str]) -> None:
+    def __init__(self, token: Callable[[], str], seed: str = "") -> None:
         self._token = token
+        self.seed = seed
         self._events_of = token()
         self._events = 0
 

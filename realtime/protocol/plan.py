@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from msgspec import UNSET
@@ -105,6 +105,20 @@ def plan(
         spec=spec,
         served=served,
     )
+
+
+def recital(whole: Plan, words: str) -> Plan:
+    """The same response, that only says these words."""
+    return replace(whole, spec=replace(whole.spec, words=words, tools=(), tool_choice="none"), served={})
+
+
+def likely(settings: Settings, servers: Servers) -> dialogue.ReplySpec:
+    """What a response that nobody asks for will be made from; without a name."""
+    return plan(settings, ResponseParams(), Conversation(), servers, Ids(lambda: ""), _unasked).spec
+
+
+def _unasked(item: MessageItem, path: str) -> tuple[dialogue.Picture, ...]:
+    raise AssertionError("a response without input has no pictures")
 
 
 def sound_of(item: MessageItem) -> list[bytes]:

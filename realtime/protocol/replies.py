@@ -58,6 +58,11 @@ class Replies:
         reply = self._replies.get(number)
         return reply.ladder.id if reply else None
 
+    def item_id(self, number: int) -> str | None:
+        """The item of a reply that runs or speaks."""
+        reply = self._replies.get(number)
+        return reply.item_id if reply and reply.ladder.opened else None
+
     def refuse_second(self, joins: bool) -> None:
         """Raises `Refused` when one more reply cannot begin now."""
         running = self.endings.default()
@@ -133,17 +138,26 @@ class Replies:
     def fail(self, fact: ReplyFailed) -> Iterator[Action]:
         """The model could not go on."""
         reply = self._replies.get(fact.number)
-        if reply is not None and reply.running:
-            error = StatusError(type="server_error", code="server_error", message=fact.message)
-            reply.making = False
-            yield from self.endings.close(reply, "failed", StatusDetails(type="failed", error=error))
+        if reply is None or not reply.running:
+            return
+        fresh = reply.making and reply.ladder.empty and not (reply.again or reply.waiting or reply.answered)
+        if fact.cause == "passing" and fresh:
+            reply.again = True
+            reply.pieces.clear()
+            yield StartReply(reply.number, reply.plan.spec)
+            return
+        if fact.cause == "hung":
+            yield from self._calls.stop(reply)
+        error = StatusError(type="server_error", code="server_error", message=fact.message)
+        reply.making = False
+        yield from self.endings.close(reply, "failed", StatusDetails(type="failed", error=error))
 
     # --- how it is done ---
 
     def _sound(self, reply: Reply, token: AudioToken) -> Iterator[Action]:
         if not len(token.samples):
             return
-        self.spoke = True
+        self.spoke |= reply.plan.joins
         yield from sends(reply.ladder.sound(token.samples))
         if not (self._state.plays or reply.plan.joins):
             return  # what a client does with sound out of band is its own business

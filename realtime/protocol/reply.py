@@ -27,7 +27,7 @@ class Waiting:
 class Reply:
     """`running`: the response is not done; `making`: the model is at it. `short`: it was cancelled, and what it has
     said so far is all there will be. `heard`: samples, as told by a client that truncated while the reply was running.
-    `by_itself`: the server began it, and no client has asked for it so far.
+    `by_itself`: the server began it, and no client has asked for it so far. `again`: the model was asked twice.
 
     Calls: `waiting` for their outcome, by id; `pieces` of hidden ones under way; `answered` since the model last spoke,
     `shown` to clients; `handed`: the client has to act on one before the model can go on. What the model has to know of
@@ -42,6 +42,7 @@ class Reply:
     started: bool = False
     short: bool = False
     by_itself: bool = False
+    again: bool = False
     heard: int | None = None
     usage: Usage = field(default_factory=Usage)
     waiting: dict[str, Waiting] = field(default_factory=dict)

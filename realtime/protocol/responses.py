@@ -69,6 +69,11 @@ class Ladder:
         return "".join(self._message.text) if self._message else ""
 
     @property
+    def empty(self) -> bool:
+        """Nothing was said or called."""
+        return not self._outputs
+
+    @property
     def opened(self) -> bool:
         """Clients know of the message."""
         return self._message is not None

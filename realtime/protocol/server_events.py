@@ -1,4 +1,4 @@
-"""Everything the server may say: the GA event set, and four events of our own (`vivavoce.…`) which clients ignore.
+"""Everything the server may say: the GA event set, and seven events of our own (`vivavoce.…`) which clients ignore.
 
 Field by field this is what clients' own schemas ask for: a field that may be null is `None` here, one that has
 to be left out is `UNSET`. The events of a response are in response_events.py.
@@ -202,6 +202,28 @@ class TurnLatency(Told, tag="vivavoce.turn.latency"):
     marks: dict[str, float]
 
 
+class CallResumable(Told, tag="vivavoce.call.resumable"):
+    """Should the connection be lost, the call waits for `seconds`, and goes on for whoever shows `token`. Good once;
+    a new one follows."""
+
+    token: str
+    seconds: float
+
+
+class CallResumed(Told, tag="vivavoce.call.resumed"):
+    """The call goes on over this connection; the events that were missed have been sent. Of the item that is or was
+    spoken last the user has heard `heard_chars` characters, `audio_end_ms` of its sound."""
+
+    session: SessionView
+    item_id: str | None
+    heard_chars: int
+    audio_end_ms: int
+
+
+class RecordingStarted(Told, tag="vivavoce.recording.started"):
+    """The call is recorded, from its first sound on."""
+
+
 class Closing(Told, tag="vivavoce.closing"):
     """The call is about to end; `message` may be shown."""
 
@@ -236,6 +258,9 @@ ServerEvent = (
     | Heard
     | PartialTranscript
     | TurnLatency
+    | CallResumable
+    | CallResumed
+    | RecordingStarted
     | Closing
     | ResponseEvent
 )

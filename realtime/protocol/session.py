@@ -10,7 +10,7 @@ or phones (`plays` True: the server paces the sound and truncates by itself). It
 message that cannot be obeyed is answered with an `error` event and changes nothing.
 
 Parts: settings.py what is in force · item_requests.py the client's items
-       user_turns.py what the user says · replies.py what the assistant says
+       user_turns.py what the user says · answers.py, replies.py what the assistant says
        server_tools.py, server_calls.py tools that the server runs
 """
 
@@ -18,21 +18,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
-from msgspec import UNSET, structs
+from msgspec import structs
 
 from vivavoce.model.dialogue import Transcript
 from vivavoce.realtime.conversation import Conversation
 from vivavoce.realtime.events import (
     Action,
+    Anticipate,
     Fact,
+    Overlapped,
     PlayoutEnded,
     PlayoutStarted,
     Rang,
     Replied,
     ReplyFailed,
-    Retune,
     Send,
     ToolAnswered,
     ToolsLate,
@@ -46,19 +46,20 @@ from vivavoce.realtime.playout import Playout
 from vivavoce.realtime.protocol import client_events as asked
 from vivavoce.realtime.protocol import server_events as ev
 from vivavoce.realtime.protocol import wire
+from vivavoce.realtime.protocol.answers import Answers
 from vivavoce.realtime.protocol.errors import Refused, WireError
 from vivavoce.realtime.protocol.ids import Ids
 from vivavoce.realtime.protocol.item_requests import ItemRequests
 from vivavoce.realtime.protocol.items import McpAnswerItem
-from vivavoce.realtime.protocol.limits import report, take
+from vivavoce.realtime.protocol.limits import report
 from vivavoce.realtime.protocol.mcp_servers import Servers, ToolOptions
 from vivavoce.realtime.protocol.messages import ClientEvent, ServerEvent
-from vivavoce.realtime.protocol.pictures import Decode, look
-from vivavoce.realtime.protocol.plan import plan
+from vivavoce.realtime.protocol.pictures import Decode
+from vivavoce.realtime.protocol.plan import likely
 from vivavoce.realtime.protocol.replies import Replies
 from vivavoce.realtime.protocol.server_tools import ServerTools
 from vivavoce.realtime.protocol.session_config import ServerVad, SessionView
-from vivavoce.realtime.protocol.settings import Settings, floor, merge, view
+from vivavoce.realtime.protocol.settings import Settings, merge, retunings, view
 from vivavoce.realtime.protocol.state import State
 from vivavoce.realtime.protocol.user_turns import UserTurns
 from vivavoce.realtime.rates import Bucket
@@ -68,7 +69,9 @@ from vivavoce.realtime.rates import Bucket
 class Options:
     """How a session begins. `settings` come from `settings.begin`; `expires_at` is unix seconds; `decode` turns the
     file of a picture into pixels. `extras`: the client wants our own `vivavoce.…` events; strict ones cannot bear them.
-    `responses` bounds how many it may ask for, and how quickly. `tools`: what the server runs by itself."""
+    `responses` bounds how many it may ask for, and how quickly. `tools`: what the server runs by itself. `apology`: is
+    said for a spoken answer that failed, where answers come without being asked for. `notice`: the call is recorded,
+    and begins with these words ("" for none)."""
 
     settings: Settings
     expires_at: int
@@ -76,6 +79,8 @@ class Options:
     extras: bool = True
     responses: Bucket | None = None
     tools: ToolOptions = field(default_factory=ToolOptions)
+    apology: str = ""
+    notice: str | None = None
 
 
 class Session:
@@ -92,6 +97,9 @@ class Session:
         self._items = ItemRequests(self._state, self._turns, options.decode)
         self._replies = Replies(self._state, ids.new("conv"))
         self._tools = ServerTools(self._state)
+        self._answers = Answers(
+            self._state, self._replies, self._tools, options.decode, options.responses, options.apology
+        )
         self.id = ids.new("sess")
 
     @property
@@ -103,10 +111,32 @@ class Session:
         """The name on the wire of a reply that is being made or played."""
         return self._replies.response_id(number)
 
+    def item_id(self, number: int) -> str | None:
+        """The item of a reply that is being made or played."""
+        return self._replies.item_id(number)
+
+    @property
+    def extras(self) -> bool:
+        """The client wants our own events."""
+        return self._options.extras
+
+    @property
+    def origin(self) -> tuple[Options, str]:
+        """What it was made from, so that it can be made again: its options, and the seed of its names."""
+        return self._options, self._ids.seed
+
     def open(self) -> list[Action]:
-        """The first words of the server, and the floor's first settings."""
+        """The first words of the server, and the first settings of floor and front end."""
         created = ev.SessionCreated(session=self.view)
-        return self._stamped([Retune(floor(self.settings)), Send(created), *self._tools.list_new()])
+        return self._stamped([*retunings(None, self.settings), Send(created), *self._notice(), *self._tools.list_new()])
+
+    def _notice(self) -> Iterator[Action]:
+        """Says that the call is recorded."""
+        notice = self._options.notice
+        if notice is not None:
+            yield Send(ev.RecordingStarted())
+        if notice and self.settings.kind == "realtime" and self.settings.modality == "audio":
+            yield from self._answers.recite(notice, now=0.0)
 
     @property
     def view(self) -> SessionView:
@@ -118,7 +148,8 @@ class Session:
         actions: list[Action] = []
         try:
             actions.extend(self._follow(fact, now))
-            actions.extend(self._catch_up(now))
+            speaking = self._turns.open and self.settings.detection is not None
+            actions.extend(self._answers.catch_up(speaking, now))
         except Refused as refused:
             event_id = fact.event_id if isinstance(fact, ClientEvent) else None
             actions.append(_error(refused.code, refused.message, refused.param, event_id))
@@ -143,10 +174,13 @@ class Session:
                 yield from self._started(start)
             case TurnEnded(end=end) if self._turns.taken:
                 yield from self._turns.ended(end)
-                yield from self._respond(now)
+                yield from self._answers.follow(now)
             case TurnIdle() if self._idles():
                 yield from self._turns.idle(fact)
-                yield from self._respond(now)
+                yield from self._answers.follow(now)
+            case Overlapped(loudness=loudness):
+                if self._state.plays and self.settings.interrupts:
+                    self._state.playout.turn(loudness)
             case TurnEnded() | TurnIdle():
                 pass  # late: the turn is closed, or somebody has spoken
             case Transcript():
@@ -189,7 +223,7 @@ class Session:
             case asked.ItemTruncate():
                 yield from self._replies.endings.truncate(event)
             case asked.ResponseCreate(response=params):
-                yield from self._answer(params or asked.ResponseParams(), now)
+                yield from self._answers.ask(params or asked.ResponseParams(), now)
             case asked.ResponseCancel(response_id=response_id):
                 yield from self._replies.endings.cancel(response_id)
             case _:  # OutputClear
@@ -203,48 +237,17 @@ class Session:
         told = self._turns.started(start)
         if told is None:
             return
+        self._state.owed.apology = False  # what they say now will be answered
         done, after = self._replies.endings.interrupt() if self.settings.interrupts else ([], [])
         yield from [*done, Send(told), *after]
+        if self.settings.creates_response and not self._replies.running:
+            yield Anticipate(likely(self.settings, self._state.servers))
 
     def _idles(self) -> bool:
         """Silence matters: it was asked for, and nobody is speaking."""
         detection = self.settings.detection
         wanted = isinstance(detection, ServerVad) and detection.idle_timeout_ms is not None
         return wanted and not self._turns.open and not self._replies.busy
-
-    def _respond(self, now: float) -> Iterator[Action]:
-        """The answer that follows a turn without being asked for."""
-        if self.settings.creates_response and not self._replies.running:
-            yield from self._start(asked.ResponseParams(), now)
-
-    def _answer(self, params: asked.ResponseParams, now: float) -> Iterator[Action]:
-        if self.settings.kind == "transcription":
-            raise Refused("invalid_value", "A transcription session gives no responses.", "type")
-        if params == asked.ResponseParams() and self._replies.claim():
-            return  # some clients ask for what follows a tool's answer; it has begun already
-        joins = params.conversation != "none"
-        self._replies.refuse_second(joins)
-        if joins:
-            self._state.require_room()
-        yield from self._start(params, now)
-
-    def _start(self, params: asked.ResponseParams, now: float) -> Iterator[Action]:
-        state = self._state
-        sight = partial(look, decode=self._options.decode, now=now)
-        planned = plan(state.settings, params, state.conversation, state.servers, self._ids, sight)
-        take(self._options.responses, now)
-        yield from self._replies.start(planned)
-
-    def _catch_up(self, now: float) -> Iterator[Action]:
-        """What the assistant has to say by itself, as soon as nobody else speaks."""
-        speaking = self._turns.open and self.settings.detection is not None
-        if self._tools.owes and not self._replies.running and not speaking:
-            params = asked.ResponseParams(tool_choice="none" if self._tools.rings else UNSET)
-            yield from self._tools.settle()
-            state = self._state
-            sight = partial(look, decode=self._options.decode, now=now)
-            planned = plan(state.settings, params, state.conversation, state.servers, self._ids, sight)
-            yield from self._replies.start(planned, by_itself=True)
 
     # --- settings ---
 
@@ -257,8 +260,7 @@ class Session:
         self._state.servers.check(after.tools, "session.tools")
         self._state.settings = after
         yield from self._turns.retune(was_manual=before.detection is None)
-        if floor(after) != floor(before):
-            yield Retune(floor(after))
+        yield from retunings(before, after)
         yield Send(ev.SessionUpdated(session=self.view))
         yield from self._tools.list_new()
 

@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 
 from msgspec import UNSET, UnsetType, structs
 
-from vivavoce.realtime.events import TurnDetection
+from vivavoce.realtime.events import Clean, Retune
 from vivavoce.realtime.protocol.errors import Refused
 from vivavoce.realtime.protocol.session_config import (
     Audio,
@@ -44,6 +44,7 @@ from vivavoce.realtime.protocol.session_config import (
     VoiceId,
 )
 from vivavoce.realtime.tools.addresses import shown
+from vivavoce.realtime.tuning import Noise, TurnDetection
 
 T = TypeVar("T")
 
@@ -167,6 +168,16 @@ def view(now: Settings, session_id: str, expires_at: int) -> SessionView:
     )
 
 
+def retunings(before: Settings | None, after: Settings) -> list[Retune | Clean]:
+    """What floor and front end have to be told of new settings. A front end that was told nothing does nothing."""
+    told: list[Retune | Clean] = []
+    if before is None or floor(after) != floor(before):
+        told.append(Retune(floor(after)))
+    if noise(after) != (noise(before) if before else None):
+        told.append(Clean(noise(after)))
+    return told
+
+
 def floor(settings: Settings) -> TurnDetection | None:
     """The floor's settings, in its own terms."""
     match settings.detection:
@@ -182,6 +193,14 @@ def floor(settings: Settings) -> TurnDetection | None:
                 silence_duration_ms=vad.silence_duration_ms or 0,
                 idle_timeout_ms=vad.idle_timeout_ms,
             )
+
+
+def noise(settings: Settings) -> Noise | None:
+    """What is to be done about noise, in the front end's terms."""
+    wanted = settings.noise_reduction
+    if wanted is None:
+        return None
+    return Noise(wanted.type, wanted.strength if isinstance(wanted.strength, float | int) else 1.0)
 
 
 def refuse_prompt(path: str) -> Refused:

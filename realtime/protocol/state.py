@@ -18,9 +18,34 @@ from vivavoce.realtime.protocol.settings import Settings
 
 
 @dataclass(slots=True)
+class Owed:
+    """What the user has a right to and has not been given. `answer`: to a turn, once the reply that runs is over.
+    `unheard`: an answer was cut before any of it was heard, or never begun; if the turn that the next reply follows is
+    but a noise, it is still wanted. `apology`: for a reply that failed. `empty`: replies begun since the last turn
+    ended that said nothing."""
+
+    answer: bool = False
+    unheard: bool = False
+    apology: bool = False
+    empty: int = 0
+
+    def begin(self) -> tuple[bool, bool]:
+        """A reply begins: whether an answer, and whether an apology was owed until now."""
+        answer, apology, self.answer, self.apology = self.answer, self.apology, False, False
+        self.unheard |= answer
+        return answer, apology
+
+    def end(self, completed: bool, empty: bool) -> None:
+        """A reply ended. One that says nothing found a turn without words; a second one means it."""
+        self.empty = self.empty + 1 if completed and empty else 0
+        self.answer |= self.unheard and self.empty == 1
+        self.unheard = False
+
+
+@dataclass(slots=True)
 class State:
     """One session. `plays`: the server owns the loudspeaker's pace (WebRTC, phones); else the client does. `approved`:
-    calls that the next reply begins with."""
+    calls that the next reply begins with. `owed`: see there."""
 
     settings: Settings
     conversation: Conversation
@@ -29,6 +54,7 @@ class State:
     ids: Ids
     servers: Servers
     approved: list[Approved] = field(default_factory=list)
+    owed: Owed = field(default_factory=Owed)
 
     def require_room(self) -> None:
         """Raises `Refused` when the conversation is full and the client forbade to drop anything."""

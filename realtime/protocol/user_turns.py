@@ -83,6 +83,7 @@ class UserTurns:
             self._buffer.retune(settings.input_format)
         if was_manual and settings.detection is not None and self.open:
             self._buffer.clear()
+            self._item_id = None  # of a turn that began before turns were manual
             yield DropTurn()
 
     # --- from the floor ---

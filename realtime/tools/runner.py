@@ -84,7 +84,10 @@ class ToolRunner:
                 if number not in self._calls:
                     loop = asyncio.get_running_loop()
                     self._late[number] = loop.call_later(LATE, lambda: self._post(ToolsLate(number)))
-                self._calls.setdefault(number, set()).add(self._tasks.create_task(self._call(action)))
+                task = self._tasks.create_task(self._call(action))
+                self._calls.setdefault(number, set()).add(task)
+                # Not in the task itself: one that is cancelled before its first step runs no line of it.
+                task.add_done_callback(lambda task: self._ended(number, task))
             case StopTools(number=number):
                 for task in self._calls.get(number, ()):
                     task.cancel()
@@ -94,12 +97,9 @@ class ToolRunner:
             self._post(ToolsListed(action.item_id, await self._servers.list(action.address)))
 
     async def _call(self, action: CallTool) -> None:
-        try:
-            async with self._room:
-                outcome = await self._outcome(action)
-            self._post(ToolAnswered(action.number, action.call_id, outcome))
-        finally:
-            self._ended(action.number)
+        async with self._room:
+            outcome = await self._outcome(action)
+        self._post(ToolAnswered(action.number, action.call_id, outcome))
 
     async def _outcome(self, action: CallTool) -> Outcome:
         if action.address is not None:
@@ -112,9 +112,9 @@ class ToolRunner:
         finally:
             self._wind()
 
-    def _ended(self, number: int) -> None:
+    def _ended(self, number: int, task: asyncio.Task[None]) -> None:
         calls = self._calls[number]
-        calls.discard(asyncio.current_task())
+        calls.discard(task)
         if not calls:
             del self._calls[number]
             self._late.pop(number).cancel()

@@ -50,6 +50,10 @@ class PeerGone(Exception):
     """The peer left or can no longer be reached; the message says how."""
 
 
+class PeerLost(PeerGone):
+    """The connection broke without a goodbye: the peer may come back over another one."""
+
+
 class Transport(Protocol):
     """One connected peer."""
 
@@ -57,14 +61,22 @@ class Transport(Protocol):
     """True where the server paces the sound and so knows what was heard (WebRTC, phones); False where sound is sent
     ahead as messages and the client plays it (WebSocket)."""
 
+    async def connected(self) -> None:
+        """Returns when the peer can be told something. Raises `PeerGone` when that does not come about in time."""
+
     async def receive(self, deliver: Deliver) -> None:
-        """Delivers all that comes from the peer, until the peer leaves: then raises `PeerGone`."""
+        """Delivers all that comes from the peer, until the peer leaves: then raises `PeerGone`; `PeerLost` when it said
+        no goodbye."""
 
     async def speak(self, pull: Pull) -> None:
         """Pulls `FRAME` samples every 20 ms for the loudspeaker, for ever. Never more than two frames ahead."""
 
     def send(self, text: bytes) -> None:
         """Queues one server event. Raises `PeerGone` when the peer reads too slowly and the bounded queue is full."""
+
+    def reached(self, played: int | None = None) -> int | None:
+        """How many of the frames that `speak` pulled have reached the peer, as far as is known; None where the
+        transport cannot know. `played` is the RTP timestamp which the peer itself says it played last."""
 
     async def close(self, reason: str) -> None:
         """Sends what is queued, says goodbye with `reason` where the wire can, frees everything. Takes 2 s at most."""

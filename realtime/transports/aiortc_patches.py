@@ -3,8 +3,12 @@
     take_packets     a receiver's packets come to us instead of going through its jitter buffer and its decoder's thread
     offer_loopback   127.0.0.1 becomes a candidate
     ask_for_fec      the answer tells the sender that we make use of Opus in-band FEC
+    divert_media     packets that are about to be sent come to us first (bad lines of the benchmark)
     is_flushed       all messages reached the other side
+    said_goodbye     an end that the other side meant, not a broken line
     count_received   packets that came in, media and messages, for the watch over a silent peer
+    watch_sent       each RTP packet of a sender, as it leaves: its sequence number and timestamp
+    watch_reports    what receiver reports say of a sender's stream, and the round trip
 
 Each is done to one object, never to a class or module, and checks that it finds what it replaces: a newer aiortc that
 has changed there fails loudly with `AiortcChanged` (and in tests/test_webrtc.py), not by sounding bad. Written for
@@ -16,14 +20,18 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpTransceiver
+from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
 from aiortc.jitterbuffer import JitterBuffer
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import AnyRtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
+from OpenSSL import SSL
 
+from vivavoce.realtime.transports.confirmation import Report
 from vivavoce.realtime.transports.microphone import Packet
 
 _BUFFER = "_RTCRtpReceiver__jitter_buffer"
 _RECEIVED = "_RTCDtlsTransport__rx_packets"
+_HISTORY = "_RTCRtpSender__rtp_history"
+_ROUND_TRIP = "_RTCRtpSender__rtt"
 
 
 class AiortcChanged(Exception):
@@ -52,6 +60,54 @@ def take_packets(receiver: RTCRtpReceiver, sink: Callable[[Packet], None]) -> No
     if not isinstance(getattr(receiver, _BUFFER, None), JitterBuffer):
         raise AiortcChanged(f"RTCRtpReceiver has no {_BUFFER}")
     setattr(receiver, _BUFFER, _Tap(sink))
+
+
+class _History(dict[int, RtpPacket]):
+    """Stands where the sender keeps its last packets: each is put here once, just before it leaves, and not again when
+    it is sent once more."""
+
+    def __init__(self, sink: Callable[[int, int], None]) -> None:
+        super().__init__()
+        self._sink = sink
+
+    def __setitem__(self, slot: int, packet: RtpPacket) -> None:
+        super().__setitem__(slot, packet)
+        self._sink(packet.sequence_number, packet.timestamp)
+
+
+def watch_sent(sender: RTCRtpSender, sink: Callable[[int, int], None]) -> None:
+    """Tells `sink` the sequence number (16 bits) and timestamp (32 bits) of each packet; called before they flow.
+
+    `sink` runs within aiortc's own task: it must be quick and must not raise."""
+    if getattr(sender, _HISTORY, None) != {}:
+        raise AiortcChanged(f"RTCRtpSender has no {_HISTORY}, or it has begun to send")
+    setattr(sender, _HISTORY, _History(sink))
+
+
+def watch_reports(sender: RTCRtpSender, clock_hz: int, sink: Callable[[Report], None]) -> None:
+    """Tells `sink` each report about the sender's stream; `clock_hz` is the RTP clock which counts their jitter."""
+    handle = getattr(sender, "_handle_rtcp_packet", None)
+    if handle is None or not hasattr(sender, _ROUND_TRIP) or not hasattr(sender, "_ssrc"):
+        raise AiortcChanged(f"RTCRtpSender has no _handle_rtcp_packet, no {_ROUND_TRIP} or no _ssrc")
+
+    async def handle_and_tell(packet: AnyRtcpPacket) -> None:
+        await handle(packet)
+        if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
+            for info in packet.reports:
+                if info.ssrc == sender._ssrc:
+                    sink(_report(info, clock_hz, getattr(sender, _ROUND_TRIP)))
+
+    setattr(sender, "_handle_rtcp_packet", handle_and_tell)  # noqa: B010 - a method, replaced on one object
+
+
+def _report(info: RtcpReceiverInfo, clock_hz: int, round_trip: float | None) -> Report:
+    return Report(
+        info.highest_sequence,
+        info.packets_lost,
+        info.fraction_lost / 256,
+        info.jitter / clock_hz,
+        None if round_trip is None else max(0.0, round_trip),
+    )
 
 
 def offer_loopback(peer: RTCPeerConnection) -> None:
@@ -91,6 +147,24 @@ def codec_name(transceiver: RTCRtpTransceiver) -> str:
     return str(codecs[0].name).lower()
 
 
+def divert_media(sender: RTCRtpSender, take: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
+    """Hands `take` each packet of sound or pictures that the transport of `sender` is about to send, ready, as a
+    function that sends it; never called, it is lost. Reports (RTCP) pass by. Called on the event loop."""
+    transport: Any = sender.transport
+    if not inspect.iscoroutinefunction(getattr(transport, "_send_rtp", None)) or not hasattr(transport, "_tx_srtp"):
+        raise AiortcChanged("RTCDtlsTransport has no _send_rtp(data) with _tx_srtp")
+    send = transport._send_rtp
+
+    async def divert(data: bytes) -> None:
+        if 64 <= data[1] & 0x7F < 96:  # RTCP (RFC 5761 section 4)
+            await send(data)
+            return
+        packet = transport._tx_srtp.protect(data)  # now: in the order of their numbers
+        take(lambda: transport.transport._send(packet))
+
+    transport._send_rtp = divert
+
+
 def count_received(peer: RTCPeerConnection) -> int:
     """Packets received so far: sound, pictures, reports, messages; not the connectivity checks."""
     return sum(int(getattr(transport, _RECEIVED)) for transport in set(_dtls_transports(peer)))
@@ -100,6 +174,14 @@ def is_flushed(peer: RTCPeerConnection) -> bool:
     """Whether the other side has confirmed all data channel messages sent so far."""
     sctp = peer.sctp
     return sctp is None or not (sctp._data_channel_queue or sctp._outbound_queue or sctp._sent_queue)
+
+
+def said_goodbye(peer: RTCPeerConnection) -> bool:
+    """Whether it was the other side that ended what has ended: it closed the DTLS connection, or that still stands."""
+    return any(
+        transport.state == "connected" or (transport._ssl and transport._ssl.get_shutdown() & SSL.RECEIVED_SHUTDOWN)
+        for transport in _dtls_transports(peer)
+    )
 
 
 def _dtls_transports(peer: RTCPeerConnection) -> Iterator[Any]:

@@ -1,7 +1,7 @@
 """What a peer sent and the call has not taken yet, in the order of arrival; bounded.
 
 put(Sound | Seen | Message) ──► [ ... ] ──get()──► the call
-end(reason) ──────────────────────► get() raises PeerGone after the last item
+end(reason) ──────────────────────► get() raises PeerGone (or PeerLost) after the last item
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 
 from vivavoce.model.dialogue import SAMPLE_RATE
-from vivavoce.realtime.transports import Message, PeerGone, Received, Seen, Sound
+from vivavoce.realtime.transports import Message, PeerGone, PeerLost, Received, Seen, Sound
 
 MAX_SOUND = 10 * SAMPLE_RATE
 """Samples that may wait; a call that is 10 s behind is lost."""
@@ -28,6 +28,7 @@ class Inbox:
         self._arrived = asyncio.Event()
         self.ended: str | None = None
         """Why nothing more will come."""
+        self._lost = False
 
     def put(self, item: Received) -> None:
         """Adds one item. A picture takes the place of one that nobody looked at."""
@@ -45,17 +46,21 @@ class Inbox:
         if self._samples > MAX_SOUND or self._bytes > MAX_MESSAGES:
             self.end("the peer sends more than the call can take")
 
-    def end(self, reason: str) -> None:
-        """Nothing more will come. The first reason counts."""
+    def end(self, reason: str, lost: bool = False) -> None:
+        """Nothing more will come; `lost`: and nobody said goodbye. The first reason counts."""
         if self.ended is None:
-            self.ended = reason
+            self.ended, self._lost = reason, lost
             self._arrived.set()
 
+    def check(self) -> None:
+        """Raises `PeerGone` or `PeerLost` once it has ended."""
+        if self.ended is not None:
+            raise (PeerLost if self._lost else PeerGone)(self.ended)
+
     async def get(self) -> Received:
-        """The oldest item. Raises `PeerGone` when there will be no more."""
+        """The oldest item. Raises `PeerGone` or `PeerLost` when there will be no more."""
         while not self._items:
-            if self.ended is not None:
-                raise PeerGone(self.ended)
+            self.check()
             self._arrived.clear()
             await self._arrived.wait()
         item = self._items.popleft()

@@ -96,6 +96,8 @@ class Speaker(MediaStreamTrack):
         self._pace = Pace()
         self._pull: Pull = silence
         self._failed: asyncio.Future[None] | None = None
+        self.pulled = 0
+        """Frames that were pulled for sending so far; what is sent before anybody speaks does not count."""
 
     def encode_with(self, encoder: opus.Encoder | g711.Encoder, clock_hz: int) -> None:
         """Sets the codec that was agreed upon, before the first frame."""
@@ -126,8 +128,12 @@ class Speaker(MediaStreamTrack):
                 return packet
 
     def _next(self) -> Samples:
+        if self._pull is silence:
+            return silence()
         try:
-            return self._pull()
+            samples = self._pull()
+            self.pulled += 1
+            return samples
         except Exception as error:  # a border: it belongs to whoever speaks, not to aiortc's sender
             self._pull = silence
             if self._failed and not self._failed.done():

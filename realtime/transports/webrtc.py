@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass
 from typing import Literal, Never, cast
 
 from aiortc import (
@@ -33,7 +32,10 @@ from aiortc.mediastreams import MediaStreamTrack
 from vivavoce.model.dialogue import Picture, Samples
 from vivavoce.realtime.transports import Deliver, Message, PeerGone, Pull, Seen, Sound, g711, opus
 from vivavoce.realtime.transports import aiortc_patches as patches
+from vivavoce.realtime.transports.confirmation import Confirmed, Delivery, Report
+from vivavoce.realtime.transports.ice import IceServer, IceSettings
 from vivavoce.realtime.transports.inbox import Inbox
+from vivavoce.realtime.transports.microphone import Packet
 from vivavoce.realtime.transports.offer import OfferError, check
 from vivavoce.realtime.transports.pacing import play_to_nobody
 from vivavoce.realtime.transports.tracks import Camera, Hearing, Speaker
@@ -56,25 +58,6 @@ MAX_MESSAGE = 256 << 10
 GOODBYE, FLUSH = 2.0, 1.0  # seconds that `close` may take, and of these for what is still queued
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class IceServer:
-    """A STUN or TURN server, such as urls=("turn:example.org:3478?transport=udp",)."""
-
-    urls: tuple[str, ...]
-    username: str | None = None
-    credential: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class IceSettings:
-    """How peers find us. No servers: only direct connections; nobody outside is ever asked.
-
-    `loopback`: offer 127.0.0.1 too, for a server that listens there."""
-
-    servers: tuple[IceServer, ...] = ()
-    loopback: bool = False
 
 
 async def answer(
@@ -102,6 +85,7 @@ class WebRtcTransport:
         self._peer = peer
         self._inbox = Inbox()
         self._speaker = Speaker()
+        self._delivery = Delivery()
         self._audible = True  # the client wants to hear us
         self._hearing: Hearing | None = None
         self._video: MediaStreamTrack | None = None
@@ -116,8 +100,30 @@ class WebRtcTransport:
         """Samples of the microphone that were lost, and recovered or guessed."""
         return self._hearing.lost if self._hearing else 0
 
+    @property
+    def confirmed(self) -> Confirmed | None:
+        """What the peer's last receiver report said of our sound."""
+        return self._delivery.confirmed
+
+    @property
+    def lag(self) -> float:
+        """Seconds from a frame's leaving to its being heard, estimated."""
+        return self._delivery.lag
+
+    def reached(self, played: int | None = None) -> int:
+        """Frames that have reached the peer, by its own word, its reports or its signs of life."""
+        return self._delivery.reached(played)
+
+    async def connected(self) -> None:
+        """Returns when the event channel is open. Raises `PeerGone` when it does not open in time."""
+        try:
+            async with asyncio.timeout(CONNECT):
+                await self._open.wait()
+        except TimeoutError:
+            raise PeerGone(f"the peer did not connect and open {CHANNEL} within {CONNECT:.0f} s") from None
+
     async def receive(self, deliver: Deliver) -> None:
-        """Delivers all that comes from the peer, until it leaves or cannot be reached: then raises `PeerGone`."""
+        """Delivers all that comes from the peer, until it leaves (`PeerGone`) or cannot be reached (`PeerLost`)."""
         gone: PeerGone | None = None
         try:
             async with asyncio.TaskGroup() as group:
@@ -138,8 +144,7 @@ class WebRtcTransport:
         """Queues one event; before the channel opens they are kept. Raises `PeerGone`."""
         channel = self._channel
         waiting = channel.bufferedAmount if channel else sum(map(len, self._early))
-        if self._inbox.ended is not None:
-            raise PeerGone(self._inbox.ended)
+        self._inbox.check()
         if waiting + len(text) > MAX_QUEUED:
             raise PeerGone(f"the client reads too slowly: {waiting} bytes of events are waiting for it")
         if channel is None:
@@ -185,16 +190,19 @@ class WebRtcTransport:
     def _take_tracks(self, audio: RTCRtpTransceiver, codec: str, speech: opus.OpusSettings | None) -> None:
         """The first of each kind is the user's; others are drained before they are decoded."""
         if codec == "opus":
-            self._speaker.encode_with(opus.Encoder(speech), opus.CLOCK_HZ)
+            clock_hz = opus.CLOCK_HZ
+            self._speaker.encode_with(opus.Encoder(speech), clock_hz)
             self._hearing = Hearing(opus.Decoder(), self._hear)
         else:
-            law = cast(Literal["pcmu", "pcma"], codec)
-            self._speaker.encode_with(g711.Encoder(law), g711.CLOCK_HZ)
+            law, clock_hz = cast(Literal["pcmu", "pcma"], codec), g711.CLOCK_HZ
+            self._speaker.encode_with(g711.Encoder(law), clock_hz)
             self._hearing = Hearing(g711.Decoder(law), self._hear)
+        patches.watch_sent(audio.sender, lambda number, at: self._delivery.sent(number, at, self._speaker.pulled))
+        patches.watch_reports(audio.sender, clock_hz, self._take_report)
         for transceiver in self._peer.getTransceivers():
             track = transceiver.receiver.track
             if transceiver is audio:
-                patches.take_packets(transceiver.receiver, self._hearing.receive)
+                patches.take_packets(transceiver.receiver, self._take_sound)
             elif track is not None and track.kind == "video" and self._video is None:
                 self._video = track
             else:
@@ -205,7 +213,7 @@ class WebRtcTransport:
             return
         self._channel = channel
         channel.on("message", lambda text: self._inbox.put(Message(text)))
-        channel.on("close", lambda: self._inbox.end("the client closed its event channel"))
+        channel.on("close", self._leave)
         self._open.set()
         try:
             while self._early:
@@ -215,6 +223,14 @@ class WebRtcTransport:
 
     # --- while it lasts ---------------------------------------------------------------------------------------------
 
+    def _take_sound(self, packet: Packet) -> None:
+        assert self._hearing is not None
+        self._delivery.live(self._speaker.pulled)
+        self._hearing.receive(packet)
+
+    def _take_report(self, report: Report) -> None:
+        self._delivery.report(report, asyncio.get_running_loop().time())
+
     def _hear(self, samples: Samples) -> None:
         self._inbox.put(Sound(samples))
 
@@ -223,7 +239,12 @@ class WebRtcTransport:
 
     def _follow(self) -> None:
         if self._peer.connectionState in ("failed", "closed"):
-            self._inbox.end("the connection was lost" if self._open.is_set() else "no connection came about")
+            opened = self._open.is_set()
+            reason = "the connection was lost" if opened else "no connection came about"
+            self._inbox.end(reason, lost=opened and not patches.said_goodbye(self._peer))
+
+    def _leave(self) -> None:
+        self._inbox.end("the client closed its event channel", lost=not patches.said_goodbye(self._peer))
 
     async def _deliver(self, deliver: Deliver) -> Never:
         while True:
@@ -232,17 +253,19 @@ class WebRtcTransport:
     async def _watch(self) -> None:
         """Ends the call of a peer that never connects, or that falls silent without a goodbye."""
         try:
-            async with asyncio.timeout(CONNECT):
-                await self._open.wait()
-        except TimeoutError:
-            self._inbox.end(f"the peer did not connect and open {CHANNEL} within {CONNECT:.0f} s")
+            await self.connected()
+        except PeerGone as gone:
+            self._inbox.end(str(gone))
             return
-        received, silent = 0, 0
+        received, silent, pulled = 0, 0, 0
         while silent < SILENT:
             await asyncio.sleep(1)
             before, received = received, patches.count_received(self._peer)
             silent = silent + 1 if received == before else 0
-        self._inbox.end(f"nothing came from the peer for {SILENT} s")
+            if not silent:
+                self._delivery.live(pulled)  # it came at any time since the last look
+            pulled = self._speaker.pulled
+        self._inbox.end(f"nothing came from the peer for {SILENT} s", lost=True)
 
     async def _flush(self) -> None:
         try:

@@ -13,7 +13,7 @@ from typing import Never
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from vivavoce.realtime.transports import Deliver, Message, PeerGone, Pull
+from vivavoce.realtime.transports import Deliver, Message, PeerGone, PeerLost, Pull
 from vivavoce.realtime.transports.pacing import play_to_nobody
 
 MAX_QUEUED = 32 << 20
@@ -21,6 +21,9 @@ MAX_QUEUED = 32 << 20
 
 GOODBYE = 2.0
 """Seconds that `close` may take."""
+
+NO_GOODBYE = 1006
+"""The code that stands for a connection which broke."""
 
 CLOSE_CODES = {
     "over": 1000,  # the call ended as calls end
@@ -47,8 +50,15 @@ class WebSocketTransport:
         self._queued = 0  # bytes in the queue and in the writer's hand
         self._wake = asyncio.Event()
 
+    async def connected(self) -> None:
+        """The gateway has accepted the socket already."""
+
+    def reached(self, played: int | None = None) -> None:
+        """The client plays by itself, and tells what it played by itself."""
+
     async def receive(self, deliver: Deliver) -> None:
-        """Delivers messages until the client leaves: then raises `PeerGone`. The writer lives here too."""
+        """Delivers messages until the client leaves: then raises `PeerGone`, or `PeerLost` when the connection broke
+        without a closing frame. The writer lives here too."""
         gone: PeerGone | None = None
         try:
             async with asyncio.TaskGroup() as group:
@@ -93,7 +103,9 @@ class WebSocketTransport:
         while True:
             frame = await self._socket.receive()
             if frame["type"] == "websocket.disconnect":
-                words = f": {frame['reason']}" if frame.get("reason") else ""
+                if frame.get("reason") is None or frame.get("code") == NO_GOODBYE:
+                    raise PeerLost("the connection to the client was lost")  # only a closing frame has a reason
+                words = f": {frame['reason']}" if frame["reason"] else ""
                 raise PeerGone(f"the client closed the socket ({frame.get('code', 1005)}{words})")
             text = frame.get("text")
             await deliver(Message(frame["bytes"] if text is None else text))
@@ -111,4 +123,4 @@ class WebSocketTransport:
                 await self._socket.send_text(text.decode())
                 self._queued -= len(text)
         except WebSocketDisconnect as left:
-            raise PeerGone("the connection to the client was lost") from left
+            raise PeerLost("the connection to the client was lost") from left

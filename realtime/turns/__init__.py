@@ -7,11 +7,14 @@
                                    │
                  ┌─────────────────┼──────────────────┐
                  ▼                 ▼                  ▼
-           BargeIn: is this   Endpoint: is the    prefix ring: what was said
-           real speech?       turn over?          before the VAD was sure
+           Onset, Overlap:    Endpoint: is the    prefix ring: what was said
+           is this a turn?    turn over?          before the VAD was sure
                  └─────────────────┼──────────────────┘
                                    ▼
                                 Floor ──► TurnStarted  TurnSound  TurnEnded  TurnIdle
+
+`Endpoint` hears two witnesses besides: the judge (smart_turn.py, asked through judging.py), and the words that the
+recogniser has by then (phrases.py, dictation.py).
 
 `Floor` is the one owner of the question whose turn it is. All of it but `Listener`, `SpeechNet` and `SmartTurn` is
 pure: windows in, facts out, time counted in samples.

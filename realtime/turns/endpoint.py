@@ -1,12 +1,16 @@
 """Has the user finished, or only paused?
 
-    ┌──────────┐ first unvoiced window ┌────────┐ silence long enough, or the judge says "complete" ┌──────┐
-    │ SPEAKING │ ────────────────────► │ PAUSED │ ─────────────────────────────────────────────────► │ OVER │
-    └──────────┘ ◄──────────────────── └────────┘                                                    └──────┘
-                     voiced window
+    ┌──────────┐ first unvoiced window ┌────────┐ silence as long as the evidence asks for ┌──────┐
+    │ SPEAKING │ ────────────────────► │ PAUSED │ ───────────────────────────────────────► │ OVER │
+    └──────────┘ ◄──────────────────── └────────┘                                          └──────┘
+                     voiced window         ▲
+                                           ├── answer: the judge has looked at the sound (Smart Turn)
+                                           └── heard: what the ears make of all that was said
 
-`server_vad` waits for `silence_duration_ms`, nothing else. `semantic_vad` asks a judge (Smart Turn) about the turn so
-far at a candidate end, again after longer silences, and waits at most as long as the eagerness allows.
+`server_vad` waits for `silence_duration_ms`, nothing else. `semantic_vad` collects evidence at every pause and needs
+the less silence the more surely the turn is complete: words that leave something open ("I would like to") outweigh a
+judge who believes otherwise, for he takes many a falling tone for an end; words that are complete are believed when
+the sound agrees. Without words (another language, ears that are late) the judge decides alone.
 """
 
 from __future__ import annotations
@@ -15,17 +19,34 @@ from dataclasses import dataclass
 from typing import Final
 
 from vivavoce.model.dialogue import SAMPLE_RATE
-from vivavoce.realtime.events import TurnDetection
+from vivavoce.realtime.tuning import TurnDetection
+from vivavoce.realtime.turns.phrases import Phrase, read
 
-CANDIDATES_MS: Final = (190, 310, 430, 600, 900, 1300, 2000, 3000)
-"""Silences at which the judge is asked. It was trained on pauses of about 200 ms: asked earlier, it takes speech that
-was merely broken off for complete."""
-
-COMPLETE: Final = 0.5
-"""The judge's probability from which a turn counts as complete."""
+CANDIDATES_MS: Final = (32, 190, 310, 430, 600, 900, 1300, 2000, 3000)
+"""Silences at which the judge is asked, counted from the first window that the detector takes for silence: that is
+0.05 s after the last sound in a quiet room, 0.1 s in noise. The first serves phrases that are complete by their
+words."""
 
 PATIENCE_MS: Final = {"high": 1000, "auto": 2000, "medium": 2000, "low": 4000}
-"""Silence that ends a turn whatever the judge says. The protocol allows 2, 4, 4 and 8 s."""
+"""Silence that ends a turn whatever words and judge say. The protocol allows 2, 4, 4 and 8 s."""
+
+SCALE: Final = {"high": 0.6, "auto": 1.0, "medium": 1.0, "low": 2.0}
+"""What eagerness does to every silence that is waited for to be sure."""
+
+NEVER: Final = 100_000
+SURE: Final = 0.8
+LIKELY: Final = 0.5
+REQUIRED_MS: Final[dict[Phrase, tuple[int, int, int]]] = {
+    Phrase.COMPLETE: (120, 310, 900),
+    Phrase.NEUTRAL: (120, 450, 1200),
+    Phrase.SUSPENDED: (310, 600, 1200),
+    Phrase.LOOSE: (900, 1100, 1300),
+    Phrase.UNKNOWN: (190, 310, NEVER),
+    Phrase.DICTATION: (1600, 1700, NEVER),
+    Phrase.OPEN: (1700, NEVER, NEVER),
+}
+"""Silence needed, in ms at eagerness "auto", when the judge is sure (>= `SURE`) that the turn is complete, when he
+believes so (>= `LIKELY`), and when he does not. Found on the development half of `bench/turns.toml`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,33 +57,61 @@ class Ask:
 
 
 class Endpoint:
-    """Watches one turn. `receive` takes its windows, `answer` what the judge says; both return True when it is over."""
+    """Watches one turn. `receive` takes its windows, `answer` what the judge says, `heard` the words; all return True
+    when it is over."""
 
     def __init__(self, detection: TurnDetection) -> None:
         self._semantic = detection.kind == "semantic_vad"
         limit_ms = PATIENCE_MS[detection.eagerness] if self._semantic else detection.silence_duration_ms
-        self._limit = limit_ms * SAMPLE_RATE // 1000
+        self._limit = _samples(limit_ms)
+        self._scale = SCALE[detection.eagerness]
         self.silence = 0  # samples of silence so far
-        self._asked = 0  # candidates used up in this pause
         self._pause_at = 0
+        self._asked = 0  # candidates used up in this pause
+        self._answers: list[float] = []  # the judge's, about this pause
+        self._phrase = Phrase.UNKNOWN
 
     def receive(self, voiced: bool, samples: int, position: int) -> bool | Ask:
         """Takes a window of `samples` which ends at `position`."""
         if voiced:
-            self.silence = self._asked = 0
+            self.silence = 0
             return False
         if self.silence == 0:
             self._pause_at = position - samples
+            self._begin_pause()
         self.silence += samples
-        if self.silence >= self._limit:
+        if self.silence >= self._limit or self._over():
             return True
-        if self._semantic and self._asked < len(CANDIDATES_MS):
-            due = CANDIDATES_MS[self._asked] * SAMPLE_RATE // 1000
-            if self.silence >= due:
-                self._asked += 1
-                return Ask(self._pause_at)
+        if self._asked < len(CANDIDATES_MS) and self.silence >= _samples(CANDIDATES_MS[self._asked]):
+            self._asked += 1
+            return Ask(self._pause_at) if self._semantic else False
         return False
 
     def answer(self, at: int, probability: float) -> bool:
         """Takes the judge's opinion on the pause that began `at`; one on a pause that has passed does not count."""
-        return self.silence > 0 and at == self._pause_at and probability >= COMPLETE
+        if self.silence == 0 or at != self._pause_at:
+            return False
+        self._answers.append(probability)
+        return self._over()
+
+    def heard(self, text: str) -> bool:
+        """Takes the words of the turn, with nothing said since; words that come while somebody speaks do not count."""
+        if self.silence == 0:
+            return False
+        self._phrase = read(text)
+        return self._over()
+
+    def _begin_pause(self) -> None:
+        self._asked, self._answers, self._phrase = 0, [], Phrase.UNKNOWN
+
+    def _over(self) -> bool:
+        if not self._semantic or not self._answers:
+            return False
+        probability = sum(self._answers) / len(self._answers)  # one look is noisy, and long silence makes him believe
+        sure, likely, unlikely = REQUIRED_MS[self._phrase]
+        needed = sure if probability >= SURE else likely if probability >= LIKELY else unlikely
+        return self.silence >= min(_samples(round(needed * self._scale)), self._limit)
+
+
+def _samples(milliseconds: int) -> int:
+    return milliseconds * SAMPLE_RATE // 1000

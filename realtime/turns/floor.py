@@ -1,8 +1,10 @@
 """Whose turn is it? The one place that decides, from windows of sound.
 
-    ┌──────┐  real speech (BargeIn)      ┌──────┐
+    ┌──────┐  speech in quiet (Onset)    ┌──────┐
     │ OPEN │ ──────────────────────────► │ USER │   TurnStarted, then TurnSound for every window
     └──────┘ ◄────────────────────────── └──────┘
+       │  ▲
+       │  └─ over the assistant: Overlap decides, and says meanwhile how loud it may be (Overlapped)
        │       over (Endpoint): TurnEnded
        │       or taken away: release()
        └── silence for idle_timeout_ms, nobody busy: TurnIdle
@@ -14,35 +16,50 @@ turn ends.
 from __future__ import annotations
 
 from collections import deque
+from itertools import takewhile
+from typing import Final
 
 from vivavoce.model.dialogue import SAMPLE_RATE, Samples
-from vivavoce.realtime.events import TurnDetection, TurnEnded, TurnIdle, TurnSound, TurnStarted
-from vivavoce.realtime.turns.barge_in import BargeIn
+from vivavoce.realtime.events import Overlapped, TurnEnded, TurnIdle, TurnSound, TurnStarted
+from vivavoce.realtime.fader import Loudness
+from vivavoce.realtime.tuning import TurnDetection
 from vivavoce.realtime.turns.endpoint import Ask, Endpoint
-from vivavoce.realtime.turns.vad import Vad
+from vivavoce.realtime.turns.onset import Onset
+from vivavoce.realtime.turns.overlap import Overhear, Overlap, Verdict
+from vivavoce.realtime.turns.vad import Vad, level_of
 
-FloorFact = TurnStarted | TurnSound | TurnEnded | TurnIdle | Ask
+FloorFact = TurnStarted | TurnSound | TurnEnded | TurnIdle | Overlapped | Ask
 
-MANUAL_THRESHOLD = 0.5
+MANUAL_THRESHOLD: Final = 0.5
+
+REMEMBERED_MS: Final = 2000
+"""What is kept of the past besides the padding: an overlap may turn out late to have been an interruption."""
+
+LOUDNESS: Final[dict[Verdict, Loudness]] = {Verdict.DUCK: "ducked", Verdict.HOLD: "held", Verdict.RESUME: "full"}
 
 
 class Floor:
     """Turns windows of sound into facts about turns. Times are samples since the first window."""
 
-    def __init__(self, detection: TurnDetection | None) -> None:
+    def __init__(self, detection: TurnDetection | None, overhear: Overhear | None = None) -> None:
+        """`overhear`: what the classifier makes of sound over the assistant; without it, its length decides."""
         self.position = 0
         self.turn_start = 0  # of the open turn, or of the last one
         self._past: deque[tuple[Samples, bool]] = deque()
         self._past_samples = 0
         self._idle = 0
         self._endpoint: Endpoint | None = None
+        self._onset = Onset()
+        self.overlap = Overlap(overhear)
+        self._wary = False  # a turn had to be ended; what has been going on ever since is no new one
         self.retune(detection)
 
     def retune(self, detection: TurnDetection | None) -> None:
         """Takes new settings. An open turn goes on under them."""
         self._detection = detection
         self._vad = Vad(detection.threshold if detection else MANUAL_THRESHOLD)
-        self._barge_in = BargeIn()
+        self._onset.reset()
+        self.overlap.reset()
         if self._endpoint is not None:
             self._endpoint = Endpoint(detection) if detection else None
 
@@ -54,18 +71,23 @@ class Floor:
     def receive(self, samples: Samples, probability: float, audible: bool, busy: bool) -> list[FloorFact]:
         """Takes the next window and its speech probability.
 
-        `audible`: the assistant's voice can be heard now; `busy`: it is about to speak."""
+        `audible`: the assistant's voice can be heard now, and has not all but ended; `busy`: it is about to speak."""
         self.position += len(samples)
-        voiced = self._vad.receive(probability)
+        voiced = self._vad.receive(probability, level_of(samples))
         if self._detection is None:
             return [TurnSound(samples, voiced)]
         if self._endpoint is not None:
             return [TurnSound(samples, voiced), *self._watch(self._endpoint, voiced, len(samples))]
         self._remember(samples, voiced)
-        age = self._barge_in.receive(voiced, audible)
+        if self._wary and voiced:
+            return self._wait(len(samples), disturbed=True)
+        self._wary = False
+        if audible or self.overlap.active:
+            return self._judge(voiced, audible, self._detection)
+        age = self._onset.receive(voiced)
         if age:
             return self._begin(age, self._detection)
-        return self._wait(len(samples), audible or busy or voiced)
+        return self._wait(len(samples), busy or voiced)
 
     def answer(self, at: int, probability: float) -> list[FloorFact]:
         """Takes the judge's answer to `Ask(at)`."""
@@ -73,12 +95,37 @@ class Floor:
             return self._end(self._endpoint)
         return []
 
+    def heard(self, text: str) -> list[FloorFact]:
+        """Takes the words of the open turn, with nothing said since."""
+        if self._endpoint is not None and self._endpoint.heard(text):
+            return self._end(self._endpoint)
+        return []
+
+    def give_up(self) -> list[FloorFact]:
+        """Ends a turn that does not end by itself (noise that sounds like speech, or a line gone dead). Noise that goes
+        on opens no other one before it pauses."""
+        silence = self._endpoint.silence if self._endpoint else 0
+        self.release()
+        self._wary = True
+        return [TurnEnded(self.position, silence)]
+
     def release(self) -> None:
         """The open turn was closed or dropped by somebody else; what was heard before belongs to no later turn."""
         self._endpoint = None
-        self._barge_in.reset()
+        self._onset.reset()
+        self.overlap.reset()
         self._past.clear()
         self._past_samples = self._idle = 0
+
+    def _judge(self, voiced: bool, audible: bool, detection: TurnDetection) -> list[FloorFact]:
+        """A window while the assistant speaks, or a sound is judged that began then."""
+        self._idle = 0
+        self._onset.reset()
+        verdict = self.overlap.receive(voiced, audible)
+        if verdict is Verdict.CUT:
+            return self._begin(self.overlap.age, detection)
+        loudness = LOUDNESS.get(verdict)
+        return [Overlapped(loudness)] if loudness else []
 
     def _watch(self, endpoint: Endpoint, voiced: bool, samples: int) -> list[FloorFact]:
         match endpoint.receive(voiced, samples, self.position):
@@ -99,20 +146,23 @@ class Floor:
         self.turn_start = self.position - self._past_samples
         facts: list[FloorFact] = [TurnStarted(self.turn_start)]
         facts += [TurnSound(samples, voiced) for samples, voiced in self._past]
+        quiet = sum(len(samples) for samples, _ in takewhile(lambda window: not window[1], reversed(self._past)))
+        self._onset.reset()
+        self.overlap.reset()
         self._past.clear()
         self._past_samples = self._idle = 0
-        return facts
+        return [*facts, *self._watch(self._endpoint, False, quiet)] if quiet else facts
 
     def _end(self, endpoint: Endpoint) -> list[FloorFact]:
         self.release()
         return [TurnEnded(self.position, endpoint.silence)]
 
     def _remember(self, samples: Samples, voiced: bool) -> None:
-        """Keeps what a turn that begins now would have to include: prefix padding and the windows BargeIn looks at."""
+        """Keeps what a turn that begins now would have to include: prefix padding and the windows looked back at."""
         assert self._detection is not None
         self._past.append((samples, voiced))
         self._past_samples += len(samples)
-        bound = (self._detection.prefix_padding_ms + 500) * SAMPLE_RATE // 1000
+        bound = (self._detection.prefix_padding_ms + REMEMBERED_MS) * SAMPLE_RATE // 1000
         while self._past_samples - len(self._past[0][0]) >= bound:
             self._past_samples -= len(self._past.popleft()[0])
 

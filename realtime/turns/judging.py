@@ -21,6 +21,9 @@ from vivavoce.realtime.turns.listener import Listener
 LAG: Final = 3 * SAMPLE_RATE // 10
 """Samples (0.3 s) that the floor may be ahead of the judge."""
 
+PATIENCE: Final = 1.0
+"""Seconds that the call waits for the judge. Then the turn ends by silence alone."""
+
 Judge = Callable[[Samples], Awaitable[float]]
 """Is the turn complete whose end these samples hold (16 kHz, at most 8 s)? A probability."""
 
@@ -41,19 +44,26 @@ class Judging:
         self._listener = listener
         self._answer: asyncio.Task[Judged] | None = None
         self._asked_at = 0  # where the floor stood
+        self._given_up = False  # it takes too long, and is not waited for again
 
     def start(self, ask: Ask, tasks: asyncio.TaskGroup, post: Callable[[Judged], None]) -> None:
         """Asks, unless the judge is still looking: the next candidate comes soon. The answer goes to `post`."""
         if self._answer is None or self._answer.done():
             self._asked_at = self._listener.floor.position
+            self._given_up = False
             self._answer = tasks.create_task(self._look(ask, post))
 
     async def overdue(self) -> Judged | None:
-        """Waits for the answer when the floor is too far ahead of it; None when it is not."""
-        if self._answer is None or self._listener.floor.position - self._asked_at < LAG:
+        """Waits for the answer when the floor is too far ahead of it; None when it is not, or none comes."""
+        answer = self._answer
+        if answer is None or self._given_up or self._listener.floor.position - self._asked_at < LAG:
             return None
-        answer, self._answer = self._answer, None
-        return await answer
+        done, _ = await asyncio.wait((answer,), timeout=PATIENCE)
+        self._given_up = not done
+        if not done:
+            return None
+        self._answer = None
+        return answer.result()
 
     async def _look(self, ask: Ask, post: Callable[[Judged], None]) -> Judged:
         judged = Judged(ask.at, await self._judge(self._listener.recent()))

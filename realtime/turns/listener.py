@@ -1,8 +1,9 @@
 """Sound of any length to the floor's windows: the shell around the cores of this package.
 
 24 kHz ─┬────────────────────────────────► 768 samples ┐
-        └► 16 kHz ─► 512 samples ─► probability ─► p ──┴─► Floor
-               └──► the last 8 s, for the judge
+        └► 16 kHz ─► 512 samples ─► probability ─► p ──┴─► Floor ─► scores of an overlap
+               ├──► the last 8 s, for the judge             ▲
+               └──► the ear that overhears ─────────────────┘
 """
 
 from __future__ import annotations
@@ -25,10 +26,14 @@ JUDGED = 8 * NET_RATE  # the judge looks at 8 s
 class Listener:
     """Holds one call's microphone: what does not fill a window yet, what the judge will want to hear, and the floor."""
 
-    def __init__(self, probability: Callable[[Samples], float], floor: Floor) -> None:
-        """`probability`: of speech in the next window of 512 samples at 16 kHz; keeps its own state."""
+    def __init__(
+        self, probability: Callable[[Samples], float], floor: Floor, overhear: Callable[[Samples], None] | None = None
+    ) -> None:
+        """`probability`: of speech in the next window of 512 samples at 16 kHz; keeps its own state. `overhear`: is
+        given the same windows, before the floor may ask what they are."""
         self.floor = floor
-        self._probability = probability
+        self.probability = probability
+        self._overhear = overhear
         self._resampler = Resampler(SAMPLE_RATE, NET_RATE)
         self._sound: Samples = np.zeros(0, np.float32)
         self._net_sound: Samples = np.zeros(0, np.float32)
@@ -43,7 +48,9 @@ class Listener:
             window, self._sound = self._sound[:WINDOW], self._sound[WINDOW:]
             heard, self._net_sound = self._net_sound[:NET_WINDOW], self._net_sound[NET_WINDOW:]
             self._judged = np.concatenate((self._judged[NET_WINDOW:], heard))
-            facts += self.floor.receive(window, self._probability(heard), audible, busy)
+            if self._overhear is not None:
+                self._overhear(heard)
+            facts += self.floor.receive(window, self.probability(heard), audible, busy)
         return facts
 
     def flush(self) -> list[TurnSound]:

@@ -43,11 +43,11 @@ EARS_AND_MOUTH = """
   mouth.channelCount = 1;
   const heard = [];
   const loaded = ctx.audioWorklet?.addModule(URL.createObjectURL(new Blob([tap], { type: 'text/javascript' })));
-  const listen = async (track) => {
+  const listen = async (track, peer) => {
     await ctx.resume();
     await loaded;
     const node = new AudioWorkletNode(ctx, 'tap', { channelCount: 1, channelCountMode: 'explicit' });
-    node.port.onmessage = ({ data }) => heard.push(data);
+    node.port.onmessage = ({ data }) => peer === window.test.peers.at(-1) && heard.push(data);
     ctx.createMediaStreamSource(new MediaStream([track])).connect(node).connect(ctx.destination);
   };
   if (navigator.mediaDevices) {
@@ -63,7 +63,7 @@ EARS_AND_MOUTH = """
     constructor(...args) {
       super(...args);
       window.test.peers.push(this);
-      this.addEventListener('track', ({ track }) => track.kind === 'audio' && listen(track));
+      this.addEventListener('track', ({ track }) => track.kind === 'audio' && listen(track, this));
     }
   };
   window.test = {
@@ -82,8 +82,8 @@ EARS_AND_MOUTH = """
     },
     take() {
       const first = heard.length ? heard[0][0] : 0;
-      const all = new Float32Array(heard.length * 128);
-      heard.forEach(([, samples], i) => all.set(samples, i * 128));
+      const all = new Float32Array(heard.length ? heard.at(-1)[0] - first + 128 : 0);
+      heard.forEach(([at, samples]) => all.set(samples, at - first)); // silence between two connections
       let text = '';
       const bytes = new Uint8Array(all.buffer);
       for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));

@@ -31,7 +31,7 @@ from vivavoce.model.dialogue import (
     WordEnd,
 )
 from vivavoce.realtime.pipeline import Pipeline
-from vivavoce.realtime.transports import FRAME, Deliver, Message, PeerGone, Pull, Seen, Sound
+from vivavoce.realtime.transports import FRAME, Deliver, Message, PeerGone, PeerLost, Pull, Seen, Sound
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.listener import Listener
 
@@ -76,6 +76,7 @@ class ScriptedDialogue:
         self.cuts: list[Heard] = []
         self.seen: list[Picture] = []
         self.specs: list[ReplySpec] = []
+        self.anticipated: list[ReplySpec] = []
         self.cancelled = 0
         self.dropped = 0
         self.closed = False
@@ -91,6 +92,9 @@ class ScriptedDialogue:
             case words:
                 heard = Transcript(item_id, words, "", final=True)
         self._final.put_nowait(heard)
+
+    def anticipate(self, spec: ReplySpec) -> None:
+        self.anticipated.append(spec)
 
     def unhear(self) -> None:
         self.dropped += 1
@@ -151,6 +155,8 @@ class ScriptedEngine:
         self.dialogues: list[ScriptedDialogue] = []
         self.cascade = self
         self.judge = complete
+        self.lateness = 0.0  # of its models
+        self.about: dict[str, str] = {}
 
     def open(self) -> ScriptedDialogue:
         self.dialogues.append(ScriptedDialogue(self._transcripts, self._lines))
@@ -180,14 +186,23 @@ class LinePeer:
         self._deliver: Deliver | None = None
         self._connected = asyncio.Event()
         self._gone = asyncio.Event()
+        self._how: type[PeerGone] = PeerGone
+        self.arrived = 1 << 30
 
     # --- the call's side -----------------------------------------------------------------------------------------
+
+    async def connected(self) -> None:
+        """A line in memory always is."""
+
+    def reached(self, played: int | None = None) -> int | None:
+        """All that was pulled, unless the test says otherwise."""
+        return self.arrived if self.plays else None
 
     async def receive(self, deliver: Deliver) -> None:
         self._deliver = deliver
         self._connected.set()
         await self._gone.wait()
-        raise PeerGone("the test hung up")
+        raise self._how("the test hung up")
 
     async def speak(self, pull: Pull) -> None:
         while True:
@@ -223,6 +238,11 @@ class LinePeer:
         await deliver(Seen(picture))
 
     def leave(self) -> None:
+        self._gone.set()
+
+    def break_off(self, arrived: int) -> None:
+        """Gone without a goodbye, and only so many of the frames that were pulled had arrived."""
+        self.arrived, self._how = arrived, PeerLost
         self._gone.set()
 
     async def until(self, kind: str, count: int = 1) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class KeptEngine:
         self.cascade = engine.cascade
         self.listener = engine.listener
         self.judge = engine.judge
+        self.about = engine.about
 
     def close(self) -> None:
         """The module's fixture closes the engine."""

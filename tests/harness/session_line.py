@@ -75,11 +75,12 @@ class SessionLine:
         extras: bool = True,
         responses: Bucket | None = None,
         tools: ToolOptions | None = None,
+        apology: str = "",
     ) -> None:
         count = itertools.count(1)
         self.playout = Playout()
         settings = begin(Defaults("viva", "Be kind.", "joe"), config or RealtimeSession())
-        options = Options(settings, 1_900_000_000, pixel, extras, responses, tools or ToolOptions())
+        options = Options(settings, 1_900_000_000, pixel, extras, responses, tools or ToolOptions(), apology)
         self.session = Session(options, self.playout, plays, Ids(lambda: str(next(count))))
         self.told: list[dict[str, Any]] = []
         self.done: list[Any] = []

@@ -87,6 +87,9 @@ class Language(Protocol):
     vision: bool
     """Whether pictures in the prompt are looked at."""
 
+    speculative: bool
+    """Whether answers may be begun that will perhaps not be wanted: not where somebody is paid by the token."""
+
     def open(self) -> Thread:
         """A place for one more conversation. Raises `DialogueError` when there is none."""
 

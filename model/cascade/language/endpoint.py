@@ -115,11 +115,20 @@ class EndpointThread:
 
 class Endpoint:
     """An OpenAI-compatible chat endpoint; `url` ends before `/chat/completions`. `patience`: seconds between two
-    tokens."""
+    tokens. `speculative`: answers may be begun there that are perhaps dropped."""
 
-    def __init__(self, url: str, model: str, key: str = "", vision: bool = False, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        key: str = "",
+        vision: bool = False,
+        speculative: bool = False,
+        patience: float = PATIENCE,
+    ) -> None:
         self.url = url.rstrip("/")
         self.vision = vision
+        self.speculative = speculative
         self._model = model
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._timeout = httpx.Timeout(patience, connect=CONNECT)

@@ -9,6 +9,7 @@ may look with a grammar.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -20,6 +21,8 @@ from vivavoce.model.cascade.language import Deliver, Prompt, Stopped, chatml
 from vivavoce.model.cascade.language.calls import CallError, CallParser, effective_choice, grammar
 from vivavoce.model.dialogue import DialogueError, Usage
 from vivavoce.model.errors import DamagedModel, MissingModel
+
+log = logging.getLogger(__name__)
 
 SLOT_TOKENS: Final = 4096
 """Context of one conversation. A spoken hour is about 9 000 words, so long calls forget their beginning."""
@@ -93,6 +96,13 @@ class LlamaThread:
             self._model.prefill(text, self._slot)
 
     def _run(self, prompt: Prompt, max_tokens: int, deliver: Deliver, generation: LlamaGeneration) -> None:
+        try:
+            deliver(self._answer(prompt, max_tokens, deliver, generation))
+        except Exception:  # the border of the language model's thread: nobody else would see it, and wait for the words
+            log.exception("the language model failed")
+            deliver(Stopped("error", error=NO_ANSWER))
+
+    def _answer(self, prompt: Prompt, max_tokens: int, deliver: Deliver, generation: LlamaGeneration) -> Stopped:
         choice = effective_choice(prompt)
         parser = CallParser(prompt.tools, choice)
 
@@ -107,13 +117,14 @@ class LlamaThread:
             stopped = self._model.complete({"prompt": text, "id_slot": self._slot, **request}, generation, say)
             if stopped.error != CONTEXT_FULL:
                 break
-        deliver(stopped)
+        return stopped
 
 
 class LlamaModel:
     """A loaded GGUF file with `slots` places for conversations, about 50 MB each with Qwen2.5 0.5B."""
 
     vision = False
+    speculative = True
 
     def __init__(self, path: Path, slots: int, threads: int) -> None:
         """Blocks for a second or two. Raises `MissingModel`, `DamagedModel`."""

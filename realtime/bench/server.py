@@ -1,0 +1,124 @@
+"""Our own server for a run: `vivavoce serve` in a process of its own, on a free loopback port, with given settings."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import httpx
+
+READY: Final = 180.0
+"""Seconds until the models must be loaded; a loaded machine takes twenty."""
+
+GOODBYE: Final = 30.0
+"""Seconds that stopping may take."""
+
+
+class ServerFailed(Exception):
+    """It did not start; the message holds the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The running server."""
+
+    url: str
+    pid: int
+
+
+@contextmanager
+def serving(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[Own]:
+    """Starts `vivavoce [arguments]`, where `arguments` end in `serve` and its options; stops it as Ctrl-C would.
+
+    Raises `ServerFailed`."""
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vivavoce.realtime", *arguments, "--host", "127.0.0.1", "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, **environment},
+        )
+        assert process.stdout is not None
+        try:
+            said = process.stdout.readline()
+            found = re.search(r"Talk to it: (\S+)/", said)
+            if found is None:
+                process.wait(GOODBYE)
+                raise ServerFailed(f"The server did not start.\n{_end_of(log)}")
+            _until_ready(found[1], process, log)
+            yield Own(found[1], process.pid)
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(GOODBYE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()
+
+
+def _until_ready(url: str, process: subprocess.Popen[str], log: IO[str]) -> None:
+    deadline = time.monotonic() + READY
+    while True:
+        try:
+            answer = httpx.get(f"{url}/readyz", timeout=READY, trust_env=False)
+        except httpx.TransportError:  # it may be busy with its models; a process that is gone is found below
+            answer = None
+        if answer is not None and answer.status_code == 200:
+            return
+        failed = answer is not None and answer.json().get("status") != "loading"
+        if failed or process.poll() is not None or time.monotonic() > deadline:
+            said = answer.text if answer is not None else f"its exit code is {process.poll()}"
+            raise ServerFailed(f"The server is not ready: {said}\n{_end_of(log)}")
+        time.sleep(0.1)
+
+
+def _end_of(log: IO[str]) -> str:
+    log.seek(0)
+    return "\n".join(log.read().splitlines()[-15:])
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What a process holds. `resident` in bytes; `cpu` in seconds since it began."""
+
+    resident: int
+    descriptors: int
+    threads: int
+    cpu: float
+
+
+def ticks() -> tuple[int, int] | None:
+    """Time that all of this machine's processors have been busy, and all of it, since the start; None if not told."""
+    try:
+        times = [int(part) for part in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    except (OSError, ValueError, IndexError):
+        return None
+    return sum(times) - times[3] - times[4], sum(times)
+
+
+def vitals(pid: int) -> Vitals | None:
+    """Of a process of this machine, read from /proc; None where there is none."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines() if ":" in line)
+        times = (folder / "stat").read_text().rpartition(")")[2].split()
+        return Vitals(
+            int(status["VmRSS"].split()[0]) * 1024,
+            len(os.listdir(folder / "fd")),
+            int(status["Threads"]),
+            (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK"),
+        )
+    except (OSError, KeyError, ValueError):
+        return None

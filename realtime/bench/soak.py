@@ -1,0 +1,117 @@
+"""Soak: many short calls, and what the server holds after each of them. What is not given back shows as a slope.
+
+    call ─► hang up ─► call … ──► memory, descriptors, threads (of /proc), tasks and calls (of the server, if it tells)
+
+The first `WARM` calls are left out of the slopes: caches fill, pools grow once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+import httpx
+
+from vivavoce.realtime.bench.distribution import slope
+from vivavoce.realtime.bench.link import Broken, Refused, Target
+from vivavoce.realtime.bench.prepare import Play
+from vivavoce.realtime.bench.run import Plan, one_call
+from vivavoce.realtime.bench.server import vitals
+
+WARM: Final = 0.2
+"""Share of the calls after which the server has its final size."""
+
+EVERY: Final = 10
+"""Calls between two looks."""
+
+SETTLE: Final = 1.0
+"""Seconds that a call may take to be cleared away before the server is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the server held after `calls` calls. `inner`: counts that it tells itself, such as tasks."""
+
+    calls: int
+    seconds: float
+    resident: int
+    descriptors: int
+    threads: int
+    inner: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """`slopes`: of each count, per 1 000 calls."""
+
+    calls: int
+    failed: int
+    refused: int
+    silent: int
+    samples: tuple[Sample, ...]
+    slopes: Mapping[str, float]
+
+
+async def soak(play: Play, plan: Plan, calls: int, pid: int, progress: Callable[[Sample], None]) -> Soak:
+    """Calls `calls` times, a turn each, over the transports in turn. `silent`: calls without an answer."""
+    began = time.monotonic()
+    failed = refused = silent = 0
+    samples: list[Sample] = []
+    for number in range(calls):
+        try:
+            transport = ("webrtc", "websocket")[number % 2] if plan.transport == "all" else plan.transport
+            act = play.acts[number % len(play.acts)]
+            record = await one_call(play, replace(plan, transport=transport), [act], number)
+            failed += bool(record.failure)
+            silent += not record.of("response.created")
+        except Refused:
+            refused += 1
+        except Broken:
+            failed += 1
+        if number % EVERY == EVERY - 1 or number == calls - 1:
+            await asyncio.sleep(SETTLE)
+            samples.append(await _look(plan.target, pid, number + 1, time.monotonic() - began))
+            progress(samples[-1])
+    return Soak(calls, failed, refused, silent, tuple(samples), slopes(samples))
+
+
+def slopes(samples: list[Sample]) -> dict[str, float]:
+    """Growth per 1 000 calls of each count, once warm."""
+    steady = samples[int(len(samples) * WARM) :]
+    columns = {
+        "resident": [(float(s.calls), float(s.resident)) for s in steady],
+        "descriptors": [(float(s.calls), float(s.descriptors)) for s in steady],
+        "threads": [(float(s.calls), float(s.threads)) for s in steady],
+    }
+    for name in sorted({name for sample in steady for name in sample.inner}):
+        columns[name] = [(float(s.calls), s.inner[name]) for s in steady if name in s.inner]
+    return {name: round(slope(points) * 1000, 3) for name, points in columns.items()}
+
+
+async def _look(target: Target, pid: int, calls: int, seconds: float) -> Sample:
+    held = vitals(pid)
+    if held is None:
+        raise Broken("the server's process is gone")
+    return Sample(calls, round(seconds, 1), held.resident, held.descriptors, held.threads, await _inner(target))
+
+
+async def _inner(target: Target) -> dict[str, float]:
+    """Numbers of `/readyz` and `/healthz`: calls, and whatever else the server counts."""
+    counts: dict[str, float] = {}
+    async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
+        for path in ("/readyz", "/healthz"):
+            try:
+                told = (await http.get(target.base.removesuffix("/v1") + path)).json()
+            except (httpx.HTTPError, ValueError):
+                continue
+            if isinstance(told, dict):
+                counts |= {name: float(v) for name, v in told.items() if isinstance(v, int) and name != "limit"}
+    return counts
+
+
+def values(found: Soak) -> dict[str, Any]:
+    """JSON values."""
+    return asdict(found)

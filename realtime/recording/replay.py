@@ -1,0 +1,264 @@
+"""Asks fresh cores what those of a recorded call were asked, and compares what they answer.
+
+    Tape ──entry──► the same method of the same core ──► answer ══ the recorded one?  ──no──► Difference
+
+What one core gave and another was given is passed on from this run, so a changed floor shows what the session would
+have made of it. The replay has no model: what the model said is in the recording, and so is what the VAD and the
+judge found; `against` puts real ones beside them and keeps their answers, without passing them on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from vivavoce.model.dialogue import Samples
+from vivavoce.realtime import media
+from vivavoce.realtime.latency import TurnLatency
+from vivavoce.realtime.playout import Playout
+from vivavoce.realtime.protocol.ids import Ids
+from vivavoce.realtime.protocol.session import Options, Session
+from vivavoce.realtime.rates import Bucket
+from vivavoce.realtime.recording.diary import CHANCE_DIGITS, HIDDEN, REMEMBERED
+from vivavoce.realtime.recording.tape import Accepted, BadTape, Tape
+from vivavoce.realtime.recording.values import Unrecordable, digest, plain, restored, to_bytes
+from vivavoce.realtime.sessions import seeded_ids
+from vivavoce.realtime.turns.endpoint import Ask
+from vivavoce.realtime.turns.floor import Floor
+from vivavoce.realtime.turns.listener import Listener
+from vivavoce.realtime.turns.overlap import Scores
+from vivavoce.realtime.watchdog import Watchdog
+
+SHOWN: Final = 5
+"""Calls before a difference that are shown with it."""
+
+KEPT: Final = 100
+"""Differences that are kept; all are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Real networks: speech in a window of 512 samples at 16 kHz, completeness of a turn of up to 8 s."""
+
+    speech: Callable[[Samples], float]
+    complete: Callable[[Samples], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Entry `n` was answered otherwise than recorded, first at `path`; `before` are the calls just before it."""
+
+    n: int
+    call: str
+    path: str
+    recorded: Any
+    now: Any
+    before: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a replay found. `chances` and `verdicts`: (recorded, now) of the models it was held against."""
+
+    calls: int = 0
+    count: int = 0
+    differences: list[Difference] = field(default_factory=list)
+    chances: list[tuple[float, float]] = field(default_factory=list)
+    verdicts: list[tuple[float, float]] = field(default_factory=list)
+
+
+Follow = Callable[[dict[str, Any], list[Any], object], None]
+"""Told of each entry, the arguments and the answer of this run."""
+
+
+class Replay:
+    """One run of one tape."""
+
+    def __init__(self, tape: Tape, against: Models | None = None, follow: Follow | None = None) -> None:
+        """Raises `BadTape` for a header that cannot be read."""
+        self.outcome = Outcome()
+        self.accepted = Accepted()
+        self._tape = tape
+        self._against = against
+        self._follow = follow
+        self._calls: dict[int, dict[str, object]] = {}  # entry -> "with", "gave" of this run
+        self._recent: deque[str] = deque(maxlen=SHOWN)
+        self._chances: dict[str, deque[Any]] = {}
+        self._asked: tuple[int, float] | None = None  # the pause that the judge looks at, and what a real one says
+        self.session, playout, watchdog = _cores(tape)
+        overhear = self._scores if tape.header["overhears"] else None
+        self._listener = Listener(self._probability, Floor(None, overhear))
+        self._cores: dict[str, object] = {
+            "session": self.session,
+            "playout": playout,
+            "listener": self._listener,
+            "floor": self._listener.floor,
+            "latency": TurnLatency(),
+            "watchdog": watchdog,
+        }
+
+    def run(self) -> Outcome:
+        """Raises `BadTape` for an entry that asks for what there is not."""
+        for entry in self._tape.entries:
+            self._step(entry)
+        return self.outcome
+
+    def _step(self, entry: dict[str, Any]) -> None:
+        n, call = entry["n"], entry["call"]
+        self.outcome.calls += 1
+        try:
+            given = [self._argument(one) for one in entry.get("with", ())]
+            named = {key: self._argument(one) for key, one in entry.get("by", {}).items()}
+        except _Gone as gone:
+            self._differ(entry, "with", "what an earlier call gave", str(gone))
+            return
+        except (Unrecordable, TypeError, KeyError) as error:
+            raise BadTape(f"entry {n} ({call}) cannot be read: {error}") from error
+        self._chances = {name: deque(chances) for name, chances in entry.get("chances", {}).items()}
+        self._judge_again(call, given)
+        method = self._method(call, n)
+        try:
+            gave: object = method(*given, **named)
+        except Exception as error:  # the border of a core: a recorded call may have ended in its bug
+            self._answered(entry, "raised", f"{type(error).__name__}: {error}")
+            return
+        self._calls[n] = {"with": given, "gave": gave}
+        self._calls.pop(n - REMEMBERED, None)
+        self._answered(entry, "gave", plain(gave, digest, _hide))
+        if "right" in entry and (samples := getattr(gave, "samples", None)) is not None:
+            self._said(entry, to_bytes(samples))
+        self._look(gave)
+        if self._follow is not None:
+            self._follow(entry, given, gave)
+        self._recent.append(brief(entry))
+
+    def _method(self, call: str, n: int) -> Callable[..., object]:
+        core, _, name = call.partition(".")
+        if core not in self._cores or name.startswith("_") or not hasattr(self._cores[core], name):
+            raise BadTape(f"entry {n} asks for {call}, which this version does not have.")
+        method: Callable[..., object] = getattr(self._cores[core], name)
+        return method
+
+    def _argument(self, value: Any) -> Any:
+        """An argument as it was given; one that refers to an earlier call is taken from this run."""
+        if not (isinstance(value, dict) and value.get("is") == "ref"):
+            return restored(value, self._tape.fetch)
+        n, where, *place = value["to"]
+        found: Any = self._calls.get(n, {}).get(where)
+        if not place:
+            return found
+        if not isinstance(found, list | tuple) or place[0] >= len(found):
+            raise _Gone(f"call {n} gave no such thing")
+        return found[place[0]]
+
+    def _said(self, entry: dict[str, Any], pcm: bytes) -> None:
+        start = entry["right"]
+        recorded = self._tape.side(1, start, len(pcm) // 2)  # shorter at the end of one that was cut
+        if recorded != pcm[: len(recorded)]:
+            self.accepted.right.append((start, pcm))
+            self._differ(entry, "sound", f"the right side from sample {start}", "other samples")
+
+    def _answered(self, entry: dict[str, Any], what: str, now: Any) -> None:
+        asked = {key: value for key, value in entry.items() if key not in ("gave", "raised")}
+        self.accepted.entries.append({**asked, what: now})
+        if entry.get(what) != now or ("raised" in entry) != (what == "raised"):
+            recorded = entry.get("gave", entry.get("raised"))
+            self._differ(entry, *(first_difference(recorded, now, what) or (what, recorded, now)))
+
+    def _differ(self, entry: dict[str, Any], path: str, recorded: Any, now: Any) -> None:
+        self.outcome.count += 1
+        if len(self.outcome.differences) < KEPT:
+            found = Difference(entry["n"], brief(entry), path, recorded, now, tuple(self._recent))
+            self.outcome.differences.append(found)
+
+    # --- models beside the recording ---
+
+    def _probability(self, window: Samples) -> float:
+        chances = self._chances.get("speech")
+        chance = chances.popleft() if chances else 0.0
+        if self._against is not None:
+            self.outcome.chances.append((chance, round(self._against.speech(window), CHANCE_DIGITS)))
+        return chance
+
+    def _scores(self, fresh: bool) -> Scores:
+        chances = self._chances.get("overlap")
+        return Scores(*chances.popleft()) if chances else Scores(0.0, 0.0, 0.0, 0.0)
+
+    def _look(self, gave: object) -> None:
+        if self._against is not None and isinstance(gave, list):
+            for one in gave:
+                if isinstance(one, Ask) and self._asked is None:  # else the judge was busy, and was not asked
+                    self._asked = one.at, self._against.complete(self._listener.recent())
+
+    def _judge_again(self, call: str, given: list[Any]) -> None:
+        if call == "floor.answer" and self._asked is not None and self._asked[0] == given[0]:
+            self.outcome.verdicts.append((given[1], self._asked[1]))
+            self._asked = None
+
+
+class _Gone(Exception):
+    """An earlier call gave less than it had given."""
+
+
+def first_difference(recorded: Any, now: Any, path: str = "") -> tuple[str, Any, Any] | None:
+    """Where two JSON values first differ, and how; None when they do not."""
+    if isinstance(recorded, dict) and isinstance(now, dict) and recorded.get("is") == now.get("is"):
+        for key in [*recorded, *(key for key in now if key not in recorded)]:
+            if found := first_difference(recorded.get(key), now.get(key), f"{path}.{key}"):
+                return found
+        return None
+    if isinstance(recorded, list) and isinstance(now, list):
+        for i, (one, other) in enumerate(zip(recorded, now, strict=False)):
+            if found := first_difference(one, other, f"{path}[{i}]"):
+                return found
+        if len(recorded) != len(now):
+            n = min(len(recorded), len(now))
+            return f"{path}[{n}]", recorded[n : n + 1], now[n : n + 1]
+        return None
+    return None if recorded == now else (path, recorded, now)
+
+
+def brief(entry: dict[str, Any]) -> str:
+    """An entry in a line: what was asked of whom."""
+    given = ", ".join(_brief(one) for one in entry.get("with", ()))
+    gave = entry.get("gave", entry.get("raised"))
+    answers = " ".join(_brief(one) for one in gave) if isinstance(gave, list) else _brief(gave)
+    return f"{entry['n']}: {entry['call']}({given}) → {answers or 'nothing'}"
+
+
+def _brief(value: Any) -> str:
+    match value:
+        case {"is": "ref", "to": [n, where, *_]}:
+            return f"#{n}" if where == "gave" else f"#{n}'s"
+        case {"is": "events.Send", "event": {"is": name}}:
+            return str(name).partition(".")[2]
+        case {"is": name}:
+            return str(name).partition(".")[2] or str(name)
+        case float():
+            return f"{value:.3f}"
+        case list():
+            return f"[{len(value)}]"
+    return str(value)[:40]
+
+
+def _cores(tape: Tape) -> tuple[Session, Playout, Watchdog]:
+    """Those that begin otherwise in each call, as they did in this one. Raises `BadTape`."""
+    header = tape.header
+    try:
+        limit = header["responses"]
+        responses = None if limit is None else Bucket(limit)
+        given = restored(header["options"], tape.fetch)
+        options = Options(decode=media.decode_picture, responses=responses, **given)
+        ids: Ids = seeded_ids(header["seed"])
+        playout = Playout()
+        session = Session(options, playout, header["plays"], ids)
+        return session, playout, Watchdog(playout, **header["watchdog"])
+    except (KeyError, TypeError, Unrecordable) as error:
+        raise BadTape(f"the header of {tape.folder} cannot be read: {error}") from error
+
+
+def _hide(secret: str) -> str:
+    """All secrets of a recording are hidden already."""
+    return secret if secret.startswith(HIDDEN) else f"{HIDDEN}?"

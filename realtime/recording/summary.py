@@ -1,0 +1,79 @@
+"""What was said in a recorded call, by both sides, as far as it was heard.
+
+    entry, arguments, answer ──receive──► Summary ──► lines: 0:04.1  user       What time is it?
+                                                            0:05.0  assistant  It is five past | twelve.
+
+It goes by what the cores were told and what they decided, not by what the client was told, so it is there for every
+client. An answer is cut at the same word as history and context: what stands behind the bar was not heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from vivavoce.model.dialogue import SAMPLE_RATE, TextToken, Transcript
+from vivavoce.realtime.events import CloseTurn, Cut, PlayoutStarted, Replied, Send, StartReply
+from vivavoce.realtime.protocol.items import InputText, MessageItem
+from vivavoce.realtime.protocol.server_events import ItemDone
+
+
+@dataclass(slots=True)
+class Line:
+    """Something said. `at`: sample of the recording. `heard`: characters, None for all."""
+
+    at: int
+    who: str
+    text: str = ""
+    heard: int | None = None
+
+    def __str__(self) -> str:
+        minutes, seconds = divmod(self.at / SAMPLE_RATE, 60)
+        said = self.text if self.heard is None else f"{self.text[: self.heard]}|{self.text[self.heard :]}"
+        return f"{minutes:.0f}:{seconds:04.1f}  {self.who:<9}  {said.strip()}"
+
+
+class Summary:
+    """The lines of one call, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, Line] = {}  # by item
+        self._items: dict[int, str] = {}  # reply -> its newest item
+        self._at = 0
+
+    def receive(self, entry: dict[str, Any], given: list[Any], gave: object) -> None:
+        """Takes an entry of the recording, with the arguments and the answer of its replay."""
+        match entry:
+            case {"with": [{"left": int(at)}, *_]} | {"right": int(at)}:
+                self._at = max(self._at, at)
+        if entry["call"] == "session.receive":
+            self._hear(given[0])
+        if entry["call"].startswith("session.") and isinstance(gave, list):
+            for action in gave:
+                self._follow(action)
+
+    def lines(self) -> Iterator[Line]:
+        """Those with words."""
+        return (line for line in sorted(self._lines.values(), key=lambda line: line.at) if line.text)
+
+    def _hear(self, fact: object) -> None:
+        match fact:
+            case Replied(number=number, token=TextToken(text=text)) if number in self._items:
+                self._lines[self._items[number]].text += text
+            case PlayoutStarted(number=number) if number in self._items:
+                self._lines[self._items[number]].at = self._at
+            case Transcript(final=True, turn=turn, text=text) if turn in self._lines:
+                self._lines[turn].text = text
+
+    def _follow(self, action: object) -> None:
+        match action:
+            case CloseTurn(item_id=item_id):
+                self._lines[item_id] = Line(self._at, "user")
+            case StartReply(number=number, spec=spec):
+                self._items[number] = spec.id
+                self._lines.setdefault(spec.id, Line(self._at, "assistant"))
+            case Cut(heard=heard) if heard.id in self._lines:
+                self._lines[heard.id].heard = heard.chars
+            case Send(event=ItemDone(item=MessageItem(id=str(name), role="user", content=[InputText(text=text)]))):
+                self._lines.setdefault(name, Line(self._at, "user", text))

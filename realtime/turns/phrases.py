@@ -1,0 +1,248 @@
+"""Does what was said so far sound finished? From its words alone.
+
+    "I would like to"       OPEN        something has to follow
+    "five five five"        DICTATION   a number, a name or a list is being given in pieces, and more is likely
+    "I have a question"     LOOSE       complete, but as often the first sentence of two; a number that may be whole
+    "It was dark,"          SUSPENDED   may be all, but the recogniser hears that it goes on and writes a comma
+    "Yes", "the blue one"   NEUTRAL     may be all or the beginning
+    "What time is it"       COMPLETE    a sentence with all its parts
+    ""                      UNKNOWN     nothing was understood, or not in a language that is known here
+
+Tables and rules for English, as recognisers write it: marks and capitals are theirs and say little, but for the comma
+at the end. Other languages come out as UNKNOWN, where sound has to decide; their few fillers and particles that leave a
+phrase open in any context are known. Pure; some microseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Final
+
+from vivavoce.realtime.turns.dictation import More, dictated
+
+
+class Phrase(Enum):
+    """How finished the words are; see the module's page."""
+
+    UNKNOWN = "unknown"
+    OPEN = "open"
+    DICTATION = "dictation"
+    LOOSE = "loose"
+    SUSPENDED = "suspended"
+    NEUTRAL = "neutral"
+    COMPLETE = "complete"
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_FILLERS: Final = _set("um uh er erm uhm hmm hm mm ah eh uhh umm äh ähm öhm euh este pues")
+_FOREIGN_OPEN: Final = _set(
+    "und oder aber weil dass der die das ein eine et ou mais parce que le la les un une y o pero porque el los"
+)
+_CHINESE_OPEN: Final = ("和", "但是", "因为", "所以", "如果", "的话", "还有", "然后", "就是", "那个", "嗯", "呃")
+
+_SUBJECTS: Final = _set("i he she we they")
+_EITHER: Final = _set("you it this that there")  # subject or object
+_LIKE_ARTICLES: Final = _set("that them though there her")
+_DETERMINERS: Final = _set("a an the my your our their every another some any whose")
+_BE: Final = _set("is are was were am isn't aren't wasn't weren't")
+_MODALS: Final = _set(
+    "will would could should can may might must shall do does did have has had won't wouldn't couldn't shouldn't can't"
+    " don't doesn't didn't haven't hasn't hadn't"
+)
+_AUXILIARIES: Final = _BE | _MODALS
+_SHORTENED: Final = _set(
+    "i'm it's that's he's she's you're we're they're i'll you'll he'll she'll we'll they'll i'd you'd we'd they'd"
+    " i've you've we've they've there's what's who's where's how's let's here's"
+)
+_CONJUNCTIONS: Final = _set("and but or nor because although unless until while whereas if whether than cause except")
+_SUBORDINATORS: Final = _set("if when because although unless while since before after whenever once until")
+_PREPOSITIONS: Final = _set(
+    "of to from with for at by into onto about under between without during towards via per against among behind beside"
+)
+_PARTICLES: Final = _set("on in")  # prepositions that also end sentences: "turn it on"
+_DEGREE: Final = _set("very quite extremely such only just also even almost been being be trying not going every")
+_TRANSITIVE: Final = _set(
+    "want wants need needs wanted needed buy bought bring put give gave said told tell says means called named reserve"
+    " spell spelled let prefer show"
+)
+_ADJECTIVES: Final = _set("big small new old large good great little few different long short nice lot couple bit")
+_LINKS: Final = _PREPOSITIONS | _PARTICLES | _SUBJECTS | _EITHER | _AUXILIARIES | _SHORTENED
+_CLOSERS: Final = _set(
+    "please thanks too though right today tomorrow yesterday now then later again first either anyway"
+)
+_WH: Final = _set("what who where when why how which whose what's who's where's how's when's whom")
+_IMPERATIVES: Final = _set(
+    "tell set play turn switch read book remind add wake translate cancel call send show reserve put give say look open"
+    " close start stop find order buy write make take bring check search repeat explain please let help delete skip"
+    " pause go wait save change move remove cook schedule ask try"
+)
+_THAT_CLAUSE: Final = _set("said say think thought told know hope believe so sure me sorry is was says heard means")
+_SPOKEN_OF: Final = _set("think guess hope say do believe suppose")  # "I think so", "I think it is"
+
+_AFTER_DICTATION: Final = {
+    More.LIKELY: Phrase.DICTATION,
+    More.POSSIBLE: Phrase.LOOSE,
+    More.NONE: Phrase.NEUTRAL,
+}
+_PRELUDES: Final = re.compile(
+    r"(?:(?:hi|hello|hey|listen|look|wait|sorry|well|so|alright|excuse me|good (?:morning|evening"
+    r"|afternoon|day)|thanks|oh|actually|by the way|guess what|you know what|one (?:more )?(?:thing|moment|second)"
+    r"|hang on|hold on)(?: there| again| everyone)?"
+    r"|(?:(?:hi|hello|well|okay|so|sorry|excuse me|yes|no) )?"
+    r"(?:(?:i|we) (?:have|got)|(?:i|we)'ve(?: got)?|there(?:'s| is)) (?:a|an|another|one|some) (?:\w+ )?"
+    r"(?:questions?|problems?|idea|request|issue|favou?r|suggestion|story|news|thing)"
+    r"|i need your help|i need help|can i ask (?:you )?(?:something|a question)|let me (?:think|see)(?: about it)?"
+    r"|give me a (?:second|moment|minute))"
+)
+
+
+def read(text: str) -> Phrase:
+    """How finished `text` is: all that was said in the turn, as a recogniser writes it."""
+    if text.rstrip("，。,.… ").endswith(_CHINESE_OPEN):
+        return Phrase.OPEN
+    sentence = re.split(r"(?<=\w\w)[.!?]\s+(?=\S)", text.strip())[-1]  # not at "W. E."
+    words = re.findall(r"[^\W_]+(?:['’][^\W_]+)*", sentence.lower().replace("’", "'"))
+    if not words or not text.isascii():
+        return Phrase.OPEN if words and words[-1] in _FILLERS else Phrase.UNKNOWN
+    if words[-1] in _FILLERS:
+        return Phrase.OPEN
+    if (more := dictated(words)) is not None:
+        return _AFTER_DICTATION[more]
+    spoken = " ".join(words)
+    if _PRELUDES.fullmatch(spoken):
+        return Phrase.LOOSE
+    if _open(words) or _waits_for_main_clause(sentence, words):
+        return Phrase.OPEN
+    if _listing(sentence):
+        return Phrase.DICTATION
+    if text.rstrip().endswith(",") or _misheard_article(words):
+        return Phrase.SUSPENDED
+    return Phrase.COMPLETE if _clause(words) else Phrase.NEUTRAL
+
+
+def _misheard_article(words: list[str]) -> bool:
+    """ "The title of them": what a recogniser makes of an article that is dwelt on."""
+    return len(words) > 2 and words[-1] in _LIKE_ARTICLES and words[-2] in _PREPOSITIONS | _PARTICLES | {"me"}
+
+
+def _listing(sentence: str) -> bool:
+    """ "Soup, salad": items that no "and" has closed yet."""
+    *earlier, last = re.split(r",\s+", sentence.lower().strip(" ,.?!"))
+    words = last.split()
+    if (
+        not earlier
+        or _FILLERS & set(re.findall(r"\w+", " ".join(earlier)))
+        or not 1 <= len(words) <= 2
+        or words[0] in _LINKS
+        or words[-1] in _CLOSERS
+    ):
+        return False
+    return not re.search(r"\b(?:and|or|yes|no|yeah|okay|well|oh|sorry|hello|hi)\b", sentence.lower())
+
+
+def _open(words: list[str]) -> bool:
+    """Whether the last words leave something to be said."""
+    last, before = words[-1], words[-2] if len(words) > 1 else ""
+    asked = words[0] in _WH or (words[0] in _CONJUNCTIONS and before in _WH)
+    if len(words) == 1:
+        return last in _DETERMINERS | _CONJUNCTIONS | _SUBJECTS | _PREPOSITIONS | _SHORTENED | _DEGREE - {"not"}
+    if last in _DETERMINERS | _CONJUNCTIONS | _SHORTENED | _SUBJECTS:
+        return not (last in ("some", "any") and before not in _AUXILIARIES | _PREPOSITIONS)
+    if words[0] == "either" and "or" not in words:
+        return True
+    if last in _ADJECTIVES:
+        return before in ("a", "an")
+    if last in _AUXILIARIES:
+        asks_where = last in _BE and bool(_WH & set(words[:-2]))  # "where the exit is"
+        return not asks_where and not _short_answer(words) and not (asked and last in _MODALS and len(words) > 3)
+    if last in _EITHER:
+        return _subject_without_verb(words, asked)
+    if last == "to":
+        return not (asked and before in ("going", "you", "talking")) and not _declined(words)
+    if last in _PREPOSITIONS:
+        return not asked or words[0] in ("how", "when", "why")
+    if last in _PARTICLES:
+        return (
+            not asked
+            and words[0] not in _BE
+            and before not in _EITHER | _set("them go come turn log hold sign move keep me him her")
+        )
+    if last in _DEGREE:
+        return not asked and (last, before) not in (
+            ("not", "hope"),
+            ("not", "course"),
+            ("not", "why"),
+            ("going", "keep"),
+        )
+    if last in _TRANSITIVE:
+        wanted = before not in _set("you i we as they") | _AUXILIARIES - _BE
+        return (wanted and not asked) or (len(words) <= 3 and last in ("want", "need", "prefer"))
+    if last in _WH:
+        return words[0] in _AUXILIARIES or before not in _set("know me since and say remember")
+    if last == "like":
+        return before in _set("would i'd we'd looks sounds feels is")
+    if last == "me":
+        return before in _set("tell give show send bring") and len(words) <= 5
+    return (last == "so" and before not in _SPOKEN_OF and len(words) > 2) or (
+        last == "then" and before in ("and", "so")
+    )
+
+
+def _short_answer(words: list[str]) -> bool:
+    """ "Yes, I do", "I think it is", "so am I"."""
+    return (words[0] in ("yes", "no", "yeah", "so", "neither") and len(words) <= 4) or bool(
+        _SPOKEN_OF & set(words[:2]) and len(words) <= 5
+    )
+
+
+def _subject_without_verb(words: list[str], asked: bool) -> bool:
+    last, before = words[-1], words[-2]
+    if last == "that":
+        return before in _THAT_CLAUSE and not asked
+    if before in _SUBORDINATORS | _CONJUNCTIONS | {"that"}:
+        return True
+    if before in _MODALS:  # "could you"
+        return True
+    return before in _BE and not asked and len(words) <= 3 and last != "this"
+
+
+def _declined(words: list[str]) -> bool:
+    """ "I don't want to", "I'd love to": what is meant was said before."""
+    return any(word.endswith("n't") or word in ("not", "love") for word in words[-4:-1])
+
+
+def _waits_for_main_clause(sentence: str, words: list[str]) -> bool:
+    """ "If it rains tomorrow": a subordinate clause that comes first."""
+    opener = words[0] in _SUBORDINATORS and len(words) > 2 and words[1] not in _AUXILIARIES
+    phrase = words[:2] in (["because", "of"], ["in", "case"]) or words[:3] == ["as", "soon", "as"]
+    if not opener and not phrase:
+        return False
+    _, comma, main = sentence.partition(",")
+    if comma and len(re.findall(r"\w+", main)) >= 2:
+        return False
+    return len(words) <= 7
+
+
+def _clause(words: list[str]) -> bool:
+    """Whether these words can be a sentence: a question, a request, or subject and verb."""
+    if words[0] in ("please", "and", "but", "so", "well", "okay", "then", "oh", "yes", "no", "also"):
+        words = words[1:] or words
+    if len(words) < 2:
+        return False
+    first, second = words[0], words[1]
+    if first in _IMPERATIVES:
+        return True
+    if len(words) < 3:
+        return False
+    if first in _WH | _AUXILIARIES:
+        return True
+    if first in _SUBJECTS | _EITHER | _SHORTENED:
+        return True
+    verbs = _AUXILIARIES | _SHORTENED
+    if first in _DETERMINERS | _set("his her its these those"):
+        return any(word in verbs or word.endswith("ed") for word in words[2:])
+    return second in verbs

@@ -1,0 +1,94 @@
+"""Calls that are recorded, and recordings that are held against today's code.
+
+A user's bug becomes a test like this: `vivavoce replay FOLDER --pack tests/data/recordings/NAME`, and
+`tests/test_recorded_calls.py` replays it from then on. What the code should have done instead is asserted there, on
+the `Replay` that `replayed` returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness import virtual_time
+from harness.fakes import LinePeer, ScriptedDialogue, complete, energy
+from harness.tools import runner
+from vivavoce.realtime.latency import TurnLatency
+from vivavoce.realtime.pipeline import Parts, Pipeline
+from vivavoce.realtime.playout import Playout
+from vivavoce.realtime.recording.recorder import Recordings
+from vivavoce.realtime.recording.replay import Models, Replay
+from vivavoce.realtime.recording.summary import Line, Summary
+from vivavoce.realtime.recording.tape import Tape
+from vivavoce.realtime.recording.writer import MAX_BYTES
+from vivavoce.realtime.sessions import House, Wanted, open_session, random_ids
+from vivavoce.realtime.sideband import Peers
+from vivavoce.realtime.transports import PeerGone
+from vivavoce.realtime.turns.floor import Floor
+from vivavoce.realtime.turns.judging import Judging
+from vivavoce.realtime.turns.listener import Listener
+from vivavoce.realtime.turns.overlap import Overhear
+from vivavoce.realtime.watchdog import Watchdog
+
+Test = Callable[[LinePeer], Awaitable[None]]
+
+NOON = datetime(2026, 11, 22, 12, 5, tzinfo=UTC)
+
+
+def record(
+    test: Test,
+    dialogue: ScriptedDialogue,
+    folder: Path,
+    plays: bool = True,
+    notice: str | None = None,
+    wanted: Wanted | None = None,
+    max_bytes: int = MAX_BYTES,
+    overhear: Overhear | None = None,
+) -> LinePeer:
+    """Runs `test` as the peer of a call on the virtual clock, recorded into the only folder in `folder`."""
+    recordings = Recordings(str(folder), lambda: NOON, {}, max_bytes)
+
+    async def main() -> LinePeer:
+        peer, playout = LinePeer(plays), Playout()
+        wanted_now = wanted or Wanted(extras=True)
+        session = open_session(playout, plays, wanted_now, random_ids(), 1_000, house=House(notice=notice))
+        recording = recordings.begin("rtc_test", session, plays)
+        assert recording is not None
+        listener = Listener(energy, Floor(None, overhear))
+        judging = Judging(complete, listener)
+        watched, playout = recording.cores(session, playout)
+        watchdog = Watchdog(playout)
+        parts = Parts(Peers(peer), dialogue, watched, playout, listener, judging, TurnLatency(), runner(), watchdog)
+
+        async def scenario() -> None:
+            await peer.until("session.created")
+            await test(peer)
+            peer.leave()
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                peer.pipeline = Pipeline(recording.parts(parts))
+                tasks.create_task(peer.pipeline.run())
+                tasks.create_task(scenario())
+        except* PeerGone:
+            pass
+        recording.finish("over")  # on this thread: the virtual clock does not wait for others
+        return peer
+
+    return virtual_time.run(main())
+
+
+def only(folder: Path) -> Path:
+    """The one recording in a folder."""
+    (recording,) = folder.iterdir()
+    return recording
+
+
+def replayed(folder: Path, against: Models | None = None) -> tuple[Replay, list[Line]]:
+    """A replay of the recording in `folder`, and what was said in it. Raises `BadTape`."""
+    summary = Summary()
+    replay = Replay(Tape(folder), against, summary.receive)
+    replay.run()
+    return replay, list(summary.lines())

@@ -1,0 +1,118 @@
+"""realtime/bench: whole calls over real transports, against a gateway with a scripted model, and against the beeper."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import numpy as np
+import pytest
+
+from harness.fakes import Line, ScriptedDialogue, ScriptedEngine
+from harness.gateway import gateway
+from vivavoce.model.dialogue import SAMPLE_RATE, AudioToken, ReplySpec, ReplyToken
+from vivavoce.realtime.bench.beep import EndOfTone, tone
+from vivavoce.realtime.bench.calibrate import calibrate
+from vivavoce.realtime.bench.caller import Clip
+from vivavoce.realtime.bench.impair import Impairment
+from vivavoce.realtime.bench.link import Broken, Refused, Target
+from vivavoce.realtime.bench.prepare import Act, Over, Play
+from vivavoce.realtime.bench.report import describe_run
+from vivavoce.realtime.bench.run import TRANSPORTS, Calls, Plan, run_calls
+from vivavoce.realtime.bench.scenario import Line as Words
+from vivavoce.realtime.bench.scenario import Scenario
+
+HELLO = Clip("hello", tone(0.8, 300), 0, round(0.8 * SAMPLE_RATE))
+STOP = Clip("stop", tone(0.6, 300), 0, round(0.6 * SAMPLE_RATE))
+SCENARIO = Scenario("test", "A test", (Words(("hello",)),), per_call=2, turns=2)
+PLAY = Play(SCENARIO, (Act(HELLO, expect=("six",)), Act(HELLO, (Over("interruption", 0.6, STOP),))), None, 0.0)
+ANSWER = Line("One two three four five six.", 2.0)
+
+
+class Voice(ScriptedDialogue):
+    """Answers with a tone: Opus does not carry the constant that will do elsewhere."""
+
+    async def reply(self, spec: ReplySpec) -> AsyncGenerator[ReplyToken]:
+        async for token in super().reply(spec):
+            if isinstance(token, AudioToken):
+                yield AudioToken(tone(len(token.samples) / SAMPLE_RATE, 400), token.words)
+            else:
+                yield token
+
+
+class Speaking(ScriptedEngine):
+    def open(self) -> ScriptedDialogue:
+        self.dialogues.append(Voice((), [ANSWER] * 5))
+        return self.dialogues[-1]
+
+
+def calls(transport: str, impairment: Impairment | None = None, **settings: object) -> tuple[Calls, Plan]:
+    """Two turns, the second of which is interrupted."""
+
+    async def run() -> tuple[Calls, Plan]:
+        async with gateway(Speaking(), **settings) as running:
+            plan = Plan(Target(running.url, extras=True), transport, impairment or Impairment())
+            return await run_calls(PLAY, plan, lambda record: None), plan
+
+    return asyncio.run(run())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_call_is_measured_over_every_transport(transport: str) -> None:
+    made, plan = calls(transport)
+    found = describe_run(PLAY, plan, made)
+    assert found["failures"] == []
+    assert [turn["outcome"] for turn in found["turns"]] == ["answered", "answered"]
+    assert all(250 < turn["v2v"] < 4000 for turn in found["turns"])  # the script thinks for 0.2 s
+    marks = found["turns"][0]["marks"]
+    assert abs(found["turns"][0]["v2v"] - marks["sent"]) < 500  # the server's own account is about the same
+    assert [over["reaction"] for over in found["overlaps"]] == ["yielded"]
+    assert found["measures"]["expected"]["count"] == 1
+
+
+@pytest.mark.slow
+def test_a_line_that_loses_packets_loses_them_both_ways() -> None:
+    made, _ = calls("webrtc", Impairment(loss=0.1, jitter=0.01))
+    assert made.records[0].concealed > 0  # towards us
+    assert not made.records[0].failure
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", ["webrtc", "websocket"])
+def test_a_server_without_our_key_refuses_and_is_not_measured(transport: str) -> None:
+
+    async def run() -> Refused:
+        async with gateway(ScriptedEngine(), keys=("secret",)) as running:
+            with pytest.raises(Refused) as refused:
+                await run_calls(PLAY, Plan(Target(running.url), transport), lambda record: None)
+        return refused.value
+
+    refused = asyncio.run(run())
+    assert (refused.status, refused.full) == (401, False)
+
+
+@pytest.mark.parametrize("transport", ["webrtc", "websocket"])
+def test_a_server_that_is_not_there_is_said_to_be_unreachable(transport: str) -> None:
+    with pytest.raises(Broken, match="cannot be reached"):
+        asyncio.run(run_calls(PLAY, Plan(Target("http://127.0.0.1:1"), transport), lambda record: None))
+
+
+@pytest.mark.parametrize("chunk", [100, 480, 1000])
+def test_the_end_of_a_tone_is_found_in_its_piece(chunk: int) -> None:
+    sound = np.concatenate([np.zeros(500, np.float32), tone(0.3), np.zeros(5000, np.float32)])
+    finder = EndOfTone()
+    found = [start for start in range(0, len(sound), chunk) if finder.receive(sound[start : start + chunk])]
+    end = 500 + round(0.3 * SAMPLE_RATE)
+    assert len(found) == 1
+    assert end - chunk < found[0] <= end + 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", ["webrtc", "websocket"])
+def test_the_instrument_measures_known_delays(transport: str) -> None:
+    """On a quiet machine the error is within 45 ms, frames included; this holds on a busy one too."""
+    found = calibrate(Plan(Target(""), transport), tones=2)
+    assert found.error.n >= 4
+    assert found.error.least >= -5
+    assert found.error.p50.value < 250

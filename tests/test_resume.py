@@ -1,0 +1,208 @@
+"""A call that goes on over another connection: the real gateway, real peers, and a model of tones."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import websockets
+
+from harness.gateway import Running, gateway
+from harness.peer import Peer
+from harness.tones import ToneEngine, spans
+
+pytestmark = pytest.mark.slow
+
+ASK = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Go."}]}
+WORD = 0.3  # seconds of each word
+SDP = {"Content-Type": "application/sdp"}
+
+
+def run(test: Callable[[Running], Awaitable[None]], engine: ToneEngine | None = None, **settings: object) -> None:
+    """Runs `test` against a gateway, and checks that it leaves nothing behind."""
+
+    async def main() -> None:
+        async with gateway(engine or ToneEngine(), **settings) as running:  # type: ignore[arg-type]
+            await test(running)
+            await running.idle()
+
+    asyncio.run(main())
+
+
+def offering(running: Running, **query: str) -> Callable[[str], Awaitable[str]]:
+    async def post(sdp: str) -> str:
+        response = await running.http.post(
+            "/v1/realtime/calls", params={"extras": "true", **query}, content=sdp, headers=SDP
+        )
+        assert response.status_code == 201, response.text
+        return response.text
+
+    return post
+
+
+async def refusal(running: Running, **query: str) -> tuple[int, str]:
+    peer = Peer()
+    response = await running.http.post("/v1/realtime/calls", params=query, content=await peer.offer(), headers=SDP)
+    await peer.close()
+    return response.status_code, str(response.json()["error"]["code"])
+
+
+def begin(peer: Peer) -> None:
+    peer.send({"type": "conversation.item.create", "item": ASK})
+    peer.send({"type": "response.create"})
+
+
+def token(peer: Peer) -> str:
+    return str([event["token"] for event in peer.events if event["type"] == "vivavoce.call.resumable"][-1])
+
+
+def heard(*peers: Peer) -> list[tuple[int, float]]:
+    """Words and their seconds. The stump of one that was begun anew, or that a lost packet blurred, is no word."""
+    return [span for peer in peers for span in spans(peer.recorded()) if span[1] >= 0.1]
+
+
+@pytest.mark.parametrize("codec", [None, "PCMU"])
+def test_a_reply_goes_on_after_the_plug_was_pulled(codec: str | None) -> None:
+    async def test(running: Running) -> None:
+        first = Peer(codec=codec)
+        await first.connect(offering(running))
+        await first.event("vivavoce.call.resumable")
+        begin(first)
+        await first.event("output_audio_buffer.started")
+        await asyncio.sleep(2.0)
+        await first.vanish()
+        await asyncio.sleep(1.5)  # the server goes on speaking to nobody
+        second = Peer(codec=codec)
+        await second.connect(offering(running, resume=token(first), received=first.events[-1]["event_id"]))
+        await second.event("vivavoce.call.resumed")
+        await second.event("output_audio_buffer.stopped", timeout=20)
+        await asyncio.sleep(0.3)
+        words = [word for word, _ in heard(first, second)]
+        assert sorted(set(words)) == list(range(20)), "no word is lost"
+        assert len(words) <= 21, "one word is said twice at most"
+        ids = [event["event_id"] for event in [*first.events, *second.events]]
+        assert len(ids) == len(set(ids))
+        await second.close()
+
+    run(test)
+
+
+def test_a_peer_whose_network_changed_takes_over_and_its_old_connection_is_closed() -> None:
+    async def test(running: Running) -> None:
+        first, second = Peer(), Peer()
+        await first.connect(offering(running))
+        await first.event("vivavoce.call.resumable")
+        begin(first)
+        await first.event("output_audio_buffer.started")
+        await asyncio.sleep(1)
+        await second.connect(offering(running, resume=token(first), received=first.events[-1]["event_id"]))
+        async with asyncio.timeout(5):
+            await first.closed.wait()
+        await second.event("output_audio_buffer.stopped", timeout=20)
+        words = [word for word, _ in heard(first, second)]
+        assert sorted(set(words)) == list(range(20))
+        assert (await running.http.get("/readyz")).json()["calls"] == 1
+        await first.close()
+        await second.close()
+
+    run(test)
+
+
+def test_tokens_that_are_wrong_used_or_for_another_kind_of_connection_are_refused() -> None:
+    async def test(running: Running) -> None:
+        first, second = Peer(), Peer()
+        await first.connect(offering(running))
+        await first.event("vivavoce.call.resumable")
+        used = token(first)
+        assert await refusal(running, resume="nonsense") == (404, "resume_token_unknown")
+        assert await refusal(running, resume=used, received="event_never") == (409, "resume_events_lost")
+        assert await refusal(running, resume=used, played="soon") == (400, "invalid_value")
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await websockets.connect(f"{running.websocket}?resume={used}")
+        assert refused.value.response.status_code == 409
+        await second.connect(offering(running, resume=used))
+        await second.event("vivavoce.call.resumed")
+        assert await refusal(running, resume=used) == (404, "resume_token_unknown")
+        await first.close()
+        await second.close()
+
+    run(test)
+
+
+def test_a_token_does_not_stand_in_for_the_key() -> None:
+    async def test(running: Running) -> None:
+        assert (await refusal(running, resume="nonsense"))[0] == 401
+
+    run(test, keys=("sesame",))
+
+
+def test_a_peer_that_never_comes_back_leaves_nothing_behind() -> None:
+    async def test(running: Running) -> None:
+        peer = Peer()
+        await peer.connect(offering(running))
+        begin(peer)
+        await peer.event("output_audio_buffer.started")
+        await peer.vanish()
+        await running.idle(patience=25)
+
+    run(test, resume_window=1.0)
+
+
+def test_a_socket_that_broke_goes_on_over_another() -> None:
+    async def test(running: Running) -> None:
+        events: list[dict[str, Any]] = []
+
+        async def until(socket: websockets.ClientConnection, kind: str, count: int = 1) -> None:
+            async with asyncio.timeout(20):
+                while [event["type"] for event in events].count(kind) < count:
+                    events.append(json.loads(await socket.recv()))
+
+        first = await websockets.connect(f"{running.websocket}?extras=true")
+        await until(first, "vivavoce.call.resumable")
+        await first.send(json.dumps({"type": "conversation.item.create", "item": ASK}))
+        await first.send(json.dumps({"type": "response.create"}))
+        await until(first, "response.output_audio.delta", 5)
+        first.transport.abort()
+        await asyncio.sleep(0.5)
+        resume = next(event["token"] for event in events if event["type"] == "vivavoce.call.resumable")
+        url = f"{running.websocket}?extras=true&resume={resume}&received={events[-1]['event_id']}"
+        async with websockets.connect(url) as second:
+            await until(second, "vivavoce.call.resumed")
+            await until(second, "response.done")
+        text = "".join(e["delta"] for e in events if e["type"] == "response.output_audio_transcript.delta")
+        assert text == " ".join(f"w{word:02d}" for word in range(20))
+        assert len({event["event_id"] for event in events}) == len(events)
+
+    run(test)
+
+
+def test_a_cut_is_remembered_at_the_word_at_which_the_voice_was_silent() -> None:
+    async def test(running: Running) -> None:
+        errors = await cut_errors(running, cuts=3, seed=4)
+        assert len(errors) == 3
+        assert max(map(abs, errors)) <= 1, f"words remembered beyond those heard: {errors}"
+
+    run(test)
+
+
+async def cut_errors(running: Running, cuts: int, seed: int, least: float = 0.5, most: float = 4.5) -> list[int]:
+    """Cuts replies at random times; how many words each is remembered with, more than could be heard whole."""
+    chance, errors = random.Random(seed), list[int]()
+    for _ in range(cuts):
+        peer = Peer()
+        await peer.connect(offering(running))
+        begin(peer)
+        await peer.event("output_audio_buffer.started")
+        await asyncio.sleep(chance.uniform(least, most))
+        peer.send({"type": "output_audio_buffer.clear"})
+        cut = await peer.event("vivavoce.heard")
+        await asyncio.sleep(0.5)
+        await peer.close()
+        whole = [word for word, seconds in spans(peer.recorded()) if seconds >= 0.8 * WORD]
+        remembered = len(cut["text"][: cut["heard_chars"]].split())
+        errors.append(remembered - (max(whole, default=-1) + 1))
+    return errors
