@@ -38,7 +38,7 @@ GOODBYE = 5.0
 """Seconds that freeing a call may take."""
 
 
-LATE: Final = 0.5
+LATE: Final = 1.0
 """Seconds by which the models may be late before no further call is taken. The first call is always taken: a slow
 machine is better than none."""
 

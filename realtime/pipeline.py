@@ -1,13 +1,13 @@
 """One call, from the microphone to the loudspeaker. Start reading here.
 
-    microphone ──► receive ──Sound──► ┌──────────┐ ──► listen ──► floor ──► TurnStarted/Sound/Ended ─┐
-    camera ──────► receive ──Seen───► │          │ ──► dialogue.see                                  │
-    client ──────► receive ─Message─► │ converse │ ◄─────────────────────────────────────────────────┘
-    model ───────► hearing ─Transcript►│          │ ──► session core ──► actions ──► perform
-    model ───────► respond ──Replied─► │          │                                    │
-    loudspeaker ◄─ speak ◄─ playout ◄─ └──────────┘ ◄── PlayoutStarted/Ended           ├──► peers.tell
-                                                                                       ├──► dialogue.hear/turn/read/cut
-                                                                                       └──► start or cancel respond
+    microphone ──► receive ──Sound──► ┌──────────┐ ──► front end ──► listener ──► floor ──► TurnStarted … ─┐
+    camera ──────► receive ──Seen───► │          │ ──► dialogue.see                                        │
+    client ──────► receive ─Message─► │ converse │ ◄───────────────────────────────────────────────────────┘
+    judge, model ► Judged, Transcript►│          │ ──► session core ──► actions ──► perform
+    model ───────► respond ──Replied─►│          │                                    │
+    watchdog ────► Tick ─────────────►│          │                                    ├──► peers.tell
+    loudspeaker ◄─ speak ◄─ playout ◄─└──────────┘ ◄── PlayoutStarted/Ended           ├──► dialogue.hear/turn/read/cut
+                                                                                      └──► start or cancel respond
 
 `converse` is the only reader of the inbox, and so the only place where anything is decided: by the session core, one
 fact at a time, in one order. Everything else moves data.

@@ -100,7 +100,7 @@ def test_a_peer_whose_network_changed_takes_over_and_its_old_connection_is_close
         await first.event("output_audio_buffer.started")
         await asyncio.sleep(1)
         await second.connect(offering(running, resume=token(first), received=first.events[-1]["event_id"]))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             await first.closed.wait()
         await second.event("output_audio_buffer.stopped", timeout=20)
         words = [word for word, _ in heard(first, second)]

@@ -58,7 +58,7 @@ class Cascade:
 
     @property
     def lateness(self) -> float:
-        """Seconds by which ears or voice have been late at worst in the last ten: above half a second, people wait."""
+        """Seconds by which ears or voice have been late at worst in the last ten."""
         return self._threads.lateness
 
     def _warm_up(self) -> None:

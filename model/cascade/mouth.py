@@ -89,6 +89,7 @@ class Utterance:
             self._complete |= complete
             idle, self._busy = not self._busy, True
         if idle:
+            self._due = max(self._due, time.monotonic())  # it waited for words, not for the voice
             self._threads.voice(self._step, self._due)
 
     def _step(self) -> None:

@@ -26,6 +26,9 @@ class CallError(ValueError):
     """What the model wrote is no call of a tool there is; the message may be shown to the user."""
 
 
+KINDS: Final = frozenset(("string", "number", "integer", "boolean", "object", "array", "null"))
+
+
 def effective_choice(prompt: Prompt) -> str:
     """The prompt's `tool_choice`; with "auto", the answer of a tool is followed by speech."""
     answered = bool(prompt.items) and isinstance(prompt.items[-1], CallResult)
@@ -33,7 +36,9 @@ def effective_choice(prompt: Prompt) -> str:
 
 
 def grammar(tools: Sequence[Tool], choice: str) -> str | None:
-    """An llguidance grammar (Lark syntax) for a reply under `choice`; None when everything is allowed."""
+    """An llguidance grammar (Lark syntax) for a reply under `choice`; None when everything is allowed.
+
+    Raises `CallError` for a tool whose schema is none."""
     if not tools:
         return None
     if choice == "none":  # earlier calls in the conversation would be imitated
@@ -48,6 +53,7 @@ def grammar(tools: Sequence[Tool], choice: str) -> str | None:
 
 
 def _schema(tool: Tool) -> dict[str, Any]:
+    _check(tool.parameters, tool.name)
     parameters = {"type": "object", "additionalProperties": False, **tool.parameters}
     return {
         "type": "object",
@@ -55,6 +61,22 @@ def _schema(tool: Tool) -> dict[str, Any]:
         "required": ["name", "arguments"],
         "additionalProperties": False,
     }
+
+
+def _check(schema: Any, name: str) -> None:
+    """llama.cpp passes over a grammar that it cannot read, and the model would be free to call with anything."""
+    if isinstance(schema, list):
+        for part in schema:
+            _check(part, name)
+    if not isinstance(schema, dict):
+        return
+    kinds = schema.get("type")
+    for kind in kinds if isinstance(kinds, list) else [kinds]:
+        if isinstance(kind, str) and kind not in KINDS:
+            raise CallError(f"The tool '{name}' cannot be used: '{kind}' is no type of a JSON schema.")
+    for key, part in schema.items():
+        if key not in ("const", "default", "enum", "examples"):  # values, not schemas
+            _check(part, name)
 
 
 class CallParser:

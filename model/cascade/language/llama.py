@@ -98,6 +98,8 @@ class LlamaThread:
     def _run(self, prompt: Prompt, max_tokens: int, deliver: Deliver, generation: LlamaGeneration) -> None:
         try:
             deliver(self._answer(prompt, max_tokens, deliver, generation))
+        except CallError as error:
+            deliver(Stopped("error", error=str(error)))
         except Exception:  # the border of the language model's thread: nobody else would see it, and wait for the words
             log.exception("the language model failed")
             deliver(Stopped("error", error=NO_ANSWER))
