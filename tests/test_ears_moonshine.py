@@ -130,8 +130,9 @@ def test_forced_tokens_stay_and_a_right_draft_changes_nothing(
 def test_a_wrong_draft_is_not_believed(moonshine: Moonshine, say: Callable[[str], Samples]) -> None:
     sound = say(SENTENCES[1])
     other = moonshine.recognise(say(SENTENCES[3]), [], 0)
+    alone = moonshine.text(moonshine.recognise(sound, [], 0))
     heard = moonshine.text(moonshine.recognise(sound, other, 0))
-    assert word_errors(words(SENTENCES[1]), words(heard)) <= 2
+    assert word_errors(words(alone), words(heard)) <= 2
 
 
 @pytest.mark.parametrize("kind", ["silence", "hiss", "hum", "clicks", "beeps"])

@@ -378,7 +378,7 @@ def test_a_peer_that_vanishes_in_mid_reply_leaves_nothing_behind(engine: Engine,
         await peer.vanish()
         await running.idle(patience=30)
 
-    run(engine, test)
+    run(engine, test, resume_window=3)
 
 
 def test_offers_in_a_form_bring_their_session_along(engine: Engine) -> None:
