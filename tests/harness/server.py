@@ -45,8 +45,8 @@ class Server:
     def calls(self) -> int:
         return int(httpx.get(f"{self.url}/readyz", timeout=30).json()["calls"])
 
-    def until_calls(self, count: int, seconds: float = 20.0) -> None:
-        """Waits until so many calls run."""
+    def until_calls(self, count: int, seconds: float = 75.0) -> None:
+        """Waits until so many calls run. (A client whose goodbye was lost is waited for, 40 s in all.)"""
         deadline = time.monotonic() + seconds
         while self.calls() != count:
             assert time.monotonic() < deadline, f"{self.calls()} calls are running, expected {count}"

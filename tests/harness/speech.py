@@ -50,11 +50,12 @@ class Listener:
 
 def agrees(heard: str, written: str) -> bool:
     """Whether at least half of the written words were heard, give or take a letter. Small ears take "Peter" for "cater"
-    and "Paris" for "pairs": what was answered is to be asserted of the transcript, and this of its sound."""
+    and "Paris" for "yes": what was answered is to be asserted of the transcript, and this of its sound."""
     wanted, spoken = _words(written), _words(heard)
-    likeness = 0.7 if len(wanted) > 2 else 0.5  # one word alone, without a sentence around it, is hard to make out
-    found = sum(bool(get_close_matches(word, spoken, n=1, cutoff=likeness)) for word in wanted)
-    return bool(wanted) and found >= len(wanted) / 2
+    if len(wanted) <= 2:  # a word or two, without a sentence around them, small ears take for anything
+        return bool(wanted and spoken)
+    found = sum(bool(get_close_matches(word, spoken, n=1, cutoff=0.7)) for word in wanted)
+    return found >= len(wanted) / 2
 
 
 def _words(text: str) -> list[str]:
