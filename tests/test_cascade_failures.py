@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from harness.cascade import Parrot
 from vivavoce.model.cascade.dialogue import CascadeDialogue
 from vivavoce.model.cascade.ears import Hypothesis
-from vivavoce.model.cascade.language import Deliver, Prompt, Stopped, Words
+from vivavoce.model.cascade.language import Prompt, Stopped
 from vivavoce.model.cascade.language.llama import NO_ANSWER, LlamaThread
 from vivavoce.model.cascade.mouth import Mouth, Silent, Spoke
 from vivavoce.model.cascade.threads import Threads
@@ -33,29 +34,6 @@ class Deaf:
 
     def finish(self, end: int | None = None) -> Hypothesis:
         raise RuntimeError("broken")
-
-
-class Parrot:
-    """A language model, and its only thread, that says what it was told last."""
-
-    vision = speculative = False
-
-    def open(self) -> Parrot:
-        return self
-
-    def prefill(self, prompt: Prompt, complete: bool = False) -> None:
-        """It needs no head start."""
-
-    def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> Parrot:
-        deliver(Words(prompt.items[-1].text))  # type: ignore[union-attr]  # a message, here
-        deliver(Stopped("stop"))
-        return self
-
-    def cancel(self) -> None:
-        """It has said all it will."""
-
-    def close(self) -> None:
-        """There is nothing to free."""
 
 
 class Broken:

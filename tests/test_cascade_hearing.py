@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.cascade import Parrot
 from vivavoce.model.cascade.dialogue import CascadeDialogue
 from vivavoce.model.cascade.ears import Hypothesis
-from vivavoce.model.cascade.language import Deliver, Prompt, Stopped, Words
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.dialogue import DialogueError, ReplySpec, TextToken
 
@@ -54,30 +54,6 @@ class FailingListening:
         return Hypothesis("hello", "", 0)
 
 
-class Parrot:
-    """A language model, and its only thread, that says what it was told last."""
-
-    vision = False
-    speculative = True
-
-    def open(self) -> Parrot:
-        return self
-
-    def prefill(self, prompt: Prompt, complete: bool = False) -> None:
-        """It needs no head start."""
-
-    def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> Parrot:
-        deliver(Words(prompt.items[-1].text))  # type: ignore[union-attr]  # a message, here
-        deliver(Stopped("stop"))
-        return self
-
-    def cancel(self) -> None:
-        """It has said all it will."""
-
-    def close(self) -> None:
-        """There is nothing to free."""
-
-
 @pytest.fixture
 def threads() -> Iterator[Threads]:
     running = Threads()
@@ -88,7 +64,7 @@ def threads() -> Iterator[Threads]:
 def converse(threads: Threads, test: Callable[[CascadeDialogue, FailingEars], Awaitable[None]]) -> None:
     async def main() -> None:
         ears = FailingEars()
-        dialogue = CascadeDialogue(ears, Parrot(), None, threads, "")  # type: ignore[arg-type]  # nothing is said aloud
+        dialogue = CascadeDialogue(ears, Parrot(speculative=True), None, threads, "")  # type: ignore[arg-type]  # nothing is said aloud
         await test(dialogue, ears)
         await dialogue.close()
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.realtime.transports.confirmation import KEPT, MAX_LAG, Delivery, Report
+from vivavoce.realtime.transports.confirmation import KEPT, Delivery, Report
 
 
 def report(highest: int, lost: int = 0, jitter: float = 0.0, round_trip: float | None = None) -> Report:
@@ -91,15 +91,6 @@ def test_a_timestamp_that_was_never_sent_is_not_believed() -> None:
     delivery.live(80)
     assert delivery.reached(5000 + 960 * 4000) == 75
     assert delivery.reached(4000) == 75
-
-
-def test_the_lag_is_half_a_round_trip_and_what_the_jitter_makes_receivers_buffer() -> None:
-    delivery = sending(10)
-    assert delivery.lag == pytest.approx(0.09)
-    delivery.report(report(105, jitter=0.02, round_trip=0.1), now=0)
-    assert delivery.lag == pytest.approx(0.11)
-    delivery.report(report(105, jitter=2.0, round_trip=9.0), now=1)
-    assert delivery.lag == MAX_LAG
 
 
 @given(st.integers(1, 2 * KEPT), st.integers(0, 65_535), st.integers(0, (1 << 32) - 1), st.data())

@@ -266,7 +266,8 @@ try {
     tickets.push(ticket);
     if (kind) throw new errors.Failure(kind);
     lost = onLost;
-    return { send: (event) => sent.push(event.type), hangUp() { facts.push({ type: "hung up" }); } };
+    const tell = (type) => () => facts.push({ type });
+    return { send: (event) => sent.push(event.type), hangUp: tell("hung up"), tellGoodbye: tell("said goodbye") };
   };
   const one = new call.Call({ dial, dispatch: (f) => facts.push(f), talk: () => talk, tracks: () => ({}) });
   const settle = async () => { for (let i = 0; i < 20; i++) await Promise.resolve(); };
@@ -315,6 +316,16 @@ def test_captions_of_a_call_that_goes_on_stay_as_they_are(node: Node) -> None:
     paused, resumed = {"type": "page.paused", "attempt": 1, "of": 5}, {"type": "page.resumed"}
     assert fold(node, [*before, paused, resumed])["talk"] == fold(node, before)["talk"]
     assert fold(node, [*before, paused])["phase"] == "reconnecting"
+
+
+def test_a_call_that_is_ended_while_it_is_redialled_is_ended_on_the_server_too(node: Node) -> None:
+    outcome = node(CALL, {"replies": [None, *["gone"] * 9], "ticket": TICKET, "cancelAt": 3})
+    assert outcome["facts"][-2:] == [{"type": "said goodbye"}, {"type": "page.ended", "notice": None}]
+
+
+def test_a_call_that_went_on_is_ended_once(node: Node) -> None:
+    outcome = node(CALL, {"replies": [None, None], "ticket": TICKET, "cancelAt": 3})
+    assert [fact["type"] for fact in outcome["facts"]][-3:] == ["page.resumed", "hung up", "page.ended"]
 
 
 def test_a_redialled_call_goes_on(node: Node) -> None:

@@ -1,7 +1,5 @@
 """realtime/turns/vad.py."""
 
-import pytest
-
 from vivavoce.realtime.turns.vad import Vad
 
 
@@ -10,9 +8,14 @@ def test_speech_begins_at_the_threshold_and_ends_below_the_hysteresis() -> None:
     assert [vad.receive(p) for p in (0.49, 0.5, 0.36, 0.35, 0.34, 0.49)] == [False, True, True, True, False, False]
 
 
-@pytest.mark.parametrize("probabilities", [[0.9] * 3, [0.1] * 3, [0.1, 0.9, 0.9, 0.9]])
-def test_run_counts_windows_since_the_last_change(probabilities: list[float]) -> None:
+def test_what_is_30_db_below_the_words_before_it_is_silence_whatever_the_net_still_hears() -> None:
     vad = Vad(0.5)
-    for probability in probabilities:
-        vad.receive(probability)
-    assert vad.run == 3
+    assert [vad.receive(0.9, level) for level in (-20, -45, -52, -45)] == [True, True, False, True]
+
+
+def test_soft_words_after_loud_ones_count_once_the_loud_ones_are_forgotten() -> None:
+    vad = Vad(0.5)
+    vad.receive(0.9, -10)
+    voiced = [vad.receive(0.9, -45) for _ in range(20)]
+    assert not voiced[0]
+    assert voiced[-1]

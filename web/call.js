@@ -44,6 +44,8 @@ export class Call {
     /** @type {AbortController|null} */
     this.attempt = null;
     this.closing = false;
+    /** @type {(() => void)|null}  ends a call that waits on the server */
+    this.abandon = null;
     /** @type {object[]} */
     this.unsent = [];
     /** @type {() => void} */
@@ -97,6 +99,7 @@ export class Call {
       throw new Failure("cancelled");
     }
     this.peer = peer;
+    this.abandon = null;
     const unsent = this.unsent.splice(0);
     if (ticket) {
       for (const event of unsent) peer.send(event);
@@ -110,8 +113,10 @@ export class Call {
 
   /** @param {Ticket|null} [ticket] */
   async lost(ticket = null) {
+    const left = this.peer;
     this.peer = null;
     this.unsent = [];
+    if (ticket) this.abandon = () => left?.tellGoodbye();
     if (this.closing) return this.dispatch({ type: "page.ended" }); // the server said so; its words are on the page
     const { signal } = (this.attempt = new AbortController());
     for (const [index, seconds] of RETRY_SECONDS.entries()) {
@@ -122,7 +127,7 @@ export class Call {
         return await this.connect(signal, ticket);
       } catch (error) {
         if (ticket && error instanceof Failure && error.kind === "rejected") {
-          ticket = null; // the call is over: a new one is told what was said
+          ticket = this.abandon = null; // the call is over: a new one is told what was said
           continue;
         }
         if (!(error instanceof Failure) || !WORTH_RETRYING.has(error.kind)) return this.failed(error, signal);
@@ -161,6 +166,8 @@ export class Call {
     this.attempt?.abort();
     this.peer?.hangUp();
     this.peer = null;
+    this.abandon?.();
+    this.abandon = null;
   }
 }
 

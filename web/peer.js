@@ -235,11 +235,15 @@ export class Peer {
 
   /** Tells the server that the call is over, then closes. Works while the tab is being closed. */
   hangUp() {
-    if (this.hangupUrl && !this.closed) {
-      // Not sendBeacon, which cannot carry the key; whether it arrives matters little: the closing below says it too.
-      fetch(this.hangupUrl, { method: "POST", keepalive: true, headers: this.authorization() }).catch(() => {});
-    }
+    if (!this.closed) this.tellGoodbye();
     this.close();
+  }
+
+  /** Tells the server that the call is over, be there a connection or not. */
+  tellGoodbye() {
+    if (!this.hangupUrl) return;
+    // Not sendBeacon, which cannot carry the key; whether it arrives matters little: closing, or a time limit, says it too.
+    fetch(this.hangupUrl, { method: "POST", keepalive: true, headers: this.authorization() }).catch(() => {});
   }
 
   close() {

@@ -38,7 +38,8 @@ def look(config: Config, store: Store) -> Iterator[Finding]:
     names = needed(config.model)
     yield from (_model(store, name) for name in names)
     missing = {status.artefact.name: status.artefact.size - status.present for status in store.status()}
-    yield _disk(config.home, sum(missing.get(name, 0) for name in names))
+    wanted = store.catalog.with_origins(name for name in names if missing.get(name))
+    yield _disk(config.home, sum(missing.get(name, 0) for name in wanted))
     yield _memory()
     yield _cores()
 

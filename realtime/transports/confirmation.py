@@ -1,7 +1,7 @@
 """What of our sound has reached the peer: receiver reports (RFC 3550 section 6.4) against the account of what was sent.
 
     pull ──► frame n ──encode──► RTP packet ──sent(sequence, timestamp, n)──► ┐
-    RTCP receiver report ────────────────────report(highest sequence ...)──► ├──► confirmed, reached(), lag
+    RTCP receiver report ────────────────────report(highest sequence ...)──► ├──► confirmed, reached()
     any packet from the peer ────────────────live(n)──────────────────────► ┘
 
 Reports come every 1 to 5 s (Chromium: 5 on average), so they are the exact account but a late one. Between them a sign
@@ -25,9 +25,6 @@ FRAME_SECONDS: Final = 0.02
 
 UNKNOWN_ROUND_TRIP: Final = 0.1
 """Seconds taken for the way there and back as long as no report has told it."""
-
-MIN_BUFFER, MAX_LAG = 0.04, 0.3
-"""Seconds: the least that receivers buffer, and the most that `lag` believes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +95,6 @@ class Delivery:
         on_the_way = round(self._round_trip / FRAME_SECONDS)
         presumed = max(0, self._live - on_the_way)
         return max(presumed, self.confirmed.frames if self.confirmed else 0)
-
-    @property
-    def lag(self) -> float:
-        """Seconds between a frame's leaving and its being heard, estimated: half a round trip and what a receiver
-        buffers for such jitter, between 0 and `MAX_LAG`."""
-        jitter = self.confirmed.jitter if self.confirmed else 0.0
-        return min(MAX_LAG, max(0.0, self._round_trip / 2 + max(MIN_BUFFER, 3 * jitter)))
 
     @property
     def _round_trip(self) -> float:

@@ -105,11 +105,6 @@ class WebRtcTransport:
         """What the peer's last receiver report said of our sound."""
         return self._delivery.confirmed
 
-    @property
-    def lag(self) -> float:
-        """Seconds from a frame's leaving to its being heard, estimated."""
-        return self._delivery.lag
-
     def reached(self, played: int | None = None) -> int:
         """Frames that have reached the peer, by its own word, its reports or its signs of life."""
         return self._delivery.reached(played)

@@ -26,12 +26,11 @@ SILENT_DB: Final = -100.0
 
 
 class Vad:
-    """Keeps whether the user is speaking, and for how many windows that has been so."""
+    """Keeps whether the user is speaking."""
 
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold
         self.voiced = False
-        self.run = 0  # windows since `voiced` last changed, this one included
         self._loudest = SILENT_DB
 
     def receive(self, probability: float, level: float = 0.0) -> bool:
@@ -40,7 +39,6 @@ class Vad:
         self._loudest = max(level, self._loudest - FORGET_DB)
         limit = self.threshold - HYSTERESIS if self.voiced else self.threshold
         voiced = probability >= limit and level > self._loudest - FALL_DB
-        self.run = self.run + 1 if voiced == self.voiced else 1
         self.voiced = voiced
         return voiced
 
