@@ -8,10 +8,11 @@ model and voice; the native model), the call speaks to it only through this prot
     read(item)  ──┼──► context ──► reply(spec) ─────────────────┼──► ToolCall
     turn(id)    ──┘ the open turn becomes an item               └──► Done
     anticipate(spec) ───► the answer may be begun before the turn is over, unheard
+    overhear(sound) ────► what was said over the assistant: agreement, or an interruption? Leaves no trace
                          ▲
     cut(heard) ──────────┘ context rolled back to what reached the user's ear
 
-All methods but `reply`, `hearing` and `close` return at once; the work happens on the model's own threads. The protocol
+All methods but `overhear`, `reply`, `hearing` and `close` return at once; the work happens on the model's own threads. The protocol
 decides nothing about who may speak when: that is the call's business.
 """
 
@@ -197,6 +198,15 @@ class Transcript:
 
 
 @dataclass(frozen=True, slots=True)
+class Overheard:
+    """What the ears make of sound over the assistant: words ("" for none), and how likely (0..1) whoever made it wants
+    the assistant to stop, as far as it tells without knowing what the assistant has said; None when they cannot tell."""
+
+    text: str
+    interruption: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """How much of the reply `id` reached the user: `samples` of its sound, the first `chars` characters of its text."""
 
@@ -229,6 +239,10 @@ class Dialogue(Protocol):
 
     def unhear(self) -> None:
         """Drops the open turn."""
+
+    async def overhear(self, samples: Samples) -> Overheard:
+        """Listens to sound that is in no turn: the last second, at most, while the assistant speaks. Nothing of it is
+        kept. Raises `DialogueError`."""
 
     def see(self, picture: Picture) -> None:
         """The freshest picture from the camera; replaces the one before."""

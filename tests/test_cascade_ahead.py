@@ -16,7 +16,7 @@ from vivavoce.model.cascade.ears import Hypothesis
 from vivavoce.model.cascade.language import Deliver, Prompt, Stopped, Words
 from vivavoce.model.cascade.mouth import Mouth
 from vivavoce.model.cascade.threads import Threads
-from vivavoce.model.cascade.voice import Speech
+from vivavoce.model.cascade.voice import WHOLE, Part, Speech
 from vivavoce.model.dialogue import AudioToken, Message, ReplySpec, Samples, TextToken, WordEnd
 
 SPOKEN = np.ones(9_600, np.float32)
@@ -86,7 +86,7 @@ class Voice:
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def speak(self, text: str, *, name: str = "", speed: float = 1.0) -> Iterator[Speech]:
+    def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
         self.said.append(text.strip())
         yield Speech(np.ones(2400, np.float32), (WordEnd(len(text), 2400),))
 

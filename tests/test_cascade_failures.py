@@ -39,7 +39,7 @@ class Deaf:
 class Broken:
     """A voice, and a language model, with a bug."""
 
-    def speak(self, text: str, name: str = "", speed: float = 1.0) -> Iterator[Any]:
+    def speak(self, text: str, **how: object) -> Iterator[Any]:
         raise KeyError("shapes")
 
     def prefill(self, text: str, slot: int) -> None:

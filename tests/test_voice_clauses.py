@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vivavoce.model.cascade.voice.clauses import MAX_CHARS, MAX_WORDS, Clause, Clauses
+from vivavoce.model.cascade.voice.contract import Part
 
 
 def _clauses(text: str) -> list[str]:
@@ -96,6 +97,55 @@ def test_a_clause_too_long_is_cut_where_a_pause_hurts_least() -> None:
     assert _clauses(text)[1] == " It is red,"
 
 
+def _openings(pieces: list[str], every: int = 1) -> tuple[list[str], list[Clause]]:
+    """What is said of the reply, part by part, when an opening is asked for after each piece; and the clauses."""
+    clauses, said, whole = Clauses(), [], []
+    for number, piece in enumerate(pieces, 1):
+        done = clauses.push(piece)
+        whole += done
+        said += done
+        if number % every == 0 and (opening := clauses.opening()) is not None:
+            said.append(opening)
+    rest = clauses.flush()
+    return [_said(clause) for clause in [*said, *rest]], [*whole, *rest]
+
+
+def _said(clause: Clause) -> str:
+    """What a voice says of it: an opening leaves its last word, which is still arriving."""
+    text = clause.text[: clause.end - clause.start]
+    return text[clause.part.said :]
+
+
+def test_an_opening_is_said_while_the_clause_is_being_written() -> None:
+    said, clauses = _openings(["I", " don", "'t", " have", " a", " preference", " for", " music", "."])
+    assert said == ["I don't have", " a preference", "", " for music."]
+    assert [clause.text for clause in clauses] == ["I don't have a preference", " for music."]
+
+
+def test_an_opening_knows_the_word_behind_it() -> None:
+    clauses = Clauses()
+    clauses.push("Cats are the mo")
+    opening = clauses.opening()
+    assert opening == Clause("Cats are the mo", 0, 12, Part(0, goes_on=True))
+    assert clauses.push("st intelligent animals. ")[-1].part == Part(12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I am so",  # too short: the rest could not be written in time
+        "It costs about 5 dol",  # how a number is said depends on what follows
+        "The USA declared inde",
+        "Photosynthesis ",  # the word behind it is not there yet
+        "Sir Walter (Scott wrote",
+    ],
+)
+def test_what_depends_on_the_rest_is_not_said_before_it(text: str) -> None:
+    clauses = Clauses()
+    clauses.push(text)
+    assert clauses.opening() is None
+
+
 _PIECES = st.sampled_from(
     [
         "Yes",
@@ -117,6 +167,8 @@ _PIECES = st.sampled_from(
         '"',
         "**",
         "。",
+        " thirteen",
+        "'s",
     ]
 )
 
@@ -145,3 +197,18 @@ def test_clauses_follow_each_other_without_gap(text: str) -> None:
         assert any(map(str.isalnum, clause.text))
         at = clause.end
     assert not any(map(str.isalnum, text[at:]))
+
+
+@given(st.lists(_PIECES, max_size=60), st.integers(1, 4))
+def test_with_openings_everything_is_said_once_and_clauses_stay_what_they_are(pieces: list[str], every: int) -> None:
+    said, clauses = _openings(pieces, every)
+    plain = Clauses()
+    assert [(c.text, c.start, c.end) for c in clauses][: len(clauses)] == [
+        (c.text, c.start, c.end) for piece in pieces for c in plain.push(piece)
+    ] + [(c.text, c.start, c.end) for c in plain.flush() if any(map(str.isalnum, c.text[_opened(clauses, c) :]))]
+    assert "".join("".join(said).split()) == "".join("".join(pieces)[: clauses[-1].end if clauses else 0].split())
+
+
+def _opened(clauses: list[Clause], clause: Clause) -> int:
+    """Characters of `clause` that its openings had."""
+    return next((one.part.said for one in clauses if one.start == clause.start), len(clause.text))

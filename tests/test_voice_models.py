@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soxr
 
-from vivavoce.model.cascade.voice import Speech, UnknownVoice, Voice, open_voice
+from vivavoce.model.cascade.voice import WHOLE, Clause, Clauses, Part, Speech, UnknownVoice, Voice, open_voice
 from vivavoce.model.cascade.voice.kokoro import Kokoro
 from vivavoce.model.cascade.voice.phonemes import Phonemes
 from vivavoce.model.cascade.voice.piper import HOP, PIPER_RATE, Piper
@@ -112,6 +112,48 @@ def test_joe_is_understood(joe: Piper, ears: Ears) -> None:
     assert _error_rate(joe, "joe", SENTENCES, ears) <= 0.08
 
 
+class Hasty:
+    """Joe, who begins each sentence before he knows its end."""
+
+    names = ("joe",)
+
+    def __init__(self, joe: Piper) -> None:
+        self._joe = joe
+        self.openings = 0
+
+    def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
+        clauses, todo = Clauses(), list[Clause]()
+        for word in re.findall(r"\s*\S+", text):
+            todo += clauses.push(word)
+            if (opening := clauses.opening()) is not None:
+                todo.append(opening)
+                self.openings += 1
+        for clause in [*todo, *clauses.flush()]:
+            yield from self._joe.speak(clause.text, part=clause.part)
+
+
+def test_joe_is_understood_when_he_begins_before_he_knows_the_end(joe: Piper, ears: Ears) -> None:
+    hasty = Hasty(joe)
+    assert _error_rate(hasty, "joe", SENTENCES[::2], ears) <= 0.12
+    assert hasty.openings >= len(SENTENCES) / 2
+
+
+@pytest.mark.parametrize("voice", ["joe", "kokoro"])
+def test_the_rest_of_a_text_is_what_the_whole_would_have_been_from_there(
+    voice: str, request: pytest.FixtureRequest
+) -> None:
+    text, said = "Cats are the most intelligent animals.", len("Cats are the")
+    speaker: Voice = request.getfixturevalue(voice)
+    whole, words = _all(speaker.speak(text))
+    rest, ends = _all(speaker.speak(text, part=Part(said)))
+    at = next(word.sample for word in words if word.chars == said)
+    assert [word.chars for word in ends] == [word.chars for word in words if word.chars > said]
+    assert abs(len(rest) - (len(whole) - at)) < SAMPLE_RATE // 50
+    np.testing.assert_allclose(
+        [word.sample for word in ends], [word.sample - at for word in words if word.chars > said], atol=480
+    )
+
+
 @pytest.mark.parametrize("name", ["af_heart", "bm_george"])
 def test_kokoros_voices_are_understood(kokoro: Kokoro, name: str, ears: Ears) -> None:
     assert _error_rate(kokoro, name, SENTENCES[::7], ears) <= 0.12
@@ -128,7 +170,7 @@ def test_joes_decoder_gives_the_same_in_chunks_as_at_once(joe: Piper, phonemes: 
 def test_no_sample_is_lost_or_added_on_the_way_to_24_khz(joe: Piper, phonemes: Phonemes) -> None:
     words = phonemes.pronounce("Count every sample, please.")
     latents, _ = joe.encode(words, 1.0)
-    chunks = list(joe._render(words, speed=1.0).chunks)
+    chunks = list(joe._render(words, 0, len(words), speed=1.0).chunks)
     assert sum(map(len, chunks)) == round(latents.shape[2] * HOP * SAMPLE_RATE / PIPER_RATE)
 
 

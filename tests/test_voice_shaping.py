@@ -111,3 +111,12 @@ def test_any_chunking_gives_the_same_sound(sizes: list[int], lead: int, gap: int
     cut, placed_too = _shape(list(_cuts(sound, sizes)), words)
     assert placed == placed_too
     np.testing.assert_allclose(cut, whole, atol=1e-6)
+
+
+def test_what_goes_on_from_other_sound_keeps_its_silence_at_both_ends() -> None:
+    shaping = Shaping([], start=0, pause=None, gain=1.0, lead_in=False)
+    sound = np.concatenate([_silence(2000), _tone(3000), _silence(1500)])
+    speeches = [speech for speech in (shaping.push(sound), shaping.finish()) if speech is not None]
+    got = np.concatenate([speech.samples for speech in speeches])
+    assert len(got) == len(sound)
+    np.testing.assert_array_equal(got[FADE:-FADE], sound[FADE:-FADE])

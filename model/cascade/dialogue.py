@@ -17,6 +17,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+
+from vivavoce.codecs.resample import Resampler
 from vivavoce.model.cascade.context import Context, wanted
 from vivavoce.model.cascade.ears import SAMPLE_RATE as EARS_RATE
 from vivavoce.model.cascade.ears import Ears, Hypothesis
@@ -26,12 +29,14 @@ from vivavoce.model.cascade.reply import Begun, Reply
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.cascade.turn import UPDATE, Turn
 from vivavoce.model.dialogue import (
+    SAMPLE_RATE,
     DialogueError,
     Done,
     Heard,
     Item,
     Message,
     NotHeard,
+    Overheard,
     Picture,
     ReplySpec,
     ReplyToken,
@@ -100,6 +105,11 @@ class CascadeDialogue:
     def unhear(self) -> None:
         self._open, self._anticipated = None, False
         self._drop_ahead()
+
+    async def overhear(self, samples: Samples) -> Overheard:
+        resampler = Resampler(SAMPLE_RATE, EARS_RATE)
+        sound = np.concatenate((resampler.push(samples), resampler.flush()))
+        return await self._threads.ears(lambda: self._ears.overhear(sound))
 
     async def hearing(self) -> AsyncIterator[Transcript]:
         while not self._ended:

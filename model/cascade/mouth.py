@@ -1,6 +1,7 @@
 """Reply text to sound, clause by clause, on the voice's thread.
 
     say(text) ──► Clauses ──► one job per stretch of sound ──(voice's thread)──► deliver(Spoke) ... deliver(Silent)
+                     └── openings of clauses, while there is nothing to be heard
 
 Jobs of different conversations take turns by when they are needed, so nobody's first word waits for a stranger's third
 sentence. Positions are counted from the beginning of the reply.
@@ -14,11 +15,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.cascade.voice import Speech, Voice, VoiceError
 from vivavoce.model.cascade.voice.clauses import Clause, Clauses
 from vivavoce.model.dialogue import SAMPLE_RATE, ReplySpec, Samples, WordEnd
+
+RUNNING_OUT: Final = 0.2
+"""Seconds of sound in hand below which the voice does not wait for the end of a clause."""
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +74,8 @@ class Utterance:
     def say(self, text: str) -> None:
         """Takes the next piece of the reply's text."""
         self._queue(self._clauses.push(text))
+        if not self._busy and self._due - time.monotonic() < RUNNING_OUT and (opening := self._clauses.opening()):
+            self._queue([opening])
 
     def finish(self) -> None:
         """The text is complete. (Once is enough; more does nothing.)"""
@@ -118,7 +125,8 @@ class Utterance:
                 return False
             clause = self._waiting.popleft()
         self._clause_at = clause.start, self._spoken
-        self._speech = iter(self._voice.speak(clause.text, name=self._spec.voice, speed=self._spec.speed))
+        spec = self._spec
+        self._speech = iter(self._voice.speak(clause.text, name=spec.voice, speed=spec.speed, part=clause.part))
         return True
 
     def _speak(self) -> bool:

@@ -103,8 +103,11 @@ class Reply:
         """Gives the voice what it may say by now."""
         if self._utterance is None or self.failed:
             return
-        while self._unsaid and not (self._held and self._utterance.begun):
+        while self._unsaid and self._held and not self._utterance.begun:
             self._utterance.say(self._unsaid.pop(0))
+        if self._unsaid and not self._held:
+            self._utterance.say("".join(self._unsaid))
+            self._unsaid.clear()
         if self._stopped and not self._unsaid:
             self._utterance.finish()
 

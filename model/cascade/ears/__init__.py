@@ -9,6 +9,8 @@ One `Ears` holds the weights and is shared by all calls; one `Listening` is one 
                           └── long turn: cut at a pause; what lies before it is settled for good
     finish(end) ────► the last word about the turn; without any work when the last update already heard all of it
 
+`Ears.overhear` listens to a second of sound on its own, which is in no turn: somebody speaks over the assistant.
+
 Sound enters as 16 kHz mono float32; text leaves as `Hypothesis`, whose `stable` part only ever grows. Recognition is
 CPU work on the caller's thread: this package starts no threads, knows no clock and does not decide where turns begin
 or end.
@@ -23,6 +25,8 @@ from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vivavoce.model.dialogue import Overheard
 
 SAMPLE_RATE: Final = 16_000
 """Samples per second of everything the ears take."""
@@ -62,6 +66,9 @@ class Ears(Protocol):
 
     def open(self) -> Listening:
         """Listens to a new turn."""
+
+    def overhear(self, samples_16k: Samples) -> Overheard:
+        """What a second of sound over the assistant holds, for somebody who cannot wait for its end."""
 
 
 class EarsError(Exception):

@@ -25,13 +25,18 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, I
 
 from vivavoce.model.cascade.ears import SAMPLE_RATE, EarsError, Samples
 from vivavoce.model.cascade.ears.agreement import loop_start
+from vivavoce.model.cascade.ears.aside import Aside
 from vivavoce.model.cascade.ears.listening import SegmentedListening
+from vivavoce.model.cascade.ears.loudness import is_empty, levels_of
 from vivavoce.model.cascade.ears.tokens import BEGIN, END, Vocabulary
+from vivavoce.model.dialogue import Overheard
 
 TOKENS_PER_SECOND: Final = 6.5
 """More than anyone says; what the decoder adds beyond is invented (Jeffries et al. 2024, section 4)."""
 SPARE_TOKENS: Final = 8
 """Added to the limit: a short, quick word with punctuation."""
+OVERHEARD_PAD: Final = 2 * SAMPLE_RATE // 5
+"""Samples of silence (0.4 s) behind sound that is overheard."""
 
 _SHORTEST: Final = SAMPLE_RATE // 2  # samples; shorter sound is padded with silence, too little context otherwise
 _MASK: Final = np.ones((1, 1), np.int64)  # strided and broadcast inside the graph: one element stands for all samples
@@ -55,10 +60,20 @@ class Moonshine:
         self._vocabulary = Vocabulary.read(directory / "tokenizer.bin")
         self._encoder = _session(directory / "encoder_model.ort", threads)
         self._decoder = _Decoder(_session(directory / "decoder_model_merged.ort", threads))
+        self._aside = Aside()
 
     def open(self) -> SegmentedListening:
         """Listens to a new turn."""
         return SegmentedListening(self)
+
+    def overhear(self, samples_16k: Samples) -> Overheard:
+        """Words of a second of sound, and what the encoder hears in it. Silence behind it keeps the decoder from saying
+        a word that breaks off again and again."""
+        states = self._encode(np.pad(samples_16k, (0, OVERHEARD_PAD)))
+        interruption = self._aside.interruption(states)
+        if is_empty(levels_of(samples_16k), -np.inf):
+            return Overheard("", interruption)
+        return Overheard(self.text(self._decode(states, [], 0, token_limit(len(samples_16k)))), interruption)
 
     def text(self, tokens: Sequence[int]) -> str:
         return self._vocabulary.text(tokens)
@@ -70,13 +85,12 @@ class Moonshine:
         """Greedy tokens of `samples` (16 kHz, at most some 15 s); none for sounds without words.
 
         They begin with `draft[:forced]`; the rest of `draft` is kept as far as it is what the decoder would say."""
-        tokens = self._decode(samples, draft, forced)
+        limit = max(forced, token_limit(len(samples)))
+        tokens = self._decode(self._encode(samples), draft, forced, limit)
         return [] if not forced and self.text(tokens).strip("♪ ") in _WORDLESS else tokens
 
-    def _decode(self, samples: Samples, draft: Sequence[int], forced: int) -> list[int]:
-        limit = max(forced, token_limit(len(samples)))
+    def _decode(self, states: NDArray[np.float32], draft: Sequence[int], forced: int, limit: int) -> list[int]:
         tokens = list(draft[:limit])
-        states = self._encode(samples)
         logits, cache = self._decoder.prefill(states, tokens)
         best = logits.argmax(-1)  # (1 + tokens,): what follows each of BEGIN + tokens
         kept = forced

@@ -21,6 +21,7 @@ from faster_whisper import WhisperModel
 from vivavoce.model.cascade.ears import SAMPLE_RATE, EarsError, Samples
 from vivavoce.model.cascade.ears.agreement import loop_start
 from vivavoce.model.cascade.ears.listening import SegmentedListening
+from vivavoce.model.dialogue import Overheard
 
 FILES: Final = ("config.json", "model.bin", "tokenizer.json", "vocabulary.txt")
 DETECTABLE: Final = 2 * SAMPLE_RATE
@@ -58,6 +59,12 @@ class Whisper:
     def open(self) -> SegmentedListening:
         """Listens to a new turn."""
         return SegmentedListening(WhisperTurn(self, None if self._language == "auto" else self._language))
+
+    def overhear(self, samples_16k: Samples) -> Overheard:
+        """The words, without an opinion what they are for."""
+        listening = self.open()
+        listening.push(samples_16k)
+        return Overheard(listening.finish().stable)
 
     def special(self, name: str) -> int | None:
         """Id of the special token <|name|>; None when there is no such token."""

@@ -19,11 +19,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vivavoce.model.cascade.voice.clauses import Clause, Clauses
-from vivavoce.model.cascade.voice.contract import BrokenVoice, Speech, UnknownVoice, Voice, VoiceError
+from vivavoce.model.cascade.voice.contract import WHOLE, BrokenVoice, Part, Speech, UnknownVoice, Voice, VoiceError
 from vivavoce.model.cascade.voice.names import ENGLISH, JOE, resolve
 from vivavoce.model.errors import MissingModel
 
-__all__ = ["BrokenVoice", "Clause", "Clauses", "Speech", "UnknownVoice", "Voice", "VoiceError", "open_voice"]
+__all__ = [
+    "WHOLE",
+    "BrokenVoice",
+    "Clause",
+    "Clauses",
+    "Part",
+    "Speech",
+    "UnknownVoice",
+    "Voice",
+    "VoiceError",
+    "open_voice",
+]
 
 
 def open_voice(name: str, directory_of: Callable[[str], Path], threads: int) -> Voice:

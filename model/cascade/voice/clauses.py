@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from vivavoce.model.cascade.voice.aligned import word_list
+from vivavoce.model.cascade.voice.contract import WHOLE, Part
 from vivavoce.model.cascade.voice.spelling import CLOSERS, TITLES
 
 EARLY_WORDS: Final = 5
@@ -24,6 +25,8 @@ PATIENT_WORDS: Final = 9
 """The first clause, still unbroken, ends between any two words once it has this many."""
 COMMA_WORDS: Final = 8
 """Later clauses end at a comma once they have this many words."""
+OPENING_LETTERS: Final = 7
+"""An opening has at least so many letters: about 0.4 s, in which the rest of a clause can be written."""
 MAX_WORDS: Final = 30
 """No clause has more words; 30 are about 10 s of speech."""
 MAX_CHARS: Final = 240
@@ -41,6 +44,8 @@ _CLINGING: Final = frozenset(
     more most is are was were be not no as than
     """)
 )
+_PLAIN: Final = re.compile(r"[^\W\d_][a-z]*(?:['’][a-z]+)?")
+"""A word that is said the same whatever follows it: no number, abbreviation, acronym or markup."""
 _QUOTES: Final = "\"'”’)]}*_`"
 _WIDE_STOPS: Final = "。！？；，：、"
 _NEVER_LAST: Final = frozenset(word.lower() for word in TITLES) | {*word_list("no st jan feb aug sept oct nov dec p")}
@@ -51,15 +56,17 @@ Break = Literal["none", "comma", "stop", "stop before a capital"]
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A stretch of the reply: `text` is its characters `start` to `end`."""
+    """A stretch of the reply: `text` is its characters `start` to `end`. What is to be said of it: see `Part`."""
 
     text: str
     start: int
     end: int
+    part: Part = WHOLE
 
 
 class Clauses:
-    """The clauses of one reply. Call `push` for each piece of text, then `flush` once."""
+    """The clauses of one reply. Call `push` for each piece of text, then `flush` once. Whoever cannot wait for the end
+    of a clause asks for its `opening`."""
 
     def __init__(self) -> None:
         self._text = ""  # of the clause under way
@@ -69,15 +76,29 @@ class Clauses:
         self._first = True
         self._break = 0  # the best place so far to cut it, should it grow too long
         self._hoped = 0  # a stop if the next word has a capital
+        self._opened = 0  # characters of it that were given out as openings
 
     def push(self, text: str) -> list[Clause]:
         """Adds the reply's next piece; the clauses that are complete with it, in order."""
         return [clause for character in text for clause in self._step(character)]
 
+    def opening(self) -> Clause | None:
+        """The beginning of the clause under way, or more of it, as far as it can be said without knowing the rest: some
+        plain words before the one that is arriving. The clause itself comes later, without it."""
+        words = self._text[: self._word]
+        more = words[self._opened :]
+        if sum(map(str.isalpha, more)) < OPENING_LETTERS or self._hoped:
+            return None
+        if not all(map(_PLAIN.fullmatch, [*words.split(), self._text[self._word :].strip()])):
+            return None
+        clause = Clause(self._text, self._start, self._start + self._word, Part(self._opened, goes_on=True))
+        self._opened = self._word
+        return clause
+
     def flush(self) -> list[Clause]:
         """The reply is complete: its rest, if there is something to say in it."""
         rest = self._cut(len(self._text))
-        return [rest] if any(character.isalnum() for character in rest.text) else []
+        return [rest] if any(character.isalnum() for character in rest.text[rest.part.said :]) else []
 
     def _step(self, character: str) -> list[Clause]:
         done: list[Clause] = []
@@ -91,7 +112,8 @@ class Clauses:
         if self._stops_at_once(character):
             done.append(self._cut(len(self._text)))
         elif len(self._text) >= MAX_CHARS:
-            done.append(self._cut(self._break or self._word or len(self._text)))
+            last = max(self._break, self._opened) or self._word or len(self._text)
+            done.append(self._cut(last))
         return done
 
     def _word_done(self, space: str) -> list[Clause]:
@@ -142,11 +164,11 @@ class Clauses:
 
     def _cut(self, end: int) -> Clause:
         """Ends the clause under way behind its first `end` characters; the rest begins the next one."""
-        clause = Clause(self._text[:end], self._start, self._start + end)
+        clause = Clause(self._text[:end], self._start, self._start + end, Part(self._opened))
         self._text, self._start = self._text[end:], clause.end
         self._word = max(0, self._word - end)
         self._words = sum(any(map(str.isalnum, word)) for word in self._text[: self._word].split())
-        self._first, self._break, self._hoped = False, 0, 0
+        self._first, self._break, self._hoped, self._opened = False, 0, 0, 0
         return clause
 
 

@@ -42,6 +42,19 @@ class Speech:
     words: tuple[WordEnd, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of a text is to be said: not its first `said` characters, which are said already and end with a word; and
+    where it breaks off in mid-sentence (`goes_on`) not its last word. What is not said still shapes what is, so that
+    parts said one after the other sound as one."""
+
+    said: int = 0
+    goes_on: bool = False
+
+
+WHOLE: Final = Part()
+
+
 class Voice(Protocol):
     """A synthesiser with one or more voices."""
 
@@ -49,8 +62,9 @@ class Voice(Protocol):
     def names(self) -> tuple[str, ...]:
         """The voices it has, its usual one first."""
 
-    def speak(self, text: str, *, name: str = "", speed: float = 1.0) -> Iterator[Speech]:
-        """Says `text` (a clause or more, as written), a stretch at a time; nothing for text that cannot be said.
+    def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
+        """Says `part` of `text` (a clause or more, as written), a stretch at a time; nothing where there is nothing to
+        say. Word ends count the characters of the whole text.
 
         A plain generator for one worker thread: work is done while the next stretch is asked for, and closing it ends
         the work. `name` "" is the usual voice. Raises `UnknownVoice`, and `ValueError` for a `speed` outside 0.25..1.5.

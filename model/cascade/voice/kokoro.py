@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vivavoce.model.cascade.voice.contract import BrokenVoice, Speech, check_speed
+from vivavoce.model.cascade.voice.contract import WHOLE, BrokenVoice, Part, Speech, check_speed
 from vivavoce.model.cascade.voice.graph import Graph, open_session
 from vivavoce.model.cascade.voice.names import ENGLISH, resolve
 from vivavoce.model.cascade.voice.phonemes import Phonemes, Word
@@ -67,13 +67,15 @@ class Kokoro:
         self._session = open_session(Graph(path).between(_INPUTS, ["audio", _DURATIONS]), threads)
         self._phonemes = phonemes or Phonemes()
 
-    def speak(self, text: str, *, name: str = "", speed: float = 1.0) -> Iterator[Speech]:
+    def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
         """See `Voice.speak`."""
         styles = _read_styles(_voice_file(self._directory, resolve(name, self.names)))
         check_speed(speed)
-        yield from say(text, self._phonemes, partial(self._render, styles=styles, speed=speed), speed)
+        yield from say(text, self._phonemes, partial(self._render, styles=styles, speed=speed), speed, part)
 
-    def _render(self, words: Sequence[Word], *, styles: NDArray[np.float32], speed: float) -> Rendering:
+    def _render(
+        self, words: Sequence[Word], first: int, last: int, *, styles: NDArray[np.float32], speed: float
+    ) -> Rendering:
         numbers, ends = _sequence(words, self._numbers)
         sound, durations = self._session.run(
             None,
@@ -84,8 +86,11 @@ class Kokoro:
             },
         )
         frames = np.cumsum(durations.reshape(-1)).astype(int)
-        chunks = (sound[start : start + CHUNK] for start in range(0, len(sound), CHUNK))
-        return Rendering([max(0, int(frames[end]) - LEAD) * FRAME for end in ends], _gain(sound), chunks)
+        samples = [max(0, int(frames[end]) - LEAD) * FRAME for end in ends]
+        start = samples[first - 1] if first else 0
+        stop = len(sound) if last == len(words) else samples[last - 1]
+        chunks = (sound[at : min(at + CHUNK, stop)] for at in range(start, stop, CHUNK))
+        return Rendering([sample - start for sample in samples[first:last]], _gain(sound), chunks)
 
 
 def _voice_file(directory: Path, name: str) -> Path:

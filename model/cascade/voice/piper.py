@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vivavoce.model.cascade.voice.contract import BrokenVoice, Speech, check_speed
+from vivavoce.model.cascade.voice.contract import WHOLE, BrokenVoice, Part, Speech, check_speed
 from vivavoce.model.cascade.voice.graph import Graph, open_session
 from vivavoce.model.cascade.voice.names import JOE, resolve
 from vivavoce.model.cascade.voice.phonemes import Phonemes, Word
@@ -66,11 +66,11 @@ class Piper:
     def names(self) -> tuple[str, ...]:
         return (JOE,)
 
-    def speak(self, text: str, *, name: str = "", speed: float = 1.0) -> Iterator[Speech]:
+    def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
         """See `Voice.speak`."""
         resolve(name, self.names)
         check_speed(speed)
-        yield from say(text, self._phonemes, partial(self._render, speed=speed), speed)
+        yield from say(text, self._phonemes, partial(self._render, speed=speed), speed, part)
 
     def encode(self, words: Sequence[Word], speed: float) -> tuple[NDArray[np.float32], list[int]]:
         """The latents, (1, 192, T), and the frame at which each word's sound ends."""
@@ -87,21 +87,24 @@ class Piper:
         frames = np.cumsum(durations.reshape(-1)).astype(int)
         return latents, [int(frames[end - 1]) for end in ends]
 
-    def decode(self, latents: NDArray[np.float32]) -> Iterator[Samples]:
-        """The sound of `latents` at 22 050 Hz, 256 samples a frame, in growing chunks."""
-        total, size, start = latents.shape[2], FIRST_FRAMES, 0
-        while start < total:
-            stop = min(start + size, total)
+    def decode(self, latents: NDArray[np.float32], start: int = 0, end: int | None = None) -> Iterator[Samples]:
+        """The sound of the frames `start` to `end` of `latents` at 22 050 Hz, 256 samples a frame, in growing
+        chunks."""
+        total, size = latents.shape[2], FIRST_FRAMES
+        end = total if end is None else end
+        while start < end:
+            stop = min(start + size, end)
             left, right = max(0, start - CONTEXT), min(total, stop + CONTEXT)
             (sound,) = self._back.run(None, {_LATENTS: latents[:, :, left:right]})
             yield sound.reshape(-1)[(start - left) * HOP : (stop - left) * HOP]
             start, size = stop, min(2 * size + 1, LARGEST_FRAMES)
 
-    def _render(self, words: Sequence[Word], *, speed: float) -> Rendering:
+    def _render(self, words: Sequence[Word], first: int, last: int, *, speed: float) -> Rendering:
         latents, ends = self.encode(words, speed)
-        return Rendering(
-            [frame * HOP * SAMPLE_RATE // PIPER_RATE for frame in ends], GAIN, _resampled(self.decode(latents))
-        )
+        start = ends[first - 1] if first else 0
+        sound = self.decode(latents, start, None if last == len(words) else ends[last - 1])
+        samples = [(frame - start) * HOP * SAMPLE_RATE // PIPER_RATE for frame in ends[first:last]]
+        return Rendering(samples, GAIN, _resampled(sound))
 
 
 class Ids:

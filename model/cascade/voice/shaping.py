@@ -36,10 +36,12 @@ class Shaping:
     """One utterance on its way out.
 
     `words`: word ends counted in the samples pushed; `start`: samples and characters that came before it; `pause`:
-    samples of silence behind it.
+    samples of silence behind it (None: as it is, for it goes on); `lead_in`: it begins with silence, which is cut.
     """
 
-    def __init__(self, words: Sequence[WordEnd], *, start: int, pause: int, gain: float) -> None:
+    def __init__(
+        self, words: Sequence[WordEnd], *, start: int, pause: int | None, gain: float, lead_in: bool = True
+    ) -> None:
         self._words = list(words)
         self._start = start
         self._pause = pause
@@ -47,7 +49,7 @@ class Shaping:
         self._held = np.zeros(0, np.float32)  # the silent (or last 5 ms of the) end so far
         self._cut = 0  # samples of lead-in taken away
         self._given = 0  # samples given out
-        self._sounds = False
+        self._sounds = not lead_in
 
     @property
     def end(self) -> int:
@@ -79,12 +81,13 @@ class Shaping:
         """The synthesiser is done: the end of the sound, faded, and the pause."""
         if not self._sounds and not self._words:
             return None
-        end = self._held[: max(self._pause, _FADE)] if self._sounds else self._held[:0]
+        pause = len(self._held) if self._pause is None else self._pause
+        end = self._held[: max(pause, _FADE)] if self._sounds else self._held[:0]
         fall = min(_FADE, len(end))
         end = np.concatenate(
             [end[: len(end) - fall], end[len(end) - fall :] * np.linspace(1, 0, fall, dtype=np.float32)]
         )
-        tail = np.concatenate([end, np.zeros(max(1, self._pause - len(end)), np.float32)])
+        tail = np.concatenate([end, np.zeros(max(0 if len(end) else 1, pause - len(end)), np.float32)])
         last = self._cut + self._given + fall  # no word is heard beyond the sound
         self._words = [WordEnd(word.chars, min(word.sample, last)) for word in self._words]
         return self._give(tail)

@@ -1,7 +1,7 @@
 """What every voice does around its network: text to phonemes before it, shaping and word ends behind it.
 
     text ─speakable─► Spoken ─pronounce─► words ─pieces─► Sounds ─┐
-                                                                  ▼ the voice's own: symbols -> chunks of sound
+                                                   part of them   ▼ the voice's own: symbols -> chunks of sound
     Speech ◄─Shaping── 24 kHz chunks + where each symbol ends ◄───┘
 
 A piece is at most as many symbols as a network takes at once; a clause is nearly always one piece.
@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from vivavoce.model.cascade.voice.contract import Speech
+from vivavoce.model.cascade.voice.contract import WHOLE, Part, Speech
 from vivavoce.model.cascade.voice.phonemes import Phonemes, Word
 from vivavoce.model.cascade.voice.shaping import Shaping, pause_after
-from vivavoce.model.cascade.voice.spoken import MARKS, speakable
+from vivavoce.model.cascade.voice.spoken import MARKS, Spoken, speakable
 from vivavoce.model.dialogue import Samples, WordEnd
 
 MAX_SYMBOLS: Final = 400
@@ -25,8 +25,8 @@ MAX_SYMBOLS: Final = 400
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """The network's answer to one piece: where each word's sound ends, in samples at 24 kHz; its loudness factor; the
-    chunks of sound at 24 kHz, computed as they are asked for."""
+    """The network's answer to one piece: where the sound of each word asked for ends, in samples at 24 kHz from where
+    the first of them begins; its loudness factor; their chunks of sound at 24 kHz, computed as they are asked for."""
 
     word_ends: Sequence[int]
     gain: float
@@ -34,33 +34,49 @@ class Rendering:
 
 
 class Render(Protocol):
-    """Turns words into sound. The last word always ends in one of `MARKS`."""
+    """Turns `words[first:last]` into sound; the others are said before and behind it. A piece's last word ends in one
+    of `MARKS`, but for the last one of a text that goes on."""
 
-    def __call__(self, words: Sequence[Word]) -> Rendering: ...
+    def __call__(self, words: Sequence[Word], first: int, last: int) -> Rendering: ...
 
 
-def say(text: str, phonemes: Phonemes, render: Render, speed: float) -> Iterator[Speech]:
-    """Says `text` with the network behind `render`."""
+def say(text: str, phonemes: Phonemes, render: Render, speed: float, part: Part = WHOLE) -> Iterator[Speech]:
+    """Says `part` of `text` with the network behind `render`."""
     spoken = speakable(text)
     words = phonemes.pronounce(spoken.text)
-    start, said = 0, 0
+    start, said, skip = 0, part.said, _words_said(words, spoken, part.said)
     for piece in _pieces(words):
+        breaks_off = part.goes_on and piece[-1] is words[-1]
+        first, last = min(skip, len(piece)), len(piece) - breaks_off
+        skip -= first
+        if first >= last:
+            continue
         closed = piece[-1].symbols[-1]
-        last = piece[-1] is words[-1]
-        rendering = render(piece if closed in MARKS else [*piece[:-1], Word(f"{piece[-1].symbols},", piece[-1].end)])
+        if closed not in MARKS and not breaks_off:
+            piece[-1] = Word(f"{piece[-1].symbols},", piece[-1].end)
+        rendering = render(piece, first, last)
         ends: list[WordEnd] = []
-        for word, sample in zip(piece, rendering.word_ends, strict=True):
-            chars = len(text) if last and word is piece[-1] else spoken.ends[word.end - 1]
+        for word, sample in zip(piece[first:last], rendering.word_ends, strict=True):
+            chars = len(text) if word.end == words[-1].end else spoken.ends[word.end - 1]
             if chars > said:
                 said = chars
                 ends.append(WordEnd(chars, sample))
-        shaping = Shaping(ends, start=start, pause=pause_after(closed, speed), gain=rendering.gain)
+        pause = None if breaks_off else pause_after(closed, speed)
+        shaping = Shaping(ends, start=start, pause=pause, gain=rendering.gain, lead_in=first == 0)
         for chunk in rendering.chunks:
             if (speech := shaping.push(chunk)) is not None:
                 yield speech
         if (speech := shaping.finish()) is not None:
             yield speech
         start = shaping.end
+
+
+def _words_said(words: Sequence[Word], spoken: Spoken, chars: int) -> int:
+    """How many of `words` the first `chars` characters are. (Those which stand for part of something longer count as
+    nothing said.)"""
+    if not chars:
+        return 0
+    return next((number for number, word in enumerate(words, 1) if spoken.ends[word.end - 1] >= chars), len(words))
 
 
 def sounding(symbols: str) -> str:

@@ -1,0 +1,35 @@
+"""Is what is said over the assistant meant to stop it? From what Moonshine's encoder hears in it.
+
+    states of the encoder (1, T, 288) ──► four places to look at ──► interruption, backchannel, noise or echo
+
+The encoder knows speech better than any network that has learned from a few thousand examples could; this one, of
+50 000 weights, learns only what to look for (`realtime/turns/training/asides.py`). Model card:
+`realtime/turns/BACKCHANNEL.md`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+WEIGHTS: Final = Path(__file__).with_name("aside.onnx")
+
+
+class Aside:
+    """The weights. Safe to share between threads."""
+
+    def __init__(self, path: Path = WEIGHTS) -> None:
+        """Loads the ONNX file `path`; onnxruntime raises when it is missing or broken."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1  # 0.3 ms of work: handing it out would cost more
+        options.inter_op_num_threads = 1
+        self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def interruption(self, states: NDArray[np.float32]) -> float:
+        """How likely it is an interruption; `states` of shape (1, T, 288)."""
+        (scores,) = self._session.run(["scores"], {"states": states})
+        return float(scores[0, 0])
