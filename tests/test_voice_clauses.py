@@ -119,7 +119,12 @@ def _said(clause: Clause) -> str:
 def test_an_opening_is_said_while_the_clause_is_being_written() -> None:
     said, clauses = _openings(["I", " don", "'t", " have", " a", " preference", " for", " music", "."])
     assert said == ["I don't have", " a preference", "", " for music."]
-    assert [clause.text for clause in clauses] == ["I don't have a preference", " for music."]
+    assert [clause.text for clause in clauses] == ["I don't have a preference"], "the rest was all said before its end"
+
+
+def test_a_full_stop_is_believed_at_once_and_taken_back_if_need_be() -> None:
+    said, _ = _openings(["See", " example", ".", "com", " for", " it", ". ", "Bye", "."])
+    assert [part for part in said if part] == ["See example.", "com for it.", " Bye."]
 
 
 def test_an_opening_knows_the_word_behind_it() -> None:

@@ -13,7 +13,8 @@ from vivavoce.realtime.bench import sounds
 from vivavoce.realtime.bench.caller import Clip
 from vivavoce.realtime.bench.evidence import Kind
 from vivavoce.realtime.bench.scenario import Cue, Line, Scenario
-from vivavoce.realtime.bench.studio import AUDIBLE_DB, LOUDNESS_DB, Studio
+from vivavoce.realtime.bench.studio import LOUDNESS_DB, Studio
+from vivavoce.realtime.bench.truth import AUDIBLE
 
 NOISE_SECONDS: Final = 20.0
 """The room's noise repeats after so long."""
@@ -99,8 +100,9 @@ def noise(name: str, seed: int) -> Samples:
 
 
 def clip(text: str, samples: Samples) -> Clip:
-    """`samples`, with the first and last 10 ms that can be heard (the studio's measure) as its beginning and end."""
-    heard = np.flatnonzero(sounds.levels(samples) > AUDIBLE_DB)
+    """`samples`, with the first and last 10 ms that can be heard as its beginning and end: by the measure that the
+    answer is heard by (truth.py), so that the "s" of "France" still belongs to the question."""
+    heard = np.flatnonzero(sounds.levels(samples) > 20 * np.log10(AUDIBLE))
     if not len(heard):
         return Clip(text, samples, 0, len(samples))
     return Clip(text, samples, int(heard[0]) * sounds.FRAME, (int(heard[-1]) + 1) * sounds.FRAME)

@@ -1,6 +1,6 @@
 """A report: everything measured in one run of the benchmark, as JSON with a version, and back.
 
-    {"schema": "vivavoce.bench/1", "made": …, "machine": {…}, "settings": {…}, "instrument": [{…}], "runs": [{…}],
+    {"schema": "vivavoce.bench/2", "made": …, "machine": {…}, "settings": {…}, "instrument": [{…}], "runs": [{…}],
      "load": {…}, "soak": {…}}
 
 The schema's number changes when a field or the meaning of a measure does; reports of different numbers are not
@@ -27,7 +27,7 @@ from vivavoce.realtime.bench.prepare import Play
 from vivavoce.realtime.bench.run import Calls, Plan
 from vivavoce.realtime.bench.truth import overlaps, turns
 
-SCHEMA: Final = "vivavoce.bench/1"
+SCHEMA: Final = "vivavoce.bench/2"
 
 
 class ReportError(Exception):

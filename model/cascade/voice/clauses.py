@@ -85,14 +85,25 @@ class Clauses:
     def opening(self) -> Clause | None:
         """The beginning of the clause under way, or more of it, as far as it can be said without knowing the rest: some
         plain words before the one that is arriving. The clause itself comes later, without it."""
+        last = self._text[self._word :].strip()
+        if last.endswith(".") and _PLAIN.fullmatch(last[:-1]):
+            return self._sentence(last)
         words = self._text[: self._word]
         more = words[self._opened :]
         if sum(map(str.isalpha, more)) < OPENING_LETTERS or self._hoped:
             return None
-        if not all(map(_PLAIN.fullmatch, [*words.split(), self._text[self._word :].strip()])):
+        if not all(map(_PLAIN.fullmatch, [*words.split(), last])):
             return None
         clause = Clause(self._text, self._start, self._start + self._word, Part(self._opened, goes_on=True))
         self._opened = self._word
+        return clause
+
+    def _sentence(self, last: str) -> Clause | None:
+        """A full stop has come, most likely the last character of the sentence; "example.com" would go on."""
+        if self._opened == len(self._text) or _break_after(last, first=self._words == 0) != "stop":
+            return None
+        clause = Clause(self._text, self._start, self._start + len(self._text), Part(self._opened))
+        self._opened = len(self._text)
         return clause
 
     def flush(self) -> list[Clause]:
