@@ -75,13 +75,14 @@ $(READY): pyproject.toml pins.txt | $(BIN)/uv
 $(DEV): $(READY)
 	@touch $@
 
-# Real peers of the tests: Chromium for the page, Node.js for its modules and the JavaScript clients. Without them those
-# tests are reported as skipped, with the command that would enable them.
+# Real peers of the tests: Chromium for the page, Node.js for its modules and the JavaScript clients, SIPp and Kamailio
+# for phone calls. Without them those tests are reported as skipped, with the command that would enable them.
 .PHONY: peers
 peers:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 	    || [ -d "/Applications/Google Chrome.app" ] || { $(call apt,chromium fonts-dejavu-core); } || true
 	@command -v npm >/dev/null || { $(call apt,nodejs npm); } || true
+	@{ command -v sipp && command -v kamailio; } >/dev/null || { $(call apt,sip-tester kamailio); } || true
 
 apt = command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] && sudo= || sudo="sudo -n"; $$sudo true 2>/dev/null; } \
     && echo "Installing $(1) ..." && $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive \

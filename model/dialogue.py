@@ -12,8 +12,8 @@ model and voice; the native model), the call speaks to it only through this prot
                          ▲
     cut(heard) ──────────┘ context rolled back to what reached the user's ear
 
-All methods but `overhear`, `reply`, `hearing` and `close` return at once; the work happens on the model's own threads. The protocol
-decides nothing about who may speak when: that is the call's business.
+All methods but `overhear`, `reply`, `hearing` and `close` return at once; the work happens on the model's own threads.
+The protocol decides nothing about who may speak when: that is the call's business.
 """
 
 from __future__ import annotations
@@ -199,8 +199,8 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class Overheard:
-    """What the ears make of sound over the assistant: words ("" for none), and how likely (0..1) whoever made it wants
-    the assistant to stop, as far as it tells without knowing what the assistant has said; None when they cannot tell."""
+    """What the ears make of sound over the assistant: words ("" for none), and how likely (0..1) it is that somebody
+    wants to interrupt, by how it sounds; None when they cannot tell."""
 
     text: str
     interruption: float | None = None

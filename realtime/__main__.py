@@ -1,4 +1,4 @@
-"""The command line: `vivavoce serve | ask | models | doctor | bench | replay`.
+"""The command line: `vivavoce serve | call | ask | models | doctor | bench | replay`.
 
 Each command lives in a module of its own under `commands/`, imported when it is chosen: `--help` must not wait for
 the models' libraries.
@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--config", type=Path, metavar="FILE", help="settings, as TOML (see README)")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _serve(commands.add_parser("serve", help="run the server and its page"))
+    _call(commands.add_parser("call", help="call somebody by telephone"))
     _ask(commands.add_parser("ask", help="answer one recorded question, without a network"))
     _models(commands.add_parser("models", help="fetch, list and verify the models"))
     doctor = commands.add_parser("doctor", help="test this machine, and say what would make it better")
@@ -42,6 +43,13 @@ def _serve(command: argparse.ArgumentParser) -> None:
     command.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     command.add_argument("--port", help="port to listen on (default 8790)")
     command.add_argument("--tools", metavar="NAMES", help="built-in tools: time,timers,arithmetic,notes, or all")
+    command.add_argument("--sip", metavar="HOST:PORT", help="take phone calls by SIP there, e.g. 0.0.0.0:5060")
+
+
+def _call(command: argparse.ArgumentParser) -> None:
+    _model_choice(command)
+    command.add_argument("target", help="sip:user@host, or a number at the account's provider; see phone.outbound")
+    command.add_argument("--greeting", metavar="WORDS", help="what it says first (default: as in the settings)")
 
 
 def _ask(command: argparse.ArgumentParser) -> None:
@@ -55,7 +63,9 @@ def _bench(command: argparse.ArgumentParser) -> None:
     command.add_argument("--url", default="", help="a server of the OpenAI Realtime protocol (default: starts our own)")
     command.add_argument("--api-key", default="", metavar="KEY", help="the key it wants")
     command.add_argument("--model", default="", help="model there; of our own: fast, or a language model's name")
-    command.add_argument("--transport", action="append", help="webrtc, websocket, g711, g711-websocket, or all")
+    command.add_argument(
+        "--transport", action="append", help="webrtc, websocket, g711, g711-websocket, or all; or twilio"
+    )
     command.add_argument(
         "--scenario", action="append", metavar="NAME", help="single, pauses, barge_in ..., all, or a file"
     )
@@ -101,6 +111,7 @@ SETTINGS = {
     "host": "server.host",
     "port": "server.port",
     "tools": "server.tools",
+    "sip": "phone.sip.listen",
 }
 """Options that override a setting."""
 
@@ -122,6 +133,10 @@ def main(arguments: list[str] | None = None) -> int:
                 from vivavoce.realtime.commands import serve
 
                 return serve.run(config)
+            case "call":
+                from vivavoce.realtime.commands import call
+
+                return call.run(config, chosen.target, chosen.greeting)
             case "ask":
                 from vivavoce.realtime.commands import ask
 

@@ -38,7 +38,7 @@ class Admission:
         self._config = config
         self._clock = clock
         notice = config.recording_notice if config.recordings else None
-        self._house = House(tools(config), voice, notice, config.apology)
+        self.house = House(tools(config), voice, notice, config.apology)
         self._secrets = ClientSecrets(lambda: secrets.token_urlsafe(24))
         self._addresses = Addresses(config.sessions_per_minute)
 
@@ -66,12 +66,12 @@ class Admission:
             raise Denied(429, "rate_limit_exceeded", str(full), retry_after=WINDOW) from full
         return {"value": value, "expires_at": expires_at, "session": to_builtins(session.view)}
 
-    def session(self, playout: Playout, plays: bool, wanted: Wanted) -> Session:
-        """A session as it was asked for. Raises `Denied`."""
+    def session(self, playout: Playout, plays: bool, wanted: Wanted, house: House | None = None) -> Session:
+        """A session as it was asked for; `house`: other than usual. Raises `Denied`."""
         expires_at = int(self._clock() + self._config.max_duration)
         responses = Bucket(self._config.responses_per_minute)
         try:
-            return open_session(playout, plays, wanted, random_ids(), expires_at, responses, self._house)
+            return open_session(playout, plays, wanted, random_ids(), expires_at, responses, house or self.house)
         except Refused as refused:
             raise _denied(refused) from refused
 

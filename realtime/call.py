@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
 
-from vivavoce.model.dialogue import DialogueError
+from vivavoce.model.dialogue import Dialogue, DialogueError
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.front_end import FrontEnd
@@ -27,6 +27,7 @@ from vivavoce.realtime.protocol.server_events import Closing, Error, Fault, Sess
 from vivavoce.realtime.protocol.session import Session
 from vivavoce.realtime.recording.recorder import Recording, Recordings
 from vivavoce.realtime.sideband import Peers
+from vivavoce.realtime.telephony.extension import Extension
 from vivavoce.realtime.tools.setup import Tools
 from vivavoce.realtime.transports import PeerGone, Transport
 from vivavoce.realtime.turns.judging import Judging
@@ -72,6 +73,7 @@ class _Place:
     ending: asyncio.Future[str]
     party: Party | None = None
     line: PeerLine | None = None
+    extension: Extension | None = None  # of a phone call
 
     def end(self, reason: str) -> None:
         if not self.ending.done():
@@ -140,10 +142,19 @@ class Calls:
             place.end("over: The call was hung up.")
         return place is not None
 
-    async def run(self, call_id: str, transport: Transport, session: Session, playout: Playout) -> None:
-        """Runs a call that has a place to its end. Nothing of it is left afterwards, whatever happened."""
+    async def run(
+        self,
+        call_id: str,
+        transport: Transport,
+        session: Session,
+        playout: Playout,
+        extension: Extension | None = None,
+    ) -> None:
+        """Runs a call that has a place to its end; `extension`: what sets it apart. Nothing of it is left afterwards,
+        whatever happened."""
         log.info("call started", extra={"call": call_id})
         place = self._running[call_id]
+        place.extension = extension
         recording = self._recordings.begin(call_id, session, transport.plays)
         if recording is not None:
             session, playout = recording.cores(session, playout)
@@ -177,12 +188,15 @@ class Calls:
         place: _Place,
         recording: Recording | None,
     ) -> str:
-        dialogue = self._engine.cascade.open()
+        extension = place.extension
+        dialogue: Dialogue = self._engine.cascade.open()
+        if extension is not None:
+            dialogue = extension.rehearse(dialogue)
         listener = self._engine.listener()
-        judging = Judging(self._engine.judge, listener)
+        judging = Judging(self._engine.judge, listener, dialogue.overhear)
         front_end = FrontEnd(cancel=self._cancels(peers))
         watchdog = Watchdog(playout, self._config.patience, 2 * self._config.tool_timeout + 5)  # a turn, and the tool
-        tools = self._tools.runner()
+        tools = self._tools.runner(extension.tools if extension else None)
         parts = Parts(peers, dialogue, session, playout, listener, judging, TurnLatency(), tools, watchdog, front_end)
         if recording:
             parts = recording.parts(parts)
@@ -190,7 +204,7 @@ class Calls:
         reason = "over"
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._watch(pipeline, place.ending))
+                tasks.create_task(self._watch(pipeline, place))
                 tasks.create_task(pipeline.run())
         except* PeerGone:
             pass
@@ -206,20 +220,21 @@ class Calls:
         wanted = self._config.echo_cancellation
         return wanted == "on" or (wanted == "auto" and peers.plays)
 
-    async def _watch(self, pipeline: Pipeline, ending: asyncio.Future[str]) -> None:
+    async def _watch(self, pipeline: Pipeline, place: _Place) -> None:
         """Ends calls that nobody uses, that last too long, or that were hung up."""
         loop = asyncio.get_running_loop()
         pipeline.active_at = began = loop.time()
+        longest = (place.extension.longest if place.extension else 0) or self._config.max_duration
         while True:
             idle_left = pipeline.active_at + self._config.idle_timeout - loop.time()
-            age_left = began + self._config.max_duration - loop.time()
+            age_left = began + longest - loop.time()
             if idle_left <= 0:
                 raise Ended("idle: Nobody has said anything for a while, so the call was ended.")
             if age_left <= 0:
-                raise Ended(f"expired: The session hit the maximum duration of {self._config.max_duration:g} seconds.")
+                raise Ended(f"expired: The session hit the maximum duration of {longest:g} seconds.")
             try:
                 async with asyncio.timeout(min(idle_left, age_left)):
-                    reason = await asyncio.shield(ending)
+                    reason = await asyncio.shield(place.ending)
             except TimeoutError:
                 continue
             raise Ended(reason)

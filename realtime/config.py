@@ -2,6 +2,8 @@
 
     [server]            host, port, keys ...         VIVAVOCE_SERVER_PORT=9000
     [model]             language, voice ...          VIVAVOCE_MODEL_VOICE=af_heart
+    [phone]             greeting, transfers ...      VIVAVOCE_PHONE_GREETING=Hello
+    [phone.sip]         listen, account ...          VIVAVOCE_SIP_PASSWORD=secret
     home                where models live            VIVAVOCE_HOME=/data/vivavoce
 
 Later sources win: defaults, file, environment, command line. Every value is checked here, and a wrong one is named with
@@ -16,12 +18,14 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import default_home
+from vivavoce.realtime.telephony.settings import PhoneConfig, problems
 
 T = TypeVar("T")
 
@@ -94,6 +98,7 @@ class Config:
     home: Path = Path()
     server: ServerConfig = field(default_factory=ServerConfig)
     model: CascadeSettings = field(default_factory=CascadeSettings)
+    phone: PhoneConfig = field(default_factory=PhoneConfig)
 
 
 def is_loopback(host: str) -> bool:
@@ -159,15 +164,16 @@ def _apply(node: T, table: Mapping[str, Any], path: str) -> T:
 def _from_environment(config: Config, environ: Mapping[str, str]) -> Config:
     if home := environ.get(f"{ENVIRONMENT}_HOME"):
         config = replace(config, home=Path(home))
-    for section in ("server", "model"):
-        prefix = f"{ENVIRONMENT}_{section.upper()}_"
+    for section in ("server", "model", "phone", "phone.sip"):
+        path = section.split(".")
+        prefix = f"{ENVIRONMENT}_{path[-1].upper()}_"
         for variable in sorted(name for name in environ if name.startswith(prefix)):
             key = variable.removeprefix(prefix).lower()
-            known = _known(getattr(config, section))
+            known = _known(reduce(getattr, path, config))
             if key not in known:
                 names = ", ".join(prefix + name.upper() for name in known)
                 raise ConfigError(f"Unknown setting {variable} in the environment. Known: {names}.")
-            config = _set(config, [section, key], environ[variable], variable)
+            config = _set(config, [*path, key], environ[variable], variable)
     return config
 
 
@@ -227,6 +233,8 @@ def _check(config: Config) -> None:
         if not low <= value <= high:
             raise ConfigError(f"'{name}' must be between {low:g} and {high:g}, not {value:g}.")
     _check_reach(server)
+    for problem in problems(config.phone):
+        raise ConfigError(problem)
     if model.remote and not model.endpoint_model:
         raise ConfigError("'model.language' is an endpoint: set 'model.endpoint_model' to the name of the model there.")
     if model.remote and not _is_url(model.language):

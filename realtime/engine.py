@@ -39,7 +39,7 @@ class Engine:
         """The microphone of a new call."""
         state = self._speech.init_state()
         ear = self._overlap.init_state()
-        return Listener(lambda window: self._speech.step(window, state), Floor(None, ear.scores), ear.push)
+        return Listener(lambda window: self._speech.step(window, state), Floor(None, ear.scores, ears=True), ear.push)
 
     async def judge(self, sound: Samples) -> float:
         """The probability that the turn is complete whose end `sound` holds: the last 8 s at 16 kHz."""

@@ -1,11 +1,12 @@
 """What can happen inside a call: facts that reach the session core, and the actions it answers with.
 
-Facts come from five sides and meet in one inbox, in one order:
+Facts come from six sides and meet in one inbox, in one order:
 
     client        messages of the protocol                     (protocol/messages.py: ClientEvent)
     turns/        TurnStarted/Sound/Ended/Idle  Overlapped     what the user does with the floor
     model         Transcript  Replied  ReplyFailed             what the model heard and says
     playout       PlayoutStarted  PlayoutEnded                 what reached the user's ear
+    phones        Keys (transports)                            what the caller types
     tools/        ToolsListed  ToolAnswered  ToolsLate  Rang   what became of the server's own tools
 
 Sample positions count the session's input clock: `SAMPLE_RATE` samples per second since the call's first sound.
@@ -20,6 +21,7 @@ from vivavoce.model.dialogue import Heard, Item, ReplySpec, ReplyToken, Samples,
 from vivavoce.realtime.fader import Loudness
 from vivavoce.realtime.protocol.messages import ClientEvent, ServerEvent
 from vivavoce.realtime.tools import Address, Failure, ListedTool, Outcome
+from vivavoce.realtime.transports import Keys
 from vivavoce.realtime.tuning import Noise, TurnDetection
 
 # --- facts: from the floor ---------------------------------------------------------------------------------------
@@ -149,6 +151,7 @@ Fact = (
     | ReplyFailed
     | PlayoutStarted
     | PlayoutEnded
+    | Keys
     | ToolFact
 )
 

@@ -29,7 +29,7 @@ from vivavoce.realtime.protocol import wire
 from vivavoce.realtime.protocol.messages import ServerEvent
 from vivavoce.realtime.protocol.server_events import CallResumable, CallResumed
 from vivavoce.realtime.protocol.session import Session
-from vivavoce.realtime.transports import Deliver, PeerGone, PeerLost, Pull, Transport
+from vivavoce.realtime.transports import Deliver, PeerGone, PeerLost, Pull, Recalls, Transport
 
 log = logging.getLogger(__name__)
 
@@ -154,6 +154,14 @@ class PeerLine:
             self._log.add(text)
         if not self._stint.over.is_set():
             self._tell(text)
+
+    def recall(self) -> None:
+        """Somebody cuts in: what was sent and not heard yet is taken back, where the far end can drop it."""
+        transport = self._stint.transport
+        speaking = self._playout.audible is not None
+        heard = transport.recall() if speaking and isinstance(transport, Recalls) else None
+        if heard is not None and (place := self._stint.place(heard)) is not None:
+            self._playout.rewind(*place)
 
     async def close(self, reason: str) -> None:
         """Ends whatever connection there is."""

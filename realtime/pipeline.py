@@ -3,7 +3,8 @@
     microphone ──► receive ──Sound──► ┌──────────┐ ──► front end ──► listener ──► floor ──► TurnStarted … ─┐
     camera ──────► receive ──Seen───► │          │ ──► dialogue.see                                        │
     client ──────► receive ─Message─► │ converse │ ◄───────────────────────────────────────────────────────┘
-    judge, model ► Judged, Transcript►│          │ ──► session core ──► actions ──► perform
+    judge, ears ─► Judged, Caught ──► │          │
+    model ───────► Transcript ──────► │          │ ──► session core ──► actions ──► perform
     model ───────► respond ──Replied─►│          │                                    │
     watchdog ────► Tick ─────────────►│          │                                    ├──► peers.tell
     loudspeaker ◄─ speak ◄─ playout ◄─└──────────┘ ◄── PlayoutStarted/Ended           ├──► dialogue.hear/turn/read/cut
@@ -47,22 +48,23 @@ from vivavoce.realtime.events import (
     StopReply,
     StopTools,
     TurnSound,
+    TurnStarted,
 )
 from vivavoce.realtime.front_end import FrontEnd
 from vivavoce.realtime.inbox import Inbox
 from vivavoce.realtime.latency import TurnLatency
 from vivavoce.realtime.playout import Playout
 from vivavoce.realtime.protocol import wire
-from vivavoce.realtime.protocol.client_events import AudioAppend, AudioCommit
+from vivavoce.realtime.protocol.client_events import AudioAppend, AudioCommit, OutputClear
 from vivavoce.realtime.protocol.errors import WireError
 from vivavoce.realtime.protocol.server_events import TurnLatency as TurnLatencyEvent
 from vivavoce.realtime.protocol.session import Session
 from vivavoce.realtime.sideband import Peers
 from vivavoce.realtime.tools.runner import ToolRunner
-from vivavoce.realtime.transports import FRAME, Message, Received, Seen, Sound
+from vivavoce.realtime.transports import FRAME, Keys, Message, Received, Seen, Sound
 from vivavoce.realtime.turns.endpoint import Ask
-from vivavoce.realtime.turns.floor import FloorFact
-from vivavoce.realtime.turns.judging import Judged, Judging
+from vivavoce.realtime.turns.floor import Catch, FloorFact
+from vivavoce.realtime.turns.judging import Caught, Judged, Judging, Opinion
 from vivavoce.realtime.turns.listener import Listener
 from vivavoce.realtime.watchdog import LOOK, Tick, TurnStuck, Watchdog
 
@@ -93,7 +95,7 @@ class Pipeline:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._inbox: Inbox[Received | Fact | Judged | Tick] = Inbox()
+        self._inbox: Inbox[Received | Fact | Opinion | Tick] = Inbox()
         self._replies: dict[int, asyncio.Task[None]] = {}
         self.active_at = 0.0  # when somebody last spoke or wrote, on either side
 
@@ -162,8 +164,8 @@ class Pipeline:
                     self._parts.dialogue.see(picture)
                 case Message(text=text):
                     await self._read(text)
-                case Judged():
-                    await self._take_verdict(fact)
+                case Judged() | Caught():
+                    await self._take_opinion(fact)
                 case Tick():
                     await self._rescue()
                 case Transcript(whole=True, text=text):
@@ -177,20 +179,25 @@ class Pipeline:
             audible = self._parts.playout.interruptible
             piece = self._parts.front_end.receive(samples[start : start + SLICE])
             await self._take_turns(self._parts.listener.receive(piece, audible, self._busy))
-            if judged := await self._parts.judging.overdue():
-                await self._take_verdict(judged)
+            if opinion := await self._parts.judging.overdue():
+                await self._take_opinion(opinion)
             if start:
                 await asyncio.sleep(0)
 
     async def _take_turns(self, facts: list[FloorFact]) -> None:
         for fact in facts:
-            if isinstance(fact, Ask):
+            if isinstance(fact, Ask | Catch):
                 self._parts.judging.start(fact, self._tasks, self._inbox.post)
             else:
                 await self._decide(fact)
 
-    async def _take_verdict(self, judged: Judged) -> None:
-        await self._take_turns(self._parts.listener.floor.answer(judged.at, judged.probability))
+    async def _take_opinion(self, opinion: Opinion) -> None:
+        floor = self._parts.listener.floor
+        if isinstance(opinion, Judged):
+            await self._take_turns(floor.answer(opinion.at, opinion.probability))
+        else:
+            heard, asked = opinion.heard, self._parts.session.awaits_answer
+            await self._take_turns(floor.caught(opinion.at, opinion.age, heard.text, heard.interruption, asked))
 
     async def _read(self, text: str | bytes) -> None:
         message = wire.parse(text)
@@ -217,6 +224,8 @@ class Pipeline:
         now = asyncio.get_running_loop().time()
         if not isinstance(fact, TurnSound) or fact.voiced:
             self._touch()  # an open microphone in an empty room is no activity
+        if _cuts_in(fact) and self._parts.session.settings.interrupts:
+            self._parts.peers.recall()  # before the cut, which goes by what was heard
         actions = self._parts.session.receive(fact, now)
         report = self._parts.latency.receive(fact, actions, now)
         self._parts.watchdog.receive(fact, actions, now)
@@ -271,3 +280,8 @@ class Pipeline:
 
     def _touch(self) -> None:
         self.active_at = asyncio.get_running_loop().time()
+
+
+def _cuts_in(fact: Fact) -> bool:
+    """What is being said ends here, if the session wants that."""
+    return isinstance(fact, TurnStarted | OutputClear) or (isinstance(fact, Keys) and not fact.whole)

@@ -4,7 +4,8 @@
     POST /v1/realtime/client_secrets      a short-lived key for a browser, with the settings of its session
     POST /v1/realtime/calls               SDP offer in, 201 with the answer and `Location` out (WebRTC)
     POST /v1/realtime/calls?resume=…      the same call goes on over another connection
-    POST /v1/realtime/calls/{id}/hangup   ends a call
+    POST /v1/realtime/calls/{id}/…        hang-up; accept, reject, refer of phone calls: see telephony/ringing_rest.py
+    …    /phone/…                         calls by telephone: see telephony/phones.py
     WS   /v1/realtime                     the protocol with PCM inside messages
     WS   /v1/realtime?resume=…            the same call goes on over another socket
     WS   /v1/realtime?call_id=…           a sideband of a running call
@@ -33,7 +34,7 @@ from starlette.websockets import WebSocket
 
 from vivavoce.realtime import rest
 from vivavoce.realtime.access import Denied, check
-from vivavoce.realtime.admission import Admission, no_call
+from vivavoce.realtime.admission import Admission
 from vivavoce.realtime.call import Calls
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.engine import Engine
@@ -41,6 +42,9 @@ from vivavoce.realtime.page import Page
 from vivavoce.realtime.playout import Playout
 from vivavoce.realtime.sessions import MODEL, VOICE, Wanted
 from vivavoce.realtime.sideband import MAX_BEHIND, Crowded
+from vivavoce.realtime.telephony.phones import CannotListen, Phones
+from vivavoce.realtime.telephony.ringing_rest import CallRest
+from vivavoce.realtime.telephony.settings import PhoneConfig
 from vivavoce.realtime.transports.webrtc import IceServer, IceSettings, OfferError, WebRtcTransport, answer
 from vivavoce.realtime.transports.websocket import WebSocketTransport
 
@@ -51,13 +55,19 @@ class Gateway:
     """The web application around the calls of one process."""
 
     def __init__(
-        self, config: ServerConfig, load: Callable[[], Engine], clock: Callable[[], float], voice: str = VOICE
+        self,
+        config: ServerConfig,
+        load: Callable[[], Engine],
+        clock: Callable[[], float],
+        voice: str = VOICE,
+        phone: PhoneConfig | None = None,
     ) -> None:
         """`load` builds the models; it blocks, and runs on a thread. `clock` gives unix seconds. `voice` speaks where
-        the client asks for no other."""
+        the client asks for no other. `phone`: calls by telephone."""
         self._config = config
         self._load = load
         self._door = Admission(config, clock, voice)
+        self._phones = Phones(self._door, phone or PhoneConfig(), clock)
         self._began = int(clock())
         origins = list(config.origins)
         cors = Middleware(
@@ -72,6 +82,7 @@ class Gateway:
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
                 Mount("/v1", routes=self._api()),
+                Mount("/phone", routes=self._phones.routes()),
                 Mount("/", Page()),
             ],
             middleware=[cors] if origins else [],
@@ -80,14 +91,12 @@ class Gateway:
         )
 
     def _api(self) -> list[Route | WebSocketRoute]:
-        call = "/realtime/calls/{call_id}"
         return [
             Route("/models", self._models),
             Route("/models/{name}", self._model),
             Route("/realtime/client_secrets", self._make_secret, methods=["POST"]),
             Route("/realtime/calls", self._offer, methods=["POST"]),
-            Route(f"{call}/hangup", self._hang_up, methods=["POST"]),
-            *(Route(f"{call}/{verb}", self._phone, methods=["POST"]) for verb in ("accept", "reject", "refer")),
+            *CallRest(self._config, self._door, self._phones).routes(),
             WebSocketRoute("/realtime", self._socket),
         ]
 
@@ -112,11 +121,15 @@ class Gateway:
             await stop.wait()
             return
         try:
-            async with Calls(engine, self._config) as calls:
+            async with self._phones.listening(engine), Calls(engine, self._config) as calls:
                 self._door.calls = calls
                 log.info("ready")
                 await stop.wait()
                 self._door.calls = None
+        except CannotListen as error:
+            log.error("telephones cannot be reached", extra={"reason": str(error)})
+            self._door.failure = str(error)
+            await stop.wait()
         finally:
             await asyncio.to_thread(engine.close)
 
@@ -185,18 +198,6 @@ class Gateway:
             return await answer(sdp, _ice(self._config))
         except OfferError as error:
             raise Denied(400, "invalid_offer", f"Invalid SDP offer: {error}") from error
-
-    async def _hang_up(self, request: Request) -> Response:
-        check(self._config, request.headers)
-        if not self._door.ready().hang_up(request.path_params["call_id"]):
-            raise no_call()
-        return Response()
-
-    async def _phone(self, request: Request) -> Response:
-        """Only calls by telephone can be accepted, rejected and referred, and there are none yet."""
-        check(self._config, request.headers)
-        self._door.find(request.path_params["call_id"])
-        raise Denied(400, "call_not_by_telephone", "The call is not a telephone call; it can only be hung up.")
 
     # --- WebSocket -----------------------------------------------------------------------------------------------
 

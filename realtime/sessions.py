@@ -48,12 +48,13 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class House:
     """What the server's settings say of every session. `tools`: those that the server runs; `voice` speaks unless the
-    client asks for another one; `notice`, `apology`: see `Options`."""
+    client asks for another one; `notice`, `apology`, `greeting`: see `Options`."""
 
     tools: ToolOptions = field(default_factory=ToolOptions)
     voice: str = VOICE
     notice: str | None = None
     apology: str = ""
+    greeting: str = ""
 
 
 def random_ids() -> Ids:
@@ -100,5 +101,6 @@ def open_session(
         house.tools,
         notice=house.notice,
         apology=house.apology,
+        greeting=house.greeting,
     )
     return Session(options, playout, plays, ids)

@@ -22,7 +22,7 @@ from vivavoce.realtime.protocol.items import InputAudio, MessageItem, OutputAudi
 from vivavoce.realtime.protocol.messages import ServerEvent
 from vivavoce.realtime.protocol.response_events import AudioDelta
 from vivavoce.realtime.protocol.server_events import ItemRetrieved, SessionCreated
-from vivavoce.realtime.transports import Deliver, PeerGone, Pull, Transport
+from vivavoce.realtime.transports import Deliver, PeerGone, Pull, Recalls, Transport
 
 MAX_SIDEBANDS: Final = 4
 
@@ -82,6 +82,11 @@ class Peers:
     async def speak(self, pull: Pull) -> None:
         """Pulls the loudspeaker's frames, for ever. Only the own peer hears them."""
         await self._peer.speak(pull)
+
+    def recall(self) -> None:
+        """Somebody cuts in: the own peer is to hear nothing more of what was sent ahead."""
+        if isinstance(self._peer, Recalls):
+            self._peer.recall()
 
     def tell(self, event: ServerEvent) -> None:
         """Queues one event for everybody. Raises `PeerGone` when the own peer cannot be told any more."""

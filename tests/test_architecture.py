@@ -54,10 +54,34 @@ CORES = {
         )
     ),
     "realtime/bench/sounds.py",
+    *(
+        f"realtime/telephony/{name}.py"
+        for name in (
+            "asterisk",
+            "asterisk_queue",
+            "asterisk_sound",
+            "audiosocket",
+            "gaps",
+            "keypad",
+            "leaving",
+            "safety",
+            "safety_guard",
+            *(f"streams/{core}" for core in ("__init__", "answers", "codecs", "detect", "dialects", "frames")),
+            *(f"streams/{core}" for core in ("inbound", "playback", "signatures", "tickets")),
+            *(
+                f"sip/{core}"
+                for core in ("agent", "keys", "leg", "leg_events", "messages", "offers", "outbox", "outgoing")
+            ),
+            *(f"sip/{core}" for core in ("registration", "rtp", "session_timer", "settings", "transactions")),
+            "tones",
+            "webhooks",
+        )
+    ),
     "realtime/turns/dictation.py",
     "realtime/turns/endpoint.py",
     "realtime/turns/floor.py",
     "realtime/turns/onset.py",
+    "realtime/turns/overheard.py",
     "realtime/turns/overlap.py",
     "realtime/turns/phrases.py",
     "realtime/turns/vad.py",

@@ -73,7 +73,7 @@ def test_a_home_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"sever": {}}, "Unknown setting 'sever'. Known here: home, server, model."),
+        ({"sever": {}}, "Unknown setting 'sever'. Known here: home, server, model, phone."),
         ({"server": {"prot": 1}}, "Unknown setting 'server.prot'. Known here: host, port"),
         ({"model": {"conversations": 1}}, "Unknown setting 'model.conversations'"),
         ({"server": 5}, "'server' must be a table, not 5."),

@@ -12,10 +12,12 @@ import pytest
 import soxr
 
 from harness.speech import Speaker
+from vivavoce.model.cascade.dialogue import overheard
 from vivavoce.model.cascade.ears import EarsError, Samples, open_ears
 from vivavoce.model.cascade.ears.moonshine import Moonshine, token_limit
 from vivavoce.model.dialogue import SAMPLE_RATE
 from vivavoce.model.store import Store
+from vivavoce.realtime.bench.studio import Studio
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
@@ -168,3 +170,17 @@ def test_a_damaged_file_is_named(models: Store, tmp_path: Path, name: str, damag
         (tmp_path / name).write_bytes((source / name).read_bytes()[:-1_000])
     with pytest.raises(EarsError, match=re.escape(name)):
         Moonshine(tmp_path, threads=1)
+
+
+@pytest.mark.parametrize(("said", "text", "stops"), [("Okay.", "okay", False), ("Wait a minute.", "wait", True)])
+def test_what_is_overheard_is_read_and_weighed(
+    models: Store, moonshine: Moonshine, said: str, text: str, stops: bool
+) -> None:
+    sound = np.concatenate([np.zeros(3000, np.float32), Studio(models).say(said).samples])[: SAMPLE_RATE * 6 // 10]
+    heard = overheard(moonshine, sound)
+    assert words(heard.text)[:1] == [text]
+    assert (heard.interruption or 0.0) > 0.5 if stops else (heard.interruption or 0.0) < 0.5
+
+
+def test_silence_that_is_overheard_has_no_words(moonshine: Moonshine) -> None:
+    assert moonshine.overhear(np.zeros(9_600, np.float32)).text == ""

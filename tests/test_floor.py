@@ -6,7 +6,7 @@ import pytest
 from vivavoce.realtime.events import Overlapped, TurnEnded, TurnIdle, TurnSound, TurnStarted
 from vivavoce.realtime.tuning import TurnDetection
 from vivavoce.realtime.turns.endpoint import Ask
-from vivavoce.realtime.turns.floor import Floor, FloorFact
+from vivavoce.realtime.turns.floor import CATCH_LEAD, Catch, Floor, FloorFact
 from vivavoce.realtime.turns.overlap import Scores
 
 WINDOW = 768  # 32 ms
@@ -99,6 +99,22 @@ def test_a_backchannel_leaves_the_floor_open_and_is_no_part_of_a_later_turn() ->
     floor = Floor(SERVER, lambda fresh: Scores(0.1, 0.9, 0.0, 0.0))
     assert brief(feed(floor, "..####....", audible=True)) == ["ducked", "full"]
     assert brief(feed(floor, "......###"))[0] == "started 14"
+
+
+def test_the_ears_are_given_the_sound_from_a_little_before_its_beginning() -> None:
+    floor = Floor(SERVER, lambda fresh: Scores(0.5, 0.5, 0.0, 0.0), ears=True)
+    (catch,) = [fact for fact in feed(floor, "......" + "#" * 6, audible=True) if isinstance(fact, Catch)]
+    assert (catch.at, catch.age) == (6 * WINDOW, 6)
+    assert catch.samples[::WINDOW].tolist() == [*range(7 - CATCH_LEAD, 13)]
+
+
+def test_what_the_ears_catch_gives_the_floor_or_the_voice_back() -> None:
+    floor = Floor(SERVER, lambda fresh: Scores(0.5, 0.5, 0.0, 0.0), ears=True)
+    feed(floor, "......" + "#" * 6, audible=True)
+    assert floor.caught(5 * WINDOW, 6, "Stop.", 0.99, asked=False) == []  # of another sound
+    assert brief(floor.caught(6 * WINDOW, 6, "Mhm.", 0.01, asked=False)) == ["full"]
+    assert brief(floor.caught(6 * WINDOW, 8, "Mhm, stop.", 0.99, asked=False))[0] == "started 4"
+    assert floor.caught(6 * WINDOW, 10, "Mhm, stop.", 0.99, asked=False) == []  # the turn is open
 
 
 def test_release_forgets_who_was_being_judged() -> None:

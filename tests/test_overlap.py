@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vivavoce.realtime.turns.overlap import DECIDE_AFTER, Overlap, Scores, Verdict, cut_from
+from vivavoce.realtime.turns.overlap import DECIDE_AFTER, HOLD_AFTER, LOOKS, Overlap, Scores, Verdict
 
 D, H, R, C, _ = Verdict.DUCK, Verdict.HOLD, Verdict.RESUME, Verdict.CUT, Verdict.NOTHING
 
@@ -86,9 +86,87 @@ def test_reset_forgets_the_sound() -> None:
     assert overlap.age == 0
 
 
-def test_waiting_asks_for_less_certainty() -> None:
-    levels = [cut_from(age) for age in range(1, DECIDE_AFTER + 1)]
-    assert levels == sorted(levels, reverse=True)
+def listening(scores_of: Scores, pattern: str) -> tuple[Overlap, list[Verdict]]:
+    """An overlap with ears that have said nothing yet, and its verdicts on `pattern`."""
+    overlap = Overlap(lambda fresh: scores_of, ears=True)
+    return overlap, [overlap.receive(mark == "#", True) for mark in pattern]
+
+
+UNSURE = Scores(0.5, 0.5, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "opinion", "expected"),
+    [
+        ("Wait.", 0.9, C),
+        ("Mm-hmm.", 0.1, R),
+        ("Right.", 0.5, _),
+        ("The moon", 0.5, _),
+        ("Stop.", None, C),  # ears without an opinion have words
+        ("Yeah.", None, _),
+    ],
+)
+def test_the_ears_decide_as_soon_as_they_are_sure(text: str, opinion: float | None, expected: Verdict) -> None:
+    overlap, _so_far = listening(UNSURE, "######")
+    assert overlap.caught(6, text, opinion, asked=False) is expected
+
+
+def test_the_ears_are_asked_early_and_at_each_pause_of_a_sound_that_is_not_too_long() -> None:
+    overlap = Overlap(lambda fresh: UNSURE, ears=True)
+    asked = []
+    for age in range(1, 60):
+        overlap.receive(age != 11, True)
+        asked += [age] if overlap.wanted else []
+    assert asked == sorted({*LOOKS, 11})
+    assert not any(Overlap(lambda fresh: UNSURE).wanted for _window in range(8))
+
+
+def test_the_ear_alone_does_not_cut_while_the_ears_have_time_to_answer() -> None:
+    overlap, verdicts = listening(Scores(0.99, 0.01, 0.0, 0.0), "#" * (HOLD_AFTER - 1))
+    assert C not in verdicts
+    assert overlap.receive(True, True) is C  # they did not
+
+
+def test_a_word_that_agrees_ends_without_a_cut_however_undecided_the_ear_is() -> None:
+    overlap, _so_far = listening(UNSURE, "########")
+    overlap.caught(8, "Right.", 0.4, asked=False)
+    assert [overlap.receive(False, True) for _window in range(4)][-1] is R
+
+
+def test_yes_is_an_answer_when_the_assistant_has_just_asked() -> None:
+    overlap, _so_far = listening(UNSURE, "######")
+    assert overlap.caught(6, "Yes.", 0.2, asked=True) is C
+
+
+def test_the_ears_do_not_make_an_interruption_of_the_assistants_own_echo() -> None:
+    overlap, _so_far = listening(Scores(0.05, 0.02, 0.03, 0.9), "##")
+    assert overlap.caught(2, "The next train to the coast", 0.99, asked=False) is not C
+
+
+def test_what_goes_away_when_the_voice_is_ducked_was_the_voice() -> None:
+    overlap = Overlap(lambda fresh: UNSURE, ears=True)
+    verdicts = [overlap.receive(True, True, level) for level in (-38.0, -38.0, -45.0, -56.0, -57.0, -59.0, -63.0)]
+    assert verdicts[-1] is _
+    assert overlap.caught(6, "The next train", 0.95, asked=False) is not C
+    back = Overlap(lambda fresh: UNSURE, ears=True)
+    for level in (-38.0, -38.0, -59.0, -60.0, -38.0, -38.0):  # between two words
+        back.receive(True, True, level)
+    assert back.caught(6, "Please stop", 0.95, asked=False) is C
+
+
+def test_what_the_ears_say_of_an_older_part_or_of_no_sound_changes_nothing() -> None:
+    overlap, _so_far = listening(UNSURE, "########")
+    overlap.caught(8, "Mm.", 0.4, asked=False)
+    assert overlap.caught(6, "Stop.", 0.99, asked=False) is _
+    overlap.reset()
+    assert overlap.caught(9, "Stop.", 0.99, asked=False) is _
+
+
+def test_yeah_but_is_cut_after_the_voice_has_gone_on() -> None:
+    overlap, _so_far = listening(UNSURE, "########")
+    assert overlap.caught(8, "Yeah.", 0.1, asked=False) is R
+    overlap.receive(True, True)
+    assert overlap.caught(13, "Yeah, but", 0.9, asked=False) is C
 
 
 @settings(deadline=None)

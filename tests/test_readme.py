@@ -22,6 +22,8 @@ from vivavoce.realtime.config import ServerConfig, build
 from vivavoce.realtime.protocol.messages import ClientEvent, ServerEvent
 from vivavoce.realtime.protocol.session_config import AudioInput, AudioOutput, RealtimeSession
 from vivavoce.realtime.server import Gateway
+from vivavoce.realtime.telephony.settings import PhoneConfig
+from vivavoce.realtime.telephony.sip.settings import SipConfig
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -138,8 +140,10 @@ def test_variables_exist() -> None:
     named = set(re.findall(r"VIVAVOCE_\w+", README))
     server = {f"VIVAVOCE_SERVER_{f.name.upper()}" for f in fields(ServerConfig)}
     model = {f"VIVAVOCE_MODEL_{f.name.upper()}" for f in fields(CascadeSettings)}
+    phone = {f"VIVAVOCE_PHONE_{f.name.upper()}" for f in fields(PhoneConfig)}
+    sip = {f"VIVAVOCE_SIP_{f.name.upper()}" for f in fields(SipConfig)}
     assert named
-    assert named <= {"VIVAVOCE_HOME"} | server | model
+    assert named <= {"VIVAVOCE_HOME"} | server | model | phone | sip
 
 
 def commands(top: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

@@ -24,7 +24,7 @@ from vivavoce.realtime.recording.tape import Tape
 
 RECORDINGS = sorted((Path(__file__).parent / "data" / "recordings").iterdir())
 
-MAX_SIZE = 320_000
+MAX_SIZE = 420_000
 """Bytes of one."""
 
 

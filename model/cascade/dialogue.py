@@ -107,9 +107,7 @@ class CascadeDialogue:
         self._drop_ahead()
 
     async def overhear(self, samples: Samples) -> Overheard:
-        resampler = Resampler(SAMPLE_RATE, EARS_RATE)
-        sound = np.concatenate((resampler.push(samples), resampler.flush()))
-        return await self._threads.ears(lambda: self._ears.overhear(sound))
+        return await self._threads.ears(lambda: overheard(self._ears, samples))
 
     async def hearing(self) -> AsyncIterator[Transcript]:
         while not self._ended:
@@ -255,3 +253,9 @@ class CascadeDialogue:
         self._open = None
         self._drop_ahead()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.close)
+
+
+def overheard(ears: Ears, samples: Samples) -> Overheard:
+    """What `ears` make of sound at `SAMPLE_RATE`."""
+    resampler = Resampler(SAMPLE_RATE, EARS_RATE)
+    return ears.overhear(np.concatenate((resampler.push(samples), resampler.flush())))

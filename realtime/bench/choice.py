@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from vivavoce.realtime.bench.impair import Impairment
-from vivavoce.realtime.bench.run import TRANSPORTS
+from vivavoce.realtime.bench.run import PHONE, TRANSPORTS
 from vivavoce.realtime.config import ConfigError
 
 T = TypeVar("T")
@@ -69,11 +69,14 @@ def choose(options: argparse.Namespace) -> Choice:
         raise ConfigError(
             "'--soak' looks into the server's process: it works with our own server only, not with '--url'."
         )
+    transports = _transports(options.transport or ["webrtc"])
+    if options.url and PHONE in transports:
+        raise ConfigError(f"'--transport {PHONE}' works with our own server only, not with '--url'.")
     return Choice(
         url=options.url,
         key=options.api_key,
         model=options.model,
-        transports=_transports(options.transport or ["webrtc"]),
+        transports=transports,
         scenarios=tuple(options.scenario or ()),
         turns=options.turns,
         lines=lines,
@@ -90,8 +93,9 @@ def _transports(names: Sequence[str]) -> tuple[str, ...]:
     if "all" in names:
         return TRANSPORTS
     for name in names:
-        if name not in TRANSPORTS:
-            raise ConfigError(f"'--transport' must be one of {', '.join(TRANSPORTS)}, or all; not {name!r}.")
+        if name not in (*TRANSPORTS, PHONE):
+            known = ", ".join((*TRANSPORTS, PHONE))
+            raise ConfigError(f"'--transport' must be one of {known}, or all; not {name!r}.")
     return tuple(names)
 
 

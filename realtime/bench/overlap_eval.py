@@ -4,9 +4,10 @@
                                                                              frames that left ─► Outcome ─► report
 
 The real speech net, classifier, floor and playout at virtual time, in the order of a live call: a frame of 20 ms is
-heard when it is complete, judged within `JUDGING`, and what follows sounds from the next frame that leaves. The network
-and the devices are not in it. `--before` measures what was done before the classifier: a quarter of a second of voice
-stops it, and it does not duck.
+heard when it is complete, judged within `JUDGING`, and what follows sounds from the next frame that leaves. The real
+ears are asked too, and take `READING` for it. The network and the devices are not in it. `--rule alone` measures the
+classifier without the ears, `--rule pattern` what was done before both: a quarter of a second of voice stops it, and it
+does not duck.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, get_args
 
 import numpy as np
 
 from vivavoce.model import catalog
+from vivavoce.model.cascade.dialogue import overheard
+from vivavoce.model.cascade.ears import Ears, open_ears
 from vivavoce.model.dialogue import SAMPLE_RATE, AudioToken, Samples
 from vivavoce.model.store import Store, default_home
 from vivavoce.realtime.bench.overlap_set import FRAME, STOPS, Case, cases
@@ -31,7 +34,7 @@ from vivavoce.realtime.fader import DUCKED
 from vivavoce.realtime.playout import Playout
 from vivavoce.realtime.tuning import TurnDetection
 from vivavoce.realtime.turns.backchannel import OverlapNet
-from vivavoce.realtime.turns.floor import Floor
+from vivavoce.realtime.turns.floor import Catch, Floor, FloorFact
 from vivavoce.realtime.turns.listener import Listener
 from vivavoce.realtime.turns.speech import SpeechNet, silero_path
 
@@ -39,6 +42,9 @@ SEED: Final = 11
 ECHO_DELAY: Final = 4  # frames: 80 ms
 JUDGING: Final = 0.005
 """Seconds that resampling, both nets and the floor may take for a frame; they take about 1 ms on an idle core."""
+READING: Final = 2
+"""Frames (40 ms) that the ears take for an answer; measured: 26 to 30 ms where no other work is done."""
+Rule = Literal["words", "alone", "pattern"]
 STORY: Final = (
     "The next train to the coast leaves at a quarter past nine, and the one after that about an hour later. "
     "From there it is a short walk along the river, and you will see the old lighthouse on the left.",
@@ -65,37 +71,50 @@ class Outcome:
 class Rig:
     """What every case is heard with."""
 
-    def __init__(self, studio: Studio, before: bool) -> None:
+    def __init__(self, studio: Studio, rule: Rule, ears: Ears) -> None:
         self._speech = SpeechNet(silero_path())
-        self._net = None if before else OverlapNet()
-        self._before = before
+        self._net = OverlapNet() if rule != "pattern" else None
+        self._ears = ears if rule == "words" else None
         self._story = np.concatenate([studio.say(text).samples for text in STORY])
 
     def run(self, case: Case) -> Outcome:
         """One case from the first packet to the last."""
         state = self._speech.init_state()
         ear = self._net.init_state() if self._net else None
-        floor = Floor(TurnDetection(), ear.scores if ear else None)
+        floor = Floor(TurnDetection(), ear.scores if ear else None, ears=self._ears is not None)
         listener = Listener(lambda window: self._speech.step(window, state), floor, ear.push if ear else None)
         voice, gains = _playing(self._story), _playing(np.ones_like(self._story))
         played: list[Samples] = [np.zeros(FRAME, np.float32)] * (ECHO_DELAY + 1)
         shape: list[Samples] = []
         cut: int | None = None
+        looks: deque[tuple[int, Catch]] = deque()  # with the frame in which the answer comes
         for start in range(0, len(case.microphone) - FRAME + 1, FRAME):
             frame = case.microphone[start : start + FRAME]
             if case.echo_db is not None:
                 frame = frame + played[-1 - ECHO_DELAY] * np.float32(10 ** (case.echo_db / 20))
-            for fact in listener.receive(frame, voice.interruptible, busy=False):
+            facts = self._answered(floor, looks, start)
+            facts += listener.receive(frame, voice.interruptible, busy=False)
+            for fact in facts:
                 if isinstance(fact, TurnStarted):
                     voice.cut(1)
                     gains.cut(1)
                     cut = start + FRAME if cut is None else cut
-                elif isinstance(fact, Overlapped) and not self._before:
+                elif isinstance(fact, Overlapped) and self._net:
                     voice.turn(fact.loudness)
                     gains.turn(fact.loudness)
+                elif isinstance(fact, Catch) and not looks:
+                    looks.append((start + READING * FRAME, fact))
             played.append(voice.take(FRAME).samples)
             shape.append(gains.take(FRAME).samples)
         return _outcome(case, np.concatenate(shape), cut)
+
+    def _answered(self, floor: Floor, looks: deque[tuple[int, Catch]], now: int) -> list[FloorFact]:
+        """What the floor makes of what the ears say now."""
+        if self._ears is None or not looks or looks[0][0] > now:
+            return []
+        _, catch = looks.popleft()
+        heard = overheard(self._ears, catch.samples)
+        return floor.caught(catch.at, catch.age, heard.text, heard.interruption, asked=False)
 
 
 def _playing(sound: Samples) -> Playout:
@@ -168,11 +187,12 @@ def _interval(values: np.ndarray, of: object) -> tuple[float, float]:
 
 def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m vivavoce.realtime.bench.overlap_eval")
-    parser.add_argument("--before", action="store_true", help="the rule that was there before the classifier")
+    parser.add_argument("--rule", choices=get_args(Rule), default="words")
     parser.add_argument("--seed", type=int, default=SEED)
     asked = parser.parse_args(argv)
-    studio = Studio(Store(default_home(os.environ, sys.platform), catalog.load()))
-    rig = Rig(studio, asked.before)
+    store = Store(default_home(os.environ, sys.platform), catalog.load())
+    studio = Studio(store)
+    rig = Rig(studio, asked.rule, open_ears("en", store.path, 1))
     print(report([rig.run(case) for case in cases(studio, asked.seed)]))
 
 

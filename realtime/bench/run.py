@@ -1,6 +1,6 @@
 """Runs a scenario: as many calls as its turns need, one after the other, over one transport.
 
-Play, Plan ──► WebRtcLink | WebSocketLink ──► Caller ──► CallRecord ...
+Play, Plan ──► WebRtcLink | WebSocketLink | PhoneLink ──► Caller ──► CallRecord ...
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from vivavoce.realtime.bench.caller import Caller, Room
 from vivavoce.realtime.bench.evidence import CallRecord, no_sound
 from vivavoce.realtime.bench.impair import Impairment, Line
 from vivavoce.realtime.bench.link import Broken, Link, Refused, Target, Wishes
+from vivavoce.realtime.bench.link_phone import PhoneLink
 from vivavoce.realtime.bench.link_webrtc import WebRtcLink
 from vivavoce.realtime.bench.link_websocket import WebSocketLink
 from vivavoce.realtime.bench.prepare import Act, Play
@@ -24,6 +25,9 @@ from vivavoce.realtime.bench.script import script
 
 TRANSPORTS: Final = ("webrtc", "websocket", "g711", "g711-websocket")
 """g711 is mu-law (PCMU): as RTP over WebRTC, or inside the messages of a WebSocket."""
+
+PHONE: Final = "twilio"
+"""Twilio's media stream; works with our own server only, and is not among "all"."""
 
 SEMANTIC: Final = {"type": "semantic_vad"}
 """Turns end when the server finds them complete: with the protocol's default, half a second of silence, that half
@@ -90,6 +94,8 @@ def open_link(plan: Plan, wishes: Wishes, number: int, sees: NDArray[np.uint8] |
     """The link of a plan's call `number`, not yet connected. `sees`: what its camera shows (WebRTC only)."""
     if plan.transport.endswith("websocket"):
         return WebSocketLink(plan.target, "audio/pcmu" if plan.transport.startswith("g711") else "audio/pcm")
+    if plan.transport == PHONE:
+        return PhoneLink(plan.target)
     seed = plan.seed * 104_729 + number
     return WebRtcLink(
         plan.target,

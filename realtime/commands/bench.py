@@ -22,7 +22,7 @@ from vivavoce.model.cascade.ears import EarsError
 from vivavoce.model.cascade.voice import VoiceError
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store
-from vivavoce.realtime.bench import load, machine, report, scenario, soak, table
+from vivavoce.realtime.bench import link_phone, load, machine, report, scenario, soak, table
 from vivavoce.realtime.bench.calibrate import calibrate
 from vivavoce.realtime.bench.choice import Choice
 from vivavoce.realtime.bench.compare import compare
@@ -31,7 +31,7 @@ from vivavoce.realtime.bench.history import listener, remembered
 from vivavoce.realtime.bench.link import Broken, Refused, Target
 from vivavoce.realtime.bench.prepare import Play, prepare
 from vivavoce.realtime.bench.report_html import page
-from vivavoce.realtime.bench.run import Plan, run_calls
+from vivavoce.realtime.bench.run import PHONE, Plan, run_calls
 from vivavoce.realtime.bench.server import ServerFailed, serving
 from vivavoce.realtime.bench.studio import Studio
 from vivavoce.realtime.commands import models
@@ -105,7 +105,7 @@ def _measure(bench: _Bench, plays: Sequence[Play]) -> None:
             _calibrated(Plan(bench.target, transport, line, choice.seed))
             for transport in choice.transports
             for line in choice.lines
-            if line.clean or not transport.endswith("websocket")
+            if transport != PHONE and (line.clean or not transport.endswith("websocket"))
         ]
     if not choice.only_load:
         for play in plays:
@@ -128,7 +128,7 @@ def _scenario(bench: _Bench, play: Play, transport: str) -> None:
     if play.scenario.picture and transport != "webrtc":
         return
     for line in bench.choice.lines:
-        if transport.endswith("websocket") and not line.clean:
+        if transport.endswith(("websocket", PHONE)) and not line.clean:
             continue  # a socket repeats what is lost
         plan = Plan(bench.target, transport, line, bench.choice.seed, bench.choice.turns)
         _say(f"\n{play.scenario.name} · {transport} · {report.line_of(asdict(line))}")
@@ -184,7 +184,8 @@ def _target(config: Config, choice: Choice) -> Iterator[tuple[Target, int | None
     _say("Starting the server …")
     chosen = _models(config, choice)
     file = ["--config", str(choice.settings)] if choice.settings else []
-    with serving([*file, "serve", "--language", chosen.language, "--voice", chosen.voice], ENVIRONMENT) as own:
+    environment = ENVIRONMENT | (link_phone.SETTINGS if PHONE in choice.transports else {})
+    with serving([*file, "serve", "--language", chosen.language, "--voice", chosen.voice], environment) as own:
         yield Target(own.url, extras=True), own.pid
 
 

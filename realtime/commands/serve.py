@@ -41,6 +41,7 @@ def run(config: Config) -> int:
         lambda: Engine(config.model, store.path),
         lambda: datetime.now(UTC).timestamp(),
         config.model.voice or VOICE,
+        config.phone,
     )
     server = uvicorn.Server(
         uvicorn.Config(
@@ -76,6 +77,7 @@ def _log_to_stderr() -> None:
     handler.setFormatter(_Fields("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("aioice").setLevel(logging.WARNING)  # at INFO it lists every address of every peer
+    logging.getLogger("aiosipua").setLevel(logging.ERROR)  # below, it writes of every malformed message of the net
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 

@@ -14,13 +14,14 @@ from functools import partial
 
 from msgspec import UNSET
 
-from vivavoce.realtime.events import Action
+from vivavoce.realtime.events import Action, Send
 from vivavoce.realtime.protocol.client_events import ResponseParams
 from vivavoce.realtime.protocol.errors import Refused
 from vivavoce.realtime.protocol.limits import take
 from vivavoce.realtime.protocol.pictures import Decode, look
 from vivavoce.realtime.protocol.plan import Plan, plan, recital
 from vivavoce.realtime.protocol.replies import Replies
+from vivavoce.realtime.protocol.server_events import RecordingStarted
 from vivavoce.realtime.protocol.server_tools import ServerTools
 from vivavoce.realtime.protocol.state import State
 from vivavoce.realtime.rates import Bucket
@@ -81,10 +82,17 @@ class Answers:
         elif apology and by_itself and self._apology:
             yield from self._replies.start(recital(self._plan(ResponseParams(), now), self._apology), by_itself=True)
 
-    def recite(self, words: str, now: float) -> Iterator[Action]:
-        """Says these words beside the conversation, so that nothing cuts them short."""
+    def open(self, notice: str | None, greeting: str) -> Iterator[Action]:
+        """What is said before anybody has spoken: that the call is recorded, beside the conversation, so that nothing
+        cuts it short; then the greeting, which is the first thing in it."""
+        settings = self._state.settings
+        speaks = settings.kind == "realtime" and settings.modality == "audio"
+        if notice is not None:
+            yield Send(RecordingStarted())
         beside = ResponseParams(conversation="none", input=[])
-        yield from self._replies.start(recital(self._plan(beside, now), words))
+        for words, params in ((notice, beside), (greeting, ResponseParams())):
+            if words and speaks:
+                yield from self._replies.start(recital(self._plan(params, 0.0), words))
 
     def _start(self, params: ResponseParams, now: float, by_itself: bool = False) -> Iterator[Action]:
         planned = self._plan(params, now)

@@ -68,6 +68,11 @@ class Endings:
         """The user cuts in: what is done at once, and what the client is told after it."""
         return self._silence([r for r in self._replies.values() if r.plan.joins], "turn_detected")
 
+    def give_way(self, told: ev.SpeechStarted | ev.DtmfReceived) -> Iterator[Action]:
+        """The user makes himself heard, as `told` says: that is a cut where the session wants it to be one."""
+        done, after = self.interrupt() if self._state.settings.interrupts else ([], [])
+        yield from [*done, Send(told), *after]
+
     def silence(self) -> list[Action]:
         """The client wants quiet, now."""
         done, told = self._silence(list(self._replies.values()), "client_cancelled")

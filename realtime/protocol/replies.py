@@ -21,7 +21,7 @@ from vivavoce.realtime.playout import PlayoutFull
 from vivavoce.realtime.protocol.endings import Endings
 from vivavoce.realtime.protocol.errors import Refused
 from vivavoce.realtime.protocol.plan import Plan
-from vivavoce.realtime.protocol.reply import Reply, total
+from vivavoce.realtime.protocol.reply import Reply, asks, total
 from vivavoce.realtime.protocol.response_events import StatusDetails, StatusError
 from vivavoce.realtime.protocol.responses import Ladder
 from vivavoce.realtime.protocol.server_calls import ServerCalls
@@ -52,6 +52,13 @@ class Replies:
     def busy(self) -> bool:
         """A reply of the conversation is being made, or can be heard."""
         return any(reply.plan.joins for reply in self._replies.values())
+
+    @property
+    def awaits_answer(self) -> bool:
+        """What the user heard last is a question, or ends one. Nobody knows where the client plays."""
+        number = self._state.playout.audible
+        reply = self._replies.get(number) if number is not None and self._state.plays else None
+        return reply is not None and asks(reply.ladder.text[: self._state.playout.heard(reply.number)[1]])
 
     def response_id(self, number: int) -> str | None:
         """The name on the wire of a reply that runs or speaks."""

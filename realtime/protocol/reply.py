@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from vivavoce.model.dialogue import Heard, Item, Usage
 from vivavoce.realtime.protocol.plan import Plan
@@ -56,6 +56,15 @@ class Reply:
     @property
     def item_id(self) -> str:
         return self.plan.spec.id
+
+
+ANSWERABLE: Final = 40
+"""Characters (two to three seconds) after a question mark within which "yes" still answers."""
+
+
+def asks(said: str) -> bool:
+    """Whether the last words of `said` invite an answer."""
+    return bool({"?", "？"} & set(said[-ANSWERABLE:]))
 
 
 def cut_at(reply: Reply, state: State) -> Heard | None:

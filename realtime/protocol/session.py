@@ -63,6 +63,7 @@ from vivavoce.realtime.protocol.settings import Settings, merge, retunings, view
 from vivavoce.realtime.protocol.state import State
 from vivavoce.realtime.protocol.user_turns import UserTurns
 from vivavoce.realtime.rates import Bucket
+from vivavoce.realtime.transports import Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Options:
     file of a picture into pixels. `extras`: the client wants our own `vivavoce.…` events; strict ones cannot bear them.
     `responses` bounds how many it may ask for, and how quickly. `tools`: what the server runs by itself. `apology`: is
     said for a spoken answer that failed, where answers come without being asked for. `notice`: the call is recorded,
-    and begins with these words ("" for none)."""
+    and begins with these words ("" for none). `greeting`: the assistant speaks first ("" for not)."""
 
     settings: Settings
     expires_at: int
@@ -81,6 +82,7 @@ class Options:
     tools: ToolOptions = field(default_factory=ToolOptions)
     apology: str = ""
     notice: str | None = None
+    greeting: str = ""
 
 
 class Session:
@@ -116,6 +118,11 @@ class Session:
         return self._replies.item_id(number)
 
     @property
+    def awaits_answer(self) -> bool:
+        """The user has just heard a question: "yes" is an answer."""
+        return self._replies.awaits_answer
+
+    @property
     def extras(self) -> bool:
         """The client wants our own events."""
         return self._options.extras
@@ -128,15 +135,8 @@ class Session:
     def open(self) -> list[Action]:
         """The first words of the server, and the first settings of floor and front end."""
         created = ev.SessionCreated(session=self.view)
-        return self._stamped([*retunings(None, self.settings), Send(created), *self._notice(), *self._tools.list_new()])
-
-    def _notice(self) -> Iterator[Action]:
-        """Says that the call is recorded."""
-        notice = self._options.notice
-        if notice is not None:
-            yield Send(ev.RecordingStarted())
-        if notice and self.settings.kind == "realtime" and self.settings.modality == "audio":
-            yield from self._answers.recite(notice, now=0.0)
+        first = self._answers.open(self._options.notice, self._options.greeting)
+        return self._stamped([*retunings(None, self.settings), Send(created), *first, *self._tools.list_new()])
 
     @property
     def view(self) -> SessionView:
@@ -183,6 +183,12 @@ class Session:
                     self._state.playout.turn(loudness)
             case TurnEnded() | TurnIdle():
                 pass  # late: the turn is closed, or somebody has spoken
+            case Keys(keys=keys, whole=True):
+                yield from self._turns.typed(keys)
+                if not self._turns.open:  # else what they are saying goes with it
+                    yield from self._answers.follow(now)
+            case Keys(keys=key, at=at):  # silences the assistant, as a voice does
+                yield from self._replies.endings.give_way(ev.DtmfReceived(event=key, received_at=at))
             case Transcript():
                 yield from self._turns.transcript(fact)
             case ReplyFailed():
@@ -238,8 +244,7 @@ class Session:
         if told is None:
             return
         self._state.owed.apology = False  # what they say now will be answered
-        done, after = self._replies.endings.interrupt() if self.settings.interrupts else ([], [])
-        yield from [*done, Send(told), *after]
+        yield from self._replies.endings.give_way(told)
         if self.settings.creates_response and not self._replies.running:
             yield Anticipate(likely(self.settings, self._state.servers))
 

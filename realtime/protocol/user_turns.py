@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from vivavoce.model.dialogue import SAMPLE_RATE, Message, Transcript
-from vivavoce.realtime.conversation import Entry
+from vivavoce.realtime.conversation import Entry, entry
 from vivavoce.realtime.events import Action, CloseTurn, DropTurn, Hear, Listen, Read, Send, TurnIdle, TurnSound
 from vivavoce.realtime.protocol import server_events as ev
 from vivavoce.realtime.protocol.errors import Refused
 from vivavoce.realtime.protocol.input_buffer import MIN_COMMIT_MS, InputBuffer
-from vivavoce.realtime.protocol.items import InputAudio, MessageItem
+from vivavoce.realtime.protocol.items import InputAudio, InputText, MessageItem
 from vivavoce.realtime.protocol.state import State
 
 MAX_TRANSCRIPT: Final = 65_536  # characters
@@ -121,6 +121,14 @@ class UserTurns:
         yield Send(ev.IdleTimeout(audio_start_ms=start, audio_end_ms=end, item_id=item_id))
         silence = Entry(_spoken(item_id), seconds=(fact.end - fact.start) / SAMPLE_RATE)
         yield from self._commit(silence, Read(Message(item_id, "user", ""), None))
+
+    # --- from the telephone's keys ---
+
+    def typed(self, keys: str) -> Iterator[Action]:
+        """The caller typed this. Raises `Refused`."""
+        self._state.require_room()
+        part = InputText(text=f"[The caller pressed {' '.join(keys)} on the telephone.]")
+        yield from self._state.insert(entry(MessageItem(role="user", content=[part]), self._state.ids.new("item")))
 
     # --- from the model's ears ---
 

@@ -91,7 +91,7 @@ class Recording:
         listener, watchdog, diary = parts.listener, parts.watchdog, self.diary
         overlap = listener.floor.overlap
         patience = {"patience": watchdog.patience, "tools": watchdog.tools}
-        diary.head(watchdog=patience, overhears=overlap.overhear is not None)
+        diary.head(watchdog=patience, overhears=overlap.overhear is not None, ears=overlap.ears)
         listener.probability = diary.chance("speech", listener.probability)
         if overlap.overhear is not None:
             overlap.overhear = diary.chance("overlap", overlap.overhear)

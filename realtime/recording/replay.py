@@ -89,7 +89,7 @@ class Replay:
         self._asked: tuple[int, float] | None = None  # the pause that the judge looks at, and what a real one says
         self.session, playout, watchdog = _cores(tape)
         overhear = self._scores if tape.header["overhears"] else None
-        self._listener = Listener(self._probability, Floor(None, overhear))
+        self._listener = Listener(self._probability, Floor(None, overhear, tape.header.get("ears", False)))
         self._cores: dict[str, object] = {
             "session": self.session,
             "playout": playout,

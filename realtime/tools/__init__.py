@@ -68,6 +68,10 @@ class Failure:
 Outcome = Answer | Failure
 
 
+class ToolError(Exception):
+    """A built-in tool cannot do what it was asked; the message is for the model."""
+
+
 def bounded(text: str) -> str:
     """At most `MAX_OUTPUT` characters of an answer."""
     return text if len(text) <= MAX_OUTPUT else f"{text[:MAX_OUTPUT]}\n[The answer was longer; the rest is cut off.]"

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from vivavoce.realtime.tools import Answer, Failure, ListedTool, Outcome
+from vivavoce.realtime.telephony.extension import MoreTools
+from vivavoce.realtime.tools import Answer, Failure, ListedTool, Outcome, ToolError
 from vivavoce.realtime.tools.arithmetic import CannotCompute, compute, shown
 from vivavoce.realtime.tools.clock import UnknownPlace, told
 from vivavoce.realtime.tools.notes import Notes, NotesError
@@ -97,8 +98,10 @@ class Shared:
 class BuiltIn:
     """The built-in tools of one call."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, more: MoreTools | None = None) -> None:
+        """`more`: tools of this call alone."""
         self._shared = shared
+        self._more = more
         self.timers = Timers()
 
     async def call(self, name: str, arguments: str, now: float) -> Outcome:
@@ -108,12 +111,14 @@ class BuiltIn:
             if not isinstance(given, dict):
                 raise TypeError
             return Answer(await self._run(name, given, now))
-        except (CannotCompute, UnknownPlace, TimerError, NotesError) as error:
+        except (CannotCompute, UnknownPlace, TimerError, NotesError, ToolError) as error:
             return Failure("tool_execution_error", str(error))
         except (ValueError, TypeError, KeyError, OverflowError):
             return Failure("tool_execution_error", f"The arguments do not fit the tool '{name}'.")
 
     async def _run(self, name: str, given: dict[str, Any], now: float) -> str:
+        if self._more is not None and self._more.has(name):
+            return await self._more.run(name, given)
         match name:
             case "time":
                 return told(self._shared.clock(), "")

@@ -10,6 +10,7 @@ from typing import Final
 
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.protocol.mcp_servers import ToolOptions
+from vivavoce.realtime.telephony.extension import MoreTools
 from vivavoce.realtime.tools import Address, Failure, ListedTool, Outcome
 from vivavoce.realtime.tools.builtin import GROUPS, BuiltIn, Shared, listed
 from vivavoce.realtime.tools.notes import Notes
@@ -33,9 +34,9 @@ class Tools:
         self._shared = Shared(lambda: datetime.now().astimezone(), Notes(Path(config.notes)))
         self._servers = ImportedLater(config.private_tools, config.tool_timeout)
 
-    def runner(self) -> ToolRunner:
-        """The tools of a new call."""
-        return ToolRunner(BuiltIn(self._shared), self._servers)
+    def runner(self, more: MoreTools | None = None) -> ToolRunner:
+        """The tools of a new call; `more`: that it alone has."""
+        return ToolRunner(BuiltIn(self._shared, more), self._servers)
 
 
 class ImportedLater:

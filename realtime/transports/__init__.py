@@ -2,7 +2,8 @@
 
 peer ──microphone──► deliver(Sound)   ┐
      ──camera──────► deliver(Seen)    ├──► the call's inbox, in the order of arrival
-     ──messages────► deliver(Message) ┘
+     ──messages────► deliver(Message) │
+     ──phone keys──► deliver(Keys)    ┘
 peer ◄─messages───── send(text)
      ◄─loudspeaker── speak(pull): pulls 20 ms at a time, in real time
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vivavoce.model.dialogue import SAMPLE_RATE, Picture, Samples
 
@@ -41,7 +42,17 @@ class Message:
     text: str | bytes
 
 
-Received = Sound | Seen | Message
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Keys of a telephone were pressed, each of `0`-`9`, `*`, `#`, `A`-`D`. `at`: unix seconds, 0 until the switchboard
+    has looked at the clock. `whole`: all that was pressed up to a pause or `#`; each of them has come before."""
+
+    keys: str
+    at: int = 0
+    whole: bool = False
+
+
+Received = Sound | Seen | Message | Keys
 Deliver = Callable[[Received], Awaitable[None]]
 Pull = Callable[[], Samples]
 
@@ -80,3 +91,11 @@ class Transport(Protocol):
 
     async def close(self, reason: str) -> None:
         """Sends what is queued, says goodbye with `reason` where the wire can, frees everything. Takes 2 s at most."""
+
+
+@runtime_checkable
+class Recalls(Protocol):
+    """A transport whose far end can still drop what it was sent (phones)."""
+
+    def recall(self) -> int | None:
+        """Has it dropped, and returns how many of the frames that `speak` pulled were heard; None: all of them."""

@@ -16,8 +16,11 @@ turn ends.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
+
+import numpy as np
 
 from vivavoce.model.dialogue import SAMPLE_RATE, Samples
 from vivavoce.realtime.events import Overlapped, TurnEnded, TurnIdle, TurnSound, TurnStarted
@@ -28,7 +31,21 @@ from vivavoce.realtime.turns.onset import Onset
 from vivavoce.realtime.turns.overlap import Overhear, Overlap, Verdict
 from vivavoce.realtime.turns.vad import Vad, level_of
 
-FloorFact = TurnStarted | TurnSound | TurnEnded | TurnIdle | Overlapped | Ask
+
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """The ears should say what `samples` are: what was said over the assistant so far, `age` windows from sample `at`
+    on, and `CATCH_LEAD` windows before them."""
+
+    at: int
+    age: int
+    samples: Samples
+
+
+FloorFact = TurnStarted | TurnSound | TurnEnded | TurnIdle | Overlapped | Ask | Catch
+
+CATCH_LEAD: Final = 4
+"""Windows (128 ms) before the first voiced one: a word begins softly."""
 
 MANUAL_THRESHOLD: Final = 0.5
 
@@ -41,8 +58,9 @@ LOUDNESS: Final[dict[Verdict, Loudness]] = {Verdict.DUCK: "ducked", Verdict.HOLD
 class Floor:
     """Turns windows of sound into facts about turns. Times are samples since the first window."""
 
-    def __init__(self, detection: TurnDetection | None, overhear: Overhear | None = None) -> None:
-        """`overhear`: what the classifier makes of sound over the assistant; without it, its length decides."""
+    def __init__(self, detection: TurnDetection | None, overhear: Overhear | None = None, ears: bool = False) -> None:
+        """`overhear`: what the classifier makes of sound over the assistant; without it, its length decides. `ears`:
+        whoever gets a `Catch` sees to an answer."""
         self.position = 0
         self.turn_start = 0  # of the open turn, or of the last one
         self._past: deque[tuple[Samples, bool]] = deque()
@@ -50,7 +68,8 @@ class Floor:
         self._idle = 0
         self._endpoint: Endpoint | None = None
         self._onset = Onset()
-        self.overlap = Overlap(overhear)
+        self.overlap = Overlap(overhear, ears)
+        self._overlap_at = 0
         self._wary = False  # a turn had to be ended; what has been going on ever since is no new one
         self.retune(detection)
 
@@ -73,7 +92,8 @@ class Floor:
 
         `audible`: the assistant's voice can be heard now, and has not all but ended; `busy`: it is about to speak."""
         self.position += len(samples)
-        voiced = self._vad.receive(probability, level_of(samples))
+        level = level_of(samples)
+        voiced = self._vad.receive(probability, level)
         if self._detection is None:
             return [TurnSound(samples, voiced)]
         if self._endpoint is not None:
@@ -83,7 +103,7 @@ class Floor:
             return self._wait(len(samples), disturbed=True)
         self._wary = False
         if audible or self.overlap.active:
-            return self._judge(voiced, audible, self._detection)
+            return self._judge(voiced, audible, level, self._detection)
         age = self._onset.receive(voiced)
         if age:
             return self._begin(age, self._detection)
@@ -101,6 +121,13 @@ class Floor:
             return self._end(self._endpoint)
         return []
 
+    def caught(self, at: int, age: int, text: str, interruption: float | None, asked: bool) -> list[FloorFact]:
+        """Takes the ears' answer to `Catch(at, age)`; see `Overlap.caught`. One that is about a sound that has passed
+        does not count."""
+        if self._detection is None or self._endpoint is not None or at != self._overlap_at:
+            return []
+        return self._follow(self.overlap.caught(age, text, interruption, asked), self._detection)
+
     def give_up(self) -> list[FloorFact]:
         """Ends a turn that does not end by itself (noise that sounds like speech, or a line gone dead). Noise that goes
         on opens no other one before it pauses."""
@@ -117,11 +144,20 @@ class Floor:
         self._past.clear()
         self._past_samples = self._idle = 0
 
-    def _judge(self, voiced: bool, audible: bool, detection: TurnDetection) -> list[FloorFact]:
+    def _judge(self, voiced: bool, audible: bool, level: float, detection: TurnDetection) -> list[FloorFact]:
         """A window while the assistant speaks, or a sound is judged that began then."""
         self._idle = 0
         self._onset.reset()
-        verdict = self.overlap.receive(voiced, audible)
+        verdict = self.overlap.receive(voiced, audible, level)
+        if verdict is Verdict.DUCK:
+            self._overlap_at = self.position - len(self._past[-1][0])
+        facts = self._follow(verdict, detection)
+        if self.overlap.wanted:
+            sound = [samples for samples, _ in self._past][-self.overlap.age - CATCH_LEAD :]
+            facts.append(Catch(self._overlap_at, self.overlap.age, np.concatenate(sound)))
+        return facts
+
+    def _follow(self, verdict: Verdict, detection: TurnDetection) -> list[FloorFact]:
         if verdict is Verdict.CUT:
             return self._begin(self.overlap.age, detection)
         loudness = LOUDNESS.get(verdict)

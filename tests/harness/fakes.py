@@ -21,6 +21,7 @@ from vivavoce.model.dialogue import (
     Done,
     Heard,
     Item,
+    Overheard,
     Picture,
     ReplySpec,
     ReplyToken,
@@ -98,6 +99,9 @@ class ScriptedDialogue:
 
     def unhear(self) -> None:
         self.dropped += 1
+
+    async def overhear(self, samples: Samples) -> Overheard:
+        return Overheard("")
 
     def see(self, picture: Picture) -> None:
         self.seen.append(picture)

@@ -17,6 +17,7 @@ from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.protocol.wire import MAX_MESSAGE
 from vivavoce.realtime.server import Gateway
+from vivavoce.realtime.telephony.settings import PhoneConfig
 
 
 class KeptEngine:
@@ -69,12 +70,15 @@ class Running:
 
 @asynccontextmanager
 async def gateway(
-    engine: Engine | ScriptedEngine, clock: Callable[[], float] = lambda: 0.0, **settings: object
+    engine: Engine | ScriptedEngine,
+    clock: Callable[[], float] = lambda: 0.0,
+    phone: PhoneConfig | None = None,
+    **settings: object,
 ) -> AsyncIterator[Running]:
     """Runs a gateway with `ServerConfig(**settings)` on a free port; `clock` gives its unix seconds."""
     config = ServerConfig(**settings)  # type: ignore[arg-type]  # a test's own words
     kept = KeptEngine(engine)
-    app = Gateway(config, lambda: kept, clock).app  # type: ignore[arg-type,return-value]  # all that is used of it
+    app = Gateway(config, lambda: kept, clock, phone=phone).app  # type: ignore[arg-type,return-value]  # all that is used of it
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     server = uvicorn.Server(

@@ -3,7 +3,7 @@
     states of the encoder (1, T, 288) ──► four places to look at ──► interruption, backchannel, noise or echo
 
 The encoder knows speech better than any network that has learned from a few thousand examples could; this one, of
-50 000 weights, learns only what to look for (`realtime/turns/training/asides.py`). Model card:
+41 000 weights, learns only what to look for (`realtime/turns/training/asides.py`). Model card:
 `realtime/turns/BACKCHANNEL.md`.
 """
 

@@ -69,7 +69,7 @@ class Moonshine:
     def overhear(self, samples_16k: Samples) -> Overheard:
         """Words of a second of sound, and what the encoder hears in it. Silence behind it keeps the decoder from saying
         a word that breaks off again and again."""
-        states = self._encode(np.pad(samples_16k, (0, OVERHEARD_PAD)))
+        states = self.states(np.pad(samples_16k, (0, OVERHEARD_PAD)))
         interruption = self._aside.interruption(states)
         if is_empty(levels_of(samples_16k), -np.inf):
             return Overheard("", interruption)
@@ -86,7 +86,7 @@ class Moonshine:
 
         They begin with `draft[:forced]`; the rest of `draft` is kept as far as it is what the decoder would say."""
         limit = max(forced, token_limit(len(samples)))
-        tokens = self._decode(self._encode(samples), draft, forced, limit)
+        tokens = self._decode(self.states(samples), draft, forced, limit)
         return [] if not forced and self.text(tokens).strip("♪ ") in _WORDLESS else tokens
 
     def _decode(self, states: NDArray[np.float32], draft: Sequence[int], forced: int, limit: int) -> list[int]:
@@ -106,7 +106,7 @@ class Moonshine:
             following = int(self._decoder.step(following, cache).argmax())
         return tokens
 
-    def _encode(self, samples: Samples) -> NDArray[np.float32]:
+    def states(self, samples: Samples) -> NDArray[np.float32]:
         """States of the encoder, shape (1, T, 288)."""
         padded = np.pad(samples, (0, max(0, _SHORTEST - len(samples))))[None]  # (1, samples)
         mask = np.ones(padded.shape, np.int64)

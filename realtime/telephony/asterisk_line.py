@@ -1,0 +1,179 @@
+"""A call that Asterisk brought over a WebSocket, as a phone line.
+
+    binary frames ──► Sound          text frames ──► Keys, marks, errors
+    pull, a little ahead ──► binary frames           cut, hang-up, marks ──► text frames
+
+Asterisk plays out of a queue which we keep short; at a cut it is emptied, and what was heard is known to the frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import Final, Never
+
+import numpy as np
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from vivavoce.realtime.telephony import CannotDo, asterisk
+from vivavoce.realtime.telephony.asterisk_queue import FarQueue
+from vivavoce.realtime.telephony.asterisk_sound import WireSound
+from vivavoce.realtime.telephony.gaps import Gaps
+from vivavoce.realtime.transports import Deliver, Keys, PeerGone, Pull, Sound
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING: Final = 250
+"""Frames of the wire that may wait for an Asterisk that does not read: five seconds."""
+
+GOODBYE: Final = 1.0
+
+
+class AsteriskLine:
+    """Implements `PhoneLine` on an accepted socket whose call has begun."""
+
+    def __init__(self, socket: WebSocket, began: asterisk.Began) -> None:
+        self._socket = socket
+        self._plain = began.plain
+        law = {"ulaw": "mu", "alaw": "a"}.get(began.format)
+        self._sound = WireSound(began.rate, law)  # type: ignore[arg-type]  # the two laws there are
+        self._queue = FarQueue(asyncio.get_running_loop().time())
+        self._outgoing: deque[str | bytes] = deque()
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def connected(self) -> None:
+        """It is: the first event has come."""
+
+    def answer(self) -> None:
+        """Answers a call that was dialled without being answered by itself (option n)."""
+        self._command("ANSWER")
+
+    async def receive(self, deliver: Deliver) -> Never:
+        """See `PhoneLine`. The writer lives here too."""
+        gone: PeerGone | None = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._write())
+                tasks.create_task(self._listen(deliver))
+        except* PeerGone as left:
+            gone = next(error for error in left.exceptions if isinstance(error, PeerGone))
+        raise gone or PeerGone("the caller hung up")
+
+    async def speak(self, pull: Pull) -> Never:
+        """See `PhoneLine`."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._room.wait()
+            await asyncio.sleep(self._queue.due(loop.time()) - loop.time())
+            frame = pull()
+            self._post(self._sound.say(frame))
+            if mark := self._queue.send(loop.time(), bool(frame.any())):
+                self._command("MARK_MEDIA", mark)
+
+    def recall(self) -> int:
+        """See `PhoneLine`."""
+        self._outgoing = deque(frame for frame in self._outgoing if isinstance(frame, str))
+        self._command("FLUSH_MEDIA")
+        return self._queue.flush(asyncio.get_running_loop().time())
+
+    async def press(self, keys: str) -> None:
+        """Raises `CannotDo`."""
+        raise CannotDo("keys cannot be pressed on this line")
+
+    async def transfer(self, target: str) -> None:
+        """Raises `CannotDo`."""
+        raise CannotDo("calls cannot be transferred from this line")
+
+    async def close(self, reason: str) -> None:
+        """Hangs up when the last frame has been played."""
+        now = asyncio.get_running_loop().time()
+        left = self._queue.sent - self._queue.heard(now)
+        try:
+            async with asyncio.timeout(GOODBYE):
+                await self._flush()
+                await asyncio.sleep(left * 0.02)
+                self._command("HANGUP")
+                await self._flush()
+                if self._open:
+                    await self._socket.close()
+        except (TimeoutError, PeerGone, WebSocketDisconnect, RuntimeError):
+            pass  # gone or stuck: the server drops the connection when the route returns
+
+    # --- how it is done --------------------------------------------------------------------------------------------
+
+    async def _listen(self, deliver: Deliver) -> Never:
+        loop = asyncio.get_running_loop()
+        gaps = Gaps(loop.time())
+        while True:
+            try:
+                async with asyncio.timeout_at(gaps.deadline):
+                    frame = await self._socket.receive()
+            except TimeoutError:
+                await deliver(Sound(np.zeros(gaps.missing(loop.time()), np.float32)))
+                continue
+            if frame["type"] == "websocket.disconnect":
+                raise PeerGone("the caller hung up")
+            if (text := frame.get("text")) is None:
+                sound = self._heard(frame["bytes"])
+                gaps.heard(len(sound.samples), loop.time())
+                await deliver(sound)
+            elif (keys := self._read(text)) is not None:
+                await deliver(keys)
+
+    def _heard(self, content: bytes) -> Sound:
+        try:
+            return Sound(self._sound.hear(content))
+        except ValueError:
+            raise PeerGone(f"Asterisk sent what is no sound: {len(content)} bytes") from None
+
+    def _read(self, text: str) -> Keys | None:
+        try:
+            event = asterisk.read(text)
+        except asterisk.WireBroken as broken:
+            raise PeerGone(f"Asterisk sent {broken}") from broken
+        match event:
+            case asterisk.Pressed(key=key):
+                return Keys(key)
+            case asterisk.Played(mark=mark):
+                self._queue.played(mark, asyncio.get_running_loop().time())
+            case asterisk.Held(full=full):
+                (self._room.clear if full else self._room.set)()
+            case asterisk.Failed(why=why):
+                log.warning("Asterisk refused a command", extra={"reason": why})
+            case _:
+                pass  # nothing that we asked for
+        return None
+
+    def _command(self, name: str, correlation_id: str = "") -> None:
+        self._post(asterisk.command(self._plain, name, correlation_id))
+
+    def _post(self, frame: str | bytes) -> None:
+        if len(self._outgoing) >= MAX_WAITING:
+            raise PeerGone("Asterisk does not read what it is sent")
+        self._outgoing.append(frame)
+        self._wake.set()
+
+    async def _write(self) -> Never:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        try:
+            while self._outgoing and self._open:
+                frame = self._outgoing.popleft()
+                if isinstance(frame, str):
+                    await self._socket.send_text(frame)
+                else:
+                    await self._socket.send_bytes(frame)
+        except WebSocketDisconnect as left:
+            raise PeerGone("the connection to Asterisk was lost") from left
+
+    @property
+    def _open(self) -> bool:
+        states = self._socket.client_state, self._socket.application_state
+        return all(state is WebSocketState.CONNECTED for state in states)

@@ -1,0 +1,191 @@
+"""SIP messages: read with care, and answered. aiosipua parses and writes them; what it lets pass is checked here.
+
+    datagram ──read──► SipRequest | SipResponse          respond(request, 486) ──► SipResponse
+
+`read` looks at every field that the layers above rely on, so that none of them meets a malformed one. The module keeps
+no state.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from aiosipua import SipMessage, SipRequest, SipResponse
+from aiosipua.headers import Via, parse_via, stringify_via
+
+MAX_MESSAGE: Final = 64 << 10
+"""Bytes of one message."""
+
+ALLOW: Final = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, REFER, NOTIFY"
+MAX_CSEQ: Final = (1 << 31) - 1  # RFC 3261 section 8.1.1.5
+MAX_HEADER: Final = 4096
+"""Characters of one header."""
+
+REASONS: Final = {
+    100: "Trying",
+    180: "Ringing",
+    200: "OK",
+    202: "Accepted",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    415: "Unsupported Media Type",
+    420: "Bad Extension",
+    422: "Session Interval Too Small",
+    480: "Temporarily Unavailable",
+    481: "Call/Transaction Does Not Exist",
+    482: "Loop Detected",
+    486: "Busy Here",
+    487: "Request Terminated",
+    488: "Not Acceptable Here",
+    489: "Bad Event",
+    491: "Request Pending",
+    500: "Server Internal Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+    600: "Busy Everywhere",
+    603: "Decline",
+}
+
+Wire = Literal["UDP", "TCP"]
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Where a message came from, or goes to: an IP address, a port, and over which wire. Of TCP it names the
+    connection."""
+
+    host: str
+    port: int
+    wire: Wire = "UDP"
+
+    def __repr__(self) -> str:
+        return f"Remote({self.wire})"  # addresses of callers are not for logs
+
+
+class BadMessage(ValueError):
+    """What came is no SIP message that can be worked with. `request`: it can at least be answered, with 400."""
+
+    def __init__(self, reason: str, request: SipRequest | None = None) -> None:
+        super().__init__(reason)
+        self.request = request
+
+
+def read(data: bytes, source: Remote) -> SipRequest | SipResponse:
+    """The message in `data`; of a request, the topmost Via tells where it really came from (RFC 3581). Raises
+    `BadMessage`."""
+    if len(data) > MAX_MESSAGE:
+        raise BadMessage(f"{len(data)} bytes; at most {MAX_MESSAGE}")
+    try:
+        message = SipMessage.parse(data)
+        via = _check(message)
+    except BadMessage:
+        raise
+    except (ValueError, IndexError, KeyError, struct.error) as error:
+        raise BadMessage(f"not readable: {error}") from error
+    if isinstance(message, SipResponse):
+        if not 100 <= message.status_code <= 699 or _problem(message):
+            raise BadMessage("a response that fits no request")
+        return message
+    _stamp(message, via, source)
+    problem = _problem(message)
+    if problem:
+        raise BadMessage(problem, message)
+    return message
+
+
+def respond(
+    request: SipRequest, status: int, tag: str = "", headers: Mapping[str, str] | None = None, reason: str = ""
+) -> SipResponse:
+    """A response to `request` (RFC 3261 section 8.2.6). `tag`: our end of the dialog, if there is one."""
+    response = SipResponse(status_code=status, reason_phrase=reason or REASONS.get(status, "Unknown"))
+    for name in ("Via", "From", "To", "Call-ID", "CSeq"):
+        for value in request.headers.get(name):
+            response.headers.append(name, value)
+    to = request.headers.get_first("to") or ""
+    if status > 100 and ";tag=" not in to.lower().replace(" ", ""):
+        response.headers.set_single("To", f"{to};tag={tag or new_tag()}")
+    if 101 <= status < 300:  # aiosipua leaves these out, and requests of the call would miss the proxies on the way
+        for value in request.headers.get("record-route"):
+            response.headers.append("Record-Route", value)
+    for name, value in (headers or {}).items():
+        response.headers.set_single(name, value)
+    return response
+
+
+def kind_of(message: SipRequest | SipResponse) -> str:
+    """Of what kind its body is: the media type, in small letters."""
+    return (message.content_type or "").partition(";")[0].strip().lower()
+
+
+def key_of(request: SipRequest) -> str:
+    """The key that an INFO brings, as application/dtmf-relay or application/dtmf; "" for none."""
+    found = re.search(r"(?:^|Signal\s*=)\s*([0-9*#A-Da-d]|1[01])\s*(?:$|[\r\n])", request.text[:200])
+    return {"10": "*", "11": "#"}.get(found[1], found[1].upper()) if found else ""
+
+
+def news_of(request: SipRequest) -> int:
+    """The status that a NOTIFY about a transfer brings; 0 for none."""
+    found = re.match(r"SIP/2\.0 ([1-6]\d\d)", request.text)
+    return int(found[1]) if found else 0
+
+
+def return_address(request: SipRequest, source: Remote) -> Remote:
+    """Where responses go (RFC 3261 section 18.2.2, RFC 3581): always to the address that the request came from, so that
+    nobody can point us at somebody else."""
+    if source.wire == "TCP":
+        return source
+    via = request.via[0]
+    return source if via.rport else Remote(source.host, via.port or 5060, source.wire)
+
+
+def new_tag() -> str:
+    """Of our end of a dialog."""
+    return secrets.token_hex(8)
+
+
+def _check(message: SipRequest | SipResponse) -> Via:
+    for name in ("via", "from", "to", "call-id", "cseq"):
+        values = message.headers.get(name)
+        if not values or not values[0] or any(len(value) > MAX_HEADER for value in values):
+            raise BadMessage(f"the header '{name}' is missing, or longer than {MAX_HEADER}")
+    via = parse_via(message.headers.get("via")[0])
+    if not via.host or not via.branch:
+        raise BadMessage("the topmost Via has no host or no branch")
+    if via.port is not None and not 0 < via.port < 65536:
+        raise BadMessage("the topmost Via has no port that could be")
+    return via
+
+
+def _stamp(request: SipRequest, via: Via, source: Remote) -> None:
+    via.params["received"] = source.host
+    if "rport" in via.params:
+        via.params["rport"] = str(source.port)
+    rest = request.headers.get("via")[1:]
+    request.headers.set_single("Via", stringify_via(via))
+    for value in rest:
+        request.headers.append("Via", value)
+
+
+def _problem(message: SipRequest | SipResponse) -> str:
+    """What is wrong with a message that can be answered; "" for nothing."""
+    try:
+        cseq, sender, target, _ = message.cseq, message.from_addr, message.to_addr, message.contact
+    except (ValueError, IndexError):
+        return "CSeq, From, To or Contact is malformed"
+    if cseq is None or not 0 <= cseq.seq <= MAX_CSEQ:
+        return "CSeq has no number that could be"
+    if isinstance(message, SipRequest) and cseq.method != message.method:
+        return "CSeq fits no request of this method"
+    if sender is None or not sender.tag or not sender.uri.host or target is None or not target.uri.host:
+        return "From has no tag, or From or To no address"
+    if len(message.headers.get("from")) > 1 or len(message.headers.get("to")) > 1:
+        return "From or To is there twice"
+    return ""

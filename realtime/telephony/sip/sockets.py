@@ -1,0 +1,199 @@
+"""The network below SIP: one port for UDP and TCP, and ports for sound. Data comes in and goes out; nothing is decided.
+
+Wires   datagrams and TCP messages ──► received(data, Remote)        send(data, Remote)
+Sound   RTP and RTCP of one call   ──► received(data, address)       send(data, address), report(data, address)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import random
+import re
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from vivavoce.realtime.telephony.sip.messages import MAX_MESSAGE, Remote
+
+log = logging.getLogger(__name__)
+
+Address = tuple[str, int]
+
+MAX_CONNECTIONS: Final = 256
+CONNECT: Final = 5.0
+"""Seconds that a TCP connection of ours may take to come about."""
+
+IDLE: Final = 900.0
+"""Seconds without a message after which a TCP connection is closed."""
+
+MAX_UNSENT: Final = 1 << 20
+"""Bytes that may wait for a slow TCP peer."""
+
+ATTEMPTS: Final = 50
+"""Pairs of ports tried for one call."""
+
+
+class Wires:
+    """The port of one endpoint."""
+
+    def __init__(self, received: Callable[[bytes, Remote], None]) -> None:
+        self._received = received
+        self._udp: asyncio.DatagramTransport | None = None
+        self._server: asyncio.Server | None = None
+        self._writers: dict[Remote, asyncio.StreamWriter] = {}
+        self._tasks: asyncio.TaskGroup
+        self.port = 0
+
+    async def open(self, host: str, port: int, tasks: asyncio.TaskGroup) -> None:
+        """Listens at `host`; the connections live in `tasks`. Raises `OSError`."""
+        loop = asyncio.get_running_loop()
+        self._tasks = tasks
+        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self._take_datagram), (host, port))
+        self.port = self._udp.get_extra_info("sockname")[1]
+        try:
+            self._server = await asyncio.start_server(self._serve, host, self.port, limit=MAX_MESSAGE)
+        except OSError:
+            self._udp.close()
+            raise
+
+    async def close(self) -> None:
+        """Closes everything."""
+        if self._udp is not None:
+            self._udp.close()
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._writers.values()):
+            writer.transport.abort()
+
+    def send(self, data: bytes, to: Remote) -> None:
+        """Sends one message; a TCP connection is made if there is none."""
+        if to.wire == "UDP":
+            if self._udp is not None and not self._udp.is_closing():
+                self._udp.sendto(data, (to.host, to.port))
+        elif (writer := self._writers.get(to)) is not None:
+            self._write(writer, data)
+        else:
+            self._tasks.create_task(self._connect(data, to))
+
+    def _take_datagram(self, data: bytes, source: Address) -> None:
+        self._received(data, Remote(source[0], source[1]))
+
+    def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        if writer.transport.get_write_buffer_size() > MAX_UNSENT:
+            writer.transport.abort()
+        elif not writer.is_closing():
+            writer.write(data)
+
+    async def _connect(self, data: bytes, to: Remote) -> None:
+        try:
+            async with asyncio.timeout(CONNECT):
+                reader, writer = await asyncio.open_connection(to.host, to.port, limit=MAX_MESSAGE)
+        except (OSError, TimeoutError) as error:
+            log.warning("no connection for SIP", extra={"reason": type(error).__name__})
+            return  # the transaction will find that nobody answers
+        self._write(writer, data)
+        await self._read(reader, writer, to)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        source = writer.get_extra_info("peername")
+        if len(self._writers) < MAX_CONNECTIONS and source is not None:
+            await self._read(reader, writer, Remote(source[0], source[1], "TCP"))
+        writer.close()
+
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: Remote) -> None:
+        self._writers[source] = writer
+        try:
+            while True:
+                async with asyncio.timeout(IDLE):
+                    data = await read_message(reader)
+                self._received(data, source)
+        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError, TimeoutError):
+            pass  # it went away, or is no SIP
+        finally:
+            if self._writers.get(source) is writer:
+                del self._writers[source]
+            writer.close()
+
+
+async def read_message(reader: asyncio.StreamReader) -> bytes:
+    """The next message of a stream (RFC 3261 section 18.3). Raises EOFError, ValueError, `LimitOverrunError`."""
+    head = await reader.readuntil(b"\r\n")
+    while head == b"\r\n":  # a sign of life
+        head = await reader.readuntil(b"\r\n")
+    head += await reader.readuntil(b"\r\n\r\n")
+    found = re.search(rb"\r\n(?:content-length|l)[ \t]*:[ \t]*(\d{1,8})[ \t]*\r\n", head, re.IGNORECASE)
+    length = int(found[1]) if found else 0
+    if len(head) + length > MAX_MESSAGE:
+        raise ValueError("a message is too long")
+    return head + await reader.readexactly(length)
+
+
+class Sound:
+    """The ports for the sound of one call: an even one for RTP, the next for RTCP."""
+
+    def __init__(self, rtp: asyncio.DatagramTransport, rtcp: asyncio.DatagramTransport) -> None:
+        self._rtp = rtp
+        self._rtcp = rtcp
+        self.port: int = rtp.get_extra_info("sockname")[1]
+
+    @classmethod
+    async def open(cls, host: str, ports: tuple[int, int] | None, received: Callable[[bytes, Address], None]) -> Sound:
+        """Opens a pair of ports at `host`, within `ports` if they are given. Raises `OSError`."""
+        loop = asyncio.get_running_loop()
+        rtp, rtcp = _bind_pair(host, ports)
+        try:
+            first, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(received), sock=rtp)
+            second, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(received), sock=rtcp)
+        except BaseException:
+            rtp.close()
+            rtcp.close()
+            raise
+        return cls(first, second)
+
+    def send(self, data: bytes, to: Address) -> None:
+        """Sends a packet of sound."""
+        if not self._rtp.is_closing():
+            self._rtp.sendto(data, to)
+
+    def report(self, data: bytes, to: Address, muxed: bool) -> None:
+        """Sends RTCP."""
+        if not self._rtcp.is_closing():
+            (self._rtp if muxed else self._rtcp).sendto(data, to)
+
+    def close(self) -> None:
+        """Frees the ports."""
+        self._rtp.close()
+        self._rtcp.close()
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, received: Callable[[bytes, Address], None]) -> None:
+        self._received = received
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._received(data, (addr[0], addr[1]))  # IPv6 has more fields
+
+
+def _bind_pair(host: str, ports: tuple[int, int] | None) -> tuple[socket.socket, socket.socket]:
+    """Two sockets on neighbouring ports, the first of them even. Raises `OSError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for _ in range(ATTEMPTS):
+        first, second = socket.socket(family, socket.SOCK_DGRAM), socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            first.bind((host, random.randrange(ports[0] + ports[0] % 2, ports[1], 2) if ports else 0))
+            port: int = first.getsockname()[1]
+            if port % 2 == 0:
+                second.bind((host, port + 1))
+                first.setblocking(False)
+                second.setblocking(False)
+                return first, second
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                first.close()
+                second.close()
+                raise
+        first.close()
+        second.close()
+    raise OSError(errno.EADDRINUSE, "no pair of ports is free for sound")

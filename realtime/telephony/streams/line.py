@@ -1,0 +1,249 @@
+"""A media stream as a phone line.
+
+    socket ──frame──► dialect.read ──┬─ Media ──► Inbound ──► deliver(Sound)
+                                     ├─ Pressed ───────────► deliver(Keys)
+                                     ├─ Marked ──► Playback
+                                     └─ Left ──► PeerGone
+    pull ──20 ms──► encode ──► media, mark ──► queue ──► socket          recall: queue emptied, "clear"
+
+Sound leaves in real time, but for a lead at its beginning: the provider then has something to play while the network
+hesitates. In pauses nothing is sent. Nothing is lost by the lead, for what was not heard is taken back at a cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Never
+
+import numpy as np
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from vivavoce.model.dialogue import SAMPLE_RATE, Samples
+from vivavoce.realtime.telephony import CannotDo
+from vivavoce.realtime.telephony.streams import BadFrame, Dialect, Left, Marked, Media, Pressed, codecs
+from vivavoce.realtime.telephony.streams.inbound import Inbound
+from vivavoce.realtime.telephony.streams.playback import Playback
+from vivavoce.realtime.telephony.tones import Tones
+from vivavoce.realtime.transports import FRAME, Deliver, Keys, PeerGone, Pull, Sound
+from vivavoce.realtime.transports.pacing import Pace
+
+LEAD: Final = 3
+"""Frames (60 ms) that leave at once when sound begins."""
+
+HANGOVER: Final = 25
+"""Silent frames (0.5 s) that are still sent behind sound: the pauses within an answer keep their length."""
+
+MARK_EVERY: Final = 5
+"""Frames (0.1 s) between two marks."""
+
+MAX_QUEUED: Final = 500
+"""Messages that may wait for a provider that reads slowly."""
+
+FAREWELL: Final = 2.0
+"""Seconds for which the last words may still be playing when the line is closed."""
+
+GOODBYE: Final = 2.0
+"""Seconds that closing the socket may take."""
+
+_SILENCE: Final[Samples] = np.zeros(FRAME, np.float32)
+
+
+class StreamLine:
+    """Implements `PhoneLine` on an accepted socket whose first messages have been read."""
+
+    def __init__(self, socket: WebSocket, dialect: Dialect, redirect: Callable[[str], bool]) -> None:
+        """`redirect`: the call goes to another number once the socket is closed; False when it cannot."""
+        self._socket = socket
+        self._dialect = dialect
+        self._redirect = redirect
+        width = codecs.width(dialect.encoding)
+        self._inbound = Inbound(codecs.decoder(dialect.encoding, dialect.rate), width)
+        self._encoder = codecs.encoder(dialect.encoding, dialect.rate)
+        self._playback = Playback()
+        self._tones = Tones()
+        self._queue: deque[str | bytes] = deque()
+        self._wake = asyncio.Event()
+        self._batch = bytearray()
+        self._batched = 0  # frames in it
+        self._unmarked = 0  # frames sent since the last mark
+        self._quiet = HANGOVER  # silent frames since the last sound
+        self._left = False  # the far end has
+
+    async def connected(self) -> None:
+        """The stream has begun before there is a line."""
+
+    async def receive(self, deliver: Deliver) -> None:
+        """Delivers sound and keys until the caller hangs up. Raises `PeerGone`. The writer lives here too."""
+        gone: PeerGone | None = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read(deliver))
+                tasks.create_task(self._write())
+        except* PeerGone as left:
+            gone = next(error for error in left.exceptions if isinstance(error, PeerGone))
+        if gone is not None:
+            raise gone
+
+    async def speak(self, pull: Pull) -> Never:
+        """Pulls in real time, `LEAD` frames ahead while there is sound."""
+        loop = asyncio.get_running_loop()
+        pace = Pace()
+        ahead = 0
+        while True:
+            _, due = pace.next(loop.time())
+            await asyncio.sleep(due - loop.time())
+            if ahead and self._quiet >= HANGOVER:
+                ahead -= 1  # the lead is over: real time catches up
+                continue
+            began = self._quiet >= HANGOVER
+            self._send(pull())
+            if began and not self._quiet:
+                ahead = self._take_lead(pull)
+
+    def _take_lead(self, pull: Pull) -> int:
+        """Sends what there is ahead of its time; returns how many frames were pulled."""
+        for ahead in range(1, max(LEAD, self._dialect.batch) + 1):
+            frame = pull()
+            if not frame.any():  # nothing more yet: silence in front of it would be a gap
+                self._playback.passed()
+                return ahead
+            self._send(frame)
+        return ahead
+
+    def recall(self) -> int:
+        """See `PhoneLine`."""
+        self._queue = deque(message for message in self._queue if not self._is_ours(message))
+        self._batch.clear()
+        self._batched = self._unmarked = 0
+        self._quiet = HANGOVER
+        self._queue.append(self._dialect.clear())
+        self._wake.set()
+        return self._playback.clear(asyncio.get_running_loop().time())
+
+    async def press(self, keys: str) -> None:
+        """Sends keys as tones within the sound, as telephones have always done; returns when they are sent."""
+        await asyncio.sleep(self._tones.press(keys) / SAMPLE_RATE)
+
+    async def transfer(self, target: str) -> None:
+        """The provider asks what to do next when the socket is closed, and is told the number. Raises `CannotDo`."""
+        if not self._redirect(target):
+            raise CannotDo("this telephone line cannot transfer calls")
+
+    async def close(self, reason: str) -> None:
+        """Lets the last words be heard, and closes the socket: the provider hangs up."""
+        loop = asyncio.get_running_loop()
+        try:
+            if not self._left and reason.partition(":")[0] not in ("error", "shutdown"):
+                async with asyncio.timeout(FAREWELL):
+                    await self._drain()
+                    await self._listen_for_marks(loop.time)
+        except (TimeoutError, WebSocketDisconnect, RuntimeError, PeerGone):
+            pass  # gone, or nobody listens
+        try:
+            async with asyncio.timeout(GOODBYE):
+                if self._open:
+                    await self._socket.close(1000)
+        except (TimeoutError, WebSocketDisconnect, RuntimeError):
+            pass  # the server drops the connection when the handler returns
+        self._queue.clear()
+
+    # --- out -------------------------------------------------------------------------------------------------------
+
+    def _send(self, frame: Samples) -> None:
+        """One frame that was pulled. Raises `PeerGone` when too much waits."""
+        frame = self._tones.mix(frame)
+        payload = self._encoder.encode(frame)  # always: its filter remembers
+        sounds = bool(frame.any())
+        ended = not sounds and self._quiet == HANGOVER - 1
+        self._quiet = 0 if sounds else min(self._quiet + 1, HANGOVER)
+        if self._quiet == HANGOVER and not ended:
+            self._playback.passed()
+            return
+        self._batch += payload
+        self._batched += 1
+        if self._batched >= self._dialect.batch or ended:
+            self._post_batch(ended)
+
+    def _post_batch(self, ended: bool) -> None:
+        if len(self._queue) >= MAX_QUEUED:
+            raise PeerGone(f"the provider reads too slowly: {len(self._queue)} messages are waiting for it")
+        now = asyncio.get_running_loop().time()
+        short = self._dialect.batch - self._batched  # filled up with silence: there is a least length
+        silence = self._encoder.encode(_SILENCE) * short if short else b""
+        self._queue.append(self._dialect.media(bytes(self._batch) + silence))
+        self._playback.sent(self._batched, now)
+        self._unmarked += self._batched
+        self._batch.clear()
+        self._batched = 0
+        if self._unmarked >= MARK_EVERY or ended:
+            self._unmarked = 0
+            self._queue.append(self._dialect.mark(self._playback.mark()))
+        self._wake.set()
+
+    def _is_ours(self, message: str | bytes) -> bool:
+        """Sound or a mark, which are of no use once the rest is dropped; all that is queued but a `clear`."""
+        return message != self._dialect.clear()
+
+    async def _write(self) -> Never:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._drain()
+
+    async def _drain(self) -> None:
+        """Raises `PeerGone` when the socket is closed."""
+        try:
+            while self._queue and self._open:
+                message = self._queue.popleft()
+                await (
+                    self._socket.send_bytes(message) if isinstance(message, bytes) else self._socket.send_text(message)
+                )
+        except WebSocketDisconnect as left:
+            raise PeerGone("the provider closed the stream") from left
+
+    @property
+    def _open(self) -> bool:
+        states = self._socket.client_state, self._socket.application_state
+        return all(state is WebSocketState.CONNECTED for state in states)
+
+    # --- in --------------------------------------------------------------------------------------------------------
+
+    async def _read(self, deliver: Deliver) -> Never:
+        while True:
+            match await self._next():
+                case Media(payload=payload, at=at):
+                    for samples in self._inbound.receive(payload, at):
+                        await deliver(Sound(samples))
+                case Pressed(key=key):
+                    await deliver(Keys(key))
+
+    async def _next(self) -> Media | Pressed | None:
+        """The next event that is not our own business. Raises `PeerGone`."""
+        frame = await self._socket.receive()
+        if frame["type"] == "websocket.disconnect":
+            self._left = True
+            raise PeerGone("the provider closed the stream")
+        text = frame.get("text")
+        try:
+            event = self._dialect.read(frame["bytes"] if text is None else text)
+        except BadFrame as bad:
+            raise PeerGone(f"the provider cannot be understood: {bad}") from bad
+        match event:
+            case Marked(name=name):
+                self._playback.echoed(name, asyncio.get_running_loop().time())
+                return None
+            case Left():
+                self._left = True
+                raise PeerGone("the caller hung up")
+        return event
+
+    async def _listen_for_marks(self, clock: Callable[[], float]) -> None:
+        """Waits until the last words were heard."""
+        while (left := self._playback.left(clock())) > 0:
+            try:
+                async with asyncio.timeout(left):
+                    await self._next()
+            except TimeoutError:
+                return

@@ -1,0 +1,73 @@
+"""A caller behind Asterisk's AudioSocket, without Asterisk: the bytes that it would send, on a real connection."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+
+from vivavoce.realtime.telephony.audiosocket import HANG_UP
+
+LOUD = b"\x10\x01\x40" + np.full(160, 16_000, "<i2").tobytes()
+QUIET = b"\x10\x01\x40" + bytes(320)
+
+
+class Caller:
+    """One call. `heard`: the messages that came, as (loop time, payload)."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self.writer = writer
+        self.heard: list[tuple[float, bytes]] = []
+        self.hung_up = False
+        self.over = asyncio.Event()
+
+    async def listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                head = await self._reader.readexactly(3)
+                payload = await self._reader.readexactly(int.from_bytes(head[1:], "big"))
+                if head == HANG_UP:
+                    self.hung_up = True
+                else:
+                    assert head == b"\x10\x01\x40", head.hex()
+                    self.heard.append((loop.time(), payload))
+        except (EOFError, ConnectionError):
+            self.over.set()
+
+    async def send(self, message: bytes, seconds: float = 0.02) -> None:
+        """The same 20 ms, in real time."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        for _ in range(round(seconds / 0.02)):
+            self.writer.write(message)
+            due += 0.02
+            await asyncio.sleep(due - loop.time())
+
+    async def until_voice(self, after: int = 0, seconds: float = 10) -> int:
+        """The number of the first message after `after` in which there is sound."""
+        async with asyncio.timeout(seconds):
+            while True:
+                for number, (_, payload) in enumerate(self.heard[after:], after):
+                    if any(payload):
+                        return number
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def calling(port: int, name: bytes | None = None) -> AsyncIterator[Caller]:
+    """Calls; hangs up as Asterisk does, by closing the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    caller = Caller(reader, writer)
+    writer.write(b"\x01\x00\x10" + (name or uuid.uuid4().bytes))
+    async with asyncio.TaskGroup() as tasks:
+        listening = tasks.create_task(caller.listen())
+        try:
+            yield caller
+        finally:
+            listening.cancel()
+            writer.close()

@@ -1,0 +1,133 @@
+"""A telephone in memory, and a switchboard with scripted models behind it; on the virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+
+from harness.fakes import QUIET, ScriptedEngine
+from vivavoce.model.dialogue import SAMPLE_RATE, Samples
+from vivavoce.realtime.admission import Admission
+from vivavoce.realtime.call import Calls
+from vivavoce.realtime.config import ServerConfig
+from vivavoce.realtime.telephony import CannotDo, PhoneCall
+from vivavoce.realtime.telephony.settings import PhoneConfig
+from vivavoce.realtime.telephony.switchboard import Guard, Switchboard
+from vivavoce.realtime.transports import FRAME, Deliver, Keys, PeerGone, Pull, Sound
+
+NOON = 1_700_000_000
+VOICE: Samples = (0.5 * np.sin(2 * np.pi * 300 * np.arange(FRAME) / SAMPLE_RATE)).astype(np.float32)
+"""Not a constant: the echo canceller lets no direct current pass."""
+
+
+class Telephone:
+    """Implements `PhoneLine`; the test is the caller. With `lead`, so many frames are pulled ahead, and `recall` says
+    that they were not heard."""
+
+    def __init__(self, lead: int = 0) -> None:
+        self.lead = lead
+        self.played: list[Samples] = []
+        self.recalled: list[int] = []
+        self.pressed = ""
+        self.transferred = ""
+        self.refuses = ""  # transfers, for this reason
+        self.closed = ""
+        self._deliver: Deliver | None = None
+        self._lifted = asyncio.Event()
+        self._down = asyncio.Event()
+
+    # --- the server's side ---------------------------------------------------------------------------------------
+
+    async def connected(self) -> None:
+        """A line in memory always is."""
+
+    async def receive(self, deliver: Deliver) -> None:
+        self._deliver = deliver
+        self._lifted.set()
+        await self._down.wait()
+        raise PeerGone("the caller hung up")
+
+    async def speak(self, pull: Pull) -> None:
+        self.played += [pull() for _ in range(self.lead)]
+        while True:
+            self.played.append(pull())
+            await asyncio.sleep(0.02)
+
+    def recall(self) -> int | None:
+        if not self.lead:
+            return None
+        self.recalled.append(len(self.played) - self.lead)
+        return self.recalled[-1]
+
+    async def press(self, keys: str) -> None:
+        self.pressed += keys
+
+    async def transfer(self, target: str) -> None:
+        if self.refuses:
+            raise CannotDo(self.refuses)
+        self.transferred = target
+
+    async def close(self, reason: str) -> None:
+        self.closed = reason
+        self._down.set()
+
+    # --- the test's side -----------------------------------------------------------------------------------------
+
+    async def lifted(self) -> None:
+        """Waits until the server listens."""
+        await self._lifted.wait()
+
+    async def say(self, seconds: float) -> None:
+        await self._sound(VOICE, seconds)
+
+    async def pause(self, seconds: float) -> None:
+        await self._sound(QUIET, seconds)
+
+    async def type(self, keys: str, gap: float = 0.2) -> None:
+        """Presses keys one after the other, and is silent meanwhile."""
+        for key in keys:
+            await (await self._line())(Keys(key))
+            await self.pause(gap)
+
+    def hang_up(self) -> None:
+        self._down.set()
+
+    def heard(self) -> tuple[float, float]:
+        """Seconds at which sound began and ended."""
+        loud = [n for n, frame in enumerate(self.played) if np.abs(frame).max(initial=0) > 0.01]
+        return (loud[0] * 0.02, (loud[-1] + 1) * 0.02) if loud else (0.0, 0.0)
+
+    async def _line(self) -> Deliver:
+        await self._lifted.wait()
+        assert self._deliver is not None
+        return self._deliver
+
+    async def _sound(self, frame: Samples, seconds: float) -> None:
+        deliver = await self._line()
+        for _ in range(round(seconds / 0.02)):
+            if self.closed:
+                return
+            await deliver(Sound(frame))
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def exchange(
+    engine: ScriptedEngine, phone: PhoneConfig | None = None, guard: Guard | None = None, **settings: object
+) -> AsyncIterator[tuple[Switchboard, Calls]]:
+    """A switchboard in front of `engine`, rehearsed and open, and the calls behind it; `ServerConfig(**settings)`."""
+    config = ServerConfig(**{"echo_cancellation": "off", **settings})  # type: ignore[arg-type]  # a test's own words
+    door = Admission(config, lambda: NOON)
+    switchboard = Switchboard(door, phone or PhoneConfig(), lambda: NOON, guard)
+    await switchboard.rehearse(engine)  # type: ignore[arg-type]  # all that is used of it
+    engine.dialogues.clear()
+    async with Calls(engine, config) as calls:  # type: ignore[arg-type]
+        door.calls = calls
+        yield switchboard, calls
+
+
+def call(caller: str = "+4930123456", direction: str = "incoming") -> PhoneCall:
+    return PhoneCall(f"rtc_{caller}", "memory", direction, caller=caller)  # type: ignore[arg-type]
