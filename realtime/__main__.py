@@ -44,6 +44,9 @@ def _serve(command: argparse.ArgumentParser) -> None:
     command.add_argument("--port", help="port to listen on (default 8790)")
     command.add_argument("--tools", metavar="NAMES", help="built-in tools: time,timers,arithmetic,notes, or all")
     command.add_argument("--sip", metavar="HOST:PORT", help="take phone calls by SIP there, e.g. 0.0.0.0:5060")
+    command.add_argument(
+        "--twilio", metavar="URL", help="take a provider's phone calls; it reaches this server as https://..."
+    )
 
 
 def _call(command: argparse.ArgumentParser) -> None:
@@ -112,6 +115,7 @@ SETTINGS = {
     "port": "server.port",
     "tools": "server.tools",
     "sip": "phone.sip.listen",
+    "twilio": "phone.base_url",
 }
 """Options that override a setting."""
 

@@ -171,3 +171,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
 )
 def test_loopback_is_what_only_this_machine_can_reach(host: str, loopback: bool) -> None:
     assert is_loopback(host) == loopback
+
+
+def test_a_providers_address_without_its_key_is_refused() -> None:
+    with pytest.raises(ConfigError, match="VIVAVOCE_PHONE_TWILIO_TOKEN"):
+        build({}, {"HOME": "/home/anna"}, {"phone.base_url": "https://voice.example.org"}, "linux")
+    token = {"HOME": "/home/anna", "VIVAVOCE_PHONE_TWILIO_TOKEN": "secret"}
+    config = build({}, token, {"phone.base_url": "https://voice.example.org"}, "linux")
+    assert config.phone.provided

@@ -85,10 +85,14 @@ class PhoneConfig:
     vonage_secret: str = field(default="", repr=False)
 
     @property
+    def provided(self) -> bool:
+        """A provider's calls are taken."""
+        return any((self.secret, self.twilio_token, self.telnyx_public_key, self.plivo_token, self.vonage_secret))
+
+    @property
     def wanted(self) -> bool:
         """Anybody can call: some adapter is set up. (Each adapter adds what sets it up.)"""
-        streams = self.secret, self.twilio_token, self.telnyx_public_key, self.plivo_token, self.vonage_secret
-        return any(streams) or bool(self.audiosocket or self.asterisk_password or self.sip.listen)
+        return self.provided or bool(self.audiosocket or self.asterisk_password or self.sip.listen)
 
     @property
     def targets(self) -> dict[str, str]:
@@ -123,6 +127,8 @@ def problems(phone: PhoneConfig) -> Iterator[str]:
             yield f"'phone.transfers' must hold entries such as sales=+493012345, not {entry!r}."
     if phone.base_url and not re.fullmatch(r"https?://[^/?#\s]+", phone.base_url):
         yield f"'phone.base_url' must be an address such as https://voice.example.org, not {phone.base_url!r}."
+    if phone.base_url and not phone.provided:
+        yield "'phone.base_url' is for calls of a provider: set its key too, such as VIVAVOCE_PHONE_TWILIO_TOKEN."
     if phone.secret and not re.fullmatch(r"[\w-]{8,}", phone.secret):
         yield "'phone.secret' must have at least 8 letters, digits, - or _."
 
