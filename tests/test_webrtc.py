@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -396,6 +397,29 @@ def test_a_client_that_vanishes_in_mid_reply_is_noticed(monkeypatch: pytest.Monk
             await asyncio.sleep(0.3)
             await peer.vanish()
             await until(lambda: side.gone is not None, 5)
+            assert side.gone == "nothing came from the peer for 2 s"
+
+    run(body())
+
+
+@pytest.mark.slow
+def test_a_stranger_who_sends_to_its_port_does_not_keep_a_vanished_client_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(webrtc, "SILENT", 2)
+
+    async def body() -> None:
+        peer = Peer()
+        async with call(peer) as side:
+            await peer.vanish()
+            found = re.search(r"127\.0\.0\.1 (\d+) typ host", side.transport._peer.localDescription.sdp)
+            assert found is not None
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                deadline = asyncio.get_running_loop().time() + 5
+                while side.gone is None and asyncio.get_running_loop().time() < deadline:
+                    for first in (b"\x80\x6f", b"\x80\xc8", b"\x16\xfe"):  # as RTP, RTCP and DTLS begin
+                        stranger.sendto(first + bytes(60), ("127.0.0.1", int(found[1])))
+                    await asyncio.sleep(0.02)
             assert side.gone == "nothing came from the peer for 2 s"
 
     run(body())

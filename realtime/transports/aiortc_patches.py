@@ -6,7 +6,7 @@
     divert_media     packets that are about to be sent come to us first (bad lines of the benchmark)
     is_flushed       all messages reached the other side
     said_goodbye     an end that the other side meant, not a broken line
-    count_received   packets that came in, media and messages, for the watch over a silent peer
+    watch_received   how many packets the peer itself sent, media and messages, for the watch over a silent one
     watch_sent       each RTP packet of a sender, as it leaves: its sequence number and timestamp
     watch_reports    what receiver reports say of a sender's stream, and the round trip
 
@@ -29,7 +29,6 @@ from vivavoce.realtime.transports.confirmation import Report
 from vivavoce.realtime.transports.microphone import Packet
 
 _BUFFER = "_RTCRtpReceiver__jitter_buffer"
-_RECEIVED = "_RTCDtlsTransport__rx_packets"
 _HISTORY = "_RTCRtpSender__rtp_history"
 _ROUND_TRIP = "_RTCRtpSender__rtt"
 
@@ -165,9 +164,27 @@ def divert_media(sender: RTCRtpSender, take: Callable[[Callable[[], Awaitable[No
     transport._send_rtp = divert
 
 
-def count_received(peer: RTCPeerConnection) -> int:
-    """Packets received so far: sound, pictures, reports, messages; not the connectivity checks."""
-    return sum(int(getattr(transport, _RECEIVED)) for transport in set(_dtls_transports(peer)))
+def watch_received(peer: RTCPeerConnection) -> Callable[[], int]:
+    """Counts the packets that come from now on: sound, pictures, reports, messages; not the connectivity checks. Only
+    what could be decrypted is from the peer: aiortc's own count takes whatever anybody sends to the port."""
+    count = 0
+
+    def counted(take: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        async def take_and_count(*packet: Any, **how: Any) -> None:
+            nonlocal count
+            count += 1
+            await take(*packet, **how)
+
+        return take_and_count
+
+    places = [(one, name) for one in set(_dtls_transports(peer)) for name in ("_handle_rtp_data", "_handle_rtcp_data")]
+    if peer.sctp is not None:
+        places.append((peer.sctp, "_handle_data"))
+    for owner, name in places:
+        if not inspect.iscoroutinefunction(getattr(owner, name, None)):
+            raise AiortcChanged(f"{type(owner).__name__} has no {name}")
+        setattr(owner, name, counted(getattr(owner, name)))
+    return lambda: count
 
 
 def is_flushed(peer: RTCPeerConnection) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Literal, Never, cast
 
 from aiortc import (
@@ -92,6 +93,7 @@ class WebRtcTransport:
         self._channel: RTCDataChannel | None = None
         self._open = asyncio.Event()
         self._early: deque[bytes] = deque()  # events from before the channel opened
+        self._received: Callable[[], int] = int  # packets from the peer
         peer.on("datachannel", self._take_channel)
         peer.on("connectionstatechange", self._follow)
 
@@ -174,6 +176,7 @@ class WebRtcTransport:
             if loopback:
                 patches.offer_loopback(peer)
             await peer.setLocalDescription(await peer.createAnswer())
+            self._received = patches.watch_received(peer)
         except (patches.AiortcChanged, OSError):
             raise  # ours, not the offer's
         except Exception as error:  # a parser's border: aiortc reads the offer once more, and stumbles in its own ways
@@ -255,7 +258,7 @@ class WebRtcTransport:
         received, silent, pulled = 0, 0, 0
         while silent < SILENT:
             await asyncio.sleep(1)
-            before, received = received, patches.count_received(self._peer)
+            before, received = received, self._received()
             silent = silent + 1 if received == before else 0
             if not silent:
                 self._delivery.live(pulled)  # it came at any time since the last look

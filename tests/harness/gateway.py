@@ -56,9 +56,12 @@ class Running:
 
     async def idle(self, patience: float = 15.0) -> None:
         """Waits until no call is left, and asserts that tasks and threads are those of an idle gateway."""
-        async with asyncio.timeout(patience):
-            while (await self.http.get("/readyz")).json().get("calls") != 0 or self._left():  # noqa: ASYNC110 - seen from outside
-                await asyncio.sleep(0.05)
+        deadline = asyncio.get_running_loop().time() + patience
+        while (calls := (await self.http.get("/readyz")).json().get("calls")) != 0 or self._left():
+            assert asyncio.get_running_loop().time() < deadline, (
+                f"{calls} calls and these tasks are left: {self._left()}"
+            )
+            await asyncio.sleep(0.05)
         assert (left := _threads()) <= self.threads, f"threads were left: {left - self.threads}"
 
     def _left(self) -> list[str]:
