@@ -20,10 +20,9 @@ from hypothesis import strategies as st
 from harness.peer import Line, Peer, Pictures, Voice
 from harness.tidy import run
 from vivavoce.model.dialogue import SAMPLE_RATE, Picture, Samples
-from vivavoce.realtime.transports import Message, PeerGone, Pull, Received, Seen, Sound, aiortc_patches, webrtc
-from vivavoce.realtime.transports.microphone import Packet
+from vivavoce.realtime.transports import Message, PeerGone, Pull, Received, Seen, Sound, webrtc
 from vivavoce.realtime.transports.offer import MAX_BYTES, check
-from vivavoce.realtime.transports.tracks import Speaker, silence
+from vivavoce.realtime.transports.tracks import silence
 from vivavoce.realtime.transports.webrtc import IceServer, IceSettings, OfferError, WebRtcTransport, answer
 
 LOOPBACK = IceSettings(loopback=True)
@@ -635,38 +634,6 @@ def test_a_wrong_server_address_is_the_servers_error(good_offer: str) -> None:
     run(body())
 
 
-# --- where we reach into aiortc --------------------------------------------------------------------------------------
-
-
-def test_packets_come_to_us_and_not_to_aiortcs_buffer() -> None:
-    async def body() -> None:
-        peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        receiver = peer.addTransceiver("audio").receiver
-        came: list[Packet] = []
-        aiortc_patches.take_packets(receiver, came.append)
-        with pytest.raises(aiortc_patches.AiortcChanged):
-            aiortc_patches.take_packets(receiver, came.append)  # the stock buffer is gone
-        await peer.close()
-
-    run(body())
-
-
-def test_an_aiortc_without_the_parts_we_replace_is_noticed() -> None:
-    class Other:
-        def getTransceivers(self) -> list[object]:
-            return [self]
-
-        sctp = None
-        receiver = transport = property(lambda self: self)
-
-    other = Other()
-    for reach in (aiortc_patches.offer_loopback, aiortc_patches.ask_for_fec):
-        with pytest.raises(aiortc_patches.AiortcChanged):
-            reach(other)  # type: ignore[arg-type]
-    with pytest.raises(aiortc_patches.AiortcChanged):
-        aiortc_patches.take_packets(other, lambda packet: None)  # type: ignore[arg-type]
-
-
 # --- what arrived ----------------------------------------------------------------------------------------------------
 
 
@@ -684,20 +651,5 @@ def test_receiver_reports_confirm_what_arrived(codec: str | None) -> None:
             assert confirmed.jitter < 0.2
             await until(lambda: side.transport.reached() > confirmed.frames, 2)
             assert pulled - 20 <= side.transport.reached()
-
-    run(body())
-
-
-def test_a_changed_aiortc_is_noticed_where_sent_packets_are_watched() -> None:
-    async def body() -> None:
-        peer = RTCPeerConnection()
-        sender = peer.addTrack(Speaker())
-        delattr(sender, "_RTCRtpSender__rtp_history")
-        with pytest.raises(aiortc_patches.AiortcChanged):
-            aiortc_patches.watch_sent(sender, lambda number, at: None)
-        delattr(sender, "_RTCRtpSender__rtt")
-        with pytest.raises(aiortc_patches.AiortcChanged):
-            aiortc_patches.watch_reports(sender, 48_000, lambda report: None)
-        await peer.close()
 
     run(body())

@@ -11,8 +11,8 @@
     watch_reports    what receiver reports say of a sender's stream, and the round trip
 
 Each is done to one object, never to a class or module, and checks that it finds what it replaces: a newer aiortc that
-has changed there fails loudly with `AiortcChanged` (and in tests/test_webrtc.py), not by sounding bad. Written for
-aiortc 1.16, aioice 0.13."""
+has changed there fails loudly with `AiortcChanged` (and in tests/test_aiortc_patches.py), not by sounding bad. Written
+for aiortc 1.16, aioice 0.13."""
 
 from __future__ import annotations
 
