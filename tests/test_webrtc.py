@@ -402,6 +402,28 @@ def test_a_client_that_vanishes_in_mid_reply_is_noticed(monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
+def test_a_connection_that_is_slow_to_close_is_closed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webrtc, "GOODBYE", webrtc.FLUSH + 0.1)
+
+    async def body() -> None:
+        peer = Peer()
+        async with call(peer) as side:
+            connection = side.transport._peer
+            close = connection.close
+
+            async def slowly() -> None:
+                await asyncio.sleep(0.5)
+                await close()
+
+            monkeypatch.setattr(connection, "close", slowly)
+            await side.transport.close("over")
+            assert connection.connectionState != "closed"
+            await until(lambda: connection.connectionState == "closed", 5)
+
+    run(body())
+
+
+@pytest.mark.slow
 def test_a_stranger_who_sends_to_its_port_does_not_keep_a_vanished_client_alive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -94,6 +94,7 @@ class WebRtcTransport:
         self._open = asyncio.Event()
         self._early: deque[bytes] = deque()  # events from before the channel opened
         self._received: Callable[[], int] = int  # packets from the peer
+        self._closing: asyncio.Future[None] | None = None
         peer.on("datachannel", self._take_channel)
         peer.on("connectionstatechange", self._follow)
 
@@ -154,12 +155,14 @@ class WebRtcTransport:
         self._inbox.end(reason)
         if self._hearing:
             self._hearing.close()
-        try:
-            async with asyncio.timeout(GOODBYE):
-                await self._flush()
-                await self._peer.close()
-        except TimeoutError:
+        await self._flush()
+        # Not cancelled when it is late: a connection half closed stays so, for its second close does nothing.
+        self._closing = self._closing or asyncio.ensure_future(self._peer.close())  # noqa: TID251 - kept, and waited for
+        done, _ = await asyncio.wait((self._closing,), timeout=GOODBYE - FLUSH)
+        if not done:
             log.warning("peer did not close in time", extra={"seconds": GOODBYE})
+        for closing in done:
+            closing.result()
 
     # --- setting up ------------------------------------------------------------------------------------------------
 
