@@ -376,7 +376,7 @@ def test_a_peer_that_vanishes_in_mid_reply_leaves_nothing_behind(engine: Engine,
         peer.play(np.concatenate([speaker.say("Tell me a long story about a dog."), silence(1)]))
         await peer.event("output_audio_buffer.started", timeout=30)
         await peer.vanish()
-        await running.idle(patience=30)
+        await running.idle(patience=60)
 
     run(engine, test, resume_window=3)
 

@@ -147,7 +147,7 @@ def test_a_peer_that_never_comes_back_leaves_nothing_behind() -> None:
         begin(peer)
         await peer.event("output_audio_buffer.started")
         await peer.vanish()
-        await running.idle(patience=25)
+        await running.idle(patience=60)
 
     run(test, resume_window=1.0)
 
