@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -42,6 +43,11 @@ GOODBYE = 5.0
 LATE: Final = 1.0
 """Seconds by which the models may be late before no further call is taken. The first call is always taken: a slow
 machine is better than none."""
+
+
+def new_call_id() -> str:
+    """A name for a call that nobody guesses."""
+    return f"rtc_{secrets.token_hex(12)}"
 
 
 class Busy(Exception):

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -35,7 +34,7 @@ from starlette.websockets import WebSocket
 from vivavoce.realtime import rest
 from vivavoce.realtime.access import Denied, check
 from vivavoce.realtime.admission import Admission
-from vivavoce.realtime.call import Calls
+from vivavoce.realtime.call import Calls, new_call_id
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.page import Page
@@ -175,7 +174,7 @@ class Gateway:
         if "resume" in request.query_params:
             return await self._go_on(request, sdp)
         self._door.ready()
-        call_id, playout = _new_call_id(), Playout()
+        call_id, playout = new_call_id(), Playout()
         session = self._door.session(playout, True, Wanted.from_query(request.query_params, settings or carried))
         calls = self._door.reserve(call_id, *_origin(request))
         try:
@@ -216,7 +215,7 @@ class Gateway:
         if "resume" in socket.query_params:
             return await self._go_on_talking(socket)
         self._door.ready()
-        call_id, playout = _new_call_id(), Playout()
+        call_id, playout = new_call_id(), Playout()
         session = self._door.session(playout, False, Wanted.from_query(socket.query_params, carried))
         calls = self._door.reserve(call_id, *_origin(socket))
         try:
@@ -250,10 +249,6 @@ def _ice(config: ServerConfig) -> IceSettings:
         IceServer((url,), config.ice_username or None, config.ice_credential or None) for url in config.ice_servers
     )
     return IceSettings(servers, loopback=config.loopback)
-
-
-def _new_call_id() -> str:
-    return f"rtc_{secrets.token_hex(12)}"
 
 
 def _answered(sdp: str, call_id: str) -> Response:

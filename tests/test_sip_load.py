@@ -18,7 +18,7 @@ from vivavoce.realtime.telephony.settings import PhoneConfig
 from vivavoce.realtime.telephony.sip.settings import SipConfig
 
 SCENARIOS = Path(__file__).parent / "data" / "sipp"
-CALLS, SECONDS = 20, 3
+CALLS, SECONDS = 20, 5
 
 pytestmark = [
     pytest.mark.slow,

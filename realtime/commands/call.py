@@ -20,7 +20,7 @@ from vivavoce.realtime.commands.models import prepare
 from vivavoce.realtime.config import Config
 from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.sessions import VOICE
-from vivavoce.realtime.telephony.phones import Phones
+from vivavoce.realtime.telephony.phones import CannotListen, Phones
 from vivavoce.realtime.telephony.safety import Dialling, NotAllowed
 from vivavoce.realtime.telephony.settings import PhoneConfig
 from vivavoce.realtime.telephony.sip.exchange import NotReached
@@ -40,6 +40,8 @@ def run(config: Config, target: str, greeting: str | None) -> int:
     engine = Engine(config.model, store.path)
     try:
         problem = asyncio.run(_call(replace(config, phone=_phone(config.phone, greeting)), engine, target))
+    except CannotListen as error:
+        problem = str(error)
     finally:
         engine.close()
     print(f"vivavoce: {problem}" if problem else "The call is over.", file=sys.stderr if problem else sys.stdout)

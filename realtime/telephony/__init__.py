@@ -14,9 +14,10 @@ Numbers of callers are in no `repr`, so in no log.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from vivavoce.realtime.transports import Deliver, Pull
+if TYPE_CHECKING:  # the settings import this package, and shall not wait for the models' libraries
+    from vivavoce.realtime.transports import Deliver, Pull
 
 KEYS: Final = frozenset("0123456789*#ABCD")
 """The keys of a telephone (RFC 4733 section 3.2)."""

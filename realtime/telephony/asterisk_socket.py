@@ -19,10 +19,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from vivavoce.realtime import rest
 from vivavoce.realtime.access import Denied
+from vivavoce.realtime.call import new_call_id
 from vivavoce.realtime.telephony import PhoneCall, asterisk
 from vivavoce.realtime.telephony.asterisk_line import AsteriskLine
 from vivavoce.realtime.telephony.ringing import Accepted, Ringing
-from vivavoce.realtime.telephony.switchboard import Switchboard, new_call_id
+from vivavoce.realtime.telephony.switchboard import Switchboard
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,12 @@ import socket
 from types import TracebackType
 from typing import Final, Self
 
+from vivavoce.realtime.call import new_call_id
 from vivavoce.realtime.telephony import PhoneCall, audiosocket
 from vivavoce.realtime.telephony.audiosocket_line import AudioSocketLine
 from vivavoce.realtime.telephony.ringing import Accepted, Ringing
 from vivavoce.realtime.telephony.settings import PhoneConfig
-from vivavoce.realtime.telephony.switchboard import Switchboard, new_call_id
+from vivavoce.realtime.telephony.switchboard import Switchboard
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
@@ -188,11 +187,6 @@ class Switchboard:
             tools = replace(house.tools, offered=(*house.tools.offered, *offered(settings)))
             house = replace(house, tools=tools, greeting=words)
         return self._door.session(playout, True, Wanted(config=config, extras=True), house)
-
-
-def new_call_id() -> str:
-    """A name for a call that nobody guesses."""
-    return f"rtc_{secrets.token_hex(12)}"
 
 
 async def _recite(line: PhoneLine, sound: Samples) -> None:

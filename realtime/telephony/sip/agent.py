@@ -22,11 +22,12 @@ from vivavoce.realtime.telephony.sip.agreement import SDP
 from vivavoce.realtime.telephony.sip.leg import Leg, State
 from vivavoce.realtime.telephony.sip.leg_events import LegEvent
 from vivavoce.realtime.telephony.sip.messages import ALLOW, BadMessage, Remote, kind_of, read
-from vivavoce.realtime.telephony.sip.offers import CodecName, NoDeal, Own
+from vivavoce.realtime.telephony.sip.offers import NoDeal, Own
 from vivavoce.realtime.telephony.sip.outbox import Outbox
 from vivavoce.realtime.telephony.sip.outgoing import Outgoing
 from vivavoce.realtime.telephony.sip.registration import Registration
 from vivavoce.realtime.telephony.sip.session_timer import MIN_INTERVAL, too_short
+from vivavoce.realtime.telephony.sip.settings import CodecName
 from vivavoce.realtime.telephony.sip.transactions import Unanswered, Unconfirmed
 
 MAX_LEGS: Final = 1000

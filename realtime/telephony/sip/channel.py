@@ -12,7 +12,8 @@ from typing import Protocol
 from vivavoce.model.dialogue import Samples
 from vivavoce.realtime.telephony.sip import g722, rtp
 from vivavoce.realtime.telephony.sip.keys import Keys
-from vivavoce.realtime.telephony.sip.offers import CodecName, Media
+from vivavoce.realtime.telephony.sip.offers import Media
+from vivavoce.realtime.telephony.sip.settings import CodecName
 from vivavoce.realtime.transports import g711, opus
 from vivavoce.realtime.transports.microphone import Decoder
 from vivavoce.realtime.transports.tracks import Hearing

@@ -27,11 +27,10 @@ from vivavoce.realtime.telephony.ringing import Decision
 from vivavoce.realtime.telephony.sip.agent import Agent
 from vivavoce.realtime.telephony.sip.exchange import Exchange, NotReached
 from vivavoce.realtime.telephony.sip.messages import Remote
-from vivavoce.realtime.telephony.sip.offers import CodecName
 from vivavoce.realtime.telephony.sip.outbox import Outbox
 from vivavoce.realtime.telephony.sip.registration import Registration
 from vivavoce.realtime.telephony.sip.registration import State as Registered
-from vivavoce.realtime.telephony.sip.settings import SipConfig, split
+from vivavoce.realtime.telephony.sip.settings import CodecName, SipConfig, split
 from vivavoce.realtime.telephony.sip.sockets import Wires
 from vivavoce.realtime.telephony.sip.transactions import Transactions
 from vivavoce.realtime.telephony.switchboard import Switchboard

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Final, cast
 
 from vivavoce.realtime.access import Denied
+from vivavoce.realtime.call import new_call_id
 from vivavoce.realtime.telephony import PhoneCall
 from vivavoce.realtime.telephony.ringing import Decision, Rejected
 from vivavoce.realtime.telephony.safety_guard import sip_status
@@ -23,10 +24,10 @@ from vivavoce.realtime.telephony.sip.connection import Connection
 from vivavoce.realtime.telephony.sip.leg import Leg
 from vivavoce.realtime.telephony.sip.line import SipLine
 from vivavoce.realtime.telephony.sip.messages import Remote
-from vivavoce.realtime.telephony.sip.offers import CodecName, Media, NoDeal, Own
-from vivavoce.realtime.telephony.sip.settings import SipConfig, split
+from vivavoce.realtime.telephony.sip.offers import Media, NoDeal, Own
+from vivavoce.realtime.telephony.sip.settings import CodecName, SipConfig, split
 from vivavoce.realtime.telephony.sip.sockets import Sound
-from vivavoce.realtime.telephony.switchboard import Switchboard, new_call_id
+from vivavoce.realtime.telephony.switchboard import Switchboard
 
 log = logging.getLogger(__name__)
 

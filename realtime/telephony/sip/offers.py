@@ -11,15 +11,13 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Final
 
 from aiosipua import SdpMessage, parse_sdp, serialize_sdp
 from aiosipua.sdp import Codec as SdpCodec
 from aiosipua.sdp import ConnectionData, MediaDescription, Origin
 
-CodecName = Literal["opus", "g722", "pcma", "pcmu"]
-CODECS: Final[tuple[CodecName, ...]] = ("opus", "g722", "pcma", "pcmu")
-"""Best first."""
+from vivavoce.realtime.telephony.sip.settings import CODECS, CodecName
 
 KEYS_TYPE: Final = 101
 MAX_SDP: Final = 16 << 10

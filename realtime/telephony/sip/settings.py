@@ -6,9 +6,11 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
-from vivavoce.realtime.telephony.sip.offers import CODECS
+CodecName = Literal["opus", "g722", "pcma", "pcmu"]
+CODECS: Final[tuple[CodecName, ...]] = ("opus", "g722", "pcma", "pcmu")
+"""Best first."""
 
 ACCOUNT: Final = re.compile(r"sip:([^@\s:;<>\"]{1,64})@(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]{1,200})(?::(\d{1,5}))?")
 

@@ -28,12 +28,13 @@ from starlette.websockets import WebSocket
 
 from vivavoce.realtime import rest
 from vivavoce.realtime.access import Denied
+from vivavoce.realtime.call import new_call_id
 from vivavoce.realtime.telephony import PhoneCall
 from vivavoce.realtime.telephony.streams import BadFrame, Dialect, answers, signatures
 from vivavoce.realtime.telephony.streams.detect import detect
 from vivavoce.realtime.telephony.streams.line import StreamLine
 from vivavoce.realtime.telephony.streams.tickets import Ticket, Tickets
-from vivavoce.realtime.telephony.switchboard import Switchboard, new_call_id
+from vivavoce.realtime.telephony.switchboard import Switchboard
 
 log = logging.getLogger(__name__)
 
