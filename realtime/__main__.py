@@ -83,6 +83,7 @@ def _bench(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--soak", type=int, default=0, metavar="N", help="N short calls, and what the server keeps of them"
     )
+    command.add_argument("--long", type=float, default=0.0, metavar="MINUTES", help="one call of so many minutes")
     command.add_argument("--no-calibration", dest="calibrate", action="store_false", help="trust the instrument")
     command.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"), help="only compare two report.json")
     command.add_argument("--seed", type=int, default=1, help="of noise, pauses and losses")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
 
 import numpy as np
@@ -16,6 +17,7 @@ from vivavoce.realtime.bench.calibrate import calibrate
 from vivavoce.realtime.bench.caller import Clip
 from vivavoce.realtime.bench.impair import Impairment
 from vivavoce.realtime.bench.link import Broken, Refused, Target
+from vivavoce.realtime.bench.long_call import LongCall, long_call
 from vivavoce.realtime.bench.prepare import Act, Over, Play
 from vivavoce.realtime.bench.report import describe_run
 from vivavoce.realtime.bench.run import TRANSPORTS, Calls, Plan, run_calls
@@ -69,6 +71,23 @@ def test_a_call_is_measured_over_every_transport(transport: str) -> None:
     assert abs(found["turns"][0]["v2v"] - marks["sent"]) < 500  # the server's own account is about the same
     assert [over["reaction"] for over in found["overlaps"]] == ["yielded"]
     assert found["measures"]["expected"]["count"] == 1
+
+
+@pytest.mark.slow
+def test_a_long_call_goes_on_turn_after_turn_and_says_what_the_server_holds() -> None:
+    async def run() -> LongCall:
+        async with gateway(Speaking()) as running:
+            plan = Plan(Target(running.url, extras=True), "websocket")
+            return await long_call(PLAY, plan, 0.15, os.getpid(), lambda sample: None, every=1.0)
+
+    found = asyncio.run(run())
+    assert not found.failure
+    assert found.turns >= 2
+    assert not found.missed
+    assert found.late is not None
+    assert 250 < found.late.p50.value < 4000
+    assert found.samples[-1].inner["calls"] == 1
+    assert found.samples[-1].resident > 10_000_000
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ from vivavoce.realtime.bench.link import Target, Wishes
 from vivavoce.realtime.bench.prepare import NOISES, Act, Play
 from vivavoce.realtime.bench.report_html import page
 from vivavoce.realtime.bench.run import Calls, Plan, picture
-from vivavoce.realtime.bench.soak import Sample, slopes
+from vivavoce.realtime.bench.soak import Sample, growth, slopes
 from vivavoce.realtime.config import ConfigError
 
 # --- scenarios -------------------------------------------------------------------------------------------------
@@ -88,6 +88,8 @@ def test_options_say_what_is_measured() -> None:
         ["--calls", "0"],
         ["--turns", "-1"],
         ["--soak", "5", "--url", "http://x"],
+        ["--long", "5", "--url", "http://x"],
+        ["--long", "-1"],
     ],
 )
 def test_wrong_options_are_named(words: list[str]) -> None:
@@ -197,12 +199,16 @@ def test_the_page_is_whole_and_runs_nothing_that_a_server_said() -> None:
     made["load"] = report.describe_load(levels, "webrtc")
     made["soak"] = {"calls": 20, "failed": 0, "refused": 0, "silent": 0, "slopes": {"resident": 0.0},
                     "samples": [{"calls": 10, "resident": 10**9}, {"calls": 20, "resident": 10**9}]}  # fmt: skip
+    made["long"] = {"minutes": 1.0, "turns": 2, "missed": 1, "failure": "<b>gone", "early": None, "late": None,
+                    "slopes": {"resident": 0.0},
+                    "samples": [{"seconds": 30, "resident": 10**9}, {"seconds": 60, "resident": 10**9}]}  # fmt: skip
     html = page(made)
+    assert "<b>gone" not in html
     assert "<b>Yes" not in html
     assert "<question" not in html
     assert "<script" not in html
     plots = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
-    assert len(plots) == 4  # distributions, waterfall, load, memory
+    assert len(plots) == 5  # distributions, waterfall, load, memory over calls, and over time
     for plot in plots:
         ElementTree.fromstring(plot)
 
@@ -244,6 +250,11 @@ def test_a_level_that_broke_calls_is_past_the_knee() -> None:
 def test_slopes_leave_the_warming_up_out() -> None:
     samples = [Sample(n * 10, n, 1000 + (5000 if n > 1 else 0) + 2 * n, 20, 9, {"tasks": 4.0}) for n in range(1, 21)]
     assert slopes(samples) == {"resident": 200.0, "descriptors": 0.0, "threads": 0.0, "tasks": 0.0}
+
+
+def test_a_long_call_grows_by_the_hour() -> None:
+    samples = [Sample(n, 30.0 * n, 1000 + n, 20, 9, {}) for n in range(1, 241)]
+    assert growth(samples, lambda sample: sample.seconds, 3600.0)["resident"] == 120.0
 
 
 # --- comparison ------------------------------------------------------------------------------------------------

@@ -86,6 +86,27 @@ def test_the_window_before_the_beginning_is_silent() -> None:
     assert np.count_nonzero(ear.window(-100, 200)) == 100
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_what_is_forgotten_is_silence_and_the_rest_is_where_it_was(live: bool) -> None:
+    ear = Loudspeaker(live)
+    ear.play(sound(1.0), 1.0, "a")
+    ear.play(sound(1.0), 100.0, "b")
+    ear.forget(99.0)
+    assert spans(ear.recording(102.0)) == [(100.0, 101.0)]
+    ear.play(sound(1.0), 103.0, "c")
+    assert ear.flush(103.5) == {"c": pytest.approx(0.5)}
+    assert spans(ear.recording(105.0)) == [(100.0, 101.0), (103.0, 103.5)]
+    assert np.count_nonzero(ear.window(99 * 24_000, 48_000)) == 24_000
+
+
+def test_sound_that_has_not_been_played_yet_is_not_forgotten() -> None:
+    ear = Loudspeaker(live=False)
+    ear.play(sound(2.0), 1.0, "a")
+    ear.forget(10.0)
+    ear.play(sound(1.0), 20.0, "b")
+    assert spans(ear.recording(22.0)) == [(20.0, 21.0)]
+
+
 # --- microphone ------------------------------------------------------------------------------------------------
 
 

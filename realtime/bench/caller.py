@@ -173,6 +173,12 @@ class Caller:
             await asyncio.sleep(_LOOK)
         return False
 
+    def forget(self) -> None:
+        """Drops what is known and heard of earlier turns: a call of hours keeps as much as one of a minute."""
+        self._ear.forget(self.now - 2 * QUIET)
+        self._events.clear()
+        self._said.clear()
+
     @property
     def sounding(self) -> bool:
         """The server's voice has been audible within the last 0.4 s."""

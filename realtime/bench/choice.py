@@ -24,7 +24,8 @@ MOST_CALLS: Final = 64
 @dataclass(frozen=True, slots=True)
 class Choice:
     """`url` "": our own server is started, with the settings of `settings`. `calls`: levels of a load sweep. `soak`:
-    number of short calls, 0 for none. `lines`: each scenario runs over each of them."""
+    number of short calls, 0 for none. `long`: minutes of one call, 0 for none.
+    `lines`: each scenario runs over each of them."""
 
     url: str
     key: str
@@ -35,6 +36,7 @@ class Choice:
     lines: tuple[Impairment, ...]
     calls: tuple[int, ...]
     soak: int
+    long: float
     seed: int
     calibrate: bool
     output: Path | None
@@ -47,8 +49,8 @@ class Choice:
 
     @property
     def only_load(self) -> bool:
-        """A load sweep or a soak was asked for, and no scenario by name."""
-        return bool((self.calls or self.soak) and not self.scenarios)
+        """A load sweep, a soak or a long call was asked for, and no scenario by name."""
+        return bool((self.calls or self.soak or self.long) and not self.scenarios)
 
 
 def choose(options: argparse.Namespace) -> Choice:
@@ -65,9 +67,11 @@ def choose(options: argparse.Namespace) -> Choice:
         raise ConfigError(f"'--calls' must be numbers from 1 to {MOST_CALLS}, such as 1,2,4.")
     if not 0 <= options.turns <= 10_000 or not 0 <= options.soak <= 100_000:
         raise ConfigError("'--turns' must be between 0 and 10000, '--soak' between 0 and 100000.")
-    if options.soak and options.url:
+    if not 0 <= options.long <= 24 * 60:
+        raise ConfigError("'--long' must be between 0 and 1440 minutes.")
+    if (options.soak or options.long) and options.url:
         raise ConfigError(
-            "'--soak' looks into the server's process: it works with our own server only, not with '--url'."
+            "'--soak' and '--long' look into the server's process: they need our own server, not with '--url'."
         )
     transports = _transports(options.transport or ["webrtc"])
     if options.url and PHONE in transports:
@@ -82,6 +86,7 @@ def choose(options: argparse.Namespace) -> Choice:
         lines=lines,
         calls=calls,
         soak=options.soak,
+        long=options.long,
         seed=options.seed,
         calibrate=options.calibrate,
         output=options.output,

@@ -40,6 +40,7 @@ class Loudspeaker:
     live: bool
     gaps: list[Gap] = field(default_factory=list)
     _sound: Samples = field(default_factory=lambda: np.zeros(_GROWTH, np.float32))
+    _first: int = 0  # the sample of the call that `_sound` begins with
     _cursor: int = 0
     _pieces: list[_Piece] = field(default_factory=list)
     _item: str = ""
@@ -59,9 +60,9 @@ class Loudspeaker:
         self._count_gap(now, item, silent)
         start = max(self._cursor, now)
         end = start + len(samples)
-        while end > len(self._sound):
+        while end - self._first > len(self._sound):
             self._sound = np.concatenate([self._sound, np.zeros(_GROWTH, np.float32)])
-        self._sound[start:end] = samples
+        self._sound[start - self._first : end - self._first] = samples
         self._cursor, self._item, self._sounding = end, item, not silent
         if item:
             self._pieces.append(_Piece(item, start, end))
@@ -71,7 +72,7 @@ class Loudspeaker:
         now = round(at * SAMPLE_RATE)
         cut = {piece.item for piece in self._pieces if piece.end > now}
         heard = {item: self.heard(item, at) for item in cut}
-        self._sound[now : self._cursor] = 0
+        self._sound[max(0, now - self._first) : max(0, self._cursor - self._first)] = 0
         self._cursor = min(self._cursor, now)
         self._pieces = [_Piece(p.item, p.start, min(p.end, now)) for p in self._pieces if p.start < now]
         self._item, self._sounding = "", False
@@ -83,8 +84,16 @@ class Loudspeaker:
         return sum(max(0, min(p.end, now) - p.start) for p in self._pieces if p.item == item) / SAMPLE_RATE
 
     def recording(self, until: float) -> Samples:
-        """All that sounded from the beginning up to `until`."""
+        """All that sounded from the beginning up to `until`; silence where it was forgotten."""
         return self._between(0, round(until * SAMPLE_RATE)).copy()
+
+    def forget(self, before: float) -> None:
+        """Drops the sound up to `before`, so that a long call does not fill the memory."""
+        kept = min(round(before * SAMPLE_RATE), self._cursor)
+        if kept > self._first:
+            self._sound = self._sound[kept - self._first :].copy()
+            self._first = kept
+            self._pieces = [piece for piece in self._pieces if piece.end > kept]
 
     def window(self, start: int, n: int) -> Samples:
         """`n` samples from sample `start` on; silence where nothing was played, before the beginning too."""
@@ -94,8 +103,9 @@ class Loudspeaker:
         return self._between(start, start + n)
 
     def _between(self, start: int, end: int) -> Samples:
-        found = self._sound[start:end]
-        return np.pad(found, (0, max(0, end - start) - len(found)))
+        gone = min(max(0, self._first - start), max(0, end - start))
+        found = self._sound[max(0, start - self._first) : max(0, end - self._first)]
+        return np.pad(found, (gone, max(0, end - start) - gone - len(found)))
 
     def _count_gap(self, now: int, item: str, silent: bool) -> None:
         missing = (now - self._cursor) / SAMPLE_RATE

@@ -13,6 +13,7 @@ from vivavoce.realtime.bench import plots
 from vivavoce.realtime.bench.distribution import FEW
 from vivavoce.realtime.bench.load import KNEE
 from vivavoce.realtime.bench.report import line_of
+from vivavoce.realtime.bench.table import quantiles
 
 GOALS: Final = {"goal for the median": 300.0, "goal for the 95th percentile": 500.0}
 
@@ -22,7 +23,15 @@ Values = Mapping[str, Any]
 def page(report: Values) -> str:
     """The whole page."""
     body = "".join(
-        [*_head(report), *_figures(report), *_instrument(report), *_load(report), *_soak(report), *_foot(report)]
+        [
+            *_head(report),
+            *_figures(report),
+            *_instrument(report),
+            *_load(report),
+            *_soak(report),
+            *_long(report),
+            *_foot(report),
+        ]
     )
     style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
     return (
@@ -193,12 +202,28 @@ def _soak(report: Values) -> Iterator[str]:
         return
     yield f"<h2>Many short calls</h2><p>{soak['calls']} calls, {soak['failed']} broke, {soak['refused']} refused, "
     yield f"{soak['silent']} without an answer. Growth per 1 000 calls, once warm:</p><div class=card>"
+    memory = {"MB": [(s["calls"], s["resident"] / 2**20) for s in soak["samples"]]}
+    yield _growth(soak) + plots.lines(memory, "calls", "MB", None, "Memory over calls") + "</div>"
+
+
+def _long(report: Values) -> Iterator[str]:
+    call = report.get("long")
+    if not call:
+        return
+    yield f"<h2>One long call</h2><p>{call['minutes']:g} minutes, {call['turns']} turns, {call['missed']} without an "
+    yield f"answer. {escape('It broke: ' + call['failure'] + '. ') if call['failure'] else ''}Voice to voice, first "
+    yield f"quarter: {escape(quantiles(call['early']))}; last quarter: {escape(quantiles(call['late']))}. "
+    yield "Growth per hour, once warm:</p>"
+    memory = {"MB": [(s["seconds"] / 60, s["resident"] / 2**20) for s in call["samples"]]}
+    yield f"<div class=card>{_growth(call)}{plots.lines(memory, 'minutes', 'MB', None, 'Memory over time')}</div>"
+
+
+def _growth(found: Values) -> str:
     rows = [
         [escape(name), f"{value / 2**20:.1f} MB" if name == "resident" else f"{value:.1f}"]
-        for name, value in soak["slopes"].items()
+        for name, value in found["slopes"].items()
     ]
-    memory = {"MB": [(s["calls"], s["resident"] / 2**20) for s in soak["samples"]]}
-    yield _table(("what", "growth"), rows) + plots.lines(memory, "calls", "MB", None, "Memory over calls") + "</div>"
+    return _table(("what", "growth"), rows)
 
 
 def _foot(report: Values) -> Iterator[str]:

@@ -73,25 +73,31 @@ async def soak(play: Play, plan: Plan, calls: int, pid: int, progress: Callable[
             failed += 1
         if number % EVERY == EVERY - 1 or number == calls - 1:
             await asyncio.sleep(SETTLE)
-            samples.append(await _look(plan.target, pid, number + 1, time.monotonic() - began))
+            samples.append(await look(plan.target, pid, number + 1, time.monotonic() - began))
             progress(samples[-1])
     return Soak(calls, failed, refused, silent, tuple(samples), slopes(samples))
 
 
 def slopes(samples: list[Sample]) -> dict[str, float]:
     """Growth per 1 000 calls of each count, once warm."""
+    return growth(samples, lambda sample: sample.calls, 1000.0)
+
+
+def growth(samples: list[Sample], along: Callable[[Sample], float], unit: float) -> dict[str, float]:
+    """Growth of each count, once warm, per `unit` of what `along` tells of a sample."""
     steady = samples[int(len(samples) * WARM) :]
     columns = {
-        "resident": [(float(s.calls), float(s.resident)) for s in steady],
-        "descriptors": [(float(s.calls), float(s.descriptors)) for s in steady],
-        "threads": [(float(s.calls), float(s.threads)) for s in steady],
+        "resident": [(along(s), float(s.resident)) for s in steady],
+        "descriptors": [(along(s), float(s.descriptors)) for s in steady],
+        "threads": [(along(s), float(s.threads)) for s in steady],
     }
     for name in sorted({name for sample in steady for name in sample.inner}):
-        columns[name] = [(float(s.calls), s.inner[name]) for s in steady if name in s.inner]
-    return {name: round(slope(points) * 1000, 3) for name, points in columns.items()}
+        columns[name] = [(along(s), s.inner[name]) for s in steady if name in s.inner]
+    return {name: round(slope(points) * unit, 3) for name, points in columns.items()}
 
 
-async def _look(target: Target, pid: int, calls: int, seconds: float) -> Sample:
+async def look(target: Target, pid: int, calls: int, seconds: float) -> Sample:
+    """What the server holds now, after `calls` calls or turns. Raises `Broken`."""
     held = vitals(pid)
     if held is None:
         raise Broken("the server's process is gone")

@@ -94,24 +94,38 @@ def load_line(found: Values) -> str:
     return f"  knee: {found['knee'] or 'below the smallest number tried'} calls; past it: {found['saturated']}"
 
 
-def sample_line(seen: Sample) -> str:
-    """What the server holds, during a soak."""
+def sample_line(seen: Sample, of: str = "calls") -> str:
+    """What the server holds, during a soak or a long call."""
     inner = "  ".join(f"{name} {value:g}" for name, value in seen.inner.items())
     return (
-        f"  {seen.calls:5} calls  {seen.resident / 2**20:.0f} MB  {seen.descriptors} descriptors  "
+        f"  {seen.calls:5} {of}  {seen.resident / 2**20:.0f} MB  {seen.descriptors} descriptors  "
         f"{seen.threads} threads  {inner}"
     )
 
 
 def soak_block(found: Values) -> str:
     """What a soak comes to."""
-    growth = ", ".join(
-        f"{name} {value / 2**20:+.1f} MB" if name == "resident" else f"{name} {value:+.1f}"
-        for name, value in found["slopes"].items()
-    )
     return (
         f"  {found['calls']} calls: {found['failed']} broke, {found['refused']} refused, {found['silent']} unanswered\n"
-        f"  growth per 1 000 calls: {growth}"
+        f"  growth per 1 000 calls: {_growth(found['slopes'])}"
+    )
+
+
+def long_block(found: Values) -> str:
+    """What a long call comes to."""
+    broke = f"  it broke: {found['failure']}\n" if found["failure"] else ""
+    return (
+        f"  {found['minutes']:g} minutes, {found['turns']} turns, {found['missed']} unanswered\n{broke}"
+        f"{_row('voice to voice, early', quantiles(found['early']))}\n"
+        f"{_row('voice to voice, late', quantiles(found['late']))}\n"
+        f"  growth per hour: {_growth(found['slopes'])}"
+    )
+
+
+def _growth(slopes: Values) -> str:
+    return ", ".join(
+        f"{name} {value / 2**20:+.1f} MB" if name == "resident" else f"{name} {value:+.1f}"
+        for name, value in slopes.items()
     )
 
 

@@ -1,6 +1,6 @@
 """`vivavoce bench`: calls a server as a user would, and says how long the user waits.
 
-options ──► speech prepared ──► [instrument calibrated] ──► scenarios, load, soak ──► table, report.json, report.html
+options ──► speech prepared ──► [instrument calibrated] ──► scenarios, load, soak, long call ──► table, report
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vivavoce.model.cascade.ears import EarsError
 from vivavoce.model.cascade.voice import VoiceError
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store
-from vivavoce.realtime.bench import link_phone, load, machine, report, scenario, soak, table
+from vivavoce.realtime.bench import link_phone, load, long_call, machine, report, scenario, soak, table
 from vivavoce.realtime.bench.calibrate import calibrate
 from vivavoce.realtime.bench.choice import Choice
 from vivavoce.realtime.bench.compare import compare
@@ -115,6 +115,8 @@ def _measure(bench: _Bench, plays: Sequence[Play]) -> None:
         bench.made["load"] = _load(bench, plays[0])
     if choice.soak and bench.pid:
         bench.made["soak"] = _soak(bench, plays[0], bench.pid)
+    if choice.long and bench.pid:
+        bench.made["long"] = _long(bench, plays[0], bench.pid)
 
 
 def _calibrated(plan: Plan) -> Values:
@@ -157,6 +159,15 @@ def _soak(bench: _Bench, play: Play, pid: int) -> Values:
     values = soak.values(found)
     print(table.soak_block(values), flush=True)
     return values
+
+
+def _long(bench: _Bench, play: Play, pid: int) -> Values:
+    plan = Plan(bench.target, bench.choice.transports[0], seed=bench.choice.seed)
+    _say(f"\none call of {bench.choice.long:g} minutes · {plan.transport}")
+    call = long_call.long_call(play, plan, bench.choice.long, pid, lambda seen: _say(table.sample_line(seen, "turns")))
+    found = long_call.values(asyncio.run(call))
+    print(table.long_block(found), flush=True)
+    return found
 
 
 class _Progress:
