@@ -19,6 +19,7 @@ from pywebrtc_audio import AudioProcessor, NoiseSuppressor
 from vivavoce.model.dialogue import SAMPLE_RATE, Samples
 from vivavoce.realtime.front_end_gain import Gain
 from vivavoce.realtime.front_end_headset import Headset
+from vivavoce.realtime.front_end_own import OwnVoice
 from vivavoce.realtime.front_end_reference import Reference
 from vivavoce.realtime.tuning import Noise
 
@@ -90,6 +91,7 @@ class _Canceller:
         self._processor = AudioProcessor(SAMPLE_RATE, echo_cancellation=True)
         self._reference = Reference()
         self._headset = Headset()
+        self._own = OwnVoice()
         self._untouched = 0.0  # how much of what comes out is as it came in
         self._frames = _Frames(SAMPLE_RATE // 100)
         self._before = np.zeros(CANCELLER_DELAY, np.float32)  # what went in and has not come out
@@ -121,7 +123,7 @@ class _Canceller:
         sound = np.concatenate((self._before, samples))
         before, self._before = sound[: len(samples)], sound[len(samples) :]
         self._headset.receive(played, samples)
-        chosen = self._choose(cleaned, before)
+        chosen = self._choose(cleaned, before) * self._own.gains(played, samples)
         share = min(len(samples) / _MEMORY, 1.0)
         self._picked_up += share * (_power(before) - self._picked_up)
         self._left += share * (_power(chosen) - self._left)

@@ -277,4 +277,4 @@ def test_a_call_costs_little_of_a_core() -> None:
     front_end = tuned(Noise("far_field"), cancel=True)
     began = time.thread_time()
     run(front_end, sound, voice(10, 2))
-    assert time.thread_time() - began < 10 * 0.06  # 2.2 % measured; what else runs here doubles it
+    assert time.thread_time() - began < 10 * 0.08  # 3.6 % measured where both speak; what else runs here doubles it

@@ -1,0 +1,134 @@
+"""Is what the microphone hears nothing but our own voice? Then it is silenced, whatever the canceller has learned.
+
+    loudspeaker, 0.76 s ─┐
+    microphone, 0.16 s ──┴──► correlation over all delays ──► the same delay again and again: the echo's ──► own
+
+AEC3 learns how the room sounds, which takes it a second or two of undisturbed echo, and it starts again when the way
+back changes: a client's jitter buffer that runs dry shifts the echo by some milliseconds, and half a reply comes
+through. That much can be known without learning: a delayed copy of what was played correlates with it at 0.95, behind
+two Opus codecs at 0.9, while somebody who speaks as loudly as the echo brings it down to 0.7. In a room with much
+reverberation it stays below that, and nothing is silenced here. The module is a core."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.fft import irfft, rfft
+
+from vivavoce.model.dialogue import SAMPLE_RATE, Samples
+
+FRAME: Final = SAMPLE_RATE // 100
+"""Samples (10 ms) at a time."""
+
+_STEP: Final = 6
+RATE: Final = SAMPLE_RATE // _STEP
+"""4 kHz is enough to know a voice again."""
+
+WINDOW: Final = RATE * 16 // 100
+"""Samples (160 ms) of the microphone that are compared."""
+LONGEST: Final = RATE * 6 // 10
+"""Samples (0.6 s) that an echo may be late."""
+HEARD: Final = 10 ** (-65 / 20)
+"""RMS of the window below which there is nothing to silence."""
+PLAYED: Final = 10 ** (-55 / 20)
+"""RMS of what was played below which it has no echo."""
+
+FOUND: Final = 0.8
+"""Correlation at which a delay may be the echo's ..."""
+AGREE: Final = RATE // 500
+"""... when others lie within so many samples (2 ms) of it ..."""
+TIMES: Final = 4
+"""... so many in a row. Vowels of two voices of the same pitch correlate as well, but each time somewhere else."""
+OWN: Final = 0.65
+"""Correlation at the echo's delay from which the sound is taken for our own ..."""
+STILL: Final = 0.5
+"""... and above which it goes on being that: three quarters of the power may be something else, where the delay moves
+within the window."""
+NEAR: Final = RATE * 30 // 1000
+"""Samples (30 ms) around the known delay that are searched: jitter buffers move it by so much."""
+SILENCED: Final = 0.01
+"""What is left of it (-40 dB)."""
+EVERY: Final = 2
+"""Frames (20 ms) from one look to the next."""
+SEARCHED: Final = 3
+"""Looks (60 ms) from one search of all delays to the next, while the echo's is not known or does not fit."""
+
+_LENGTH: Final = 1 << int(np.ceil(np.log2(LONGEST + 2 * WINDOW)))
+
+
+class OwnVoice:
+    """One call's. Takes loudspeaker and microphone in step."""
+
+    def __init__(self) -> None:
+        self.delay: int | None = None
+        """Of the echo, in samples at `RATE`, once it is known."""
+        self._played: Samples = np.zeros(LONGEST + WINDOW, np.float32)
+        self._heard: Samples = np.zeros(WINDOW, np.float32)
+        self._found: list[int] = []  # delays found lately, each like the others
+        self._frames = 0
+        self._gain = 1.0
+
+    def gains(self, played: Samples, heard: Samples) -> Samples:
+        """For the next whole frames of both, shape (n * FRAME,) each: factors for the microphone, the same shape."""
+        factors = [np.zeros(0, np.float32)]
+        for start in range(0, len(heard), FRAME):
+            before = self._gain
+            self._gain = self._gain_of(played[start : start + FRAME], heard[start : start + FRAME])
+            factors.append(np.linspace(before, self._gain, FRAME, dtype=np.float32))
+        return np.concatenate(factors)
+
+    def _gain_of(self, played: Samples, heard: Samples) -> float:
+        self._played = _appended(self._played, played)
+        self._heard = _appended(self._heard, heard)
+        self._frames += 1
+        if self._frames % EVERY:
+            return self._gain
+        level = float(np.sqrt(np.mean(np.square(self._heard))))
+        if level < HEARD or float(np.sqrt(np.mean(np.square(self._played)))) < PLAYED:
+            return 1.0
+        if self.delay is not None:
+            near = range(max(0, self.delay - NEAR), min(LONGEST, self.delay + NEAR) + 1)
+            likeness, delay = self._likest(near)
+            if likeness >= (OWN if self._gain == 1.0 else STILL):
+                self.delay = delay
+                return SILENCED
+        if self._frames % (EVERY * SEARCHED) == 0:
+            self._search()
+        return 1.0
+
+    def _likest(self, delays: range) -> tuple[float, int]:
+        """The highest correlation among neighbouring delays, and at which of them."""
+        first, last = LONGEST - delays[-1], LONGEST - delays[0]
+        sound = self._played[first : last + WINDOW]
+        return _best(np.correlate(sound, self._heard, "valid"), sound, self._heard, delays[-1])
+
+    def _search(self) -> None:
+        """Looks at all delays; the echo's is known when the same has been found again and again."""
+        spectrum = rfft(self._played, _LENGTH) * np.conj(rfft(self._heard, _LENGTH))
+        products = irfft(spectrum, _LENGTH)[: LONGEST + 1]
+        likeness, delay = _best(products, self._played, self._heard, LONGEST)
+        if likeness < FOUND:
+            return
+        if self._found and abs(self._found[-1] - delay) > AGREE:
+            self._found.clear()
+        self._found.append(delay)
+        if len(self._found) >= TIMES:
+            self.delay = delay
+            self._found.clear()
+
+
+def _best(products: Samples, sound: Samples, heard: Samples, longest: int) -> tuple[float, int]:
+    """From inner products at delays `longest`, `longest` - 1, ...: the highest correlation, and its delay."""
+    powers = np.concatenate(([0.0], np.cumsum(np.square(sound, dtype=np.float64))))
+    energies = powers[WINDOW : WINDOW + len(products)] - powers[: len(products)]
+    scale = np.sqrt(np.maximum(energies, WINDOW * PLAYED**2) * float(np.dot(heard, heard)))
+    correlation = products / scale
+    at = int(np.argmax(correlation))
+    return float(correlation[at]), longest - at
+
+
+def _appended(sound: Samples, more: Samples) -> Samples:
+    """`more`, shape (n,) with n a multiple of `_STEP`, behind `sound` at `RATE`; the length stays."""
+    slower = more.reshape(-1, _STEP).mean(1)
+    return np.concatenate((sound, slower))[-len(sound) :]
