@@ -31,7 +31,7 @@ class Resampler:
     def __init__(self, from_hz: int, to_hz: int) -> None:
         shared = gcd(from_hz, to_hz)
         self._up, self._down = to_hz // shared, from_hz // shared
-        self._phases = _phases(self._up, self._down)
+        self._phases = phases(self._up, self._down)
         self._ahead: int = self._phases.shape[1] // 2
         self._begin()
 
@@ -93,7 +93,7 @@ class Resampler:
 
 
 @cache
-def _phases(up: int, down: int) -> Samples:
+def phases(up: int, down: int) -> Samples:
     """The filter, shape (up, taps): row p weighs the input around an output sample p / up after one of them."""
     half = ceil(CROSSINGS * max(up, down) / up)
     offset = np.arange(-half + 1, half + 1)[None, :] - np.arange(up)[:, None] / up  # (up, taps), in input samples

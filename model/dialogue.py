@@ -183,7 +183,7 @@ def joined(first: str, second: str) -> str:
 class Transcript:
     """What the ears make of a turn so far: `stable` will not change any more, `tail` may. `error`: they failed, and the
     turn has no words; the message is fit to be shown to the user. `whole`: nothing has been said since the sound that
-    this covers, so it may be all there is."""
+    this covers, so it may be all there is; `finished`: how likely it is, by the sound of it, where the ears know."""
 
     turn: str
     stable: str
@@ -191,6 +191,7 @@ class Transcript:
     final: bool
     error: str = ""
     whole: bool = False
+    finished: float | None = None
 
     @property
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""The command line: `vivavoce serve | call | ask | models | doctor | bench | replay`.
+"""The command line: `vivavoce serve | call | ask | models | doctor | bench | replay | codec`.
 
 Each command lives in a module of its own under `commands/`, imported when it is chosen: `--help` must not wait for
 the models' libraries.
@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     _model_choice(doctor)
     _bench(commands.add_parser("bench", help="call a server as a user would, and measure how long the user waits"))
     _replay(commands.add_parser("replay", help="decide a recorded call again, and say what has changed"))
+    _codec(commands.add_parser("codec", help="speech as tokens: encode, decode, and measure how good it is"))
     return top
 
 
@@ -35,7 +36,11 @@ def _model_choice(command: argparse.ArgumentParser) -> None:
         "--language", metavar="MODEL", help="language model: catalog name, .gguf file, or endpoint URL"
     )
     command.add_argument("--endpoint-model", metavar="NAME", help="name of the model at the endpoint")
-    command.add_argument("--voice", metavar="NAME", help='"joe", or one of Kokoro\'s voices such as af_heart')
+    command.add_argument(
+        "--voice",
+        metavar="NAME",
+        help='"joe", "joe-codec" (joe through the audio codec), or one of Kokoro\'s voices such as af_heart',
+    )
 
 
 def _serve(command: argparse.ArgumentParser) -> None:
@@ -66,6 +71,7 @@ def _bench(command: argparse.ArgumentParser) -> None:
     command.add_argument("--url", default="", help="a server of the OpenAI Realtime protocol (default: starts our own)")
     command.add_argument("--api-key", default="", metavar="KEY", help="the key it wants")
     command.add_argument("--model", default="", help="model there; of our own: fast, or a language model's name")
+    command.add_argument("--voice", metavar="NAME", help="of our own server: joe, joe-codec ...")
     command.add_argument(
         "--transport", action="append", help="webrtc, websocket, g711, g711-websocket, or all; or twilio"
     )
@@ -96,6 +102,25 @@ def _replay(command: argparse.ArgumentParser) -> None:
     command.add_argument("--against-models", action="store_true", help="ask today's models the same, and compare")
     command.add_argument("--pack", type=Path, metavar="DIR", help="write the small form of the recording there")
     command.add_argument("--accept", action="store_true", help="with --pack: what is answered now is right")
+
+
+def _codec(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    encode = actions.add_parser("encode", help="a recording to codes")
+    encode.add_argument("speech", type=Path, help="WAV, or any format that FFmpeg reads")
+    encode.add_argument("-o", "--output", type=Path, required=True, metavar="NPZ", help="write the codes here")
+    decode = actions.add_parser("decode", help="codes to speech, in the codec's own voice")
+    decode.add_argument("codes", type=Path, help="a file that `encode` wrote")
+    decode.add_argument("-o", "--output", type=Path, required=True, metavar="WAV", help="write the speech here")
+    judge = actions.add_parser("eval", help="word errors, quality, delay and cost, on people's speech and others'")
+    judge.add_argument("--sets", default="", metavar="NAMES", help="of prompts,readings,voices (default: all)")
+    judge.add_argument(
+        "--systems", default="", metavar="NAMES", help="of original,g711,opus6,joe,joe-codec,codec (default: all)"
+    )
+    judge.add_argument("--judges", default="", metavar="NAMES", help="recognisers: moonshine,whisper (default: both)")
+    judge.add_argument("--clips", type=int, default=48, metavar="N", help="clips of each set, at most (48)")
+    judge.add_argument("--no-quality", dest="quality", action="store_false", help="do not rate with DNSMOS")
+    judge.add_argument("-o", "--output", type=Path, metavar="DIR", help="write report.json there; goes on where it was")
 
 
 def _models(command: argparse.ArgumentParser) -> None:
@@ -160,6 +185,10 @@ def main(arguments: list[str] | None = None) -> int:
 
                 wishes = replay.Wishes(chosen.json, chosen.against_models, chosen.pack, chosen.accept)
                 return replay.run(config, chosen.folder, wishes)
+            case "codec":
+                from vivavoce.realtime.commands import codec
+
+                return codec.run(config, chosen)
             case _:
                 from vivavoce.realtime.commands import doctor
 

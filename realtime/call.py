@@ -40,7 +40,7 @@ GOODBYE = 5.0
 """Seconds that freeing a call may take."""
 
 
-LATE: Final = 1.0
+LATE: Final = 0.6
 """Seconds by which the models may be late before no further call is taken. The first call is always taken: a slow
 machine is better than none."""
 

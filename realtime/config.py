@@ -228,6 +228,7 @@ def _check(config: Config) -> None:
         "server.tool_timeout": (server.tool_timeout, 1, 600),
         "server.patience": (server.patience, 2, 600),
         "model.threads": (model.threads, 0, 256),
+        "model.copies": (model.copies, 0, 64),
     }
     for name, (value, low, high) in ranges.items():
         if not low <= value <= high:

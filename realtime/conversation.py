@@ -144,6 +144,11 @@ class Conversation:
         return self._order[-1] if self._order else None
 
     @property
+    def last_sound(self) -> bytes:
+        """The newest sound of the user's that is kept."""
+        return next((sound for item_id in reversed(self._order) if (sound := self._entries[item_id].sound)), b"")
+
+    @property
     def full(self) -> bool:
         """One more item would have to push another one out."""
         return len(self._order) >= MAX_ITEMS or self._chars(self._order) >= MAX_CHARS

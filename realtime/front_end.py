@@ -127,7 +127,8 @@ class _Canceller:
         share = min(len(samples) / _MEMORY, 1.0)
         self._picked_up += share * (_power(before) - self._picked_up)
         self._left += share * (_power(chosen) - self._left)
-        return np.clip(chosen, -1, 1)
+        limited: Samples = np.clip(chosen, -1, 1)
+        return limited
 
     def _choose(self, cleaned: Samples, before: Samples) -> Samples:
         """The cleaned sound; while somebody speaks into a headset the sound as it came, as late as the cleaned one."""

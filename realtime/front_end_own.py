@@ -106,7 +106,7 @@ class OwnVoice:
     def _search(self) -> None:
         """Looks at all delays; the echo's is known when the same has been found again and again."""
         spectrum = rfft(self._played, _LENGTH) * np.conj(rfft(self._heard, _LENGTH))
-        products = irfft(spectrum, _LENGTH)[: LONGEST + 1]
+        products = irfft(spectrum, _LENGTH)[: LONGEST + 1].astype(np.float32)
         likeness, delay = _best(products, self._played, self._heard, LONGEST)
         if likeness < FOUND:
             return

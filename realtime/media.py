@@ -1,13 +1,14 @@
-"""Sound and picture files of the user's to arrays, whatever FFmpeg can read."""
+"""Sound and picture files of the user's to arrays, whatever FFmpeg can read; and sound to WAV files."""
 
 from __future__ import annotations
 
 import io
+import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import av
 import numpy as np
@@ -39,6 +40,21 @@ def read_sound(path: Path) -> Samples:
     if not length:
         raise Unreadable(f"{path} holds no sound.")
     return np.concatenate(pieces)
+
+
+def write_sound(path: Path, samples: Samples) -> None:
+    """Writes a WAV file: mono, 16 bit, `SAMPLE_RATE`. Raises `OSError`."""
+    with path.open("wb") as file:
+        write_wav(file, samples)
+
+
+def write_wav(file: IO[bytes], samples: Samples) -> None:
+    """The same into an open file."""
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(SAMPLE_RATE)
+        sound.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:

@@ -168,9 +168,9 @@ class Pipeline:
                     await self._take_opinion(fact)
                 case Tick():
                     await self._rescue()
-                case Transcript(whole=True, text=text):
+                case Transcript(whole=True, text=text, finished=finished):
                     await self._decide(fact)
-                    await self._take_turns(self._parts.listener.floor.heard(text))
+                    await self._take_turns(self._parts.listener.floor.heard(text, finished))
                 case _:
                     await self._decide(fact)
 

@@ -4,6 +4,7 @@
     POST /v1/realtime/client_secrets      a short-lived key for a browser, with the settings of its session
     POST /v1/realtime/calls               SDP offer in, 201 with the answer and `Location` out (WebRTC)
     POST /v1/realtime/calls?resume=…      the same call goes on over another connection
+    GET  /v1/realtime/calls/{id}/as-heard the user's last turn through the audio codec: see as_heard.py
     POST /v1/realtime/calls/{id}/…        hang-up; accept, reject, refer of phone calls: see telephony/ringing_rest.py
     …    /phone/…                         calls by telephone: see telephony/phones.py
     WS   /v1/realtime                     the protocol with PCM inside messages
@@ -34,6 +35,7 @@ from starlette.websockets import WebSocket
 from vivavoce.realtime import rest
 from vivavoce.realtime.access import Denied, check
 from vivavoce.realtime.admission import Admission
+from vivavoce.realtime.as_heard import AsHeard
 from vivavoce.realtime.call import Calls, new_call_id
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.engine import Engine
@@ -96,6 +98,7 @@ class Gateway:
             Route("/realtime/client_secrets", self._make_secret, methods=["POST"]),
             Route("/realtime/calls", self._offer, methods=["POST"]),
             *CallRest(self._config, self._door, self._phones).routes(),
+            *AsHeard(self._config, self._door).routes(),
             WebSocketRoute("/realtime", self._socket),
         ]
 

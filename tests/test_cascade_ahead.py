@@ -17,7 +17,7 @@ from vivavoce.model.cascade.language import Deliver, Prompt, Stopped, Words
 from vivavoce.model.cascade.mouth import Mouth
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.cascade.voice import WHOLE, Part, Speech
-from vivavoce.model.dialogue import AudioToken, Message, ReplySpec, Samples, TextToken, WordEnd
+from vivavoce.model.dialogue import AudioToken, Heard, Message, ReplySpec, Samples, TextToken, WordEnd
 
 SPOKEN = np.ones(9_600, np.float32)
 PAUSE = np.zeros(768, np.float32)
@@ -50,6 +50,7 @@ class Model:
 
     def __init__(self, speculative: bool) -> None:
         self.speculative = speculative
+        self.lateness = 0.0
         self.asked: list[Prompt] = []
         self.read: list[tuple[Prompt, bool]] = []
         self.cancelled = 0
@@ -278,5 +279,25 @@ def test_the_ears_may_change_their_mind_about_commas_and_capitals() -> None:
         await call.end("turn")
         await call.answer(ReplySpec("reply"))
         assert len(call.model.asked) == 1
+
+    run(test)
+
+
+def test_who_goes_on_before_the_answer_is_heard_has_said_one_thing() -> None:
+    async def test(call: Call) -> None:
+        call.dialogue.anticipate(ReplySpec(""))
+        await call.say("I left my glasses,")
+        await call.end("first")
+        reply = call.dialogue.reply(ReplySpec("unheard"))
+        await anext(reply)
+        await reply.aclose()
+        call.dialogue.cut(Heard("unheard", 0, 0))
+        call.dialogue.anticipate(ReplySpec(""))
+        await call.say("on the train")
+        whole = "I left my glasses, on the train"
+        assert call.model.asked[-1].items == (Message("first", "user", whole),), "begun ahead, too"
+        await call.end("second")
+        await call.answer(ReplySpec("reply"))
+        assert [prompt.items[-1].text for prompt in call.model.asked] == ["I left my glasses,", whole]  # type: ignore[union-attr]
 
     run(test)

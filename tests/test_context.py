@@ -112,3 +112,27 @@ def test_tools_with_a_cue_are_shown_when_the_user_says_it() -> None:
     assert wanted((clock, plain), "auto", (*asked, Message("c", "user", "Thanks."))) == (plain,)
     assert wanted((clock,), "required", ()) == (clock,)
     assert wanted((clock,), "auto", ()) == ()
+
+
+def test_what_was_said_in_two_turns_with_nothing_between_them_is_one_message() -> None:
+    context = Context()
+    for name, text in (("a", "I left my glasses,"), ("b", "on the train.")):
+        context.turn(name)
+        context.transcribed(name, text)
+    said = context.items(ALL)
+    assert [item.id for item in said] == ["a", "b"]
+    assert context.together(said) == (user("a", "I left my glasses, on the train."),)
+    assert context.together((*said, user("", "Today."))) == (user("a", "I left my glasses, on the train. Today."),)
+
+
+def test_turns_with_an_answer_between_them_and_typed_messages_stay_apart() -> None:
+    context = Context()
+    context.turn("a")
+    context.transcribed("a", "Hello.")
+    context.answered("r", "Good morning.")
+    context.turn("b")
+    context.transcribed("b", "A question.")
+    context.read(user("typed", "See above."))
+    assert context.together(context.items(ALL)) == context.items(ALL)
+    context.cut(Heard("r", 0, 0))
+    assert [item.id for item in context.together(context.items(ALL))] == ["a", "typed"]

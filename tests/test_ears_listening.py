@@ -43,6 +43,7 @@ class CodeReader:
 
     separator: str = " "
     afterthoughts: bool = False  # hears a comma behind what is stable
+    finished: float | None = None
     longest: int = 0
     forced: list[list[int]] = field(default_factory=list)
 

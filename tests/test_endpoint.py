@@ -53,13 +53,13 @@ def test_patience_ends_a_turn_whatever_the_judge_says(eagerness: str) -> None:
     assert 0 <= ms(answers.index(True)) - PATIENCE_MS[eagerness] < 32
 
 
-def end_ms(detection: TurnDetection, probability: float | None, text: str = "") -> int:
+def end_ms(detection: TurnDetection, probability: float | None, text: str = "", finished: float | None = None) -> int:
     """Silence after which a turn ends whose evidence all comes after 96 ms."""
     endpoint = Endpoint(detection)
     feed(endpoint, "#...")
     if probability is not None and endpoint.answer(WINDOW, probability):
         return ms(3)
-    if endpoint.heard(text):
+    if endpoint.heard(text, finished):
         return ms(3)
     return ms(4 + feed(endpoint, "." * 200, 4 * WINDOW).index(True))
 
@@ -68,9 +68,10 @@ def end_ms(detection: TurnDetection, probability: float | None, text: str = "") 
     ("text", "probability", "at_least", "at_most"),
     [
         ("What time is it?", 0.95, 96, 130),
-        ("What time is it?", 0.6, 250, 350),
+        ("What time is it?", 0.6, 550, 650),
         ("What time is it?", 0.1, 800, 1000),
-        ("It was dark,", 0.95, 250, 360),
+        ("It was dark,", 0.95, 130, 200),
+        ("It was dark,", 0.6, 550, 650),
         ("Yes.", 0.95, 96, 130),
         ("Yes.", 0.1, 1000, 1400),
         ("I have a question.", 0.95, 800, 1100),
@@ -86,6 +87,28 @@ def test_the_surer_the_evidence_the_less_silence_is_needed(
     text: str, probability: float | None, at_least: int, at_most: int
 ) -> None:
     assert at_least <= end_ms(SEMANTIC, probability, text) <= at_most
+
+
+def test_the_ears_and_the_judge_have_to_agree_that_it_sounds_finished() -> None:
+    text = "I left my glasses."
+    both, one, other, neither = (
+        end_ms(SEMANTIC, judge, text, ears) for judge, ears in ((0.9, 0.9), (0.9, 0.1), (0.1, 0.9), (0.1, 0.1))
+    )
+    assert both < 130 < 550 < one < 650
+    assert abs(one - other) < 64
+    assert neither > 850
+
+
+def test_the_ears_opinion_counts_as_they_first_heard_the_pause_and_for_that_pause_only() -> None:
+    endpoint = Endpoint(SEMANTIC)
+    feed(endpoint, "#...")
+    endpoint.heard("I left my glasses.", 0.05)
+    endpoint.answer(WINDOW, 0.95)
+    assert not endpoint.heard("I left my glasses.", 0.99)
+    feed(endpoint, "#...", 4 * WINDOW)
+    endpoint.answer(5 * WINDOW, 0.95)
+    assert not endpoint.heard("I left my glasses on the train.", 0.95), "it is too soon yet"
+    assert True in feed(endpoint, "..", 8 * WINDOW)
 
 
 @pytest.mark.parametrize("text", ["It was dark,", "I have a question.", "Five five five"])

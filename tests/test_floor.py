@@ -95,6 +95,23 @@ def test_silence_that_was_waited_for_counts_as_silence_of_the_turn() -> None:
     assert facts == ["ducked", "started 0", *[f"sound {n}" for n in range(1, 11)], "ended 10"]
 
 
+def test_who_began_before_the_assistant_is_no_overlap_and_it_waits_for_them() -> None:
+    floor = Floor(SERVER)
+    assert brief(feed(floor, ".....##")) == []
+    facts = brief(feed(floor, "#", audible=True))
+    assert facts[0] == "started 3"
+    floor = Floor(SERVER)
+    feed(floor, ".....#")
+    assert brief(feed(floor, "##", audible=True))[:2] == ["held", "started 3"]
+
+
+def test_a_click_just_before_the_assistant_speaks_holds_it_for_a_moment_only() -> None:
+    floor = Floor(SERVER)
+    feed(floor, ".....#")
+    assert brief(feed(floor, "#....", audible=True)) == ["held", "full"]
+    assert not floor.taken
+
+
 def test_a_backchannel_leaves_the_floor_open_and_is_no_part_of_a_later_turn() -> None:
     floor = Floor(SERVER, lambda fresh: Scores(0.1, 0.9, 0.0, 0.0))
     assert brief(feed(floor, "..####....", audible=True)) == ["ducked", "full"]

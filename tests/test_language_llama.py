@@ -266,6 +266,43 @@ def test_closing_frees_threads_memory_and_socket_and_says_nothing(
     assert capfd.readouterr() == ("", "")
 
 
+def test_conversations_are_dealt_out_to_copies_and_keep_their_own_words(small: Path) -> None:
+    model = LlamaModel(small, slots=3, threads=1, copies=2)
+    try:
+        threads = [model.open() for _ in range(3)]
+        with pytest.raises(DialogueError, match="taken"):
+            model.open()
+        prompts = [asked(f"My name is {name}. What is my name?") for name in ("Anna", "Bob", "Carl")]
+        for _ in range(2):  # all at the same time, and once more
+            queues = [SimpleQueue[Piece]() for _ in threads]
+            for prompt, thread, queue in zip(prompts, threads, queues, strict=True):
+                thread.generate(prompt, 5, queue.put)
+            ends = []
+            for queue in queues:
+                while not isinstance(piece := queue.get(timeout=PATIENCE), Stopped):
+                    pass
+                ends.append(piece)
+        assert all(end.usage.cached >= end.usage.input_text - 1 for end in ends), "its own words, and in its own copy"
+        assert model.lateness > -1, "three that answer at the same time are timed"
+        for thread in threads:
+            thread.close()
+        first, second = model.open(), model.open()
+        assert {first._slot % 2, second._slot % 2} == {0, 1}, "two conversations never share a copy while one is free"
+        first.close()
+        second.close()
+    finally:
+        model.close()
+
+
+def test_whoever_is_alone_is_never_late(small: Path) -> None:
+    model = LlamaModel(small, slots=2, threads=1)
+    thread = model.open()
+    answer(thread, asked("word " * 300 + "What is this?"), max_tokens=2)
+    assert model.lateness == 0.0
+    thread.close()
+    model.close()
+
+
 def listening_sockets() -> set[str]:
     """TCP sockets of this process that take connections, as Linux names them."""
     links = {f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")}

@@ -26,3 +26,12 @@ def test_reset_forgets_what_was_counted() -> None:
         onset.receive(True)
     onset.reset()
     assert onset.receive(True) == 0
+
+
+def test_somebody_has_begun_while_the_last_window_is_voiced() -> None:
+    onset = Onset()
+    assert not onset.begun
+    onset.receive(True)
+    assert onset.begun
+    onset.receive(False)
+    assert not onset.begun

@@ -164,15 +164,15 @@ def test_every_control_has_a_name_and_a_place_in_the_order_of_the_tab_key(page: 
     tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
     controls = {"button", "textbox", "combobox", "checkbox", "meter", "region", "DisclosureTriangle"}
     found = [n for n in tree if n.get("role", {}).get("value") in controls and not n["ignored"]]
-    assert len(found) >= 11
+    assert len(found) >= 12
     assert [n for n in found if not n["name"]["value"].strip()] == []
     order = []
-    for _ in range(11):
+    for _ in range(12):
         page.keyboard.press("Tab")
         order.append(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
     assert order[:3] == ["talk", "mute", "camera"]
     assert order[3:6] == ["scroller", "message", "Send"]
-    assert order[7:] == ["microphones", "cameras", "shortcuts", "tell"]
+    assert order[7:] == ["microphones", "cameras", "shortcuts", "mirror", "tell"]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -91,6 +91,15 @@ def test_a_turn_passes_through_hearing_thinking_and_speaking_back_to_listening(n
     assert [caption["live"] for caption in state["talk"]["captions"]] == [False, False]
 
 
+def test_only_what_was_spoken_in_this_call_can_be_heard_again(node: Node) -> None:
+    typed = {"type": "page.typed", "id": "u", "text": "Hi"}
+    assert not fold(node, [*LIVE, typed])["spoken"]
+    talked = [*LIVE, *spoken("u", "Two plus three?")]
+    assert fold(node, talked)["spoken"]
+    assert fold(node, [*talked, {"type": "page.paused", "attempt": 1, "of": 5}, {"type": "page.resumed"}])["spoken"]
+    assert not fold(node, [*talked, *LIVE])["spoken"]
+
+
 def test_the_live_caption_becomes_the_item_it_is_committed_as(node: Node) -> None:
     partial_words = {"type": "vivavoce.transcript.partial", "item_id": None, "stable": "Two plus ", "tail": "tea"}
     turn = spoken("u", "Two plus three?")

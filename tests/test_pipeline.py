@@ -211,6 +211,28 @@ def test_a_cough_while_the_assistant_speaks_does_not_stop_it() -> None:
     assert not peer.of("output_audio_buffer.cleared")
 
 
+@pytest.mark.parametrize("thinking", [0.6, 0.4, 0.36, 0.34, 0.32])
+def test_who_goes_on_after_a_pause_has_heard_nothing_of_the_answer_to_the_first_half(thinking: float) -> None:
+    """The answer would begin some time after they go on, or just then."""
+
+    async def test(peer: LinePeer, dialogue: ScriptedDialogue) -> None:
+        await peer.say(1.0)
+        await peer.pause(0.85)  # 0.5 s to the end of the turn
+        await ask(peer)
+        await peer.until("output_audio_buffer.stopped")
+
+    dialogue = ScriptedDialogue(
+        ["I left my glasses,", "on the train."], [Line("Really?", 1.0, thinking=thinking), Line("Oh dear.", 1.0)]
+    )
+    peer = call(test, dialogue)
+    sounding = [place for place, frame in enumerate(peer.played) if frame.any()]
+    heard = sum(int(peer.played[place].astype(bool).sum()) for place in sounding)
+    assert heard <= 1.07 * SAMPLE_RATE, "the second answer, and at most 70 ms of the first"
+    assert len(dialogue.turns) == 2
+    assert [cut.chars for cut in dialogue.cuts] == [0]
+    assert [spec.id for spec in dialogue.specs][-1] != dialogue.cuts[0].id
+
+
 def test_a_reply_that_was_cut_says_nothing_more() -> None:
     async def test(peer: LinePeer, dialogue: ScriptedDialogue) -> None:
         await ask(peer)

@@ -5,11 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import queue
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -17,7 +12,7 @@ import soxr
 
 from harness import browser
 from harness.browser import RATE, calling
-from harness.gateway import gateway
+from harness.site import site
 from harness.tones import ToneEngine, spans
 from vivavoce.model.dialogue import SAMPLE_RATE
 from vivavoce.realtime.transports.webrtc import WebRtcTransport
@@ -31,19 +26,8 @@ pytestmark = [
 WORDS = 30
 
 
-@dataclass
-class Site:
-    """A gateway on a thread of its own."""
-
-    url: str
-    loop: asyncio.AbstractEventLoop
-
-    def pull_plug(self) -> None:
-        """Not a packet more in either direction, on all connections there are; nobody is told."""
-        self.loop.call_soon_threadsafe(_pull_plug)
-
-
 def _pull_plug() -> None:
+    """Not a packet more in either direction, on all connections there are; nobody is told."""
     for transport in [one for one in gc.get_objects() if isinstance(one, WebRtcTransport)]:
         if transport._peer.sctp is not None:
             for protocol in transport._peer.sctp.transport.transport._connection._protocols:
@@ -64,29 +48,8 @@ class _Nowhere:
         """Into the void."""
 
 
-@contextmanager
-def site() -> Iterator[Site]:
-    started: queue.Queue[tuple[Site, asyncio.Event]] = queue.Queue()
-
-    async def main() -> None:
-        async with gateway(ToneEngine(WORDS)) as running:
-            stop = asyncio.Event()
-            started.put((Site(running.url, asyncio.get_running_loop()), stop))
-            await stop.wait()
-            await running.idle()
-
-    thread = threading.Thread(target=asyncio.run, args=(main(),))
-    thread.start()
-    running, stop = started.get(timeout=30)
-    try:
-        yield running
-    finally:
-        running.loop.call_soon_threadsafe(stop.set)
-        thread.join(60)
-
-
 def test_sound_is_back_within_three_seconds_and_no_word_is_lost() -> None:
-    with site() as server, calling(server.url) as person:
+    with site(ToneEngine(WORDS)) as server, calling(server.url) as person:
         person.page.click("#talk")
         person.until("listening")
         person.page.fill("#message", "Go.")
@@ -94,7 +57,7 @@ def test_sound_is_back_within_three_seconds_and_no_word_is_lost() -> None:
         person.until("speaking")
         person.page.wait_for_timeout(2500)
         broken = person.now()
-        server.pull_plug()
+        server.loop.call_soon_threadsafe(_pull_plug)
         person.until("reconnecting", seconds=5)
         person.until("speaking", seconds=10)
         person.until("listening", seconds=30)

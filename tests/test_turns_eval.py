@@ -26,6 +26,17 @@ def test_a_turn_that_ends_before_the_speech_is_early_and_has_no_delay() -> None:
     assert np.isnan([early.delay, never.delay]).all()
 
 
+@pytest.mark.parametrize(
+    ("ended", "gap", "heard"), [(0.2, 0.5, False), (0.2, 0.7, True), (0.66, 0.7, False), (0.6, 0.7, True)]
+)
+def test_an_early_answer_is_heard_when_it_sounds_before_the_user_goes_on(ended: float, gap: float, heard: bool) -> None:
+    pause = (RATE, RATE + round(gap * RATE))
+    turn = Turn(np.zeros(0, np.float32), "My name is | Bond.", JOE, "hesitation", "clean", (pause,), 0, 3 * RATE)
+    assert Outcome(turn, True, RATE + round(ended * RATE), "").heard == heard
+    assert not Outcome(turn, True, RATE - 100, "").heard, "a stop within a word is over before anything can sound"
+    assert not Outcome(turn, True, 4 * RATE, "").heard
+
+
 def test_figures_count_what_was_early_and_take_delays_of_the_rest() -> None:
     found = figures([outcome(2 * RATE + delay) for delay in (-10, 2400, 4800, 7200)] + [outcome(None)])
     assert (found.n, found.missed) == (5, 1)

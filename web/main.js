@@ -9,6 +9,7 @@
  * dispatch and current; there is nothing on window.
  */
 
+import { AsHeard } from "./as-heard.js";
 import { Call } from "./call.js";
 import { Devices } from "./devices.js";
 import { explain, Failure } from "./errors.js";
@@ -73,6 +74,11 @@ const call = new Call({
   tracks: () => ({ microphone: state.typing ? null : devices.microphone, camera: devices.camera }),
 });
 
+const asHeard = new AsHeard(html("as-heard"), {
+  fetch: (signal) => call.peer?.asHeard(signal),
+  onPlaying: (on) => devices.microphone && (devices.microphone.enabled = !on && !state.muted),
+});
+
 /** @type {import("./state.js").State} */
 let state = INITIAL;
 let meterShown = 0;
@@ -96,6 +102,7 @@ function render() {
   transcript.render(state.talk);
   waterfall.render(state.latency);
   orb.setFloor(floor(state));
+  asHeard.render(state.spoken && state.phase === "live", floor(state) === "listening", state.turn);
 }
 
 /** @param {import("./state.js").Fact} fact */
@@ -172,7 +179,7 @@ function cameraChanged(track) {
 
 function toggleMute() {
   dispatch({ type: "page.muted", on: !state.muted });
-  if (devices.microphone) devices.microphone.enabled = !state.muted;
+  if (devices.microphone) devices.microphone.enabled = !state.muted && !asHeard.playing;
 }
 
 /** @param {string} text */
@@ -228,6 +235,10 @@ keyDialog.addEventListener("close", () => {
   if (keyDialog.returnValue !== "use" || !key) return;
   sessionStorage.setItem(KEY_NAME, key);
   start(state.typing);
+});
+part("mirror", HTMLInputElement).addEventListener("change", ({ target }) => {
+  asHeard.wanted = target instanceof HTMLInputElement && target.checked;
+  render();
 });
 part("tell", HTMLInputElement).addEventListener("change", ({ target }) => {
   view.tellCaptions = target instanceof HTMLInputElement && target.checked;

@@ -55,7 +55,7 @@ export class Peer {
     // Offered from the start, so that switching the camera on needs no second offer.
     this.video = this.pc.addTransceiver(options.camera ?? "video", { direction: "sendonly" });
     /** @type {string|null} */
-    this.hangupUrl = null;
+    this.callUrl = null;
     this.closed = false;
     /** @type {"posting"|"connecting"|"starting"|"ready"} */
     this.stage = "posting";
@@ -143,7 +143,7 @@ export class Peer {
     }
     if (!response.ok) throw await replyFailure(response, this.options.key !== "");
     const location = response.headers.get("Location");
-    if (location) this.hangupUrl = `${new URL(location, response.url)}/hangup`;
+    if (location) this.callUrl = String(new URL(location, response.url));
     return response.text();
   }
 
@@ -241,9 +241,14 @@ export class Peer {
 
   /** Tells the server that the call is over, be there a connection or not. */
   tellGoodbye() {
-    if (!this.hangupUrl) return;
+    if (!this.callUrl) return;
     // Not sendBeacon, which cannot carry the key; whether it arrives matters little: closing, or a time limit, says it too.
-    fetch(this.hangupUrl, { method: "POST", keepalive: true, headers: this.authorization() }).catch(() => {});
+    fetch(`${this.callUrl}/hangup`, { method: "POST", keepalive: true, headers: this.authorization() }).catch(() => {});
+  }
+
+  /** The user's last turn as the codec hears it: a WAV file. @param {AbortSignal} signal @returns {Promise<Response>} */
+  asHeard(signal) {
+    return fetch(`${this.callUrl}/as-heard`, { headers: this.authorization(), signal });
   }
 
   close() {

@@ -31,6 +31,7 @@ import * as talk from "./conversation.js";
  * @property {boolean} recorded  the server records the call
  * @property {boolean} captioned  the server sends live captions, so plain transcription deltas would repeat them
  * @property {number} turn  counts the user's turns
+ * @property {boolean} spoken  one of them, in this call, was spoken
  * @property {Latency|null} latency  of the last turn measured
  * @property {{attempt: number, of: number}|null} retry
  * @property {Notice|null} notice
@@ -48,6 +49,7 @@ export const INITIAL = Object.freeze({
   recorded: false,
   captioned: false,
   turn: 0,
+  spoken: false,
   latency: null,
   retry: null,
   notice: null,
@@ -189,7 +191,7 @@ const STEPS = {
 /** @param {State} s @param {Fact} event @returns {Partial<State>} */
 function committed(s, { item_id }) {
   const draft = s.talk.draft ? { ...s.talk.draft, id: s.talk.draft.id ?? item_id } : null;
-  return { hearing: false, awaiting: true, turn: s.turn + 1, talk: { ...s.talk, draft } };
+  return { hearing: false, awaiting: true, turn: s.turn + 1, spoken: true, talk: { ...s.talk, draft } };
 }
 
 /** @param {State} s @param {Fact} event @returns {Partial<State>} */

@@ -58,8 +58,8 @@ class Cascade:
 
     @property
     def lateness(self) -> float:
-        """Seconds by which ears or voice have been late at worst in the last ten."""
-        return self._threads.lateness
+        """Seconds by which ears, language model or voice have been late at worst in the last ten."""
+        return max(self._threads.lateness, self.language.lateness)
 
     def _warm_up(self) -> None:
         """The first run of a graph allocates: let nobody wait for that in a call."""
@@ -78,8 +78,10 @@ def _language(settings: CascadeSettings, directory_of: Callable[[str], Path], th
     if settings.remote:
         model, key = settings.endpoint_model, settings.endpoint_key
         return Endpoint(settings.language, model, key, settings.endpoint_vision, settings.endpoint_ahead)
+    spare = (os.cpu_count() or 1) // threads
+    copies = settings.copies or (max(min(spare, 2), 1) if settings.conversations > 2 else 1)
     if settings.language.endswith(".gguf"):
-        return LlamaModel(Path(settings.language), settings.conversations, threads)
+        return LlamaModel(Path(settings.language), settings.conversations, threads, copies)
     folder = directory_of(settings.language)
     (file,) = folder.glob("*.gguf")
-    return LlamaModel(file, settings.conversations, threads)
+    return LlamaModel(file, settings.conversations, threads, copies)

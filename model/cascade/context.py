@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import TypeGuard
 
 from vivavoce.model.dialogue import Call, CallResult, Heard, Item, Message, ReplySpec, Tool
 
@@ -21,6 +22,12 @@ class Context:
 
     def __init__(self) -> None:
         self._items: list[Item] = []
+        self._turns: set[str] = set()  # which of them were spoken
+
+    def turn(self, item_id: str) -> None:
+        """The user has spoken; what they said comes with `transcribed`."""
+        self._turns.add(item_id)
+        self.read(Message(item_id, "user", ""))
 
     def read(self, item: Item, after: str | None = None) -> None:
         """Puts `item` behind `after` (None: at the end, "root": at the front, unknown: at the end)."""
@@ -28,6 +35,7 @@ class Context:
 
     def forget(self, item_id: str) -> None:
         self._items = [item for item in self._items if item.id != item_id]
+        self._turns.discard(item_id)
 
     def transcribed(self, item_id: str, text: str) -> None:
         """The ears now know what the user said in the message `item_id`."""
@@ -60,6 +68,22 @@ class Context:
         called = {item.call_id for item in chosen if isinstance(item, Call)}
         answered = {item.call_id for item in chosen if isinstance(item, CallResult)}
         return tuple(item for item in chosen if _counts(item, called & answered))
+
+    def together(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        """The same, with one message for what the user said in several turns. Whoever pauses within a sentence, and
+        goes on before anything is heard of the answer to its first half, has said one thing. The open turn, which has
+        no name yet, counts."""
+        joined: list[Item] = []
+        for item in items:
+            before = joined[-1] if joined else None
+            if before is not None and self._spoken(before) and self._spoken(item):
+                joined[-1] = replace(before, text=f"{before.text} {item.text}".strip())
+            else:
+                joined.append(item)
+        return tuple(joined)
+
+    def _spoken(self, item: Item) -> TypeGuard[Message]:
+        return isinstance(item, Message) and item.role == "user" and (not item.id or item.id in self._turns)
 
     def _place(self, after: str | None) -> int:
         if after == "root":

@@ -95,7 +95,7 @@ class CascadeDialogue:
         turn.id = item_id
         self._closed.append(turn)
         self._last_turn = turn.final
-        self._context.read(Message(item_id, "user", ""))
+        self._context.turn(item_id)
         self._wake.set()
 
     def anticipate(self, spec: ReplySpec) -> None:
@@ -125,7 +125,7 @@ class CascadeDialogue:
                     continue  # the last look decides
                 if turn is self._open:
                     self._prefill(heard, paused)
-                    yield Transcript("", heard.stable, heard.tail, final=False, whole=turn.voiced_end <= turn.seen)
+                    yield so_far(turn, heard)
 
     async def _look(self, turn: Turn) -> Hypothesis:
         paused = turn.paused
@@ -171,9 +171,9 @@ class CascadeDialogue:
         return (*self._context.items(self._expected), Message("", "user", heard))
 
     def _prompt(self, spec: ReplySpec, items: tuple[Item, ...]) -> Prompt:
+        items = self._context.together(items)
         instructions = f"{self._instructions}\n\n{spec.instructions}".strip()
-        tools = wanted(spec.tools, spec.tool_choice, items)
-        return Prompt(instructions, items, tools, spec.tool_choice, self._view)
+        return Prompt(instructions, items, wanted(spec.tools, spec.tool_choice, items), spec.tool_choice, self._view)
 
     # --- context -----------------------------------------------------------------------------------------------
 
@@ -259,3 +259,9 @@ def overheard(ears: Ears, samples: Samples) -> Overheard:
     """What `ears` make of sound at `SAMPLE_RATE`."""
     resampler = Resampler(SAMPLE_RATE, EARS_RATE)
     return ears.overhear(np.concatenate((resampler.push(samples), resampler.flush())))
+
+
+def so_far(turn: Turn, heard: Hypothesis) -> Transcript:
+    """What a look at the open turn found."""
+    whole = turn.voiced_end <= turn.seen
+    return Transcript("", heard.stable, heard.tail, final=False, whole=whole, finished=heard.finished)

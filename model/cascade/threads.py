@@ -15,18 +15,15 @@ import heapq
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import count
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
+from vivavoce.model.cascade.lateness import Lateness
 from vivavoce.model.dialogue import DialogueError
 
 T = TypeVar("T")
-
-REMEMBERED: Final = 10.0
-"""Seconds for which a delay counts as the state of things."""
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +34,7 @@ class Worker:
     def __init__(self, name: str) -> None:
         self._jobs: list[tuple[float, int, Callable[[], Any], Future[Any]]] = []
         self._numbers = count()
-        self._late: deque[tuple[float, float]] = deque()  # when work began, and how late
+        self._late = Lateness()
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=name)
@@ -60,7 +57,7 @@ class Worker:
         now = time.monotonic()
         with self._changed:
             waiting = now - self._jobs[0][0] if self._jobs else 0.0
-            return max([waiting, *(late for at, late in self._late if at > now - REMEMBERED)], default=0.0)
+        return max(waiting, self._late.worst)
 
     def close(self) -> None:
         """Waits for the work under way, drops the rest."""
@@ -91,10 +88,7 @@ class Worker:
             if self._closing:
                 return None
             due, _, work, future = heapq.heappop(self._jobs)
-            now = time.monotonic()
-            self._late.append((now, now - due))
-            while self._late[0][0] < now - REMEMBERED:
-                self._late.popleft()
+            self._late.note(time.monotonic() - due)
             return work, future
 
 

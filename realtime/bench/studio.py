@@ -96,6 +96,10 @@ class Studio:
         sound = pcm.astype(np.float32) / np.float32(32_768)
         return Utterance(sound, words, text, voice, *audible(sound))
 
+    def folder(self, voice: str) -> Path:
+        """Where the files of a voice lie."""
+        return self._store.path(_artefact(voice))
+
     def crowd(self, seconds: float, seed: int, voices: Iterable[str] = (JOE,)) -> Samples:
         """Babble of many people who say other things at the same time; see `sounds.babble`."""
         spoken = [self.say(text, voice).samples for voice in voices for text in _CROWD]

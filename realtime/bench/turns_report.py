@@ -37,11 +37,12 @@ Figure = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of `n` turns: the share begun too early, the delay's median and 95th percentile in seconds (of those that were
-    not), and how many got no answer."""
+    """Of `n` turns: the share begun too early, and so that the user would hear it; the delay's median and 95th
+    percentile in seconds (of those that were not); and how many got no answer."""
 
     n: int
     premature: Figure
+    heard: Figure
     median: Figure
     p95: Figure
     missed: int
@@ -49,7 +50,7 @@ class Figures:
     def __str__(self) -> str:
         early, median, p95 = self.premature, self.median, self.p95
         return (
-            f"n {self.n:4}   early {early[0]:6.1%} ({early[1]:.1%}..{early[2]:.1%})   "
+            f"n {self.n:4}   early {early[0]:6.1%} ({early[1]:.1%}..{early[2]:.1%}), heard {self.heard[0]:.1%}   "
             f"median {median[0] * 1000:5.0f} ms ({median[1] * 1000:.0f}..{median[2] * 1000:.0f})   "
             f"p95 {p95[0] * 1000:5.0f} ms   missed {self.missed}"
         )
@@ -62,6 +63,7 @@ def figures(outcomes: Sequence[Outcome]) -> Figures:
     return Figures(
         len(outcomes),
         _figure(early, np.mean),
+        _figure(np.array([outcome.heard for outcome in outcomes], float), np.mean),
         _figure(delays, np.nanmedian),
         _figure(delays, lambda values: np.nanpercentile(values, 95)),
         sum(outcome.missed for outcome in outcomes),

@@ -102,14 +102,14 @@ def make_turn(studio: Studio, text: str, voice: str, kind: str, condition: Condi
     return Turn(heard, text, voice, kind, condition, shifted, start, end)
 
 
-def spoken_parts(studio: Studio, text: str, voice: str) -> list[Samples]:
+def spoken_parts(studio: Studio, text: str, voice: str, speed: float = 1.0) -> list[Samples]:
     """The parts of a text between its pauses, as sound with at most `MARGIN` of silence around each."""
     marked = [part.strip() for part in text.split("|")]
     if len(marked) > 1 and all(part.startswith("+") for part in marked):
-        return [_trimmed(studio.say(part[1:], voice).samples) for part in marked]
+        return [_trimmed(studio.say(part[1:], voice, speed).samples) for part in marked]
     *earlier, last = marked
     parts = [part if part[-1] in ",.;:!?" else f"{part}," for part in earlier]
-    spoken = studio.say(" ".join([*parts, last]), voice)
+    spoken = studio.say(" ".join([*parts, last]), voice, speed)
     sound, cuts, chars = spoken.samples, [0], 0
     for part in parts:
         chars += len(part) + 1
@@ -117,7 +117,7 @@ def spoken_parts(studio: Studio, text: str, voice: str) -> list[Samples]:
         following = next(word.sample for word in spoken.words if word.chars > chars) - 3 * _AROUND
         cut = _silence_in(sound, ended - _AROUND, min(following, ended + 8 * _AROUND))
         if cut is None:  # the voice runs on: what is cut off would hold the beginning of the next word
-            return [_faded(_trimmed(studio.say(part, voice).samples)) for part in (*parts, last)]
+            return [_faded(_trimmed(studio.say(part, voice, speed).samples)) for part in (*parts, last)]
         cuts.append(cut)
     cuts.append(len(sound))
     return [_faded(_trimmed(sound[start:stop])) for start, stop in pairwise(cuts)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-import wave
 from contextlib import aclosing
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store
 from vivavoce.realtime.commands.models import prepare
 from vivavoce.realtime.config import Config
-from vivavoce.realtime.media import Unreadable, read_picture, read_sound
+from vivavoce.realtime.media import Unreadable, read_picture, read_sound, write_sound
 
 PIECE = SAMPLE_RATE // 50
 """The question is heard in pieces of 20 ms, as from a microphone."""
@@ -48,7 +47,7 @@ def run(config: Config, question: Path, output: Path | None, image: Path | None)
     try:
         answer = _answered(config.model, store, sound, picture)
         if output:
-            _write(output, answer)
+            write_sound(output, answer)
     except (DialogueError, EarsError, VoiceError) as error:
         print(f"vivavoce: {error}", file=sys.stderr)
         return 1
@@ -120,11 +119,3 @@ async def _answer(dialogue: Dialogue) -> Samples:
         print(f"{name:<16}{seconds:6.2f} s")
     print(f"{'length':<16}{len(answer) / SAMPLE_RATE:6.2f} s")
     return answer
-
-
-def _write(path: Path, samples: Samples) -> None:
-    with path.open("wb") as raw, wave.open(raw, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())

@@ -44,10 +44,11 @@ def pull(store: Store, names: Iterable[str]) -> None:
 
 def prepare(store: Store, settings: CascadeSettings) -> None:
     """Fetches what these settings need; a voice that there is not is found before. Raises `ModelError`."""
-    from vivavoce.model.cascade.voice.names import ENGLISH, JOE, REALTIME_NAMES  # the other commands do not need it
+    # Here, for the other commands do not need it.
+    from vivavoce.model.cascade.voice.names import CODED, ENGLISH, JOE, REALTIME_NAMES
 
     files = (PurePosixPath(file.name).stem for file in store.catalog["kokoro"].files)
-    voices = [JOE, *sorted(name for name in files if name.startswith(ENGLISH)), *REALTIME_NAMES]
+    voices = [JOE, CODED, *sorted(name for name in files if name.startswith(ENGLISH)), *REALTIME_NAMES]
     if settings.voice and settings.voice not in voices:
         raise UnknownModel(f"no voice {settings.voice!r}; there are: {', '.join(voices)}")
     pull(store, needed(settings))

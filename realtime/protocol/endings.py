@@ -21,6 +21,9 @@ from vivavoce.realtime.protocol.responses import Status
 from vivavoce.realtime.protocol.server_calls import ServerCalls
 from vivavoce.realtime.protocol.state import State, sends
 
+NOTICED: Final = SAMPLE_RATE // 10
+"""Samples (0.1 s) of an answer that nobody notices: what leaves before it is known that the user goes on."""
+
 REMEMBERED: Final = 4
 """Replies that can begin again after they were played."""
 
@@ -166,4 +169,4 @@ class Endings:
 
 def _noticed(reply: Reply, samples: int) -> bool:
     """Some of the reply reached the user."""
-    return samples > 0 if reply.plan.modality == "audio" else reply.ladder.opened
+    return samples > NOTICED if reply.plan.modality == "audio" else reply.ladder.opened

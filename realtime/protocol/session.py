@@ -123,6 +123,11 @@ class Session:
         return self._replies.awaits_answer
 
     @property
+    def last_sound(self) -> bytes:
+        """The user's last turn as it was heard, 16-bit at 24 kHz; nothing when none is kept."""
+        return self._state.conversation.last_sound
+
+    @property
     def extras(self) -> bool:
         """The client wants our own events."""
         return self._options.extras
@@ -273,10 +278,8 @@ class Session:
 
     def _stamped(self, actions: Iterable[Action]) -> list[Action]:
         """Events get their names as they leave, and our own stay here when the client does not want them."""
-        stamped: list[Action] = []
-        for action in actions:
-            stamped.extend(self.announce(action.event) if isinstance(action, Send) else [action])
-        return stamped
+        announced = (self.announce(one.event) if isinstance(one, Send) else [one] for one in actions)
+        return [action for some in announced for action in some]
 
     def _named(self, sent: Send) -> Send:
         if isinstance(sent.event, ev.DtmfReceived):

@@ -3,7 +3,7 @@
     24 kHz sound ─► Listener ─► windows of 32 ms with a speech probability     (speech.py: Silero)
                                    │
                                    ▼
-                        Vad: voiced or not, with hysteresis                    (vad.py)
+              Vad: the user's voice or not, people behind them apart           (vad.py, crowd.py)
                                    │
                  ┌─────────────────┼──────────────────┐
                  ▼                 ▼                  ▼
@@ -13,8 +13,8 @@
                                    ▼
                                 Floor ──► TurnStarted  TurnSound  TurnEnded  TurnIdle
 
-`Endpoint` hears two witnesses besides: the judge (smart_turn.py, asked through judging.py), and the words that the
-recogniser has by then (phrases.py, dictation.py).
+`Endpoint` hears two witnesses besides: the judge (smart_turn.py, asked through judging.py), and the recogniser: the
+words that it has by then (phrases.py, dictation.py), and how finished their tune is.
 
 `Floor` is the one owner of the question whose turn it is. All of it but `Listener`, `SpeechNet` and `SmartTurn` is
 pure: windows in, facts out, time counted in samples.

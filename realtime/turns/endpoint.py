@@ -5,17 +5,19 @@
     └──────────┘ ◄──────────────────── └────────┘                                          └──────┘
                      voiced window         ▲
                                            ├── answer: the judge has looked at the sound (Smart Turn)
-                                           └── heard: what the ears make of all that was said
+                                           └── heard: what the ears make of all that was said, and of its tune
 
 `server_vad` waits for `silence_duration_ms`, nothing else. `semantic_vad` collects evidence at every pause and needs
 the less silence the more surely the turn is complete: words that leave something open ("I would like to") outweigh a
 judge who believes otherwise, for he takes many a falling tone for an end; words that are complete are believed when
-the sound agrees. Without words (another language, ears that are late) the judge decides alone.
+the sound agrees. Of the sound two judge: Smart Turn, and the ears, by what their encoder hears in the last second
+(`model/cascade/ears/finished.py`). Without words (another language, ears that are late) Smart Turn decides alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log
 from typing import Final
 
 from vivavoce.model.dialogue import SAMPLE_RATE
@@ -35,19 +37,24 @@ SCALE: Final = {"high": 0.6, "auto": 1.0, "medium": 1.0, "low": 2.0}
 """What eagerness does to every silence that is waited for to be sure."""
 
 NEVER: Final = 100_000
-SURE: Final = 0.8
-LIKELY: Final = 0.5
+SURE: Final = 1.4
+LIKELY: Final = 0.0
+LIKELY_TOGETHER: Final = -2.4
+"""Log-odds from which on the sound is taken for finished: of the judge's answers, which the ears' opinion is added to
+where there is one. Together they rank endings much better than he alone, so that less is enough not to wait longest."""
+ODDS_LIMIT: Final = 0.01
+"""Nobody is surer than that."""
 REQUIRED_MS: Final[dict[Phrase, tuple[int, int, int]]] = {
-    Phrase.COMPLETE: (120, 310, 900),
-    Phrase.NEUTRAL: (120, 450, 1200),
-    Phrase.SUSPENDED: (310, 600, 1200),
+    Phrase.COMPLETE: (120, 600, 900),
+    Phrase.NEUTRAL: (120, 700, 1200),
+    Phrase.SUSPENDED: (150, 600, 1200),
     Phrase.LOOSE: (900, 1100, 1300),
     Phrase.UNKNOWN: (190, 310, NEVER),
     Phrase.DICTATION: (1600, 1700, NEVER),
     Phrase.OPEN: (1700, NEVER, NEVER),
 }
-"""Silence needed, in ms at eagerness "auto", when the judge is sure (>= `SURE`) that the turn is complete, when he
-believes so (>= `LIKELY`), and when he does not. Found on the development half of `bench/turns.toml`."""
+"""Silence needed, in ms at eagerness "auto", when the turn is complete for sure by its sound, when it is likely, and
+when it is not. Found on the development half of `bench/turns.toml`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ class Endpoint:
         self._asked = 0  # candidates used up in this pause
         self._answers: list[float] = []  # the judge's, about this pause
         self._phrase = Phrase.UNKNOWN
+        self._finished: float | None = None  # the ears' opinion of this pause, as they first heard it
 
     def receive(self, voiced: bool, samples: int, position: int) -> bool | Ask:
         """Takes a window of `samples` which ends at `position`."""
@@ -95,23 +103,37 @@ class Endpoint:
         self._answers.append(probability)
         return self._over()
 
-    def heard(self, text: str) -> bool:
-        """Takes the words of the turn, with nothing said since; words that come while somebody speaks do not count."""
+    def heard(self, text: str, finished: float | None = None) -> bool:
+        """Takes the words of the turn, with nothing said since, and how likely the ears find that they were the last;
+        words that come while somebody speaks do not count."""
         if self.silence == 0:
             return False
         self._phrase = read(text)
+        self._finished = finished if self._finished is None else self._finished  # silence behind it only misleads them
         return self._over()
 
     def _begin_pause(self) -> None:
-        self._asked, self._answers, self._phrase = 0, [], Phrase.UNKNOWN
+        self._asked, self._answers, self._phrase, self._finished = 0, [], Phrase.UNKNOWN, None
 
     def _over(self) -> bool:
         if not self._semantic or not self._answers:
             return False
-        probability = sum(self._answers) / len(self._answers)  # one look is noisy, and long silence makes him believe
         sure, likely, unlikely = REQUIRED_MS[self._phrase]
-        needed = sure if probability >= SURE else likely if probability >= LIKELY else unlikely
+        odds, enough = self._odds()
+        needed = sure if odds >= SURE else likely if odds >= enough else unlikely
         return self.silence >= min(_samples(round(needed * self._scale)), self._limit)
+
+    def _odds(self) -> tuple[float, float]:
+        """How finished the turn sounds, in log-odds, and from which on that is likely."""
+        judged = _log_odds(sum(self._answers) / len(self._answers))  # one look is noisy, and long silence convinces him
+        if self._finished is None:
+            return judged, LIKELY
+        return judged + _log_odds(self._finished), LIKELY_TOGETHER
+
+
+def _log_odds(probability: float) -> float:
+    kept = min(max(probability, ODDS_LIMIT), 1 - ODDS_LIMIT)
+    return log(kept / (1 - kept))
 
 
 def _samples(milliseconds: int) -> int:

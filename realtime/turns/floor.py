@@ -102,6 +102,8 @@ class Floor:
         if self._wary and voiced:
             return self._wait(len(samples), disturbed=True)
         self._wary = False
+        if audible and self._onset.begun and not self.overlap.active:
+            return self._precede(voiced, self._detection)
         if audible or self.overlap.active:
             return self._judge(voiced, audible, level, self._detection)
         age = self._onset.receive(voiced)
@@ -115,9 +117,9 @@ class Floor:
             return self._end(self._endpoint)
         return []
 
-    def heard(self, text: str) -> list[FloorFact]:
-        """Takes the words of the open turn, with nothing said since."""
-        if self._endpoint is not None and self._endpoint.heard(text):
+    def heard(self, text: str, finished: float | None = None) -> list[FloorFact]:
+        """Takes the words of the open turn, with nothing said since, and how `finished` the ears find it."""
+        if self._endpoint is not None and self._endpoint.heard(text, finished):
             return self._end(self._endpoint)
         return []
 
@@ -143,6 +145,15 @@ class Floor:
         self.overlap.reset()
         self._past.clear()
         self._past_samples = self._idle = 0
+
+    def _precede(self, voiced: bool, detection: TurnDetection) -> list[FloorFact]:
+        """A window of somebody who began to speak just before the assistant did: who goes on after a pause that was
+        taken for an end. They are not speaking over it, and it waits until it is known whether they speak at all."""
+        self._idle = 0
+        age = self._onset.receive(voiced)
+        if age:
+            return self._begin(age, detection)
+        return [Overlapped("held" if voiced else "full")]
 
     def _judge(self, voiced: bool, audible: bool, level: float, detection: TurnDetection) -> list[FloorFact]:
         """A window while the assistant speaks, or a sound is judged that began then."""

@@ -28,5 +28,10 @@ class Onset:
             return 0
         return len(self._recent) - self._recent.index(True)
 
+    @property
+    def begun(self) -> bool:
+        """The last window was voiced: somebody may be about to have the turn."""
+        return bool(self._recent) and self._recent[-1]
+
     def reset(self) -> None:
         self._recent.clear()

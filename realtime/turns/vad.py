@@ -2,7 +2,7 @@
 
 The speech net needs some 130 ms to believe that somebody has stopped: it looks back. The level knows at once, where it
 is quiet enough: a window 30 dB below what was just said holds no voice, whatever the net still hears. In noise the
-level never falls so far, and the net decides alone."""
+level never falls so far, and the net decides alone. Voices in the background are taken out (`crowd.py`)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from vivavoce.model.dialogue import Samples
+from vivavoce.realtime.turns.crowd import Crowd
 
 HYSTERESIS: Final = 0.15
 """Speech ends this far below the probability at which it begins; Silero's own recipe."""
@@ -32,15 +33,17 @@ class Vad:
         self.threshold = threshold
         self.voiced = False
         self._loudest = SILENT_DB
+        self._crowd = Crowd()
 
     def receive(self, probability: float, level: float = 0.0) -> bool:
         """Takes the speech probability of the next window (0..1) and its level in dBFS; returns whether it is
-        voiced."""
+        the user's voice. `voiced` is what the net says of it, whoever's voice it is."""
         self._loudest = max(level, self._loudest - FORGET_DB)
         limit = self.threshold - HYSTERESIS if self.voiced else self.threshold
         voiced = probability >= limit and level > self._loudest - FALL_DB
         self.voiced = voiced
-        return voiced
+        hidden = self._crowd.hides(voiced, level)
+        return voiced and not hidden
 
 
 def level_of(samples: Samples) -> float:

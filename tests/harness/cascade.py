@@ -12,6 +12,7 @@ class Parrot:
 
     def __init__(self, speculative: bool = False) -> None:
         self.speculative = speculative
+        self.lateness = 0.0
 
     def open(self) -> Parrot:
         return self

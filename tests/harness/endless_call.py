@@ -89,7 +89,9 @@ LIFE: Final = max(PATIENCE, TOOLS) + 2 * LOOK
 PAUSE: Final = 8.0
 """Seconds of silence in which every turn must have ended."""
 SERVER: Final = {"type": "mcp", "server_label": "web", "server_url": "https://tools.example/mcp"}
-SOUND: Final = {n: np.zeros(n, np.float32) for n in (WINDOW, TAKEN, SILENT)}
+SOUND: Final = {
+    (n, loud): np.full(n, 0.1 if loud else 1e-4, np.float32) for n in (WINDOW, TAKEN, SILENT) for loud in (False, True)
+}
 
 
 class Stuck(AssertionError):
@@ -259,8 +261,8 @@ class Call:
         self._later(n / SAMPLE_RATE, self._microphone)
         if self.now < self._dead_until:
             return
-        loud, waiting = 0.99 if self.now < voice_end else 0.01, bool(self._runs or self._tools)
-        for fact in self.floor.receive(SOUND[n], loud, self._audible, waiting):
+        loud, waiting = self.now < voice_end, bool(self._runs or self._tools)
+        for fact in self.floor.receive(SOUND[n, loud], 0.99 if loud else 0.01, self._audible, waiting):
             self._turn_fact(fact)
 
     def _turn_fact(self, fact: Any) -> None:

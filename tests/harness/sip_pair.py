@@ -12,9 +12,10 @@ from vivavoce.realtime.telephony.sip.agent import Agent, Fact, Happened, Invited
 from vivavoce.realtime.telephony.sip.leg import Leg
 from vivavoce.realtime.telephony.sip.leg_events import LegEvent
 from vivavoce.realtime.telephony.sip.messages import Remote, Wire
+from vivavoce.realtime.telephony.sip.offers import Own
 from vivavoce.realtime.telephony.sip.outbox import Outbox
 from vivavoce.realtime.telephony.sip.outgoing import Outgoing
-from vivavoce.realtime.telephony.sip.settings import CODECS, CodecName, Own
+from vivavoce.realtime.telephony.sip.settings import CODECS, CodecName
 from vivavoce.realtime.telephony.sip.transactions import Transactions
 
 Sent = SipRequest | SipResponse

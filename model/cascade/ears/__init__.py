@@ -39,12 +39,14 @@ Samples = NDArray[np.float32]
 class Hypothesis:
     """What the turn's first `covered` samples say. `stable` begins every later hypothesis; `tail` may still change.
 
-    Neither part begins or ends with a space.
+    Neither part begins or ends with a space. `finished`: how likely the turn is over, should it pause there, by the
+    sound of it; None where the ears have no opinion.
     """
 
     stable: str
     tail: str
     covered: int
+    finished: float | None = None
 
 
 class Listening(Protocol):

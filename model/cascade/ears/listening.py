@@ -47,6 +47,10 @@ class Recogniser(Protocol):
         """Whether text may be divided before `token`."""
 
     @property
+    def finished(self) -> float | None:
+        """How likely a turn is over that ends as the sound recognised last; None: no opinion."""
+
+    @property
     def separator(self) -> str:
         """What stands between two segments: a space, or nothing in languages written without."""
 
@@ -166,6 +170,7 @@ class SegmentedListening:
             stable=self._joined(text(self._tokens[:stable])),
             tail=text(self._tokens[stable:]),
             covered=self._start + len(self._segment),
+            finished=self._recogniser.finished if self._tokens else None,
         )
 
     def _joined(self, text: str) -> str:

@@ -26,6 +26,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, I
 from vivavoce.model.cascade.ears import SAMPLE_RATE, EarsError, Samples
 from vivavoce.model.cascade.ears.agreement import loop_start
 from vivavoce.model.cascade.ears.aside import Aside
+from vivavoce.model.cascade.ears.finished import Finished
 from vivavoce.model.cascade.ears.listening import SegmentedListening
 from vivavoce.model.cascade.ears.loudness import is_empty, levels_of
 from vivavoce.model.cascade.ears.tokens import BEGIN, END, Vocabulary
@@ -49,9 +50,7 @@ Logits = NDArray[np.float32]
 
 
 class Moonshine:
-    """The recogniser of one language. Implements `Ears` and `Recogniser`."""
-
-    separator: Final = " "
+    """The recogniser of one language. Implements `Ears`."""
 
     def __init__(self, directory: Path, threads: int) -> None:
         """Loads `encoder_model.ort`, `decoder_model_merged.ort` and `tokenizer.bin`; `threads` >= 1 of onnxruntime.
@@ -61,10 +60,11 @@ class Moonshine:
         self._encoder = _session(directory / "encoder_model.ort", threads)
         self._decoder = _Decoder(_session(directory / "decoder_model_merged.ort", threads))
         self._aside = Aside()
+        self._finished = Finished()
 
     def open(self) -> SegmentedListening:
         """Listens to a new turn."""
-        return SegmentedListening(self)
+        return SegmentedListening(MoonshineTurn(self))
 
     def overhear(self, samples_16k: Samples) -> Overheard:
         """Words of a second of sound, and what the encoder hears in it. Silence behind it keeps the decoder from saying
@@ -81,13 +81,16 @@ class Moonshine:
     def starts_word(self, token: int) -> bool:
         return self._vocabulary.starts_word(token)
 
-    def recognise(self, samples: Samples, draft: Sequence[int], forced: int) -> list[int]:
-        """Greedy tokens of `samples` (16 kHz, at most some 15 s); none for sounds without words.
+    def recognise(self, samples: Samples, draft: Sequence[int], forced: int) -> tuple[list[int], float]:
+        """Greedy tokens of `samples` (16 kHz, at most some 15 s), none for sounds without words; and how likely a turn
+        that ends so is over.
 
-        They begin with `draft[:forced]`; the rest of `draft` is kept as far as it is what the decoder would say."""
-        limit = max(forced, token_limit(len(samples)))
-        tokens = self._decode(self.states(samples), draft, forced, limit)
-        return [] if not forced and self.text(tokens).strip("♪ ") in _WORDLESS else tokens
+        The tokens begin with `draft[:forced]`; the rest of `draft` is kept as far as it is what the decoder would
+        say."""
+        limit, states = max(forced, token_limit(len(samples))), self.states(samples)
+        tokens = self._decode(states, draft, forced, limit)
+        wordless = not forced and self.text(tokens).strip("♪ ") in _WORDLESS
+        return [] if wordless else tokens, self._finished.probability(states)
 
     def _decode(self, states: NDArray[np.float32], draft: Sequence[int], forced: int, limit: int) -> list[int]:
         tokens = list(draft[:limit])
@@ -112,6 +115,22 @@ class Moonshine:
         mask = np.ones(padded.shape, np.int64)
         states = self._encoder.run(["last_hidden_state"], {"input_values": padded, "attention_mask": mask})[0]
         return np.asarray(states, np.float32)
+
+
+class MoonshineTurn:
+    """The recogniser of one turn, which remembers how its sound ended. Implements `Recogniser`."""
+
+    separator: Final = " "
+
+    def __init__(self, moonshine: Moonshine) -> None:
+        self._moonshine = moonshine
+        self.finished: float | None = None
+        self.text = moonshine.text
+        self.starts_word = moonshine.starts_word
+
+    def recognise(self, samples: Samples, draft: Sequence[int], forced: int) -> list[int]:
+        tokens, self.finished = self._moonshine.recognise(samples, draft, forced)
+        return tokens
 
 
 def token_limit(samples: int) -> int:

@@ -79,6 +79,7 @@ class WhisperTurn:
         self._whisper = whisper
         self._settled = language is not None
         self.language = language or "en"
+        self.finished: float | None = None  # it has no opinion
 
     @property
     def separator(self) -> str:

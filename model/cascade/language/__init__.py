@@ -90,6 +90,11 @@ class Language(Protocol):
     speculative: bool
     """Whether answers may be begun that will perhaps not be wanted: not where somebody is paid by the token."""
 
+    @property
+    def lateness(self) -> float:
+        """Seconds by which first words have been late at worst in the last ten, where conversations wait for each
+        other here."""
+
     def open(self) -> Thread:
         """A place for one more conversation. Raises `DialogueError` when there is none."""
 

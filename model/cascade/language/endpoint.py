@@ -133,6 +133,10 @@ class Endpoint:
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._timeout = httpx.Timeout(patience, connect=CONNECT)
 
+    @property
+    def lateness(self) -> float:
+        return 0.0  # who waits for whom there is not known here
+
     def open(self) -> EndpointThread:
         return EndpointThread(self)
 

@@ -12,13 +12,15 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from vivavoce.model.cascade.language import Deliver, Prompt, Stopped, chatml
+from vivavoce.model.cascade.language import Deliver, Piece, Prompt, Stopped, chatml
 from vivavoce.model.cascade.language.calls import CallError, CallParser, effective_choice, grammar
+from vivavoce.model.cascade.lateness import Lateness
 from vivavoce.model.dialogue import DialogueError, Usage
 from vivavoce.model.errors import DamagedModel, MissingModel
 
@@ -37,6 +39,9 @@ TRIES: Final = 4
 
 SAMPLING: Final = {"temperature": 0.2, "top_p": 0.9, "repeat_penalty": 1.05, "seed": 1}
 """Close to the likeliest words, which a small model needs to stay correct; the same question gets the same answer."""
+
+FIRST_WORD: Final = 0.4
+"""Seconds that a conversation waits for its first word on two cores that are not busy, at most."""
 
 CONTEXT_FULL: Final = "The conversation no longer fits into the language model."
 NO_ANSWER: Final = "The language model ended without an answer."
@@ -77,7 +82,7 @@ class LlamaThread:
         self._generation.cancel()
         self._wanted = None
         self._generation = generation = LlamaGeneration()
-        self._pool.submit(self._run, prompt, max_tokens, deliver, generation)
+        self._pool.submit(self._run, prompt, max_tokens, self._model.timed(deliver), generation)
         return generation
 
     def close(self) -> None:
@@ -116,51 +121,89 @@ class LlamaThread:
         stopped = Stopped("error", error=CONTEXT_FULL)
         for halved in range(TRIES):
             text = chatml.render(chatml.trimmed(prompt, MAX_CHARS >> halved))
-            stopped = self._model.complete({"prompt": text, "id_slot": self._slot, **request}, generation, say)
+            stopped = self._model.complete(self._slot, {"prompt": text, **request}, generation, say)
             if stopped.error != CONTEXT_FULL:
                 break
         return stopped
 
 
 class LlamaModel:
-    """A loaded GGUF file with `slots` places for conversations, about 50 MB each with Qwen2.5 0.5B."""
+    """A loaded GGUF file with `slots` places for conversations, about 50 MB each with Qwen2.5 0.5B.
+
+    `copies`: how often it is loaded, each with `threads` of its own. On a CPU two answers at once cost nearly twice the
+    time of one, batched or not, and a second thread for one answer takes a core from the ears. So conversations are
+    dealt out to copies: two people at the same time are answered on two cores, and one person has what he had."""
 
     vision = False
     speculative = True
 
-    def __init__(self, path: Path, slots: int, threads: int) -> None:
+    def __init__(self, path: Path, slots: int, threads: int, copies: int = 1) -> None:
         """Blocks for a second or two. Raises `MissingModel`, `DamagedModel`."""
-        self._server: Any = _load(path, slots, threads)
-        self._free = list(range(slots))
+        copies = min(copies, slots)
+        with ThreadPoolExecutor(copies, thread_name_prefix="loading") as loading:
+            places = -(-slots // copies)
+            self._servers: list[Any] = list(loading.map(lambda _: _load(path, places, threads), range(copies)))
+        self._free = list(range(slots))  # slot n is place n // copies of copy n % copies
+        self._taken = [0] * copies
+        self._late = Lateness()
         self._lock = threading.Lock()
 
     def open(self) -> LlamaThread:
         with self._lock:
             if not self._free:
                 raise DialogueError("All places of the language model are taken.")
-            return LlamaThread(self, self._free.pop())
+            slot = min(self._free, key=lambda free: self._taken[free % len(self._taken)])
+            self._free.remove(slot)
+            self._taken[slot % len(self._taken)] += 1
+            return LlamaThread(self, slot)
+
+    def timed(self, deliver: Deliver) -> Deliver:
+        """`deliver`, which is about to be given an answer; how long its first piece takes is noted."""
+        asked, first = time.monotonic(), True
+
+        def pass_on(piece: Piece) -> None:
+            nonlocal first
+            if first and sum(self._taken) > 1:  # whoever is alone waits for nobody
+                self._late.note(time.monotonic() - asked - FIRST_WORD)
+            first = False
+            deliver(piece)
+
+        return pass_on
+
+    @property
+    def lateness(self) -> float:
+        return self._late.worst
 
     def give_back(self, slot: int) -> None:
         """`LlamaThread.close` calls this."""
         with self._lock:
             self._free.append(slot)
+            self._taken[slot % len(self._taken)] -= 1
 
     def close(self) -> None:
-        self._server = None  # the last reference: its destructor joins llama.cpp's threads and frees the weights
+        self._servers.clear()  # the last reference: its destructor joins llama.cpp's threads and frees the weights
 
     def prefill(self, text: str, slot: int) -> None:
         """Puts `text` into the slot's cache."""
-        request = {"prompt": text, "n_predict": 0, "stream": True, "cache_prompt": True, "id_slot": slot}
-        self._server.handle_completions(request, lambda event: None)
+        server, place = self._place(slot)
+        request = {"prompt": text, "n_predict": 0, "stream": True, "cache_prompt": True, "id_slot": place}
+        server.handle_completions(request, lambda event: None)
 
-    def complete(self, request: Mapping[str, Any], generation: LlamaGeneration, say: Callable[[str], None]) -> Stopped:
-        """Generates until the end, a limit in `request`, or `generation.cancel()`; blocks."""
+    def complete(
+        self, slot: int, request: Mapping[str, Any], generation: LlamaGeneration, say: Callable[[str], None]
+    ) -> Stopped:
+        """Generates in `slot` until the end, a limit in `request`, or `generation.cancel()`; blocks."""
         if generation.cancelled:
             return Stopped("cancelled")
         outcome = _Outcome(generation, say)
-        streaming = {"stream": True, "stream_options": {"include_usage": True}, "cache_prompt": True}
-        self._server.handle_completions({**SAMPLING, **streaming, **request}, outcome.receive)
+        server, place = self._place(slot)
+        streaming = {"stream": True, "stream_options": {"include_usage": True}, "cache_prompt": True, "id_slot": place}
+        server.handle_completions({**SAMPLING, **streaming, **request}, outcome.receive)
         return outcome.stopped
+
+    def _place(self, slot: int) -> tuple[Any, int]:
+        """The copy of a slot, and the slot's number there."""
+        return self._servers[slot % len(self._servers)], slot // len(self._servers)
 
 
 class _Outcome:

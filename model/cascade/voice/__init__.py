@@ -4,8 +4,9 @@
                              │                                                              24 kHz + word ends
                              ├ spoken     what is said for it: numbers, dates, markup ("$5" -> "five dollars")
                              ├ phonemes   words to sounds, from a lexicon
-                             ├ piper      joe: first sound after 0.2 s of it is decoded      ┐ two networks,
-                             │ kokoro     some thirty voices: a clause is computed whole     ┘ one interface
+                             ├ piper      joe: first sound after 0.2 s of it is decoded      ┐
+                             │ coded      joe through the audio codec: text, codes, sound    │ one interface
+                             │ kokoro     some thirty voices: a clause is computed whole     ┘
                              └ shaping    no silence before, the right pause behind, no clicks
 
 Every stage keeps count of the characters of the original text, so each word's end comes out as a place in the reply.
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from vivavoce.model.cascade.voice.clauses import Clause, Clauses
 from vivavoce.model.cascade.voice.contract import WHOLE, BrokenVoice, Part, Speech, UnknownVoice, Voice, VoiceError
-from vivavoce.model.cascade.voice.names import ENGLISH, JOE, resolve
+from vivavoce.model.cascade.voice.names import CODED, ENGLISH, JOE, resolve
 from vivavoce.model.errors import MissingModel
 
 __all__ = [
@@ -38,7 +39,8 @@ __all__ = [
 
 
 def open_voice(name: str, directory_of: Callable[[str], Path], threads: int) -> Voice:
-    """Opens the synthesiser that has the voice `name`; "" is joe. Takes a second or two.
+    """Opens the synthesiser that has the voice `name`; "" is joe, "joe-codec" is joe through the audio codec (and
+    plain joe, too). Takes a second or two.
 
     `directory_of("piper-joe")` and `directory_of("kokoro")` are the folders of their files; it may raise
     `MissingModel`. A Realtime name ("alloy") opens Kokoro where that is at hand, joe otherwise. Raises
@@ -47,6 +49,10 @@ def open_voice(name: str, directory_of: Callable[[str], Path], threads: int) -> 
     from vivavoce.model.cascade.voice.kokoro import Kokoro, names_in
     from vivavoce.model.cascade.voice.piper import Piper
 
+    if name == CODED:
+        from vivavoce.model.cascade.voice.coded import CodedPiper
+
+        return CodedPiper(directory_of("piper-joe"), threads)
     if name not in ("", JOE):
         try:
             folder = directory_of("kokoro")

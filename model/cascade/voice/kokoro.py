@@ -63,20 +63,20 @@ class Kokoro:
         if not self.names:
             raise BrokenVoice(f"no voices (af_*.bin and the like) in {directory / 'voices'}")
         self._directory = directory
-        self._numbers = _read_numbers(directory / "vocab.json")
+        self._numbers = read_numbers(directory / "vocab.json")
         self._session = open_session(Graph(path).between(_INPUTS, ["audio", _DURATIONS]), threads)
         self._phonemes = phonemes or Phonemes()
 
     def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
         """See `Voice.speak`."""
-        styles = _read_styles(_voice_file(self._directory, resolve(name, self.names)))
+        styles = read_styles(_voice_file(self._directory, resolve(name, self.names)))
         check_speed(speed)
         yield from say(text, self._phonemes, partial(self._render, styles=styles, speed=speed), speed, part)
 
     def _render(
         self, words: Sequence[Word], first: int, last: int, *, styles: NDArray[np.float32], speed: float
     ) -> Rendering:
-        numbers, ends = _sequence(words, self._numbers)
+        numbers, ends = sequence(words, self._numbers)
         sound, durations = self._session.run(
             None,
             {
@@ -97,7 +97,7 @@ def _voice_file(directory: Path, name: str) -> Path:
     return directory / "voices" / f"{name}.bin"
 
 
-def _sequence(words: Sequence[Word], table: dict[str, int]) -> tuple[list[int], list[int]]:
+def sequence(words: Sequence[Word], table: dict[str, int]) -> tuple[list[int], list[int]]:
     """The numbers of `words`, and behind how many of them each word's sound ends. Symbols not in `table` are left
     out."""
     numbers: list[int] = []
@@ -122,7 +122,7 @@ def _gain(sound: Samples) -> float:
     return float(min(bounded, 0.98 / np.abs(sound).max()))
 
 
-def _read_numbers(path: Path) -> dict[str, int]:
+def read_numbers(path: Path) -> dict[str, int]:
     """Kokoro's number of each symbol."""
     try:
         table: dict[str, int] = json.loads(path.read_text("utf-8"))["vocab"]
@@ -134,7 +134,7 @@ def _read_numbers(path: Path) -> dict[str, int]:
 
 
 @lru_cache(maxsize=64)
-def _read_styles(path: Path) -> NDArray[np.float32]:
+def read_styles(path: Path) -> NDArray[np.float32]:
     """The voice's vectors, (510, 256)."""
     try:
         styles = np.fromfile(path, np.float32)

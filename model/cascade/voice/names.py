@@ -8,6 +8,8 @@ from typing import Final
 from vivavoce.model.cascade.voice.contract import UnknownVoice
 
 JOE: Final = "joe"
+CODED: Final = "joe-codec"
+"""joe, spoken through the audio codec: what a model that speaks in tokens will sound like."""
 
 REALTIME_NAMES: Final = {
     "alloy": "af_alloy",

@@ -39,9 +39,9 @@ FIRST_FRAMES: Final = 17
 LARGEST_FRAMES: Final = 69
 """Frames in the first chunk (0.2 s) and in the later ones (0.8 s); between, they double."""
 GAIN: Final = 1.0
-_LATENTS: Final = "/Mul_7_output_0"  # what /dec/conv_pre/Conv reads
-_DURATIONS: Final = "/Ceil_output_0"
-_INPUTS: Final = ("input", "input_lengths", "scales")
+LATENTS: Final = "/Mul_7_output_0"  # what /dec/conv_pre/Conv reads
+DURATIONS: Final = "/Ceil_output_0"
+INPUTS: Final = ("input", "input_lengths", "scales")
 
 
 class Piper:
@@ -54,12 +54,12 @@ class Piper:
         path = next(iter(sorted(directory.glob("*.onnx"))), None)
         if path is None:
             raise BrokenVoice(f"no voice model (*.onnx) in {directory}")
-        self._ids, noise_scale, noise_width = _read_config(path.with_name(f"{path.name}.json"))
+        self._ids, noise_scale, noise_width = read_config(path.with_name(f"{path.name}.json"))
         self._noise = (noise_scale, noise_width) if noise else (0.0, 0.0)
         graph = Graph(path)
         # Measured: optimising the front's 2 687 nodes takes half a second and makes it no faster.
-        self._front = open_session(graph.between(_INPUTS, [_LATENTS, _DURATIONS]), threads, optimise=False)
-        self._back = open_session(graph.between([_LATENTS], ["output"]), threads)
+        self._front = open_session(graph.between(INPUTS, [LATENTS, DURATIONS]), threads, optimise=False)
+        self._back = open_session(graph.between([LATENTS], ["output"]), threads)
         self._phonemes = phonemes or Phonemes()
 
     @property
@@ -95,7 +95,7 @@ class Piper:
         while start < end:
             stop = min(start + size, end)
             left, right = max(0, start - CONTEXT), min(total, stop + CONTEXT)
-            (sound,) = self._back.run(None, {_LATENTS: latents[:, :, left:right]})
+            (sound,) = self._back.run(None, {LATENTS: latents[:, :, left:right]})
             yield sound.reshape(-1)[(start - left) * HOP : (stop - left) * HOP]
             start, size = stop, min(2 * size + 1, LARGEST_FRAMES)
 
@@ -113,31 +113,35 @@ class Ids:
     def __init__(self, table: dict[str, list[int]]) -> None:
         from sanotts.piper_g2p import misaki_to_espeak_ipa
 
-        self._table = table
+        self.table = table
         self._translate = misaki_to_espeak_ipa
 
     def sequence(self, words: Sequence[Word]) -> tuple[list[int], list[int]]:
         """The ids of `words`, and behind which id each word's sound ends. Symbols which the voice lacks are left
         out."""
-        pad = self._table["_"]
-        ids = [*self._table["^"], *pad]
+        pad = self.table["_"]
+        ids = [*self.table["^"], *pad]
         ends: list[int] = []
         for number, word in enumerate(words):
             sound = sounding(word.symbols)
             if number:
-                ids += self._table[" "] + pad
-            ids += self._numbers(self._translate(sound))
+                ids += self.table[" "] + pad
+            ids += self.numbers(sound)
             ends.append(len(ids))
             ids += self._numbers(word.symbols[len(sound) :])
-        return ids + self._table["$"], ends
+        return ids + self.table["$"], ends
+
+    def numbers(self, symbols: str) -> list[int]:
+        """The ids of a word's symbols, or of the first of them."""
+        return self._numbers(self._translate(symbols))
 
     def _numbers(self, ipa: str) -> list[int]:
         symbols = unicodedata.normalize("NFD", ipa)
-        pad = self._table["_"]
-        return [number for symbol in symbols if symbol in self._table for number in (*self._table[symbol], *pad)]
+        pad = self.table["_"]
+        return [number for symbol in symbols if symbol in self.table for number in (*self.table[symbol], *pad)]
 
 
-def _read_config(path: Path) -> tuple[Ids, float, float]:
+def read_config(path: Path) -> tuple[Ids, float, float]:
     """Phoneme ids and the two noise scales out of the voice's JSON file."""
     try:
         config = json.loads(path.read_text("utf-8"))

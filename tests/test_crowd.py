@@ -1,0 +1,57 @@
+"""realtime/turns/crowd.py: voices behind the user's."""
+
+from random import Random
+
+from vivavoce.realtime.turns.crowd import Crowd
+from vivavoce.realtime.turns.vad import Vad
+
+SECOND = 31  # windows
+
+
+def crowd_of(vad: Vad, seconds: float, draw: Random) -> list[bool]:
+    """People at -38 dBFS, louder and softer by some dB, heard as voice."""
+    return [vad.receive(0.9, -38 + draw.gauss(0, 2.5)) for _ in range(round(seconds * SECOND))]
+
+
+def words(vad: Vad, seconds: float, draw: Random, level: float = -21.0) -> list[bool]:
+    """Syllables of four windows, the last one soft."""
+    return [
+        vad.receive(0.9, (level if place % 4 else level - 12) + draw.gauss(0, 2))
+        for place in range(round(seconds * SECOND))
+    ]
+
+
+def test_a_turn_begins_and_ends_among_people_who_go_on_talking() -> None:
+    vad, draw = Vad(0.5), Random(1)
+    assert sum(crowd_of(vad, 6, draw)[2 * SECOND :]) < 6
+    assert all(words(vad, 3, draw)[1:])
+    after = crowd_of(vad, 6, draw)
+    assert not any(after[6:40]), "0.2 s later it is over"
+    assert sum(after) < 16
+
+
+def test_where_it_is_quiet_or_the_noise_is_no_voice_every_word_counts() -> None:
+    for background in (-65.0, -37.0):
+        vad, draw = Vad(0.5), Random(2)
+        for _ in range(3 * SECOND):
+            assert not vad.receive(0.05, background + draw.gauss(0, 1))
+        assert all(words(vad, 3, draw, level=-30.0))
+
+
+def test_who_speaks_from_the_first_moment_on_is_no_crowd() -> None:
+    assert all(words(Vad(0.5), 5, Random(3)))
+
+
+def test_it_is_forgotten_that_there_were_people_when_they_are_gone() -> None:
+    vad, draw = Vad(0.5), Random(4)
+    crowd_of(vad, 6, draw)
+    for _ in range(8 * SECOND):
+        vad.receive(0.02, -62 + draw.gauss(0, 1))
+    assert all(words(vad, 2, draw, level=-45.0)[1:])
+
+
+def test_a_voice_that_never_changes_becomes_background() -> None:
+    crowd = Crowd()
+    hidden = [crowd.hides(True, -20.0) for _ in range(10 * SECOND)]
+    assert not any(hidden[:10])
+    assert hidden[-1]
