@@ -42,7 +42,7 @@ LONGEST: Final = 192
 
 def disguised(sound: Sound, rng: np.random.Generator) -> Sound:
     """The same words by somebody else, as long as before, the loudness kept."""
-    import pyworld  # type: ignore[import-untyped]  # has no types
+    import pyworld
 
     x = sound.astype(np.float64)
     rough, times = pyworld.dio(x, SAMPLE_RATE, f0_floor=60, f0_ceil=400, frame_period=PERIOD_MS)
