@@ -156,7 +156,7 @@ def test_a_voice_that_there_is_not_is_named_before_anything_is_fetched(tmp_path:
     sound = write(tmp_path / "question.wav", np.zeros(SAMPLE_RATE, np.float32))
     told = vivavoce("ask", str(sound), "--voice", "caruso", home=tmp_path / "home")
     assert told.returncode == 1
-    assert "no voice 'caruso'; there are: joe, af_" in told.stderr
+    assert "no voice 'caruso'; there are: joe, joe-codec, af_" in told.stderr
     assert not (tmp_path / "home").exists()
 
 

@@ -14,7 +14,7 @@ from vivavoce.codecs.training.codebook_train import Recipe
 from vivavoce.codecs.training.decoder_export import Decoder, export
 from vivavoce.codecs.training.quantiser import Codebook
 
-SMALL = Recipe(steps=40, batch=4, crop=12, warm_up=5, checked_every=20, looked_at=2)
+SMALL = Recipe(steps=40, batch=4, crop=12, warm_up=5, checked_every=20, looked_at=24)
 
 
 @pytest.fixture
@@ -52,11 +52,11 @@ def test_training_leaves_less_and_less_of_the_variance(shards: Path, voice: voco
 @pytest.mark.slow
 def test_a_stopped_training_goes_on_from_its_checkpoint(shards: Path, voice: vocoder.Vocoder, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    first = codebook_train.main(shards, voice, out, Recipe(steps=6, batch=2, crop=8, looked_at=2))
+    first = codebook_train.main(shards, voice, out, Recipe(steps=6, batch=2, crop=8, looked_at=24))
     state = torch.load(out / "state.pt", weights_only=True)
 
-    again = codebook_train.main(shards, voice, out, Recipe(steps=6, batch=2, crop=8, looked_at=2))
-    longer = codebook_train.main(shards, voice, out, Recipe(steps=8, batch=2, crop=8, looked_at=2))
+    again = codebook_train.main(shards, voice, out, Recipe(steps=6, batch=2, crop=8, looked_at=24))
+    longer = codebook_train.main(shards, voice, out, Recipe(steps=8, batch=2, crop=8, looked_at=24))
 
     assert state["step"] == 6
     assert torch.equal(first.reader.last.weight, again.reader.last.weight)

@@ -203,6 +203,8 @@ class CascadeDialogue:
                     text += token.text
                     self._context.answered(spec.id, text)
                 yield token
+            if self._open is None and self._ahead is None:
+                self._thread.prefill(self._with(""))  # now, when nobody waits: maybe it forgets, and reads much again
         finally:
             begun.cancel()
 

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,10 @@ SPARE_TOKENS: Final = 512  # room for the reply
 MAX_CHARS: Final = (SLOT_TOKENS - SPARE_TOKENS) * 3
 """Of a prompt. English has 4.2 characters per token of Qwen's; what has fewer is found too long and tried shorter."""
 
+REMEMBERED_CHARS: Final = 6000
+"""Of the conversation, instructions apart: 30 to 40 turns, of which the last ten stay when the older ones are forgotten.
+To read these again takes 5 s on a CPU, in which the user waits if he speaks at once; 2 000 tokens would take 25."""
+
 TRIES: Final = 4
 """Each with half the characters of the one before; the last suits text with a token or two for every character."""
 
@@ -45,6 +50,12 @@ FIRST_WORD: Final = 0.4
 
 CONTEXT_FULL: Final = "The conversation no longer fits into the language model."
 NO_ANSWER: Final = "The language model ended without an answer."
+
+
+def remembered(prompt: Prompt) -> Prompt:
+    """As much of it as the model is given."""
+    instructions = len(chatml.render(replace(prompt, items=())))
+    return chatml.trimmed(prompt, min(instructions + REMEMBERED_CHARS, MAX_CHARS))
 
 
 class LlamaGeneration:
@@ -96,7 +107,7 @@ class LlamaThread:
         while (wanted := self._wanted) is not None:
             self._wanted = None
             prompt, complete = wanted
-            prompt = chatml.trimmed(prompt, MAX_CHARS)
+            prompt = remembered(prompt)
             text = chatml.render(prompt) if complete else chatml.render_growing(prompt)
             self._model.prefill(text, self._slot)
 
@@ -120,7 +131,7 @@ class LlamaThread:
         request = {"n_predict": max_tokens, "grammar": grammar(prompt.tools, choice) or ""}
         stopped = Stopped("error", error=CONTEXT_FULL)
         for halved in range(TRIES):
-            text = chatml.render(chatml.trimmed(prompt, MAX_CHARS >> halved))
+            text = chatml.render(chatml.trimmed(remembered(prompt), MAX_CHARS >> halved))
             stopped = self._model.complete(self._slot, {"prompt": text, **request}, generation, say)
             if stopped.error != CONTEXT_FULL:
                 break
