@@ -89,5 +89,9 @@ def test_the_cut_moves_rarely_while_a_conversation_grows() -> None:
 
 
 def test_a_result_is_not_left_without_its_call() -> None:
-    items = (Call("1", "c", "timer", f'{{"name": "{"z" * 1000}"}}'), CallResult("2", "c", "started"), *said("x" * 50, "y" * 50))
+    items = (
+        Call("1", "c", "timer", f'{{"name": "{"z" * 1000}"}}'),
+        CallResult("2", "c", "started"),
+        *said("x" * 50, "y" * 50),
+    )
     assert trimmed(Prompt("", items), len(render(Prompt("", items))) - 1).items[0].id == "0"

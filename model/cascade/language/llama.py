@@ -36,7 +36,7 @@ MAX_CHARS: Final = (SLOT_TOKENS - SPARE_TOKENS) * 3
 """Of a prompt. English has 4.2 characters per token of Qwen's; what has fewer is found too long and tried shorter."""
 
 REMEMBERED_CHARS: Final = 6000
-"""Of the conversation, instructions apart: 30 to 40 turns, of which the last ten stay when the older ones are forgotten.
+"""Of the conversation, instructions apart: 30 to 40 turns, of which the last ten stay when older ones are forgotten.
 To read these again takes 5 s on a CPU, in which the user waits if he speaks at once; 2 000 tokens would take 25."""
 
 TRIES: Final = 4
