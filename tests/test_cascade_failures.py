@@ -13,8 +13,9 @@ import pytest
 from harness.cascade import Parrot
 from vivavoce.model.cascade.dialogue import CascadeDialogue
 from vivavoce.model.cascade.ears import Hypothesis
-from vivavoce.model.cascade.language import Deliver, Prompt, Stopped
-from vivavoce.model.cascade.language.llama import NO_ANSWER, LlamaThread
+from vivavoce.model.cascade.language import Prompt, Stopped
+from vivavoce.model.cascade.language.llama import LlamaThread
+from vivavoce.model.cascade.language.outcome import NO_ANSWER
 from vivavoce.model.cascade.mouth import Mouth, Silent, Spoke
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.dialogue import Message, NotHeard, ReplySpec, TextToken
@@ -47,9 +48,6 @@ class Broken:
 
     def complete(self, slot: int, request: Any, generation: Any, say: Any) -> Stopped:
         raise RuntimeError("a bug")
-
-    def timed(self, deliver: Deliver) -> Deliver:
-        return deliver
 
     def give_back(self, slot: int) -> None:
         """There are no others."""

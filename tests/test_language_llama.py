@@ -11,7 +11,8 @@ from queue import SimpleQueue
 import pytest
 
 from vivavoce.model.cascade.language import Calls, Piece, Prompt, Stopped, Words, llama
-from vivavoce.model.cascade.language.llama import CONTEXT_FULL, LlamaModel, LlamaThread
+from vivavoce.model.cascade.language.llama import LlamaModel, LlamaThread
+from vivavoce.model.cascade.language.outcome import CONTEXT_FULL
 from vivavoce.model.dialogue import DialogueError, Item, Message, Tool
 from vivavoce.model.errors import DamagedModel, MissingModel
 from vivavoce.model.store import Store
@@ -292,6 +293,19 @@ def test_conversations_are_dealt_out_to_copies_and_keep_their_own_words(small: P
         second.close()
     finally:
         model.close()
+
+
+def test_reading_much_for_the_first_time_is_not_being_late(small: Path) -> None:
+    model = LlamaModel(small, slots=2, threads=1)
+    one, other = model.open(), model.open()
+    began = time.monotonic()
+    _, stopped = answer(one, asked("word " * 300 + "What is this?"), max_tokens=2)
+    assert stopped.usage.input_text - stopped.usage.cached > 300
+    took = time.monotonic() - began
+    assert model.lateness <= max(0.0, took - llama.FIRST_WORD - 300 * llama.READ)
+    one.close()
+    other.close()
+    model.close()
 
 
 def test_whoever_is_alone_is_never_late(small: Path) -> None:

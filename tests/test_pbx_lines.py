@@ -278,7 +278,7 @@ def test_a_call_over_a_websocket_is_answered_greeted_marked_and_flushed_at_a_cut
             flushed = caller.asked("FLUSH_MEDIA")[-1]
             after = [frame for when, frame in caller.frames if when > flushed + 0.1]
             assert not any(any(frame) for frame in after)
-            assert len(caller.asked("MARK_MEDIA")) == len(caller.frames) // MARKED
+            assert len(caller.frames) // MARKED - len(caller.asked("MARK_MEDIA")) in (0, 1)  # a mark follows its frame
             span = caller.frames[-1][0] - caller.frames[0][0]
             assert len(caller.frames) == pytest.approx(span / 0.02 + AHEAD, abs=8)
         heard = engine.dialogues[-1].cuts[-1]

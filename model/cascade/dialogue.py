@@ -118,20 +118,15 @@ class CascadeDialogue:
                 self._closed.pop(0)
             turn = self._open
             if turn is not None and turn.wants_look:
-                paused = turn.paused
+                paused = turn.look()
+                patience = 0.0 if paused else UPDATE / EARS_RATE  # when the next look will be due
                 try:
-                    heard = await self._look(turn)
+                    heard = await self._threads.ears(turn.listening.update, patience)
                 except DialogueError:
                     continue  # the last look decides
                 if turn is self._open:
                     self._prefill(heard, paused)
                     yield so_far(turn, heard)
-
-    async def _look(self, turn: Turn) -> Hypothesis:
-        paused = turn.paused
-        turn.seen, turn.paused = turn.pushed, False
-        patience = 0.0 if paused else UPDATE / EARS_RATE  # when the next look will be due
-        return await self._threads.ears(turn.listening.update, patience)
 
     async def _finish(self, turn: Turn) -> Transcript:
         end = turn.voiced_end or None

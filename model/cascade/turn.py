@@ -32,6 +32,11 @@ class Turn:
     def wants_look(self) -> bool:
         return bool(self.id) or self.paused or self.pushed - self.seen >= UPDATE
 
+    def look(self) -> bool:
+        """All that was pushed is about to be looked at. Whether it ends in a pause that nobody has looked at."""
+        paused, self.paused, self.seen = self.paused, False, self.pushed
+        return paused
+
     def push(self, samples: Samples, voiced: bool) -> None:
         """Takes more of it, at `SAMPLE_RATE`."""
         sound = self._resampler.push(samples)

@@ -19,10 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from vivavoce.model.cascade.language import Deliver, Piece, Prompt, Stopped, chatml
+from vivavoce.model.cascade.language import Deliver, Prompt, Stopped, chatml
 from vivavoce.model.cascade.language.calls import CallError, CallParser, effective_choice, grammar
+from vivavoce.model.cascade.language.outcome import CONTEXT_FULL, NO_ANSWER, Outcome
 from vivavoce.model.cascade.lateness import Lateness
-from vivavoce.model.dialogue import DialogueError, Usage
+from vivavoce.model.dialogue import DialogueError
 from vivavoce.model.errors import DamagedModel, MissingModel
 
 log = logging.getLogger(__name__)
@@ -45,11 +46,18 @@ TRIES: Final = 4
 SAMPLING: Final = {"temperature": 0.2, "top_p": 0.9, "repeat_penalty": 1.05, "seed": 1}
 """Close to the likeliest words, which a small model needs to stay correct; the same question gets the same answer."""
 
-FIRST_WORD: Final = 0.4
-"""Seconds that a conversation waits for its first word on two cores that are not busy, at most."""
+STREAMING: Final = {
+    "stream": True,
+    "stream_options": {"include_usage": True},
+    "timings_per_token": True,
+    "cache_prompt": True,
+}
 
-CONTEXT_FULL: Final = "The conversation no longer fits into the language model."
-NO_ANSWER: Final = "The language model ended without an answer."
+FIRST_WORD: Final = 0.4
+"""Seconds that a conversation waits for its first word on two cores that are not busy, at most, ..."""
+
+READ: Final = 0.02
+"""... and for each token that was not in its cache: tools named for the first time are some hundred."""
 
 
 def remembered(prompt: Prompt) -> Prompt:
@@ -93,7 +101,7 @@ class LlamaThread:
         self._generation.cancel()
         self._wanted = None
         self._generation = generation = LlamaGeneration()
-        self._pool.submit(self._run, prompt, max_tokens, self._model.timed(deliver), generation)
+        self._pool.submit(self._run, prompt, max_tokens, deliver, generation)
         return generation
 
     def close(self) -> None:
@@ -168,19 +176,6 @@ class LlamaModel:
             self._taken[slot % len(self._taken)] += 1
             return LlamaThread(self, slot)
 
-    def timed(self, deliver: Deliver) -> Deliver:
-        """`deliver`, which is about to be given an answer; how long its first piece takes is noted."""
-        asked, first = time.monotonic(), True
-
-        def pass_on(piece: Piece) -> None:
-            nonlocal first
-            if first and sum(self._taken) > 1:  # whoever is alone waits for nobody
-                self._late.note(time.monotonic() - asked - FIRST_WORD)
-            first = False
-            deliver(piece)
-
-        return pass_on
-
     @property
     def lateness(self) -> float:
         return self._late.worst
@@ -206,52 +201,20 @@ class LlamaModel:
         """Generates in `slot` until the end, a limit in `request`, or `generation.cancel()`; blocks."""
         if generation.cancelled:
             return Stopped("cancelled")
-        outcome = _Outcome(generation, say)
+        asked = time.monotonic()
+
+        def begins(read: int) -> None:
+            if sum(self._taken) > 1:  # whoever is alone waits for nobody
+                self._late.note(time.monotonic() - asked - FIRST_WORD - READ * read)
+
+        outcome = Outcome(generation, say, begins)
         server, place = self._place(slot)
-        streaming = {"stream": True, "stream_options": {"include_usage": True}, "cache_prompt": True, "id_slot": place}
-        server.handle_completions({**SAMPLING, **streaming, **request}, outcome.receive)
+        server.handle_completions({**SAMPLING, **STREAMING, **request, "id_slot": place}, outcome.receive)
         return outcome.stopped
 
     def _place(self, slot: int) -> tuple[Any, int]:
         """The copy of a slot, and the slot's number there."""
         return self._servers[slot % len(self._servers)], slot // len(self._servers)
-
-
-class _Outcome:
-    """Collects what llama.cpp's callback says; returning True from it stops the generation."""
-
-    def __init__(self, generation: LlamaGeneration, say: Callable[[str], None]) -> None:
-        self._generation = generation
-        self._say = say
-        self.stopped = Stopped("error", error=NO_ANSWER)
-
-    def receive(self, message: Any) -> bool:
-        """(An exception would be swallowed by the C++ side, so there must be none.)"""
-        if self._generation.cancelled:
-            self.stopped = Stopped("cancelled")
-            return True
-        try:
-            for event in message if isinstance(message, list) else [message]:
-                self._take(event)
-        except CallError as error:
-            self.stopped = Stopped("error", error=str(error))
-            return True
-        return False
-
-    def _take(self, event: Mapping[str, Any]) -> None:
-        if error := event.get("error"):
-            full = error.get("type") == "exceed_context_size_error"
-            self.stopped = Stopped(
-                "error", error=CONTEXT_FULL if full else f"The language model failed: {error.get('message')}"
-            )
-            return
-        for choice in event.get("choices", ()):
-            if choice.get("text"):
-                self._say(choice["text"])
-            if reason := choice.get("finish_reason"):
-                self.stopped = Stopped("length" if reason == "length" else "stop")
-        if usage := event.get("usage"):
-            self.stopped = Stopped(self.stopped.reason, _usage(usage), self.stopped.error)
 
 
 def _load(path: Path, slots: int, threads: int) -> Any:
@@ -277,11 +240,3 @@ def _load(path: Path, slots: int, threads: int) -> Any:
             return xllamacpp.Server(params)
         except RuntimeError as error:
             raise DamagedModel(f"{path} cannot be loaded as a language model (GGUF).") from error
-
-
-def _usage(counts: Mapping[str, Any]) -> Usage:
-    return Usage(
-        input_text=counts["prompt_tokens"],
-        cached=counts.get("prompt_tokens_details", {}).get("cached_tokens", 0),
-        output_text=counts["completion_tokens"],
-    )

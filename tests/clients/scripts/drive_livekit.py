@@ -154,7 +154,10 @@ async def barge_in() -> dict[str, Any]:
         done = (await line.until("response.done"))["response"]
         said, _ = await reading
         await speaking
-        answer, _ = await spoken(line.generations[1])
+        number = 1
+        while (await line.until("response.done", number + 1))["response"]["status"] == "cancelled":
+            number += 1  # begun in a pause inside the interruption
+        answer, _ = await spoken(line.generations[number])
         return {
             "status": done["status"],
             "reason": (done.get("status_details") or {}).get("reason"),
