@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vivavoce.codecs.streaming import open_session
+from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.codecs.tokenizer import FRAME_SIZE, WEIGHTS, Codes
 
 CHANNELS: Final = 192
@@ -27,7 +27,7 @@ class LatentEncoder:
     """The network in `weights`, on `threads` threads. Safe to share between threads."""
 
     def __init__(self, weights: Path = WEIGHTS, threads: int = 1) -> None:
-        self._session = open_session(weights / "latents.onnx", threads)
+        self._session = open_onnx(weights / "latents.onnx", threads)
         facts: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.codebook: str = facts["codebook"]
 

@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+from vivavoce.codecs.onnx_session import open_onnx
 
 Array = NDArray[Any]
 
@@ -66,7 +65,7 @@ class Network:
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
-        self._session = open_session(path, threads)
+        self._session = open_onnx(path, threads)
         first, *states = self._session.get_inputs()
         self._input: str = first.name
         self._states = {value.name: (tuple(value.shape[1:]), _DTYPES[value.type]) for value in states}
@@ -121,16 +120,3 @@ def run(network: Step, chunks: Sequence[Array], state: State) -> list[list[Array
 
 
 _DTYPES: Final = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(bool)": np.bool_}
-
-
-def open_session(path: Path, threads: int) -> InferenceSession:
-    """An onnxruntime session on `threads` CPU threads, which sleep between runs."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Spinning would take the cores from whatever computes the reply.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -60,6 +60,9 @@ def test_a_network_learns_from_endings_that_differ(tmp_path: Path) -> None:
     net = training.train(endings, epochs=3)
     logits = training.logits_of(net, endings)
     assert training.area(logits, training.torch.from_numpy(finished)) > 0.95
+    training.write(net, tmp_path / "finished.onnx")
+    says = Finished(tmp_path / "finished.onnx").probability(states[:1].astype(np.float32))
+    assert says == pytest.approx(float(training.torch.sigmoid(logits[0])), abs=1e-4)
 
 
 @pytest.mark.models

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.model.cascade.voice import BrokenVoice, UnknownVoice, open_voice
 from vivavoce.model.cascade.voice.contract import check_speed
-from vivavoce.model.cascade.voice.graph import Graph, open_session
+from vivavoce.model.cascade.voice.graph import Graph
 from vivavoce.model.cascade.voice.names import REALTIME_NAMES, resolve
 from vivavoce.model.errors import MissingModel
 
@@ -121,7 +122,7 @@ def test_a_graph_is_cut_between_the_tensors_asked_for(tmp_path: Path) -> None:
     whole = Graph(path)
     front = onnx.load_from_string(whole.between(["x"], ["middle"]))
     assert [weight.name for weight in front.graph.initializer] == ["w"]
-    back = open_session(whole.between(["middle"], ["y"]), 1)
+    back = open_onnx(whole.between(["middle"], ["y"]), 1)
     np.testing.assert_array_equal(back.run(None, {"middle": np.ones(2, np.float32)})[0], [6, 6])
     with pytest.raises(BrokenVoice, match="it has no absent"):
         whole.between(["x"], ["absent"])

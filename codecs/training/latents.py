@@ -20,9 +20,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.codecs.training.prose import Prose
 from vivavoce.model import catalog
-from vivavoce.model.cascade.voice.graph import Graph, open_session
+from vivavoce.model.cascade.voice.graph import Graph
 from vivavoce.model.cascade.voice.phonemes import Phonemes
 from vivavoce.model.cascade.voice.piper import DURATIONS, INPUTS, LATENTS, read_config
 from vivavoce.model.cascade.voice.spoken import speakable
@@ -53,8 +54,8 @@ class Front:
         path = next(iter(sorted(directory.glob("*.onnx"))))
         self.ids, _, _ = read_config(path.with_name(f"{path.name}.json"))
         graph = Graph(path)
-        self._timing = open_session(graph.between(INPUTS, [DURATIONS, *_ENCODED]), threads)
-        self._sounding = open_session(graph.between([*INPUTS, DURATIONS, *_ENCODED], [LATENTS]), threads)
+        self._timing = open_onnx(graph.between(INPUTS, [DURATIONS, *_ENCODED]), threads)
+        self._sounding = open_onnx(graph.between([*INPUTS, DURATIONS, *_ENCODED], [LATENTS]), threads)
 
     def encode(self, ids: list[int], speed: float, width: float = WIDTH) -> Encoded:
         """Ids (N,) -> what `latents` needs; under `DURATIONS` the latents per id, (1, 1, N), other ones at every

@@ -15,9 +15,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.codecs.resample import Resampler
 from vivavoce.codecs.tokenizer import FRAME_SIZE
-from vivavoce.model.cascade.voice.graph import Graph, open_session
+from vivavoce.model.cascade.voice.graph import Graph
 from vivavoce.model.cascade.voice.piper import LATENTS
 
 Sound = NDArray[np.float32]
@@ -40,7 +41,7 @@ class Vocoder:
 
     def __init__(self, directory: Path) -> None:
         graph = Graph(next(iter(sorted(directory.glob("*.onnx")))))
-        self._session = open_session(graph.between([LATENTS], ["output"]), 1)
+        self._session = open_onnx(graph.between([LATENTS], ["output"]), 1)
 
     def __call__(self, latents: NDArray[np.floating]) -> Sound:
         (sound,) = self._session.run(None, {LATENTS: latents.astype(np.float32)[None]})

@@ -23,9 +23,10 @@ from typing import Final
 
 import numpy as np
 
+from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.codecs.training.texts import Texts
 from vivavoce.model import catalog
-from vivavoce.model.cascade.voice.graph import Graph, open_session
+from vivavoce.model.cascade.voice.graph import Graph
 from vivavoce.model.cascade.voice.kokoro import read_numbers, read_styles, sequence
 from vivavoce.model.cascade.voice.phonemes import Phonemes, Word
 from vivavoce.model.cascade.voice.spoken import speakable
@@ -67,7 +68,7 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         graph = Graph(next(iter(sorted(folder.glob("*.onnx")))))
-        self._session = open_session(graph.between(("tokens", "style", "speed"), ["audio", DURATIONS]), 1)
+        self._session = open_onnx(graph.between(("tokens", "style", "speed"), ["audio", DURATIONS]), 1)
         self._numbers = read_numbers(folder / "vocab.json")
         self._phonemes = Phonemes()
 

@@ -17,6 +17,7 @@ from typing import Final
 
 import numpy as np
 
+from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.codecs.resample import Resampler
 from vivavoce.model.dialogue import SAMPLE_RATE, Samples
 
@@ -46,16 +47,11 @@ class Dnsmos:
     """The network, on `threads` threads. Raises `DnsmosMissing`."""
 
     def __init__(self, threads: int = 1) -> None:
-        import onnxruntime as ort
-
         found = find_spec("speechmos")
         if found is None or not found.submodule_search_locations:
             raise DnsmosMissing("DNSMOS is not installed: pip install speechmos")
         path = Path(found.submodule_search_locations[0]) / "dnsmos_models" / "sig_bak_ovr.onnx"
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = open_onnx(path, threads)
 
     def rate(self, samples: Samples) -> Quality:
         """`samples`: 24 kHz, any length above zero."""

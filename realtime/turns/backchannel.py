@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
+from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.realtime.turns.overlap import Scores
 from vivavoce.realtime.turns.smart_turn import mel_filters
 
@@ -59,10 +59,7 @@ class OverlapNet:
 
     def __init__(self, path: Path = WEIGHTS) -> None:
         """Loads the ONNX file `path`; onnxruntime raises when it is missing or broken."""
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1  # 0.2 ms of work: handing it out would cost more
-        options.inter_op_num_threads = 1
-        self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._session = open_onnx(path)
         self.features = Features()
 
     def init_state(self) -> OverlapEar:

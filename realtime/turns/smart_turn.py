@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
+
+from vivavoce.codecs.onnx_session import open_onnx
 
 SAMPLE_RATE: Final = 16_000
 WINDOW: Final = 8 * SAMPLE_RATE
@@ -33,11 +34,7 @@ class SmartTurn:
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         """Loads the ONNX file `path`; onnxruntime raises when it is missing or broken."""
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other stages need the cores
-        self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._session = open_onnx(path, threads)
         self._features = LogMel()
 
     def complete(self, samples_16k: NDArray[np.float32]) -> float:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
+
+from vivavoce.codecs.onnx_session import open_onnx
 
 SAMPLE_RATE: Final = 16_000
 WINDOW: Final = 512
@@ -50,11 +51,7 @@ class SpeechNet:
 
     def __init__(self, path: Path) -> None:
         """Loads the ONNX file `path`; onnxruntime raises when it is missing or broken."""
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1  # 0.2 ms of work: handing it out would cost more
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # the file holds unused initializers; each would be a warning
-        self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._session = open_onnx(path)
 
     def init_state(self) -> SpeechState:
         """The slot of a new call."""

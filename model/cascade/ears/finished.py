@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
+
+from vivavoce.codecs.onnx_session import open_onnx
 
 WEIGHTS: Final = Path(__file__).with_name("finished.onnx")
 STATES: Final = 48
@@ -26,10 +27,7 @@ class Finished:
 
     def __init__(self, path: Path = WEIGHTS) -> None:
         """Loads the ONNX file `path`; onnxruntime raises when it is missing or broken."""
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1  # 0.2 ms of work: handing it out would cost more
-        options.inter_op_num_threads = 1
-        self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._session = open_onnx(path)
 
     def probability(self, states: NDArray[np.float32]) -> float:
         """How likely the turn is over; `states` of shape (1, T, 288), of sound that ends soon after its last word."""

@@ -23,6 +23,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile
 
+from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.model.cascade.ears import SAMPLE_RATE, EarsError, Samples
 from vivavoce.model.cascade.ears.agreement import loop_start
 from vivavoce.model.cascade.ears.aside import Aside
@@ -195,11 +196,7 @@ def _value(array: NDArray[np.generic]) -> ort.OrtValue:
 
 
 def _session(path: Path, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other stages need the cores
     try:
-        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return open_onnx(path, threads)
     except _BROKEN as error:
         raise EarsError(f"cannot load {path}: {error}") from error

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vivavoce.model.cascade.voice.contract import BrokenVoice
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 
 class Graph:
@@ -67,21 +64,3 @@ class Graph:
 
         value = self._known.get(name)
         return value or onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-
-
-def open_session(model: bytes, threads: int, *, optimise: bool = True) -> InferenceSession:
-    """An onnxruntime session on `threads` CPU threads, which sleep between runs.
-
-    Without `optimise` the graph runs as it is written, which opens sooner.
-    """
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Spinning would take the cores from the language model that writes the next clause.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    if not optimise:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -19,8 +19,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.model.cascade.voice.contract import WHOLE, BrokenVoice, Part, Speech, check_speed
-from vivavoce.model.cascade.voice.graph import Graph, open_session
+from vivavoce.model.cascade.voice.graph import Graph
 from vivavoce.model.cascade.voice.names import ENGLISH, resolve
 from vivavoce.model.cascade.voice.phonemes import Phonemes, Word
 from vivavoce.model.cascade.voice.spoken import MARKS
@@ -64,7 +65,7 @@ class Kokoro:
             raise BrokenVoice(f"no voices (af_*.bin and the like) in {directory / 'voices'}")
         self._directory = directory
         self._numbers = read_numbers(directory / "vocab.json")
-        self._session = open_session(Graph(path).between(_INPUTS, ["audio", _DURATIONS]), threads)
+        self._session = open_onnx(Graph(path).between(_INPUTS, ["audio", _DURATIONS]), threads)
         self._phonemes = phonemes or Phonemes()
 
     def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:

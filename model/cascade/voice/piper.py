@@ -23,8 +23,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.model.cascade.voice.contract import WHOLE, BrokenVoice, Part, Speech, check_speed
-from vivavoce.model.cascade.voice.graph import Graph, open_session
+from vivavoce.model.cascade.voice.graph import Graph
 from vivavoce.model.cascade.voice.names import JOE, resolve
 from vivavoce.model.cascade.voice.phonemes import Phonemes, Word
 from vivavoce.model.cascade.voice.utterance import Rendering, say, sounding
@@ -58,8 +59,8 @@ class Piper:
         self._noise = (noise_scale, noise_width) if noise else (0.0, 0.0)
         graph = Graph(path)
         # Measured: optimising the front's 2 687 nodes takes half a second and makes it no faster.
-        self._front = open_session(graph.between(INPUTS, [LATENTS, DURATIONS]), threads, optimise=False)
-        self._back = open_session(graph.between([LATENTS], ["output"]), threads)
+        self._front = open_onnx(graph.between(INPUTS, [LATENTS, DURATIONS]), threads, optimise=False)
+        self._back = open_onnx(graph.between([LATENTS], ["output"]), threads)
         self._phonemes = phonemes or Phonemes()
 
     @property

@@ -7,6 +7,7 @@ a call.
     asides.py    the same overlaps ─► the ears' encoder ─► model/cascade/ears/aside.onnx       (ten minutes)
     sentences.py, endings.py   sentences, cut where they go on ─► the ears' encoder, at their ends
     finished.py  endings ─► network ─► model/cascade/ears/finished.onnx                     (a minute)
+    attention.py the network of these two, its training, its file
     train.py     overlaps ─► features ─► network ─► realtime/turns/backchannel.onnx       (minutes on two cores)
 
     python -m vivavoce.realtime.turns.training.speak FOLDER

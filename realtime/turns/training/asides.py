@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from vivavoce.model import catalog
@@ -29,6 +29,7 @@ from vivavoce.realtime.turns.backchannel import WINDOW
 from vivavoce.realtime.turns.floor import CATCH_LEAD
 from vivavoce.realtime.turns.overlap import LOOKS
 from vivavoce.realtime.turns.speech import SpeechNet, silero_path
+from vivavoce.realtime.turns.training.attention import Attention, export, fit
 from vivavoce.realtime.turns.training.examples import first_voiced
 from vivavoce.realtime.turns.training.mixing import CLASSES, Recordings, Surroundings, overhear
 
@@ -38,53 +39,16 @@ EACH: Final = 1000
 AGES: Final = LOOKS[:6]
 STATES: Final = 56
 """States kept of a look: the longest has 55."""
-SIZE: Final = 288
 UNITS: Final = 64
-PLACES: Final = 4
 EPOCHS: Final = 8
-BATCH: Final = 64
-RATE: Final = 3e-3
 
 
 class Looks(NamedTuple):
-    """`states` (N, STATES, SIZE) float16, of which the first `lengths` (N,) count; `kinds` (N,): index of `CLASSES`."""
+    """`states` (N, STATES, 288) float16, of which the first `lengths` (N,) count; `kinds` (N,): index of `CLASSES`."""
 
     states: NDArray[np.float16]
     lengths: NDArray[np.int64]
     kinds: NDArray[np.int64]
-
-
-class Attention(nn.Module):
-    """Looks at `PLACES` places of a sound, and says what it is."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(SIZE)
-        self.narrow = nn.Linear(SIZE, UNITS)
-        self.around = nn.Conv1d(UNITS, UNITS, 5, padding=2)
-        self.places = nn.Linear(UNITS, PLACES)
-        self.head = nn.Linear(PLACES * UNITS, len(CLASSES))
-        self.drop = nn.Dropout(0.3)
-
-    def forward(self, states: Tensor, there: Tensor | None = None) -> Tensor:
-        """(B, T, SIZE) -> logits (B, 4); `there` (B, T): which states are no padding."""
-        x = functional.relu(self.narrow(self.drop(self.norm(states))))
-        x = functional.relu(self.around(x.transpose(1, 2)).transpose(1, 2))
-        where = self.places(x)  # (B, T, PLACES)
-        if there is not None:
-            where = where.masked_fill(~there[..., None], -1e9)
-        seen = torch.softmax(where, 1).transpose(1, 2) @ x  # (B, PLACES, UNITS)
-        logits: Tensor = self.head(self.drop(seen.flatten(1)))
-        return logits
-
-
-class _Scores(nn.Module):
-    def __init__(self, trained: Attention) -> None:
-        super().__init__()
-        self.trained = trained
-
-    def forward(self, states: Tensor) -> Tensor:
-        return torch.softmax(self.trained(states), 1)
 
 
 def make(folder: Path, ears: Moonshine, part: int) -> Looks:
@@ -112,24 +76,13 @@ def make(folder: Path, ears: Moonshine, part: int) -> Looks:
 def train(looks: Looks) -> Attention:
     """A few minutes."""
     torch.manual_seed(0)
-    net, count = Attention(), len(looks.kinds)
-    optimizer = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=0.03)
-    steps = EPOCHS * (count // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
-    lengths, kinds = torch.from_numpy(looks.lengths), torch.from_numpy(looks.kinds)
-    for step in range(steps):
-        if step % (count // BATCH) == 0:
-            order = np.random.default_rng(step).permutation(count)
-        chosen = order[step % (count // BATCH) * BATCH :][:BATCH]
-        states = torch.from_numpy(looks.states[chosen].astype(np.float32))
-        states = states + torch.randn_like(states) * 0.1 * states.std()
-        there = torch.arange(STATES)[None] < lengths[chosen, None]
-        loss = functional.cross_entropy(net(states, there), kinds[chosen], label_smoothing=0.05)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call] # torch
-        optimizer.step()
-        schedule.step()
-    return net.eval()
+    kinds = torch.from_numpy(looks.kinds)
+    there = torch.arange(STATES)[None] < torch.from_numpy(looks.lengths)[:, None]
+
+    def loss(logits: Tensor, chosen: Tensor) -> Tensor:
+        return functional.cross_entropy(logits, kinds[chosen], label_smoothing=0.05)
+
+    return fit(Attention(UNITS, len(CLASSES)), looks.states, there, loss, EPOCHS)
 
 
 def main(folder: Path, only: int | None) -> None:
@@ -144,20 +97,8 @@ def main(folder: Path, only: int | None) -> None:
             made.append(Looks(found["states"], found["lengths"], found["kinds"]))
     if only is None:
         states, lengths, kinds = (np.concatenate(column) for column in zip(*made, strict=True))
-        _export(train(Looks(states, lengths, kinds)))
-
-
-def _export(net: Attention) -> None:
-    torch.onnx.export(
-        _Scores(net),
-        (torch.zeros(1, 40, SIZE),),
-        str(WEIGHTS),
-        dynamo=False,
-        opset_version=17,
-        input_names=["states"],
-        output_names=["scores"],
-        dynamic_axes={"states": {1: "T"}},
-    )
+        net = train(Looks(states, lengths, kinds))
+        export(net, lambda logits: torch.softmax(logits, 1), "scores", WEIGHTS)
 
 
 if __name__ == "__main__":
