@@ -12,6 +12,7 @@ import pytest
 from harness.fakes import Line, ScriptedDialogue, ScriptedEngine
 from harness.gateway import gateway
 from vivavoce.model.dialogue import SAMPLE_RATE, AudioToken, ReplySpec, ReplyToken
+from vivavoce.realtime.bench import soak as soaking
 from vivavoce.realtime.bench.beep import EndOfTone, tone
 from vivavoce.realtime.bench.calibrate import calibrate
 from vivavoce.realtime.bench.caller import Clip
@@ -23,6 +24,7 @@ from vivavoce.realtime.bench.report import describe_run
 from vivavoce.realtime.bench.run import TRANSPORTS, Calls, Plan, run_calls
 from vivavoce.realtime.bench.scenario import Line as Words
 from vivavoce.realtime.bench.scenario import Scenario
+from vivavoce.realtime.bench.soak import Soak
 
 HELLO = Clip("hello", tone(0.8, 300), 0, round(0.8 * SAMPLE_RATE))
 STOP = Clip("stop", tone(0.6, 300), 0, round(0.6 * SAMPLE_RATE))
@@ -88,6 +90,22 @@ def test_a_long_call_goes_on_turn_after_turn_and_says_what_the_server_holds() ->
     assert 250 < found.late.p50.value < 4000
     assert found.samples[-1].inner["calls"] == 1
     assert found.samples[-1].resident > 10_000_000
+
+
+@pytest.mark.slow
+def test_a_soak_has_callers_side_by_side_and_looks_when_all_have_hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soaking, "EVERY", 3)
+
+    async def run() -> Soak:
+        async with gateway(Speaking(), max_sessions=2) as running:
+            plan = Plan(Target(running.url, extras=True), "all")
+            return await soaking.soak(PLAY, plan, 4, os.getpid(), lambda sample: None)
+
+    found = asyncio.run(run())
+    assert (found.calls, found.failed, found.silent) == (4, 0, 0)
+    assert found.refused == 1, "three lines, and a server for two calls"
+    assert [sample.calls for sample in found.samples] == [3, 4]
+    assert [sample.inner["calls"] for sample in found.samples] == [0, 0]
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """Soak: many short calls, and what the server holds after each of them. What is not given back shows as a slope.
 
-    call ─► hang up ─► call … ──► memory, descriptors, threads (of /proc), tasks and calls (of the server, if it tells)
+    call ─► hang up ─► call … ┐
+    call ─► hang up ─► call … ├─► all have hung up ──► memory, descriptors, threads (of /proc), tasks and calls
+    call ─► hang up ─► call … ┘                       (of the server, if it tells)
 
 The first `WARM` calls are left out of the slopes: caches fill, pools grow once.
 """
@@ -9,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -24,7 +27,10 @@ from vivavoce.realtime.bench.server import vitals
 WARM: Final = 0.2
 """Share of the calls after which the server has its final size."""
 
-EVERY: Final = 10
+LINES: Final = 3
+"""Callers at the same time: what is kept by mistake is often kept where two calls meet."""
+
+EVERY: Final = 12
 """Calls between two looks."""
 
 SETTLE: Final = 1.0
@@ -58,24 +64,34 @@ class Soak:
 async def soak(play: Play, plan: Plan, calls: int, pid: int, progress: Callable[[Sample], None]) -> Soak:
     """Calls `calls` times, a turn each, over the transports in turn. `silent`: calls without an answer."""
     began = time.monotonic()
-    failed = refused = silent = 0
+    went = Counter[str]()
     samples: list[Sample] = []
-    for number in range(calls):
+    for first in range(0, calls, EVERY):
+        after = min(first + EVERY, calls)
+        numbers = iter(range(first, after))
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(LINES):
+                tasks.create_task(_line(numbers, play, plan, went))
+        await asyncio.sleep(SETTLE)
+        samples.append(await look(plan.target, pid, after, time.monotonic() - began))
+        progress(samples[-1])
+    return Soak(calls, went["failed"], went["refused"], went["silent"], tuple(samples), slopes(samples))
+
+
+async def _line(numbers: Iterator[int], play: Play, plan: Plan, went: Counter[str]) -> None:
+    """One caller after the other, as long as there are `numbers`, which other lines take from as well."""
+    for number in numbers:
         try:
             transport = ("webrtc", "websocket")[number % 2] if plan.transport == "all" else plan.transport
             act = play.acts[number % len(play.acts)]
             record = await one_call(play, replace(plan, transport=transport), [act], number)
-            failed += bool(record.failure)
-            silent += not record.of("response.created")
-        except Refused:
-            refused += 1
+            went["failed"] += bool(record.failure)
+            went["silent"] += not record.of("response.created")
+        except Refused as refused:
+            went["refused"] += 1
+            await asyncio.sleep(refused.retry_after or SETTLE)
         except Broken:
-            failed += 1
-        if number % EVERY == EVERY - 1 or number == calls - 1:
-            await asyncio.sleep(SETTLE)
-            samples.append(await look(plan.target, pid, number + 1, time.monotonic() - began))
-            progress(samples[-1])
-    return Soak(calls, failed, refused, silent, tuple(samples), slopes(samples))
+            went["failed"] += 1
 
 
 def slopes(samples: list[Sample]) -> dict[str, float]:
