@@ -70,3 +70,20 @@ def test_a_changed_aiortc_is_noticed_where_received_packets_are_counted() -> Non
 
     with pytest.raises(aiortc_patches.AiortcChanged, match="_handle_rtcp_data"):
         aiortc_patches.watch_received(Other())  # type: ignore[arg-type]
+
+
+def test_messages_sent_again_when_the_connection_is_gone_are_no_error() -> None:
+    async def body() -> None:
+        peer = RTCPeerConnection()
+        peer.createDataChannel("oai-events")
+        assert peer.sctp is not None
+        peer.sctp._remote_port = 5000  # as the other side has told it
+        with pytest.raises(ConnectionError):
+            await peer.sctp._send(0, 51, b"{}")
+        aiortc_patches.forgive_late_data(peer)
+        await peer.sctp._send(0, 51, b"{}")
+        await peer.sctp._transmit()  # what its timer does, in a task of its own
+        assert not aiortc_patches.is_flushed(peer), "it is kept, and would go out once there is a connection"
+        await peer.close()
+
+    run(body())

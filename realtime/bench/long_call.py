@@ -13,11 +13,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from vivavoce.realtime.bench.caller import Caller, Room
+from vivavoce.realtime.bench.caller import Caller
 from vivavoce.realtime.bench.distribution import Distribution, describe
-from vivavoce.realtime.bench.link import Wishes
 from vivavoce.realtime.bench.prepare import Play
-from vivavoce.realtime.bench.run import SEMANTIC, Plan, open_link
+from vivavoce.realtime.bench.run import Plan, caller_of
 from vivavoce.realtime.bench.script import SETTLE
 from vivavoce.realtime.bench.soak import Sample, growth, look
 from vivavoce.realtime.bench.truth import LIMIT
@@ -79,8 +78,7 @@ async def long_call(
     """Keeps one call for `minutes`, with a turn `every` so many seconds.
 
     Raises `Refused`, and `Broken` when no connection comes about."""
-    wishes = Wishes(play.scenario.instructions, SEMANTIC, play.scenario.tools)
-    caller = Caller(open_link(plan, wishes, 0), Room(play.noise, play.echo), wishes, plan.seed)
+    caller = caller_of(play, plan, 0)
     talk = _Talk(play, plan, minutes, every, pid, progress)
     began = time.monotonic()
     record = await caller.call(talk.converse, plan.transport, play.scenario.name)

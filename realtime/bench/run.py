@@ -78,11 +78,15 @@ async def run_calls(play: Play, plan: Plan, progress: Callable[[CallRecord], Non
 
 async def one_call(play: Play, plan: Plan, acts: list[Act], first: int) -> CallRecord:
     """One call with `acts`, whose first has number `first`. Raises `Refused`, `Broken`."""
+    return await caller_of(play, plan, first).call(script(acts, first), plan.transport, play.scenario.name)
+
+
+def caller_of(play: Play, plan: Plan, number: int) -> Caller:
+    """Whoever makes the call `number` of a plan; nobody has called yet."""
     wishes = Wishes(play.scenario.instructions, SEMANTIC, play.scenario.tools)
-    link = open_link(plan, wishes, first, picture(play.scenario.picture) if play.scenario.picture else None)
+    link = open_link(plan, wishes, number, picture(play.scenario.picture) if play.scenario.picture else None)
     room = Room(play.noise, play.echo, plan.impairment.skew, play.scenario.answers)
-    caller = Caller(link, room, wishes, plan.seed * 7919 + first)
-    return await caller.call(script(acts, first), plan.transport, play.scenario.name)
+    return Caller(link, room, wishes, plan.seed * 7919 + number)
 
 
 def failed_call(plan: Plan, scenario: str, error: Broken) -> CallRecord:

@@ -12,17 +12,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import httpx
 
+from vivavoce.realtime.bench import script
+from vivavoce.realtime.bench.caller import Caller
 from vivavoce.realtime.bench.distribution import slope
 from vivavoce.realtime.bench.link import Broken, Refused, Target
-from vivavoce.realtime.bench.prepare import Play
-from vivavoce.realtime.bench.run import Plan, one_call
+from vivavoce.realtime.bench.prepare import Act, Play
+from vivavoce.realtime.bench.run import Plan, caller_of
 from vivavoce.realtime.bench.server import vitals
+from vivavoce.realtime.bench.truth import LIMIT
 
 WARM: Final = 0.2
 """Share of the calls after which the server has its final size."""
@@ -32,6 +35,9 @@ LINES: Final = 3
 
 EVERY: Final = 12
 """Calls between two looks."""
+
+HASTE: Final = 0.5
+"""Seconds of the answer that most callers hear."""
 
 SETTLE: Final = 1.0
 """Seconds that a call may take to be cleared away before the server is looked at."""
@@ -84,7 +90,8 @@ async def _line(numbers: Iterator[int], play: Play, plan: Plan, went: Counter[st
         try:
             transport = ("webrtc", "websocket")[number % 2] if plan.transport == "all" else plan.transport
             act = play.acts[number % len(play.acts)]
-            record = await one_call(play, replace(plan, transport=transport), [act], number)
+            caller = caller_of(play, replace(plan, transport=transport), number)
+            record = await caller.call(_short(act, number), transport, play.scenario.name)
             went["failed"] += bool(record.failure)
             went["silent"] += not record.of("response.created")
         except Refused as refused:
@@ -92,6 +99,19 @@ async def _line(numbers: Iterator[int], play: Play, plan: Plan, went: Counter[st
             await asyncio.sleep(refused.retry_after or SETTLE)
         except Broken:
             went["failed"] += 1
+
+
+def _short(act: Act, number: int) -> Callable[[Caller], Awaitable[None]]:
+    """A question and its answer. Three callers of four hang up in the middle of it, where most is in the air."""
+
+    async def converse(caller: Caller) -> None:
+        await caller.pause(script.SETTLE)
+        said = caller.say(act.clip, "turn", number)
+        await caller.until(said.ended)
+        await caller.reply(said.ended, LIMIT)
+        await (caller.pause(HASTE) if number % 4 else caller.quiet())
+
+    return converse
 
 
 def slopes(samples: list[Sample]) -> dict[str, float]:

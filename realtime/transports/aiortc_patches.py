@@ -1,14 +1,15 @@
 """The places where we reach into aiortc, all of them; nothing else in the product touches its private parts.
 
-    take_packets     a receiver's packets come to us instead of going through its jitter buffer and its decoder's thread
-    offer_loopback   127.0.0.1 becomes a candidate
-    ask_for_fec      the answer tells the sender that we make use of Opus in-band FEC
-    divert_media     packets that are about to be sent come to us first (bad lines of the benchmark)
-    is_flushed       all messages reached the other side
-    said_goodbye     an end that the other side meant, not a broken line
-    watch_received   how many packets the peer itself sent, media and messages, for the watch over a silent one
-    watch_sent       each RTP packet of a sender, as it leaves: its sequence number and timestamp
-    watch_reports    what receiver reports say of a sender's stream, and the round trip
+    take_packets       a receiver's packets come to us, and pass neither its jitter buffer nor its decoder's thread
+    offer_loopback     127.0.0.1 becomes a candidate
+    ask_for_fec        the answer tells the sender that we make use of Opus in-band FEC
+    divert_media       packets that are about to be sent come to us first (bad lines of the benchmark)
+    forgive_late_data  messages sent again into a connection that is gone
+    is_flushed         all messages reached the other side
+    said_goodbye       an end that the other side meant, not a broken line
+    watch_received     how many packets the peer itself sent, media and messages, for the watch over a silent one
+    watch_sent         each RTP packet of a sender, as it leaves: its sequence number and timestamp
+    watch_reports      what receiver reports say of a sender's stream, and the round trip
 
 Each is done to one object, never to a class or module, and checks that it finds what it replaces: a newer aiortc that
 has changed there fails loudly with `AiortcChanged` (and in tests/test_aiortc_patches.py), not by sounding bad. Written
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
@@ -191,6 +193,22 @@ def is_flushed(peer: RTCPeerConnection) -> bool:
     """Whether the other side has confirmed all data channel messages sent so far."""
     sctp = peer.sctp
     return sctp is None or not (sctp._data_channel_queue or sctp._outbound_queue or sctp._sent_queue)
+
+
+def forgive_late_data(peer: RTCPeerConnection) -> None:
+    """What is sent again on a data channel when its connection is gone is not an error: aiortc does so in a task that
+    nobody waits for, whose end would be reported as a bug of ours."""
+    if (sctp := peer.sctp) is None:
+        return
+    transmit = getattr(sctp, "_transmit", None)
+    if not inspect.iscoroutinefunction(transmit):
+        raise AiortcChanged("RTCSctpTransport has no _transmit")
+
+    async def transmit_or_not() -> None:
+        with suppress(ConnectionError):
+            await transmit()
+
+    sctp._transmit = transmit_or_not  # type: ignore[method-assign]
 
 
 def said_goodbye(peer: RTCPeerConnection) -> bool:

@@ -179,6 +179,7 @@ class WebRtcTransport:
             if loopback:
                 patches.offer_loopback(peer)
             await peer.setLocalDescription(await peer.createAnswer())
+            patches.forgive_late_data(peer)
             self._received = patches.watch_received(peer)
         except (patches.AiortcChanged, OSError):
             raise  # ours, not the offer's
