@@ -35,6 +35,7 @@ from vivavoce.realtime.protocol.items import (
 from vivavoce.realtime.protocol.session_config import RetentionRatio
 
 MAX_ITEMS: Final = 128
+KEPT: Final = 0.5  # share of the limits that is kept when they are exceeded, unless the session says how much
 MAX_CHARS: Final = 131_072
 MAX_SOUND: Final = 8 * 2**20  # bytes of the user's sound kept for retrieval, all items together
 CHARS_PER_TOKEN: Final = 4  # of English text, roughly; limits given in tokens are kept by it
@@ -217,9 +218,10 @@ class Conversation:
         answer.item = structs.replace(answer.item, content=[OutputAudio()])
 
     def overflow(self, truncation: Truncation) -> list[str]:
-        """Drops the oldest items that the limits have no room for; returns the model's names of them. An item that is
-        still being made stays."""
-        share, max_chars = 1.0, MAX_CHARS
+        """Drops the oldest items when there are more than the limits allow; returns the model's names of them. Many at
+        once, because what is left begins anew, and the model has to read it again. An item that is still being made
+        stays."""
+        share, max_chars = KEPT, MAX_CHARS
         if isinstance(truncation, RetentionRatio):
             share = truncation.retention_ratio
             if truncation.token_limits and isinstance(truncation.token_limits.post_instructions, int):

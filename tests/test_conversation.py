@@ -148,10 +148,10 @@ def ratio(share: float, tokens: int | None = None) -> RetentionRatio:
     ("count", "chars", "truncation", "left"),
     [
         (MAX_ITEMS, 5, "auto", MAX_ITEMS),
-        (MAX_ITEMS + 3, 5, "auto", MAX_ITEMS),
+        (MAX_ITEMS + 3, 5, "auto", MAX_ITEMS // 2),
         (MAX_ITEMS + 3, 5, "disabled", MAX_ITEMS + 3),
         (MAX_ITEMS + 1, 5, ratio(0.5), MAX_ITEMS // 2),
-        (4, MAX_CHARS // 2, "auto", 2),
+        (4, MAX_CHARS // 2, "auto", 1),
         (4, MAX_CHARS, ratio(0.5), 1),
         (10, 40, ratio(0.8, 50), 4),
         (10, 40, ratio(0.8), 10),
@@ -171,8 +171,9 @@ def test_an_item_that_is_being_made_stays() -> None:
     conversation.add(Entry(MessageItem(id="now", role="assistant", status="in_progress", content=[])))
     for i in range(MAX_ITEMS):
         conversation.add(message(str(i)))
-    assert conversation.overflow("auto") == ["0"]
+    assert conversation.overflow("auto")[0] == "0"
     assert conversation.ids[0] == "now"
+    assert len(conversation.ids) == MAX_ITEMS // 2
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from vivavoce.model.cascade.language import Deliver, Prompt, Stopped, chatml
 from vivavoce.model.cascade.language.calls import CallError, CallParser, effective_choice, grammar
+from vivavoce.model.cascade.language.memory import Memory
 from vivavoce.model.cascade.language.outcome import CONTEXT_FULL, NO_ANSWER, Outcome
 from vivavoce.model.cascade.lateness import Lateness
 from vivavoce.model.dialogue import DialogueError
@@ -35,10 +35,6 @@ SPARE_TOKENS: Final = 512  # room for the reply
 
 MAX_CHARS: Final = (SLOT_TOKENS - SPARE_TOKENS) * 3
 """Of a prompt. English has 4.2 characters per token of Qwen's; what has fewer is found too long and tried shorter."""
-
-REMEMBERED_CHARS: Final = 6000
-"""Of the conversation, instructions apart: 30 to 40 turns, of which the last ten stay when older ones are forgotten.
-To read these again takes 5 s on a CPU, in which the user waits if he speaks at once; 2 000 tokens would take 25."""
 
 TRIES: Final = 4
 """Each with half the characters of the one before; the last suits text with a token or two for every character."""
@@ -58,12 +54,6 @@ FIRST_WORD: Final = 0.4
 
 READ: Final = 0.02
 """... and for each token that was not in its cache: tools named for the first time are some hundred."""
-
-
-def remembered(prompt: Prompt) -> Prompt:
-    """As much of it as the model is given."""
-    instructions = len(chatml.render(replace(prompt, items=())))
-    return chatml.trimmed(prompt, min(instructions + REMEMBERED_CHARS, MAX_CHARS))
 
 
 class LlamaGeneration:
@@ -90,6 +80,7 @@ class LlamaThread:
         self._ahead: Future[None] | None = None  # reading ahead
         self._wanted: tuple[Prompt, bool] | None = None  # what to read ahead next
         self._generation = LlamaGeneration()
+        self._memory = Memory(MAX_CHARS)
         self._closed = False
 
     def prefill(self, prompt: Prompt, complete: bool = False) -> None:
@@ -115,7 +106,7 @@ class LlamaThread:
         while (wanted := self._wanted) is not None:
             self._wanted = None
             prompt, complete = wanted
-            prompt = remembered(prompt)
+            prompt = self._memory.of(prompt)
             text = chatml.render(prompt) if complete else chatml.render_growing(prompt)
             self._model.prefill(text, self._slot)
 
@@ -137,9 +128,9 @@ class LlamaThread:
                 deliver(piece)
 
         request = {"n_predict": max_tokens, "grammar": grammar(prompt.tools, choice) or ""}
-        stopped = Stopped("error", error=CONTEXT_FULL)
+        stopped, prompt = Stopped("error", error=CONTEXT_FULL), self._memory.of(prompt)
         for halved in range(TRIES):
-            text = chatml.render(chatml.trimmed(remembered(prompt), MAX_CHARS >> halved))
+            text = chatml.render(chatml.trimmed(prompt, MAX_CHARS >> halved))
             stopped = self._model.complete(self._slot, {"prompt": text, **request}, generation, say)
             if stopped.error != CONTEXT_FULL:
                 break
