@@ -103,7 +103,7 @@ def test_a_soak_has_callers_side_by_side_and_looks_when_all_have_hung_up(monkeyp
 
     found = asyncio.run(run())
     assert (found.calls, found.failed, found.silent) == (4, 0, 0)
-    assert found.refused == 1, "three lines, and a server for two calls"
+    assert found.refused >= 1, "three lines, and a server for two calls: who is refused calls again"
     assert [sample.calls for sample in found.samples] == [3, 4]
     assert [sample.inner["calls"] for sample in found.samples] == [0, 0]
 

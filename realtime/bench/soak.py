@@ -36,6 +36,9 @@ LINES: Final = 3
 EVERY: Final = 12
 """Calls between two looks."""
 
+TRIES: Final = 20
+"""How often somebody calls again who was refused, before it counts as a call that broke."""
+
 HASTE: Final = 0.5
 """Seconds of the answer that most callers hear."""
 
@@ -68,7 +71,8 @@ class Soak:
 
 
 async def soak(play: Play, plan: Plan, calls: int, pid: int, progress: Callable[[Sample], None]) -> Soak:
-    """Calls `calls` times, a turn each, over the transports in turn. `silent`: calls without an answer."""
+    """Calls `calls` times, a turn each, over the transports in turn. `silent`: calls without an answer;
+    `refused`: how often a caller had to call again."""
     began = time.monotonic()
     went = Counter[str]()
     samples: list[Sample] = []
@@ -87,17 +91,22 @@ async def soak(play: Play, plan: Plan, calls: int, pid: int, progress: Callable[
 async def _line(numbers: Iterator[int], play: Play, plan: Plan, went: Counter[str]) -> None:
     """One caller after the other, as long as there are `numbers`, which other lines take from as well."""
     for number in numbers:
-        try:
-            transport = ("webrtc", "websocket")[number % 2] if plan.transport == "all" else plan.transport
-            act = play.acts[number % len(play.acts)]
-            caller = caller_of(play, replace(plan, transport=transport), number)
-            record = await caller.call(_short(act, number), transport, play.scenario.name)
-            went["failed"] += bool(record.failure)
-            went["silent"] += not record.of("response.created")
-        except Refused as refused:
-            went["refused"] += 1
-            await asyncio.sleep(refused.retry_after or SETTLE)
-        except Broken:
+        transport = ("webrtc", "websocket")[number % 2] if plan.transport == "all" else plan.transport
+        act = play.acts[number % len(play.acts)]
+        for _ in range(TRIES):
+            try:
+                caller = caller_of(play, replace(plan, transport=transport), number)
+                record = await caller.call(_short(act, number), transport, play.scenario.name)
+                went["failed"] += bool(record.failure)
+                went["silent"] += not record.of("response.created")
+            except Refused as refused:
+                went["refused"] += 1
+                await asyncio.sleep(refused.retry_after or SETTLE)
+                continue
+            except Broken:
+                went["failed"] += 1
+            break
+        else:
             went["failed"] += 1
 
 
