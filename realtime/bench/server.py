@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NoReturn
 
 import httpx
 
@@ -38,7 +38,8 @@ class Own:
 
 @contextmanager
 def serving(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[Own]:
-    """Starts `vivavoce [arguments]`, where `arguments` end in `serve` and its options; stops it as Ctrl-C would.
+    """Starts `vivavoce [arguments]`, where `arguments` end in `serve` and its options; stops it as Ctrl-C would, also
+    when we are terminated. Only the main thread may do this.
 
     Raises `ServerFailed`."""
     with tempfile.TemporaryFile("w+") as log:
@@ -50,6 +51,7 @@ def serving(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterato
             env={**os.environ, **environment},
         )
         assert process.stdout is not None
+        before = signal.signal(signal.SIGTERM, _leave)
         try:
             said = process.stdout.readline()
             found = re.search(r"Talk to it: (\S+)/", said)
@@ -59,6 +61,7 @@ def serving(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterato
             _until_ready(found[1], process, log)
             yield Own(found[1], process.pid)
         finally:
+            signal.signal(signal.SIGTERM, before)
             process.send_signal(signal.SIGINT)
             try:
                 process.wait(GOODBYE)
@@ -66,6 +69,10 @@ def serving(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterato
                 process.kill()
                 process.wait()
             process.stdout.close()
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _until_ready(url: str, process: subprocess.Popen[str], log: IO[str]) -> None:
