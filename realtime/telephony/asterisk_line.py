@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from typing import Final, Never
 
 import numpy as np
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from vivavoce.realtime.telephony import CannotDo, asterisk
 from vivavoce.realtime.telephony.asterisk_queue import FarQueue
 from vivavoce.realtime.telephony.asterisk_sound import WireSound
 from vivavoce.realtime.telephony.gaps import Gaps
 from vivavoce.realtime.transports import Deliver, Keys, PeerGone, Pull, Sound
+from vivavoce.realtime.transports.gone import until_gone
+from vivavoce.realtime.transports.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,7 @@ class AsteriskLine:
         law = {"ulaw": "mu", "alaw": "a"}.get(began.format)
         self._sound = WireSound(began.rate, law)  # type: ignore[arg-type]  # the two laws there are
         self._queue = FarQueue(asyncio.get_running_loop().time())
-        self._outgoing: deque[str | bytes] = deque()
-        self._wake = asyncio.Event()
+        self._outbox = Outbox(socket, lambda: PeerGone("the connection to Asterisk was lost"))
         self._room = asyncio.Event()
         self._room.set()
 
@@ -53,14 +53,8 @@ class AsteriskLine:
 
     async def receive(self, deliver: Deliver) -> Never:
         """See `PhoneLine`. The writer lives here too."""
-        gone: PeerGone | None = None
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._write())
-                tasks.create_task(self._listen(deliver))
-        except* PeerGone as left:
-            gone = next(error for error in left.exceptions if isinstance(error, PeerGone))
-        raise gone or PeerGone("the caller hung up")
+        await until_gone(self._outbox.write(), self._listen(deliver))
+        raise PeerGone("the caller hung up")
 
     async def speak(self, pull: Pull) -> Never:
         """See `PhoneLine`."""
@@ -75,7 +69,7 @@ class AsteriskLine:
 
     def recall(self) -> int:
         """See `PhoneLine`."""
-        self._outgoing = deque(frame for frame in self._outgoing if isinstance(frame, str))
+        self._outbox.keep(lambda frame: isinstance(frame, str))
         self._command("FLUSH_MEDIA")
         return self._queue.flush(asyncio.get_running_loop().time())
 
@@ -93,11 +87,11 @@ class AsteriskLine:
         left = self._queue.sent - self._queue.heard(now)
         try:
             async with asyncio.timeout(GOODBYE):
-                await self._flush()
+                await self._outbox.flush()
                 await asyncio.sleep(left * 0.02)
                 self._command("HANGUP")
-                await self._flush()
-                if self._open:
+                await self._outbox.flush()
+                if self._outbox.is_open:
                     await self._socket.close()
         except (TimeoutError, PeerGone, WebSocketDisconnect, RuntimeError):
             pass  # gone or stuck: the server drops the connection when the route returns
@@ -151,29 +145,6 @@ class AsteriskLine:
         self._post(asterisk.command(self._plain, name, correlation_id))
 
     def _post(self, frame: str | bytes) -> None:
-        if len(self._outgoing) >= MAX_WAITING:
+        if len(self._outbox) >= MAX_WAITING:
             raise PeerGone("Asterisk does not read what it is sent")
-        self._outgoing.append(frame)
-        self._wake.set()
-
-    async def _write(self) -> Never:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            await self._flush()
-
-    async def _flush(self) -> None:
-        try:
-            while self._outgoing and self._open:
-                frame = self._outgoing.popleft()
-                if isinstance(frame, str):
-                    await self._socket.send_text(frame)
-                else:
-                    await self._socket.send_bytes(frame)
-        except WebSocketDisconnect as left:
-            raise PeerGone("the connection to Asterisk was lost") from left
-
-    @property
-    def _open(self) -> bool:
-        states = self._socket.client_state, self._socket.application_state
-        return all(state is WebSocketState.CONNECTED for state in states)
+        self._outbox.put(frame)

@@ -23,6 +23,7 @@ from vivavoce.realtime.telephony.keypad import Keypad
 from vivavoce.realtime.telephony.leaving import Leaving
 from vivavoce.realtime.telephony.settings import PhoneConfig
 from vivavoce.realtime.transports import FRAME, Deliver, Keys, Message, PeerGone, Pull, Received
+from vivavoce.realtime.transports.gone import until_gone
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,6 @@ class PhoneTransport:
 
     async def receive(self, deliver: Deliver) -> None:
         """Delivers sound and keys until the far end hangs up, or the assistant does. Raises `PeerGone`."""
-        gone: PeerGone | None = None
 
         async def take(received: Received) -> None:
             if isinstance(received, Keys):
@@ -81,15 +81,7 @@ class PhoneTransport:
             else:
                 await deliver(received)
 
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._line.receive(take))
-                tasks.create_task(self._entries(deliver))
-                tasks.create_task(self._leave(deliver))
-        except* PeerGone as left:
-            gone = next(error for error in left.exceptions if isinstance(error, PeerGone))
-        if gone is not None:
-            raise gone
+        await until_gone(self._line.receive(take), self._entries(deliver), self._leave(deliver))
 
     async def speak(self, pull: Pull) -> None:
         """Pulls for the line, for ever."""

@@ -34,6 +34,7 @@ from vivavoce.model.dialogue import Picture, Samples
 from vivavoce.realtime.transports import Deliver, Message, PeerGone, Pull, Seen, Sound, g711, opus
 from vivavoce.realtime.transports import aiortc_patches as patches
 from vivavoce.realtime.transports.confirmation import Confirmed, Delivery, Report
+from vivavoce.realtime.transports.gone import until_gone
 from vivavoce.realtime.transports.ice import IceServer, IceSettings
 from vivavoce.realtime.transports.inbox import Inbox
 from vivavoce.realtime.transports.microphone import Packet
@@ -122,17 +123,10 @@ class WebRtcTransport:
 
     async def receive(self, deliver: Deliver) -> None:
         """Delivers all that comes from the peer, until it leaves (`PeerGone`) or cannot be reached (`PeerLost`)."""
-        gone: PeerGone | None = None
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._deliver(deliver))
-                group.create_task(self._watch())
-                if self._video is not None:
-                    group.create_task(Camera(self._show).watch(self._video))
-        except* PeerGone as left:
-            gone = next(error for error in left.exceptions if isinstance(error, PeerGone))
-        if gone is not None:
-            raise gone
+        sides = [self._deliver(deliver), self._watch()]
+        if self._video is not None:
+            sides.append(Camera(self._show).watch(self._video))
+        await until_gone(*sides)
 
     async def speak(self, pull: Pull) -> None:
         """Pulls `FRAME` samples every 20 ms, from when the peer is connected, each just before it is sent."""

@@ -8,12 +8,13 @@ The gateway has accepted the socket, chosen its subprotocol and bounded incoming
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import Never
 
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from vivavoce.realtime.transports import Deliver, Message, PeerGone, PeerLost, Pull
+from vivavoce.realtime.transports.gone import until_gone
+from vivavoce.realtime.transports.outbox import Outbox
 from vivavoce.realtime.transports.pacing import play_to_nobody
 
 MAX_QUEUED = 32 << 20
@@ -46,9 +47,7 @@ class WebSocketTransport:
     def __init__(self, socket: WebSocket, max_queued: int = MAX_QUEUED) -> None:
         self._socket = socket
         self._max_queued = max_queued
-        self._queue: deque[bytes] = deque()
-        self._queued = 0  # bytes in the queue and in the writer's hand
-        self._wake = asyncio.Event()
+        self._outbox = Outbox(socket, lambda: PeerLost("the connection to the client was lost"))
 
     async def connected(self) -> None:
         """The gateway has accepted the socket already."""
@@ -59,15 +58,7 @@ class WebSocketTransport:
     async def receive(self, deliver: Deliver) -> None:
         """Delivers messages until the client leaves: then raises `PeerGone`, or `PeerLost` when the connection broke
         without a closing frame. The writer lives here too."""
-        gone: PeerGone | None = None
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._write())
-                group.create_task(self._read(deliver))
-        except* PeerGone as left:
-            gone = next(error for error in left.exceptions if isinstance(error, PeerGone))
-        if gone is not None:
-            raise gone
+        await until_gone(self._outbox.write(), self._read(deliver))
 
     async def speak(self, pull: Pull) -> Never:
         """Pulls in real time and throws away: what the client plays is only guessed at here."""
@@ -75,11 +66,9 @@ class WebSocketTransport:
 
     def send(self, text: bytes) -> None:
         """Queues one event. Raises `PeerGone` when more than the bound is waiting."""
-        if self._queued + len(text) > self._max_queued:
-            raise PeerGone(f"the client reads too slowly: {self._queued} bytes of events are waiting for it")
-        self._queue.append(text)
-        self._queued += len(text)
-        self._wake.set()
+        if self._outbox.size + len(text) > self._max_queued:
+            raise PeerGone(f"the client reads too slowly: {self._outbox.size} bytes of events are waiting for it")
+        self._outbox.put(text.decode())
 
     async def close(self, reason: str) -> None:
         """Sends what is queued, then the close frame with `reason` (cut to 123 bytes) and its code."""
@@ -87,17 +76,11 @@ class WebSocketTransport:
         words = reason.encode()[:123].decode(errors="ignore")
         try:
             async with asyncio.timeout(GOODBYE):
-                await self._flush()
-                if self._open:
+                await self._outbox.flush()
+                if self._outbox.is_open:
                     await self._socket.close(code, words)
         except (TimeoutError, WebSocketDisconnect, RuntimeError):
             pass  # the client is gone or stuck: the server drops the connection when the handler returns
-        self._queue.clear()
-
-    @property
-    def _open(self) -> bool:
-        states = self._socket.client_state, self._socket.application_state
-        return all(state is WebSocketState.CONNECTED for state in states)
 
     async def _read(self, deliver: Deliver) -> Never:
         while True:
@@ -109,18 +92,3 @@ class WebSocketTransport:
                 raise PeerGone(f"the client closed the socket ({frame.get('code', 1005)}{words})")
             text = frame.get("text")
             await deliver(Message(frame["bytes"] if text is None else text))
-
-    async def _write(self) -> Never:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            await self._flush()
-
-    async def _flush(self) -> None:
-        try:
-            while self._queue and self._open:
-                text = self._queue.popleft()
-                await self._socket.send_text(text.decode())
-                self._queued -= len(text)
-        except WebSocketDisconnect as left:
-            raise PeerLost("the connection to the client was lost") from left

@@ -22,7 +22,8 @@ from vivavoce.realtime.telephony.sip.channel import Channel, open_channel
 from vivavoce.realtime.telephony.sip.offers import Media
 from vivavoce.realtime.telephony.sip.sockets import Address
 from vivavoce.realtime.telephony.sip.sockets import Sound as SoundPorts
-from vivavoce.realtime.transports import Deliver, Keys, PeerGone, Pull, Sound
+from vivavoce.realtime.transports import Deliver, Keys, Pull, Sound
+from vivavoce.realtime.transports.gone import until_gone
 from vivavoce.realtime.transports.inbox import Inbox
 from vivavoce.realtime.transports.pacing import PERIOD, Pace
 
@@ -127,15 +128,7 @@ class SipLine:
 
     async def receive(self, deliver: Deliver) -> None:
         """Delivers sound and keys until the far end hangs up, or is gone: then raises `PeerGone`."""
-        gone: PeerGone | None = None
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._deliver(deliver))
-                tasks.create_task(self._watch())
-        except* PeerGone as left:
-            gone = next(error for error in left.exceptions if isinstance(error, PeerGone))
-        if gone is not None:
-            raise gone
+        await until_gone(self._deliver(deliver), self._watch())
 
     async def speak(self, pull: Pull) -> Never:
         """Pulls a frame whenever one is sent: every 20 ms, but for when we are on hold or press keys."""

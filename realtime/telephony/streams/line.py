@@ -13,12 +13,11 @@ hesitates. In pauses nothing is sent. Nothing is lost by the lead, for what was 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Final, Never
 
 import numpy as np
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from vivavoce.model.dialogue import SAMPLE_RATE, Samples
 from vivavoce.realtime.telephony import CannotDo
@@ -27,6 +26,8 @@ from vivavoce.realtime.telephony.streams.inbound import Inbound
 from vivavoce.realtime.telephony.streams.playback import Playback
 from vivavoce.realtime.telephony.tones import Tones
 from vivavoce.realtime.transports import FRAME, Deliver, Keys, PeerGone, Pull, Sound
+from vivavoce.realtime.transports.gone import until_gone
+from vivavoce.realtime.transports.outbox import Outbox
 from vivavoce.realtime.transports.pacing import Pace
 
 LEAD: Final = 3
@@ -63,8 +64,7 @@ class StreamLine:
         self._encoder = codecs.encoder(dialect.encoding, dialect.rate)
         self._playback = Playback()
         self._tones = Tones()
-        self._queue: deque[str | bytes] = deque()
-        self._wake = asyncio.Event()
+        self._outbox = Outbox(socket, lambda: PeerGone("the provider closed the stream"))
         self._batch = bytearray()
         self._batched = 0  # frames in it
         self._unmarked = 0  # frames sent since the last mark
@@ -76,15 +76,7 @@ class StreamLine:
 
     async def receive(self, deliver: Deliver) -> None:
         """Delivers sound and keys until the caller hangs up. Raises `PeerGone`. The writer lives here too."""
-        gone: PeerGone | None = None
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read(deliver))
-                tasks.create_task(self._write())
-        except* PeerGone as left:
-            gone = next(error for error in left.exceptions if isinstance(error, PeerGone))
-        if gone is not None:
-            raise gone
+        await until_gone(self._read(deliver), self._outbox.write())
 
     async def speak(self, pull: Pull) -> Never:
         """Pulls in real time, `LEAD` frames ahead while there is sound."""
@@ -114,12 +106,11 @@ class StreamLine:
 
     def recall(self) -> int:
         """See `PhoneLine`."""
-        self._queue = deque(message for message in self._queue if not self._is_ours(message))
+        self._outbox.keep(lambda message: message == self._dialect.clear())  # sound and marks are of no use now
         self._batch.clear()
         self._batched = self._unmarked = 0
         self._quiet = HANGOVER
-        self._queue.append(self._dialect.clear())
-        self._wake.set()
+        self._outbox.put(self._dialect.clear())
         return self._playback.clear(asyncio.get_running_loop().time())
 
     async def press(self, keys: str) -> None:
@@ -137,17 +128,16 @@ class StreamLine:
         try:
             if not self._left and reason.partition(":")[0] not in ("error", "shutdown"):
                 async with asyncio.timeout(FAREWELL):
-                    await self._drain()
+                    await self._outbox.flush()
                     await self._listen_for_marks(loop.time)
         except (TimeoutError, WebSocketDisconnect, RuntimeError, PeerGone):
             pass  # gone, or nobody listens
         try:
             async with asyncio.timeout(GOODBYE):
-                if self._open:
+                if self._outbox.is_open:
                     await self._socket.close(1000)
         except (TimeoutError, WebSocketDisconnect, RuntimeError):
             pass  # the server drops the connection when the handler returns
-        self._queue.clear()
 
     # --- out -------------------------------------------------------------------------------------------------------
 
@@ -167,46 +157,19 @@ class StreamLine:
             self._post_batch(ended)
 
     def _post_batch(self, ended: bool) -> None:
-        if len(self._queue) >= MAX_QUEUED:
-            raise PeerGone(f"the provider reads too slowly: {len(self._queue)} messages are waiting for it")
+        if len(self._outbox) >= MAX_QUEUED:
+            raise PeerGone(f"the provider reads too slowly: {len(self._outbox)} messages are waiting for it")
         now = asyncio.get_running_loop().time()
         short = self._dialect.batch - self._batched  # filled up with silence: there is a least length
         silence = self._encoder.encode(_SILENCE) * short if short else b""
-        self._queue.append(self._dialect.media(bytes(self._batch) + silence))
+        self._outbox.put(self._dialect.media(bytes(self._batch) + silence))
         self._playback.sent(self._batched, now)
         self._unmarked += self._batched
         self._batch.clear()
         self._batched = 0
         if self._unmarked >= MARK_EVERY or ended:
             self._unmarked = 0
-            self._queue.append(self._dialect.mark(self._playback.mark()))
-        self._wake.set()
-
-    def _is_ours(self, message: str | bytes) -> bool:
-        """Sound or a mark, which are of no use once the rest is dropped; all that is queued but a `clear`."""
-        return message != self._dialect.clear()
-
-    async def _write(self) -> Never:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            await self._drain()
-
-    async def _drain(self) -> None:
-        """Raises `PeerGone` when the socket is closed."""
-        try:
-            while self._queue and self._open:
-                message = self._queue.popleft()
-                await (
-                    self._socket.send_bytes(message) if isinstance(message, bytes) else self._socket.send_text(message)
-                )
-        except WebSocketDisconnect as left:
-            raise PeerGone("the provider closed the stream") from left
-
-    @property
-    def _open(self) -> bool:
-        states = self._socket.client_state, self._socket.application_state
-        return all(state is WebSocketState.CONNECTED for state in states)
+            self._outbox.put(self._dialect.mark(self._playback.mark()))
 
     # --- in --------------------------------------------------------------------------------------------------------
 
