@@ -89,6 +89,11 @@ def test_the_surer_the_evidence_the_less_silence_is_needed(
     assert at_least <= end_ms(SEMANTIC, probability, text) <= at_most
 
 
+def test_of_a_word_or_two_the_ears_know_no_tune() -> None:
+    assert end_ms(SEMANTIC, 0.8, "Fine.", 0.01) < end_ms(SEMANTIC, 0.8, "The blue one.", 0.01)
+    assert end_ms(SEMANTIC, 0.99, "Fine.", 0.99) == end_ms(SEMANTIC, 0.99, "The blue one.", 0.99)
+
+
 def test_the_ears_and_the_judge_have_to_agree_that_it_sounds_finished() -> None:
     text = "I left my glasses."
     both, one, other, neither = (

@@ -42,6 +42,10 @@ LIKELY: Final = 0.0
 LIKELY_TOGETHER: Final = -2.4
 """Log-odds from which on the sound is taken for finished: of the judge's answers, which the ears' opinion is added to
 where there is one. Together they rank endings much better than he alone, so that less is enough not to wait longest."""
+SHORT: Final = 2
+SHORT_DOUBT: Final = -1.0
+"""So much at most do the ears doubt that a turn of so few words is over: they have learned from the tune of sentences,
+and "Fine." has none."""
 ODDS_LIMIT: Final = 0.01
 """Nobody is surer than that."""
 REQUIRED_MS: Final[dict[Phrase, tuple[int, int, int]]] = {
@@ -78,6 +82,7 @@ class Endpoint:
         self._asked = 0  # candidates used up in this pause
         self._answers: list[float] = []  # the judge's, about this pause
         self._phrase = Phrase.UNKNOWN
+        self._short = False  # of a word or two
         self._finished: float | None = None  # the ears' opinion of this pause, as they first heard it
 
     def receive(self, voiced: bool, samples: int, position: int) -> bool | Ask:
@@ -109,6 +114,7 @@ class Endpoint:
         if self.silence == 0:
             return False
         self._phrase = read(text)
+        self._short = len(text.split()) <= SHORT
         self._finished = finished if self._finished is None else self._finished  # silence behind it only misleads them
         return self._over()
 
@@ -128,7 +134,8 @@ class Endpoint:
         judged = _log_odds(sum(self._answers) / len(self._answers))  # one look is noisy, and long silence convinces him
         if self._finished is None:
             return judged, LIKELY
-        return judged + _log_odds(self._finished), LIKELY_TOGETHER
+        tune = _log_odds(self._finished)
+        return judged + (max(tune, SHORT_DOUBT) if self._short else tune), LIKELY_TOGETHER
 
 
 def _log_odds(probability: float) -> float:

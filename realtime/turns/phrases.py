@@ -81,6 +81,7 @@ _IMPERATIVES: Final = _set(
     " pause go wait save change move remove cook schedule ask try"
 )
 _THAT_CLAUSE: Final = _set("said say think thought told know hope believe so sure me sorry is was says heard means")
+_BEFORE_TO: Final = _set("going you talking up listening speaking used belong close next refer married")
 _SPOKEN_OF: Final = _set("think guess hope say do believe suppose")  # "I think so", "I think it is"
 
 _AFTER_DICTATION: Final = {
@@ -162,9 +163,9 @@ def _open(words: list[str]) -> bool:
     if last in _EITHER:
         return _subject_without_verb(words, asked)
     if last == "to":
-        return not (asked and before in ("going", "you", "talking")) and not _declined(words)
+        return not (asked and before in _BEFORE_TO) and not _declined(words)
     if last in _PREPOSITIONS:
-        return not asked or words[0] in ("how", "when", "why")
+        return not _stranded(words)
     if last in _PARTICLES:
         return (
             not asked
@@ -189,6 +190,18 @@ def _open(words: list[str]) -> bool:
         return before in _set("tell give show send bring") and len(words) <= 5
     return (last == "so" and before not in _SPOKEN_OF and len(words) > 2) or (
         last == "then" and before in ("and", "so")
+    )
+
+
+def _stranded(words: list[str]) -> bool:
+    """Whether the preposition at the end belongs to a question word: "what is it made of", "tell me who it is for"; but
+    not "what is the capital of", "what kind of"."""
+    before = words[:-1]
+    question = max((place for place, word in enumerate(before) if word in _WH), default=len(words))
+    if len(words) - question < 3 or words[question] in ("how", "when", "why"):
+        return False
+    return not (
+        words[-1] == "of" and (words[-3] in ("the", "a", "an") or words[-2] in ("kind", "sort", "type", "think"))
     )
 
 
