@@ -88,6 +88,19 @@ def test_a_noise_right_after_a_question_does_not_lose_the_answer() -> None:
     assert started(session) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("plays", [True, False])
+def test_nor_one_that_was_all_made_and_not_begun_to_be_heard(plays: bool) -> None:
+    session = SessionLine(plays=plays)
+    session.update(audio={"input": {"turn_detection": VAD}})
+    session.turn()
+    session.words(1, "One two")
+    session.voice(1, 1000, (7, 1000))
+    session.finish(1)
+    session.turn(600, 900)
+    session.finish(2)
+    assert started(session) == [1, 2, 3]
+
+
 def test_a_noise_does_not_use_up_an_answer_that_is_owed() -> None:
     session = line(interrupt_response=False)
     session.turn()

@@ -133,13 +133,14 @@ class Endings:
         """Cuts replies: first what is done, then what is told."""
         done: list[Action] = []
         told: list[Action] = []
-        unheard = False
+        cut, unheard = 0, False
         for reply in replies:
             samples, _ = self._state.playout.heard(reply.number)
             if not reply.running and samples == self._state.playout.pushed(reply.number):
                 continue  # all of it was heard, and the playout is about to say so
             self._state.playout.cut(reply.number)
             del self._replies[reply.number]
+            cut += 1
             unheard |= reason == "turn_detected" and not _noticed(reply, samples)
             if reply.running:
                 done += self._calls.stop(reply)
@@ -153,7 +154,7 @@ class Endings:
                 ms = samples * 1000 // SAMPLE_RATE
                 told.append(Send(ev.ItemTruncated(item_id=reply.item_id, content_index=0, audio_end_ms=ms)))
             told += notes
-        if told:
+        if cut:  # (a client that plays by itself is told nothing of a reply that had all been made)
             self._state.owed.unheard = unheard
         return done, told
 
