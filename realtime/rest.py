@@ -66,6 +66,11 @@ def refuse(denied: Denied) -> JSONResponse:
     return JSONResponse(body, denied.status, None if wait is None else {"Retry-After": str(math.ceil(wait))})
 
 
+async def gone(request: Request, error: Exception) -> Response:
+    """Whoever asked has left before the request was there as a whole: nobody reads this, and nothing has failed."""
+    return Response(status_code=400)
+
+
 async def denied(request: Request, error: Exception) -> Response:
     """Answers `Denied`."""
     assert isinstance(error, Denied)

@@ -27,7 +27,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
@@ -87,7 +87,12 @@ class Gateway:
                 Mount("/", Page()),
             ],
             middleware=[cors] if origins else [],
-            exception_handlers={Denied: rest.denied, HTTPException: rest.http_error, Exception: rest.failed},
+            exception_handlers={
+                Denied: rest.denied,
+                HTTPException: rest.http_error,
+                ClientDisconnect: rest.gone,
+                Exception: rest.failed,
+            },
             lifespan=self._lifespan,
         )
 

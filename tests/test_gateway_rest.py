@@ -10,6 +10,7 @@ import json
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import websockets
@@ -476,3 +477,19 @@ def test_a_session_that_only_listens_gives_words_and_no_response(by: str) -> Non
             assert (await until(connection, "error"))["error"]["event_id"] == "mine"
 
     run(test)
+
+
+def test_whoever_leaves_in_the_middle_of_an_offer_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(running: Running) -> None:
+        address = urlsplit(running.url)
+        for body, kind in ((b"v=0", "application/sdp"), (b"--x", "multipart/form-data; boundary=x")):
+            _, writer = await asyncio.open_connection(address.hostname, address.port)
+            head = f"POST /v1/realtime/calls HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: {kind}\r\n"
+            writer.write(head.encode() + b"Content-Length: 500\r\n\r\n" + body)
+            await writer.drain()
+            await asyncio.sleep(0.1)
+            writer.close()
+        await asyncio.sleep(0.2)
+
+    run(test)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
