@@ -8,6 +8,7 @@ import pytest
 from vivavoce.model.dialogue import SAMPLE_RATE, Samples
 from vivavoce.realtime.bench.evidence import CallRecord, Event, Gap, Said
 from vivavoce.realtime.bench.history import remembered
+from vivavoce.realtime.bench.measures import measure
 from vivavoce.realtime.bench.truth import LIMIT, audible, disturbances, first_sound, overlaps, turns
 
 QUESTION = Said("turn", 0, "hello", 1.0, 2.0)
@@ -168,6 +169,18 @@ def test_a_cut_that_no_sound_explains_is_a_disturbance() -> None:
     opened = Event(7.9, {"type": "input_audio_buffer.speech_started"})
     found = disturbances(record(recording(9.0), QUESTION, events=(opened, cut(8.0), cancelled)))
     assert (found.cuts, found.turns) == (1, 1)
+
+
+def test_all_events_of_one_cut_are_one_cut() -> None:
+    cancelled = Event(7.6, {"type": "response.done", "response": {"status": "cancelled"}})
+    found = disturbances(record(recording(12.0), QUESTION, events=(cut(7.4), cancelled, cut(9.0))))
+    assert found.cuts == 2
+
+
+def test_cuts_of_replies_that_answer_nobody_are_no_more_than_replies() -> None:
+    events = [Event(at, {"type": "response.created"}) for at in (5.0, 7.0, 9.0)]
+    made = record(recording(12.0), QUESTION, events=(*events, cut(6.0), cut(8.0), cut(10.0)))
+    assert measure([made], {}).self_interruptions.value == 1.0
 
 
 def test_a_turn_of_the_caller_disturbs_nothing() -> None:

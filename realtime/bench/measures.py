@@ -75,7 +75,7 @@ def measure(records: Sequence[CallRecord], expected: Mapping[int, tuple[str, ...
         yield_ms=describe([o.silence * 1000 for o in cut_in if o.silence is not None]),
         selectivity=rate(sum(o.reaction == "went on" for o in other), len(other)),
         resume_gap=describe(_gaps(other)),
-        self_interruptions=rate(sum(d.cuts for d in disturbed), len(answered)),
+        self_interruptions=rate(sum(d.cuts for d in disturbed), max(len(answered), _replies(records))),
         false_turns=sum(d.turns for d in disturbed),
         underruns=sum(turn.underruns for turn in judged),
         spoken_minutes=sum(turn.reply for turn in judged) / 60,
@@ -98,6 +98,11 @@ def waterfall(judged: Iterable[Turn]) -> Waterfall:
         before = ends[name]
     rest = [turn.v2v * 1000 - max(turn.marks.values()) for turn in told if turn.v2v is not None]
     return Waterfall(len(told), tuple(stages), describe(rest))
+
+
+def _replies(records: Iterable[CallRecord]) -> int:
+    """How many the server began, also those to turns that nobody took."""
+    return sum(len(record.of("response.created")) for record in records)
 
 
 def _count(judged: Iterable[Turn], outcome: str) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
@@ -30,6 +31,9 @@ LIMIT: Final = 5.0
 
 YIELD_LIMIT: Final = 3.0
 """Seconds within which an interruption must have brought silence."""
+
+ONE_CUT: Final = 0.5
+"""Seconds within which all events of one cut come."""
 
 HOLD: Final = 0.6
 """Seconds that a silence must last to be more than a pause between two sentences."""
@@ -132,7 +136,9 @@ def disturbances(record: CallRecord) -> Disturbances:
         return any(said.began - 0.2 <= at <= said.ended + AFTER for said in record.said)
 
     opened = [event for event in record.of("input_audio_buffer.speech_started") if not explained(event.at)]
-    return Disturbances(len({round(at) for at in _cuts(record) if not explained(at)}), len(opened))
+    cuts = [at for at in _cuts(record) if not explained(at)]
+    one_cut = sum(later - at < ONE_CUT for at, later in pairwise(cuts))  # several events tell of it
+    return Disturbances(len(cuts) - one_cut, len(opened))
 
 
 # --- a turn ----------------------------------------------------------------------------------------------------
