@@ -133,14 +133,14 @@ class Endings:
         """Cuts replies: first what is done, then what is told."""
         done: list[Action] = []
         told: list[Action] = []
-        cut, unheard = 0, False
+        cut = unheard = False
         for reply in replies:
             samples, _ = self._state.playout.heard(reply.number)
             if not reply.running and samples == self._state.playout.pushed(reply.number):
                 continue  # all of it was heard, and the playout is about to say so
             self._state.playout.cut(reply.number)
             del self._replies[reply.number]
-            cut += 1
+            cut = True
             unheard |= reason == "turn_detected" and not _noticed(reply, samples)
             if reply.running:
                 done += self._calls.stop(reply)

@@ -30,8 +30,8 @@ class Memory:
     def of(self, prompt: Prompt) -> Prompt:
         """`prompt` with what is remembered of its items. Where the oldest of these is gone, because whoever keeps the
         conversation has forgotten it as well, all that is left is remembered."""
-        places = [place for place, item in enumerate(prompt.items) if item.id and item.id == self._first]
-        rest = replace(prompt, items=prompt.items[places[0] :]) if places else prompt
+        first = next((place for place, item in enumerate(prompt.items) if item.id and item.id == self._first), 0)
+        rest = replace(prompt, items=prompt.items[first:])
         instructions = len(chatml.render(replace(prompt, items=())))
         kept = chatml.trimmed(rest, min(instructions + REMEMBERED_CHARS, self._max_chars))
         if len(kept.items) < len(rest.items):
