@@ -13,6 +13,7 @@ from vivavoce.codecs.tokenizer import FRAME_SIZE, WEIGHTS, AudioTokenizer
 from vivavoce.codecs.training import disguise, hearing, hearing_export, hearing_train, pairs, parallel, scenes
 from vivavoce.codecs.training.autoencoder import Autoencoder
 from vivavoce.codecs.training.hearing import AHEAD, BLOCK, DELAY_FRAMES, DOWN, LATE, STEP, UP, Encoder
+from vivavoce.codecs.training.listener import Listener
 from vivavoce.codecs.training.stepping import Stepper, state_shapes
 from vivavoce.model.cascade.voice.phonemes import Word
 
@@ -179,7 +180,7 @@ def test_a_line_does_not_shift_what_it_carries(line: object) -> None:
 
 def test_a_scene_is_made_by_its_seed() -> None:
     sound = speech(0.4)
-    around = scenes.Surroundings.make([speech(0.3, 7)], len(sound), np.random.default_rng(0))
+    around = scenes.Surroundings.make([speech(0.3, 7)], np.random.default_rng(0))
     for seed in range(6):
         made = [scenes.scene(sound, around, np.random.default_rng(seed)) for _ in range(2)]
         np.testing.assert_array_equal(*made)
@@ -221,14 +222,18 @@ def test_training_goes_on_where_it_was_stopped(encoder: Encoder, tmp_path: Path)
     for name in ("joe-0000", "others-000"):
         pairs.write(tmp_path / f"{name}.npz", [pair(16, seed) for seed in range(3)])
     torch.manual_seed(0)
-    codec = Autoencoder().eval()
-    recipe = hearing_train.Recipe(steps=2, batch=2, crop=16, checked_every=2)
-    hearing_train.main(tmp_path, encoder, hearing_train.begin(encoder, codec), codec, tmp_path / "run", recipe)
+    codec, listener = Autoencoder().eval(), Listener().eval()
+
+    def train(steps: int) -> None:
+        recipe = hearing_train.Recipe(steps=steps, batch=2, crop=16, checked_every=2)
+        learner = hearing_train.Learner(hearing_train.begin(encoder, codec), codec, listener, recipe)
+        hearing_train.main(tmp_path, encoder, learner, tmp_path / "run", recipe)
+
+    train(2)
     kept = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
     assert kept["step"] == 2
     assert len((tmp_path / "run" / "curve.tsv").read_text().splitlines()) == 2
-    more = hearing_train.Recipe(steps=4, batch=2, crop=16, checked_every=2)
-    hearing_train.main(tmp_path, encoder, hearing_train.begin(encoder, codec), codec, tmp_path / "run", more)
+    train(4)
     kept = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
     assert kept["step"] == 4
     assert [row[0] for row in kept["curve"]] == [2, 4]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from vivavoce.codecs.latents import LatentEncoder
 from vivavoce.codecs.resample import Resampler
 from vivavoce.codecs.tokenizer import FRAME_SIZE, AudioTokenizer
 from vivavoce.codecs.training import codebook_train, prose, vocoder
@@ -57,9 +58,12 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(shards: Path, voice: voc
 
     again = codebook_train.main(shards, voice, out, Recipe(steps=6, batch=2, crop=8, looked_at=24))
     longer = codebook_train.main(shards, voice, out, Recipe(steps=8, batch=2, crop=8, looked_at=24))
+    untouched = Recipe(steps=0, batch=2, crop=8, looked_at=24)
+    begun = codebook_train.main(shards, voice, tmp_path / "begun", untouched, None, out / "state.pt")
 
     assert state["step"] == 6
     assert torch.equal(first.reader.last.weight, again.reader.last.weight)
+    assert torch.equal(begun.reader.last.weight, longer.reader.last.weight)
     assert not torch.equal(longer.reader.last.weight, again.reader.last.weight)
     assert torch.load(out / "state.pt", weights_only=True)["step"] == 8
 
@@ -128,6 +132,13 @@ def test_the_files_say_what_torch_says(tmp_path: Path) -> None:
 
     assert heard.shape == (3 * FRAME_SIZE,)
     np.testing.assert_allclose(heard, torch.cat(steps)[FRAME_SIZE:].numpy(), atol=1e-4)
+
+    clip = torch.randn(1, 4 * 6, 192)
+    with torch.no_grad():
+        quiet = trained.latents(torch.full((1, 20), 3))[:, -16:]
+        read = trained.codes(torch.cat([quiet, clip, quiet], 1))[:, 4:-4]
+    given = LatentEncoder(tmp_path).encode(clip[0].T.numpy())
+    np.testing.assert_array_equal(given, read.numpy())
 
 
 def test_texts_are_whole_sentences_without_their_authors() -> None:

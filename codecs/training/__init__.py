@@ -1,8 +1,9 @@
 """How the codec was made. Nothing here runs in a call; needs torch, and other than the rest of `codecs` the voices of
 `vivavoce.model`, which speak the data.
 
-    texts, prose ─► latents ──────────────► codebook_train ─► decoder_export ─► decoder.onnx, latents.onnx
-                 │      └─► disguise ─┐            │ code book
+                        ┌── listener ◄─┐ in turns
+    texts, prose ─► latents ───► codebook_train ─► decoder_export ─► decoder.onnx, latents.onnx
+                 │      └─► disguise ─┐       │ code book, listener
                  └─► spoken ─► parallel ┴─► pairs ─► hearing_train ─► hearing_export ─► encoder.onnx
 
 Each step is a script that says in its first line how it is called, is seeded, leaves what it finds done, and goes on

@@ -3,19 +3,21 @@
     shards of latents ─► crops, with noise or without ─► Autoencoder ─► latents without noise
                                                          OUT/state.pt every two minutes, OUT/curve.tsv, OUT/curve.png
 
-    python -m vivavoce.codecs.training.codebook_train LATENTS VOICE OUT [STEPS [writer]]
+    python -m vivavoce.codecs.training.codebook_train LATENTS VOICE OUT [--steps N] [--listener STATE]
+                                                              [--earlier STATE] [--writer-only]
 
 VOICE is the ONNX file of Piper's en_US-joe-medium: a channel of the latents counts by what the vocoder makes of it,
-which differs by a factor of a thousand. A stopped run goes on from its last checkpoint. Under `torchrun` each process
-takes its own crops and the gradients are averaged. With `writer` the codes stay what they are, so that an encoder can
-be trained against them, and only what is made of them gets better. The first shards are never trained on: the curve's
-second line is theirs. The loss is the part of the latents' variance, so weighted, that is left.
+which differs by a factor of a thousand. The loss is the part of the latents' variance, so weighted, that is left, and
+with a listener (see `listener`) how differently a recogniser would hear what is given back. A stopped run goes on from
+its last checkpoint. Under `torchrun` each process takes its own crops and the gradients are averaged. With
+`--writer-only` the codes stay what they are, so that an encoder can be trained against them, and only what is made of
+them gets better. The first shards are never trained on: the curve's lines but the first are theirs.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -31,6 +33,8 @@ from torch.nn.parallel import DistributedDataParallel
 from vivavoce.codecs.training import vocoder
 from vivavoce.codecs.training.autoencoder import CODES, PER_FRAME, Autoencoder
 from vivavoce.codecs.training.curve import plot
+from vivavoce.codecs.training.listener import Listener
+from vivavoce.codecs.training.listener import read as read_listener
 
 CHECKED: Final = 1
 """Shards that only measure."""
@@ -41,7 +45,7 @@ SAVED: Final = 120.0
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How it is trained. `crop`: frames of an example; `looked_at`: those from which the channels'
-    importance is measured."""
+    importance is measured; `beginnings`: share of the examples that begin as a clip does, with nothing before."""
 
     steps: int = 6000
     batch: int = 20
@@ -50,7 +54,9 @@ class Recipe:
     warm_up: int = 100
     commitment: float = 0.25
     provisional: float = 0.3
+    listened: float = 4.0
     with_noise: float = 0.5
+    beginnings: float = 0.25
     checked_every: int = 100
     looked_at: int = 24
     seed: int = 11
@@ -78,10 +84,17 @@ class Clips:
         lengths = np.concatenate([shard["lengths"] for shard in shards]) // PER_FRAME
         return cls(both[0], both[1], np.cumsum(lengths))
 
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """Where each clip begins."""
+        return np.concatenate(([0], self.ends[:-1]))
+
     def crops(self, recipe: Recipe, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """What is heard and what is wanted, (batch, 4 * crop, 192), for ever; they may run from clip to clip."""
         while True:
             starts = rng.integers(0, len(self.clean) - recipe.crop, recipe.batch)
+            first = rng.random(recipe.batch) < recipe.beginnings
+            starts[first] = rng.choice(self.starts[self.starts <= len(self.clean) - recipe.crop], int(first.sum()))
             wanted = np.stack([self.clean[at : at + recipe.crop] for at in starts])
             heard = np.stack([self.noisy[at : at + recipe.crop] for at in starts])
             same = rng.random(recipe.batch) >= recipe.with_noise
@@ -89,8 +102,16 @@ class Clips:
             yield _latents(heard), _latents(wanted)
 
 
-def main(folder: Path, voice: vocoder.Vocoder, out: Path, recipe: Recipe) -> Autoencoder:
-    """Trains to the end of `recipe`; gives the network. The shards in `folder` are read when it starts."""
+def main(
+    folder: Path,
+    voice: vocoder.Vocoder,
+    out: Path,
+    recipe: Recipe,
+    listener: Listener | None = None,
+    earlier: Path | None = None,
+) -> Autoencoder:
+    """Trains to the end of `recipe`; gives the network. The shards in `folder` are read when it starts; what the run
+    `earlier` learned is where this one begins."""
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1:
         torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
@@ -99,13 +120,15 @@ def main(folder: Path, voice: vocoder.Vocoder, out: Path, recipe: Recipe) -> Aut
     paths = sorted(folder.glob("latents-*.npz"))
     checked, clips = Clips.read(paths[:CHECKED]), Clips.read(paths[CHECKED:])
     model = Autoencoder()
-    run = _Run(model, recipe, out)
-    if not run.resume():
+    run = _Run(model, recipe, out, listener if listener is None else listener.to(device))
+    resumed = run.resume()
+    if not resumed and earlier is not None:
+        model.load_state_dict(torch.load(earlier, weights_only=True)["model"])
+    elif not resumed:
         model.mean.copy_(_latents(clips.clean[::7]).mean((0, 1)))
         model.spread.copy_(_latents(clips.clean[::7]).std((0, 1)))
-        model.importance.copy_(
-            vocoder.importance(voice, _latents(clips.clean[None, : recipe.looked_at]).transpose(1, 2))
-        )
+        looked_at = _latents(clips.clean[None, : recipe.looked_at]).transpose(1, 2)
+        model.importance.copy_(vocoder.importance(voice, looked_at))
     model.to(device)
     model.reader.requires_grad_(not recipe.writer_only)
     parallel = DistributedDataParallel(model) if world > 1 else model
@@ -127,10 +150,10 @@ def main(folder: Path, voice: vocoder.Vocoder, out: Path, recipe: Recipe) -> Aut
 class _Run:
     """One training run: what a checkpoint keeps."""
 
-    def __init__(self, model: Autoencoder, recipe: Recipe, out: Path) -> None:
-        self.model, self.recipe, self.out, self.step = model, recipe, out, 0
+    def __init__(self, model: Autoencoder, recipe: Recipe, out: Path, listener: Listener | None) -> None:
+        self.model, self.recipe, self.out, self.listener, self.step = model, recipe, out, listener, 0
         self.optimizer = torch.optim.AdamW(model.parameters(), recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)
-        self.curve: list[tuple[float, ...]] = []  # step, left in training, left in the checked, codes in use
+        self.curve: list[tuple[float, ...]] = []  # step, left in training; of the checked: left, early, heard, codes
         self.left = 1.0
         self.silence = 0
         out.mkdir(parents=True, exist_ok=True)
@@ -174,6 +197,8 @@ class _Run:
         left = model.left((final - wanted)[:, :-PER_FRAME])
         early = model.left(provisional - wanted)
         loss = left + recipe.provisional * early + recipe.commitment * commitment
+        if self.listener is not None:
+            loss = loss + recipe.listened * self.apart(final[:, :-PER_FRAME], wanted[:, :-PER_FRAME])
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -181,26 +206,35 @@ class _Run:
         self.step += 1
         self.left += 0.02 * (float(left.detach()) - self.left) if self.step > 50 else float(left.detach()) - self.left
 
+    def apart(self, one: Tensor, other: Tensor) -> Tensor:
+        """How differently two sets of standard scores are heard; 0 when nobody listens."""
+        model = self.model
+        if self.listener is None:
+            return one.new_zeros(())
+        return self.listener.apart(*(scores * model.spread + model.mean for scores in (one, other)))
+
     @torch.no_grad()
     def check(self, checked: Clips, device: torch.device | str) -> None:
         """Of the shards never trained on: what is left of the variance, early too, and how many codes they use."""
         model = self.model.eval()
         wanted = (_latents(checked.clean[None].reshape(1, -1, 768)).to(device) - model.mean) / model.spread
-        lefts, earlies, used = [], [], []
+        lefts, earlies, aparts, used = [], [], [], []
         for part in torch.split(wanted, 400 * PER_FRAME, 1):
             final, provisional, codes, _ = model(part)
             lefts.append(model.left(final - part).item())
             earlies.append(model.left(provisional - part).item())
+            aparts.append(self.apart(final, part).item())
             used.append(codes.flatten())
         counts = torch.bincount(torch.cat(used), minlength=CODES).float()
         self.silence = int(counts.argmax())  # speech with pauses: what occurs most is nothing
         share = counts[counts > 0] / counts.sum()
-        row = (self.step, self.left, float(np.mean(lefts)), float(np.mean(earlies)), float((counts > 0).sum()))
+        means = (float(np.mean(values)) for values in (lefts, earlies, aparts))
+        row = (self.step, self.left, *means, float((counts > 0).sum()))
         entropy = float(-(share * share.log2()).sum())
         print(*(f"{value:.4g}" for value in row), f"{entropy:.2f} bits", flush=True)
         self.curve.append(row)
-        names = ("step", "left of the variance, training", "held out", "held out, at once", "codes used")
-        plot(self.out / "curve", names, self.curve, last=4)
+        names = ("step", "left of the variance, training", "held out", "held out, at once", "heard apart", "codes used")
+        plot(self.out / "curve", names, self.curve, last=5)
 
 
 def _latents(frames: NDArray[np.float16]) -> Tensor:
@@ -210,5 +244,20 @@ def _latents(frames: NDArray[np.float16]) -> Tensor:
 
 
 if __name__ == "__main__":
-    chosen = Recipe(int(sys.argv[4]), writer_only=sys.argv[5:] == ["writer"]) if len(sys.argv) > 4 else Recipe()
-    main(Path(sys.argv[1]), vocoder.read(Path(sys.argv[2])), Path(sys.argv[3]), chosen)
+    parser = argparse.ArgumentParser(description="Trains code book, reader and writer.")
+    parser.add_argument("latents", type=Path)
+    parser.add_argument("voice", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--steps", type=int, default=Recipe().steps)
+    parser.add_argument("--listener", type=Path)
+    parser.add_argument("--earlier", type=Path)
+    parser.add_argument("--writer-only", action="store_true")
+    args = parser.parse_args()
+    main(
+        args.latents,
+        vocoder.read(args.voice),
+        args.out,
+        Recipe(args.steps, writer_only=args.writer_only),
+        args.listener and read_listener(args.listener),
+        args.earlier,
+    )

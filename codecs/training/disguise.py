@@ -1,11 +1,12 @@
-"""joe in disguise: his own sound, with the latents known, made into many people's.
+"""Voices in disguise: sound whose latents are known, made into many people's.
 
     shard of `latents` ─noisy─► vocoder ─► WORLD: pitch, size of the mouth, breath ─► sound ┐
                        └clean──────────────────────────────────────────────────────► latents┴► pairs
     python -m vivavoce.codecs.training.disguise LATENTS FOLDER FIRST LAST
+    python -m vivavoce.codecs.training.disguise FOLDER      each shard spoken-* of other voices once more, as again-*
 
-Pitch and formants change, timing does not (Morise et al. 2016, WORLD). One clip in seven stays as it is. Seeded by the
-shard's number; shards that exist are left.
+Pitch and formants change, timing does not (Morise et al. 2016, WORLD). One of joe's clips in seven stays as it is.
+Seeded by the shard's number; shards that exist are left.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivavoce.codecs.tokenizer import SAMPLE_RATE
-from vivavoce.codecs.training.pairs import FRAME, Pair, Sound, Vocoder, write
+from vivavoce.codecs.training.pairs import FRAME, Pair, Sound, Vocoder, read, write
 from vivavoce.model import catalog
 from vivavoce.model.store import Store, default_home
 
 HIMSELF: Final = 1 / 7
 PITCH: Final = (0.75, 2.3)
 """Factors: a low man's voice to a child's; joe speaks at about 100 Hz."""
+PITCH_OF_OTHERS: Final = (0.75, 1.35)
+"""Less, since they are high and low already."""
 MOUTH: Final = (0.86, 1.22)
 """Factors of the formants; it goes with the pitch, loosely."""
 BREATH: Final = 0.35
@@ -40,8 +43,8 @@ LONGEST: Final = 192
 """Frames of a pair: 9 s. More is cut off."""
 
 
-def disguised(sound: Sound, rng: np.random.Generator) -> Sound:
-    """The same words by somebody else, as long as before, the loudness kept."""
+def disguised(sound: Sound, rng: np.random.Generator, pitch: tuple[float, float] = PITCH) -> Sound:
+    """The same words by somebody else, as long as before, the loudness kept; `pitch`: by what factors it may change."""
     import pyworld
 
     x = sound.astype(np.float64)
@@ -49,7 +52,7 @@ def disguised(sound: Sound, rng: np.random.Generator) -> Sound:
     pitch_hz = pyworld.stonemask(x, rough, times, SAMPLE_RATE)
     envelope = pyworld.cheaptrick(x, pitch_hz, times, SAMPLE_RATE)
     noise = pyworld.d4c(x, pitch_hz, times, SAMPLE_RATE)
-    higher = rng.uniform(*np.log(PITCH))
+    higher = rng.uniform(*np.log(pitch))
     mouth = float(np.clip(np.exp(0.2 * higher + rng.normal(0, 0.05)), *MOUTH))
     voiced = pitch_hz > 0
     if voiced.any():
@@ -96,5 +99,16 @@ def main(latents: Path, folder: Path, first: int, last: int) -> None:
             print(path, flush=True)
 
 
-if __name__ == "__main__":
+def again(folder: Path) -> None:
+    """The other voices' shards in `folder`, each clip as somebody else's."""
+    for number, shard in enumerate(sorted(folder.glob("spoken-*.npz"))):
+        path, rng = folder / f"again-{shard.stem.removeprefix('spoken-')}.npz", np.random.default_rng((1, number))
+        if not path.exists():
+            write(path, [Pair(disguised(p.sound, rng, PITCH_OF_OTHERS), p.latents) for p in read(shard)])
+            print(path, flush=True)
+
+
+if __name__ == "__main__" and len(sys.argv) == 2:
+    again(Path(sys.argv[1]))
+elif __name__ == "__main__":
     main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

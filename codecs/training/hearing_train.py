@@ -1,20 +1,23 @@
-"""Trains the encoder: hearing_train PAIRS EARS CODEBOOK OUT [STEPS [EARLIER]].
+"""Trains the encoder: hearing_train PAIRS EARS CODEBOOK LISTENER OUT [--steps N] [--earlier STATE].
 
     Lessons ─► Encoder.whole ─┬─► features as the ears have them, though it hears no more than a stream gives
                               ├─► joe's latents
-                              └─► vector ─► logits of the 4096 codes
+                              └─► vector ─► logits of the 4096 codes ─► the code ─► writer ─► latents
+                                            and what a listener hears in them: that of joe's, that of the sound
                                              OUT/state.pt every two minutes, OUT/curve.tsv, OUT/curve.png
 
-EARS is Moonshine's encoder file, CODEBOOK a checkpoint of `codebook_train`; EARLIER, one of this script, is begun with
-when the code book is another one than before. A stopped run goes on from its last checkpoint. Under `torchrun` each
-process takes its own crops and the gradients are averaged. What is exported is the moving average of the weights.
+EARS is Moonshine's encoder file, CODEBOOK a checkpoint of `codebook_train`, LISTENER one of `listener`; EARLIER, one
+of this script, is begun with when the code book is another one than before. The last three losses reach the encoder
+through the code as if choosing it changed nothing (van den Oord et al. 2017): of two wrong codes they tell it which is
+worse. A stopped run goes on from its last checkpoint. Under `torchrun` each process takes its own crops and the
+gradients are averaged. What is exported is the moving average of the weights.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
 import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +32,17 @@ from torch.nn.parallel import DistributedDataParallel
 from vivavoce.codecs.training.autoencoder import Autoencoder
 from vivavoce.codecs.training.curve import plot
 from vivavoce.codecs.training.decoder_export import load
-from vivavoce.codecs.training.hearing import Encoder
+from vivavoce.codecs.training.hearing import FIRST, Encoder, paired
 from vivavoce.codecs.training.lessons import Lesson, Lessons
+from vivavoce.codecs.training.listener import Listener
+from vivavoce.codecs.training.listener import read as read_listener
 
 SAVED: Final = 120.0
 """Seconds between checkpoints."""
 SOFT: Final = 0.5
 """Weight of the codes near the right one in what is to be said."""
+KINDS: Final = ("features", "latents", "vectors", "codes", "decoded", "heard", "understood")
+"""Parts of the loss; see `Learner`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,9 @@ class Recipe:
     latents: float = 0.3
     vectors: float = 1.0
     codes: float = 0.5
+    decoded: float = 0.5
+    heard: float = 0.7
+    understood: float = 0.7
     average: float = 0.99
     checked_every: int = 200
     seed: int = 21
@@ -61,30 +71,51 @@ class Recipe:
 class Learner(nn.Module):
     """The encoder with what it is judged by: `forward` gives the parts of the loss."""
 
-    def __init__(self, encoder: Encoder, codec: Autoencoder, recipe: Recipe) -> None:
+    def __init__(self, encoder: Encoder, codec: Autoencoder, listener: Listener, recipe: Recipe) -> None:
         super().__init__()
         self.encoder = encoder
         self.codec = codec.requires_grad_(False)
+        self.listener = listener.requires_grad_(False)
         self._recipe = recipe
 
     def forward(self, lesson: Lesson) -> tuple[Tensor, Tensor]:
-        """The loss, and its parts: features, latents, vectors, codes."""
+        """The loss, and its parts: features, latents, vectors, codes, decoded, heard, understood."""
         hidden = self.encoder.whole(lesson.sound)
         vectors, logits, latents = self.encoder.frames(hidden)  # of the frames but the last
         weight = lesson.weight[:, :-1]
         doubled = lesson.weight.repeat_interleave(2, 1)
         wanted = lesson.read[:, :-1]
+        said = functional.embedding(logits.argmax(2), self.codec.codebook.vectors)
         parts = torch.stack(
             (
                 _mean((hidden - lesson.taught).square().mean(2), doubled) / _spread(lesson.taught, doubled),
                 _mean((latents - lesson.latents[:, :-1]).square().mean(2), weight),
                 _mean((vectors - wanted).square().mean(2), weight) / _spread(wanted, weight),
                 _mean(self._surprise(logits, wanted), weight),
+                *self.given_back(vectors + (said - vectors).detach(), lesson),
             )
         )
         recipe = self._recipe
-        shares = torch.tensor((recipe.features, recipe.latents, recipe.vectors, recipe.codes))
+        shares = torch.tensor([getattr(recipe, kind) for kind in KINDS])
         return (parts * shares).sum(), parts.detach()
+
+    def given_back(self, vectors: Tensor, lesson: Lesson) -> tuple[Tensor, Tensor, Tensor]:
+        """Of what the writer makes of `vectors`: what is left of the latents' variance, channels by importance; how
+        differently the listener hears it from joe's latents; and from what was said to the encoder, before the noise.
+        """
+        codec, listener, weight = self.codec, self.listener, lesson.weight[:, :-1]
+        final, _ = codec.writer(vectors)
+        latents = lesson.latents[:, :-1]
+        scores = torch.where(weight[:, :, None] > 0, latents, final.detach().reshape(latents.shape))
+        wanted = scores.reshape(final.shape)  # between clips nothing is known, and nothing may sound wrong
+        left = ((final - wanted).square() * codec.importance).reshape(latents.shape).mean(2)
+        ours, theirs = (listener(scores * codec.spread + codec.mean) for scores in (final, wanted))
+        source = (paired(lesson.taught[:, FIRST:][:, : 2 * latents.shape[1]]) - listener.middle) / listener.scale
+        return (
+            _mean(left, weight),
+            _mean((ours - theirs).square().mean(2), weight),
+            _mean((ours - source).square().mean(2), weight),
+        )
 
     def _surprise(self, logits: Tensor, wanted: Tensor) -> Tensor:
         """Cross entropy against the nearest code and those about as near, (B, T)."""
@@ -120,7 +151,7 @@ class Run:
         groups = [{"params": rest, "rate": recipe.rate}, {"params": head, "rate": recipe.head_rate}]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=0.01, betas=(0.9, 0.98))
         self.average = copy.deepcopy(encoder).requires_grad_(False)
-        self.lately = torch.zeros(4)
+        self.lately = torch.zeros(len(KINDS))
         out.mkdir(parents=True, exist_ok=True)
 
     def resume(self) -> None:
@@ -169,26 +200,23 @@ class Run:
 
     @torch.no_grad()
     def check(self, lessons: Lessons) -> None:
-        """Of the clips kept apart: the parts of the loss, how often the code is right, and how much of the latents'
-        variance is left after the codes said, and after the right ones."""
-        averaged = Learner(self.average, self.learner.codec, self.recipe)
-        codec, rows = self.learner.codec, []
+        """Of the clips kept apart: the parts of the loss, how often the code is right, and how differently the right
+        codes are heard."""
+        learner = self.learner
+        averaged = Learner(self.average, learner.codec, learner.listener, self.recipe)
+        codec, rows = learner.codec, []
         for lesson in lessons.check():
             _, parts = averaged(lesson)
             _, logits, _ = self.average.frames(self.average.whole(lesson.sound))
             weight, said = lesson.weight[:, :-1], logits.argmax(2)
             right = codec.codebook.codes(lesson.read[:, :-1])
-            wanted = lesson.latents[:, :-1]
-            lefts = []
-            for codes in (said, right):
-                final, _ = codec.writer(functional.embedding(codes, codec.codebook.vectors))
-                lefts.append(_mean((final.reshape(wanted.shape) - wanted).square().mean(2), weight))
-            rows.append(torch.stack([*parts, _mean((said == right).float(), weight), *lefts]))
+            best = functional.embedding(right, codec.codebook.vectors)
+            _, heard, _ = averaged.given_back(best, lesson)
+            rows.append(torch.stack([*parts, _mean((said == right).float(), weight), heard]))
         row = [float(self.step), *self.lately.tolist(), *torch.stack(rows).mean(0).tolist()]
         self.curve.append(row)
         print(" ".join(f"{value:.4g}" for value in row), flush=True)
-        kinds = ("features", "latents", "vectors", "codes")
-        names = ("step", *kinds, *(f"{kind}, held out" for kind in kinds), "codes right", "left, said", "left, right")
+        names = ("step", *KINDS, *(f"{kind}, held out" for kind in KINDS), "codes right", "heard, right codes")
         plot(self.out / "curve", names, self.curve)
 
 
@@ -205,14 +233,15 @@ def begin(published: Encoder, codec: Autoencoder, earlier: Path | None = None) -
     return encoder
 
 
-def main(pairs: Path, published: Encoder, encoder: Encoder, codec: Autoencoder, out: Path, recipe: Recipe) -> Encoder:
-    """Trains `encoder`, see `begin`, to the end of `recipe`; gives the averaged one. `published` is the teacher."""
+def main(pairs: Path, published: Encoder, learner: Learner, out: Path, recipe: Recipe) -> Encoder:
+    """Trains the learner's encoder, see `begin`, to the end of `recipe`; gives the averaged one. `published` is the
+    teacher."""
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1:
         torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     torch.manual_seed(recipe.seed)
-    lessons = Lessons(pairs, published, codec, crop=recipe.crop, seed=recipe.seed)
-    run = Run(Learner(encoder, codec, recipe), recipe, out)
+    lessons = Lessons(pairs, published, learner.codec, crop=recipe.crop, seed=recipe.seed)
+    run = Run(learner, recipe, out)
     run.resume()
     if rank == 0:
         print("seconds of joe, of others:", *lessons.seconds, "from step", run.step, flush=True)
@@ -233,10 +262,14 @@ def main(pairs: Path, published: Encoder, encoder: Encoder, codec: Autoencoder, 
 
 
 if __name__ == "__main__":
-    where = [Path(argument) for argument in sys.argv[1:5]]
-    chosen = Recipe(steps=int(sys.argv[5])) if len(sys.argv) > 5 else Recipe()
+    parser = argparse.ArgumentParser(description="Trains the encoder.")
+    for name in ("pairs", "ears", "codebook", "listener", "out"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--steps", type=int, default=Recipe().steps)
+    parser.add_argument("--earlier", type=Path)
+    args = parser.parse_args()
+    chosen = Recipe(steps=args.steps)
     torch.manual_seed(chosen.seed)
-    book = load(where[2])
-    teacher = Encoder.pretrained(where[1]).eval()
-    begun = begin(teacher, book, Path(sys.argv[6]) if len(sys.argv) > 6 else None)
-    main(where[0], teacher, begun, book, where[3], chosen)
+    book, teacher = load(args.codebook), Encoder.pretrained(args.ears).eval()
+    begun = begin(teacher, book, args.earlier)
+    main(args.pairs, teacher, Learner(begun, book, read_listener(args.listener), chosen), args.out, chosen)

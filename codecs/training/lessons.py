@@ -78,7 +78,7 @@ class Lessons:
             raise ValueError(f"expected shards of pairs in {folder}, found none")
         crowd = [clip for clips in self._train.values() for clip in clips[:60]]
         heard = [floats(clip.sound) for clip in crowd]
-        self._around = Surroundings.make(heard, crop * FRAME, np.random.default_rng(seed))
+        self._around = Surroundings.make(heard, np.random.default_rng(seed))
         self._taken = np.random.default_rng((seed, 1))
 
     @property

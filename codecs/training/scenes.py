@@ -2,8 +2,9 @@
 
     clean (n,) at 24 kHz ─► room ─► microphone's tilt ─► noise ─► telephone | Opus | wide ─► level ─► (n,)
 
-Nothing moves by more than a few milliseconds, so that the frames keep their latents. Speed is not changed here: joe
-speaks at other speeds by his durations, the other voices did when they were recorded.
+Rooms, bands, filters and rates are torchaudio's. Nothing moves by more than a few milliseconds, so that the frames keep
+their latents. Speed is not changed here: joe speaks at other speeds by his durations, the other voices did when they
+were recorded.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torchaudio import functional
 
 from vivavoce.codecs import g711
-from vivavoce.codecs.resample import Resampler
 from vivavoce.codecs.tokenizer import SAMPLE_RATE
 from vivavoce.codecs.training.pairs import Sound
 
@@ -39,23 +40,20 @@ BIT_RATES: Final = (10_000, 16_000, 24_000, 32_000)
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Rooms, as the spectra of their answers to a click, and speech to make crowds of. Made once."""
+    """Rooms, as their answers to a click, and speech to make crowds of. Made once."""
 
-    rooms: NDArray[np.complex64]
+    rooms: list[Sound]
     crowd: list[Sound]
-    size: int
 
     @staticmethod
-    def make(crowd: list[Sound], longest: int, rng: Random) -> Surroundings:
-        """For clips of at most `longest` samples."""
-        answers = [_answer(rng) for _ in range(ROOM_COUNT)]
-        size = 1 << (longest + max(map(len, answers))).bit_length()
-        return Surroundings(np.stack([np.fft.rfft(a, size) for a in answers]).astype(np.complex64), crowd, size)
+    def make(crowd: list[Sound], rng: Random) -> Surroundings:
+        return Surroundings([_answer(rng) for _ in range(ROOM_COUNT)], crowd)
 
     def room(self, sound: Sound, rng: Random) -> Sound:
         """`sound` in one of the rooms."""
         answer = self.rooms[int(rng.integers(len(self.rooms)))]
-        return np.fft.irfft(np.fft.rfft(sound, self.size) * answer, self.size)[: len(sound)].astype(np.float32)
+        heard: torch.Tensor = functional.fftconvolve(torch.from_numpy(sound), torch.from_numpy(answer))
+        return np.asarray(heard[: len(sound)])
 
     def noise(self, length: int, rng: Random) -> Sound:
         """A fan, traffic, a machine's hum or a crowd."""
@@ -97,9 +95,9 @@ def scene(sound: Sound, around: Surroundings, rng: Random) -> Sound:
 
 def telephone(sound: Sound) -> Sound:
     """300 to 3 400 Hz, mu-law at 8 kHz, back at 24 kHz."""
-    spectrum, hz = np.fft.rfft(sound), np.fft.rfftfreq(len(sound), 1 / SAMPLE_RATE)
-    band = 1 / (1 + (300 / np.maximum(hz, 1.0)) ** 8) / (1 + (hz / 3400) ** 16)
-    narrow = _at(np.fft.irfft(spectrum * band, len(sound)).astype(np.float32), SAMPLE_RATE, 8_000)
+    wide = torch.from_numpy(sound)
+    band = functional.highpass_biquad(functional.lowpass_biquad(wide, SAMPLE_RATE, 3400), SAMPLE_RATE, 300)
+    narrow = _at(band.clamp(-1, 1).numpy(), SAMPLE_RATE, 8_000)
     heard = g711.decode(g711.encode(narrow, "mu"), "mu")
     return _at(heard, 8_000, SAMPLE_RATE)[: len(sound)]
 
@@ -128,8 +126,7 @@ def opus(sound: Sound, bit_rate: int) -> Sound:
 
 
 def _at(sound: Sound, from_hz: int, to_hz: int) -> Sound:
-    resampler = Resampler(from_hz, to_hz)
-    return np.concatenate((resampler.push(sound), resampler.flush()))
+    return np.asarray(functional.resample(torch.from_numpy(sound), from_hz, to_hz))
 
 
 def _gain(sound: Sound, level: float) -> float:
