@@ -108,7 +108,8 @@ def again(folder: Path) -> None:
             print(path, flush=True)
 
 
-if __name__ == "__main__" and len(sys.argv) == 2:
-    again(Path(sys.argv[1]))
-elif __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+if __name__ == "__main__":
+    if sys.argv[2:]:
+        main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    else:
+        again(Path(sys.argv[1]))
