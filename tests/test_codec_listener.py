@@ -47,9 +47,7 @@ def test_a_listener_hears_what_matters_and_goes_on_where_it_stopped(shards: Path
     out = tmp_path / "ears"
     torch.manual_seed(0)
     listener.main(shards, KINDS, hear, out, steps=20)
-    heard = listener.main(
-        shards, KINDS, _never, out, steps=120
-    )  # what was heard is kept, so that nobody is asked again
+    heard = listener.main(shards, KINDS, _never, out, steps=120)  # what was heard is kept: nobody is asked again
 
     latents = torch.from_numpy(np.load(shards / "latents-0000.npz")["clean"].astype(np.float32).T)[None]
     matters, does_not = latents.clone(), latents.clone()
