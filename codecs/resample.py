@@ -22,6 +22,7 @@ CROSSINGS = 16
 """Zero crossings of the sinc on each side, at the lower of the two rates: the look-ahead (2 ms at 8 kHz)."""
 
 _ROLLOFF = 0.92  # of the lower rate's half is kept whole
+_BLOCK = 4096  # rounds of the filter that are worked on at once
 _BETA = 8.0  # Kaiser window: 80 dB of stop band
 
 
@@ -31,8 +32,7 @@ class Resampler:
     def __init__(self, from_hz: int, to_hz: int) -> None:
         shared = gcd(from_hz, to_hz)
         self._up, self._down = to_hz // shared, from_hz // shared
-        self._phases = phases(self._up, self._down)
-        self._ahead: int = self._phases.shape[1] // 2
+        self._ahead: int = phases(self._up, self._down).shape[1] // 2
         self._begin()
 
     def push(self, samples: Samples) -> Samples:
@@ -76,20 +76,29 @@ class Resampler:
         return next_under - self._first
 
     def _filter(self, waiting: Samples, count: int) -> Samples:
-        """The next `count` output samples."""
-        if self._down == 1:  # each place of the input gives one sample of every phase
-            return np.asarray(self._windows(waiting, count // self._up, 1) @ self._phases.T).ravel()
-        if self._up == 1:
-            return np.asarray(self._windows(waiting, count, self._down) @ self._phases[0])
-        offset = self.given * self._down % self._up
-        whole, phase = np.divmod(offset + np.arange(count) * self._down, self._up)
-        windows = self._windows(waiting, int(whole[-1]) + 1, 1)
-        return np.asarray(np.einsum("nt,nt->n", windows[whole], self._phases[phase]))
+        """The next `count` output samples: `up` of them for each `down` of the input, in one product of matrices."""
+        filters = _period(self._up, self._down, self.given * self._down % self._up)
+        rounds, width = ceil(count / self._up), filters.shape[0]
+        short = (rounds - 1) * self._down + width - len(waiting)  # the last round may be cut
+        if short > 0:
+            waiting = np.concatenate([waiting, np.zeros(short, np.float32)])
+        under = np.ndarray((rounds, width), np.float32, waiting, strides=(4 * self._down, 4))
+        # Copies: without them numpy would not call BLAS. In blocks: they are many times as long as the sound.
+        blocks = [np.ascontiguousarray(under[at : at + _BLOCK]) @ filters for at in range(0, rounds, _BLOCK)]
+        return np.concatenate(blocks).ravel()[:count]
 
-    def _windows(self, waiting: Samples, count: int, step: int) -> Samples:
-        """What lies under the filter at `count` places, shape (count, taps), without a copy."""
-        shape = (count, self._phases.shape[1])
-        return np.ndarray(shape, np.float32, buffer=waiting, strides=(4 * step, 4))
+
+@cache
+def _period(up: int, down: int, phase: int) -> Samples:
+    """Filters of the next `up` output samples, the first of them `phase` / up after an input sample: shape
+    (input samples, up)."""
+    rows = phases(up, down)
+    after, phase_of = np.divmod(phase + np.arange(up) * down, up)
+    filters = np.zeros((int(after[-1]) + rows.shape[1], up), np.float32)
+    for column, (start, row) in enumerate(zip(after, phase_of, strict=True)):
+        filters[start : start + rows.shape[1], column] = rows[row]
+    filters.setflags(write=False)
+    return filters
 
 
 @cache

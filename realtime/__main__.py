@@ -87,6 +87,9 @@ def _bench(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--calls", default="", metavar="N,N,...", help="load: so many calls at the same time")
     command.add_argument(
+        "--punctual", default="", metavar="N,N,...", help="is the sound of so many quiet calls sent on time?"
+    )
+    command.add_argument(
         "--soak", type=int, default=0, metavar="N", help="N short calls, and what the server keeps of them"
     )
     command.add_argument("--long", type=float, default=0.0, metavar="MINUTES", help="one call of so many minutes")

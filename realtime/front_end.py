@@ -97,6 +97,7 @@ class _Canceller:
         self._before = np.zeros(CANCELLER_DELAY, np.float32)  # what went in and has not come out
         self._picked_up = self._left = 0.0  # mean power before and after
         self._quiet = _ECHO_LASTS  # samples since the loudspeaker's last sound
+        self._unused = 0  # samples of the reference since its last sound
 
     @property
     def echo(self) -> float:
@@ -119,20 +120,27 @@ class _Canceller:
         if not len(samples):
             return samples
         played = self._reference.take(len(samples))
-        cleaned: Samples = self._processor.process(samples, played)  # always: it keeps what it knows of the room
         sound = np.concatenate((self._before, samples))
         before, self._before = sound[: len(samples)], sound[len(samples) :]
         self._headset.receive(played, samples)
-        chosen = self._choose(cleaned, before) * self._own.gains(played, samples)
+        chosen = self._own.silence(played, samples, self._cancelled(played, samples, before))
         share = min(len(samples) / _MEMORY, 1.0)
         self._picked_up += share * (_power(before) - self._picked_up)
         self._left += share * (_power(chosen) - self._left)
         limited: Samples = np.clip(chosen, -1, 1)
         return limited
 
-    def _choose(self, cleaned: Samples, before: Samples) -> Samples:
-        """The cleaned sound; while somebody speaks into a headset the sound as it came, as late as the cleaned one."""
-        was, self._untouched = self._untouched, float(self._headset.user)
+    def _cancelled(self, played: Samples, samples: Samples, before: Samples) -> Samples:
+        """The cleaned sound. While somebody speaks into a headset, or nothing has been played for long, the sound as
+        it came, as late as the cleaned one: `before`."""
+        wakes = self._unused >= _RESTS
+        self._unused = 0 if played.any() else self._unused + len(played)
+        if self._unused >= _RESTS:  # what the filter knows of the room it keeps
+            self._untouched = 1.0
+            return before
+        cleaned: Samples = self._processor.process(samples, played)
+        # The first frame after a rest: the processor's windows still hold sound of long ago.
+        was, self._untouched = self._untouched, float(wakes or self._headset.user)
         if was == self._untouched:
             return before if was else cleaned
         ramp = np.linspace(was, self._untouched, len(cleaned), dtype=np.float32)
@@ -197,4 +205,5 @@ _FIELDS: Final = {"near_field": (1, 20.0), "far_field": (2, 30.0)}
 _STRONGEST = 3
 _MOSTLY_ECHO = 0.5  # from here the voice is rather ours, and says nothing about how loud the user speaks
 _ECHO_LASTS = SAMPLE_RATE // 2  # samples: what still sounds in the room
+_RESTS = SAMPLE_RATE * 3 // 2  # samples: the longest echo, and what the canceller's windows hold
 _MEMORY = SAMPLE_RATE * 3 // 100  # samples that `echo` looks back

@@ -11,12 +11,14 @@ reverberation it stays below that, and nothing is silenced here. The module is a
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.fft import irfft, rfft
 
 from vivavoce.model.dialogue import SAMPLE_RATE, Samples
+from vivavoce.realtime.recent import Recent
 
 FRAME: Final = SAMPLE_RATE // 100
 """Samples (10 ms) at a time."""
@@ -63,51 +65,49 @@ class OwnVoice:
     def __init__(self) -> None:
         self.delay: int | None = None
         """Of the echo, in samples at `RATE`, once it is known."""
-        self._played: Samples = np.zeros(LONGEST + WINDOW, np.float32)
-        self._heard: Samples = np.zeros(WINDOW, np.float32)
+        self._played = Recent(LONGEST + WINDOW)
+        self._heard = Recent(WINDOW)
         self._found: list[int] = []  # delays found lately, each like the others
         self._frames = 0
         self._gain = 1.0
 
-    def gains(self, played: Samples, heard: Samples) -> Samples:
-        """For the next whole frames of both, shape (n * FRAME,) each: factors for the microphone, the same shape."""
-        factors = [np.zeros(0, np.float32)]
-        for start in range(0, len(heard), FRAME):
-            before = self._gain
-            self._gain = self._gain_of(played[start : start + FRAME], heard[start : start + FRAME])
-            factors.append(np.linspace(before, self._gain, FRAME, dtype=np.float32))
-        return np.concatenate(factors)
+    def silence(self, played: Samples, heard: Samples, sound: Samples) -> Samples:
+        """Takes the next whole frames of both sides, shape (n * FRAME,) each; returns `sound`, the same shape, without
+        what was our own voice in `heard`."""
+        before = [self._gain]
+        pairs = zip(_slower(played), _slower(heard), strict=True)
+        before += [self._gain_after(*pair) for pair in pairs]
+        if min(before) == 1.0:
+            return sound
+        ramps = [np.linspace(*ends, FRAME, dtype=np.float32) for ends in pairwise(before)]
+        return sound * np.concatenate(ramps)
 
-    def _gain_of(self, played: Samples, heard: Samples) -> float:
-        self._played = _appended(self._played, played)
-        self._heard = _appended(self._heard, heard)
+    def _gain_after(self, played: Samples, heard: Samples) -> float:
+        self._played.push(played)
+        self._heard.push(heard)
         self._frames += 1
-        if self._frames % EVERY:
-            return self._gain
-        level = float(np.sqrt(np.mean(np.square(self._heard))))
-        if level < HEARD or float(np.sqrt(np.mean(np.square(self._played)))) < PLAYED:
+        if self._frames % EVERY == 0:
+            self._gain = self._look(self._played.samples, self._heard.samples)
+        return self._gain
+
+    def _look(self, played: Samples, heard: Samples) -> float:
+        if _power(heard) < HEARD**2 or _power(played) < PLAYED**2:
             return 1.0
         if self.delay is not None:
             near = range(max(0, self.delay - NEAR), min(LONGEST, self.delay + NEAR) + 1)
-            likeness, delay = self._likest(near)
+            likeness, delay = _likest(played, heard, near)
             if likeness >= (OWN if self._gain == 1.0 else STILL):
                 self.delay = delay
                 return SILENCED
         if self._frames % (EVERY * SEARCHED) == 0:
-            self._search()
+            self._search(played, heard)
         return 1.0
 
-    def _likest(self, delays: range) -> tuple[float, int]:
-        """The highest correlation among neighbouring delays, and at which of them."""
-        first, last = LONGEST - delays[-1], LONGEST - delays[0]
-        sound = self._played[first : last + WINDOW]
-        return _best(np.correlate(sound, self._heard, "valid"), sound, self._heard, delays[-1])
-
-    def _search(self) -> None:
+    def _search(self, played: Samples, heard: Samples) -> None:
         """Looks at all delays; the echo's is known when the same has been found again and again."""
-        spectrum = rfft(self._played, _LENGTH) * np.conj(rfft(self._heard, _LENGTH))
+        spectrum = rfft(played, _LENGTH) * np.conj(rfft(heard, _LENGTH))
         products = irfft(spectrum, _LENGTH)[: LONGEST + 1].astype(np.float32)
-        likeness, delay = _best(products, self._played, self._heard, LONGEST)
+        likeness, delay = _best(products, played, heard, LONGEST)
         if likeness < FOUND:
             return
         if self._found and abs(self._found[-1] - delay) > AGREE:
@@ -116,6 +116,12 @@ class OwnVoice:
         if len(self._found) >= TIMES:
             self.delay = delay
             self._found.clear()
+
+
+def _likest(played: Samples, heard: Samples, delays: range) -> tuple[float, int]:
+    """The highest correlation among neighbouring delays, and at which of them."""
+    sound = played[LONGEST - delays[-1] : LONGEST - delays[0] + WINDOW]
+    return _best(np.correlate(sound, heard, "valid"), sound, heard, delays[-1])
 
 
 def _best(products: Samples, sound: Samples, heard: Samples, longest: int) -> tuple[float, int]:
@@ -128,7 +134,14 @@ def _best(products: Samples, sound: Samples, heard: Samples, longest: int) -> tu
     return float(correlation[at]), longest - at
 
 
-def _appended(sound: Samples, more: Samples) -> Samples:
-    """`more`, shape (n,) with n a multiple of `_STEP`, behind `sound` at `RATE`; the length stays."""
-    slower = more.reshape(-1, _STEP).mean(1)
-    return np.concatenate((sound, slower))[-len(sound) :]
+def _slower(sound: Samples) -> Samples:
+    """Whole frames at `RATE`: shape (frames, FRAME / _STEP)."""
+    averages: Samples = sound.reshape(-1, _STEP) @ _AVERAGE
+    return averages.reshape(-1, FRAME // _STEP)
+
+
+def _power(sound: Samples) -> float:
+    return float(np.dot(sound, sound)) / len(sound)
+
+
+_AVERAGE: Final = np.full(_STEP, 1 / _STEP, np.float32)

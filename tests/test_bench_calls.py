@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from harness.fakes import Line, ScriptedDialogue, ScriptedEngine
 from harness.gateway import gateway
 from vivavoce.model.dialogue import SAMPLE_RATE, AudioToken, ReplySpec, ReplyToken
+from vivavoce.realtime.bench import punctual
 from vivavoce.realtime.bench import soak as soaking
 from vivavoce.realtime.bench.beep import EndOfTone, tone
 from vivavoce.realtime.bench.calibrate import calibrate
@@ -90,6 +92,32 @@ def test_a_long_call_goes_on_turn_after_turn_and_says_what_the_server_holds() ->
     assert 250 < found.late.p50.value < 4000
     assert found.samples[-1].inner["calls"] == 1
     assert found.samples[-1].resident > 10_000_000
+
+
+@pytest.mark.slow
+def test_quiet_calls_are_listened_to_frame_by_frame() -> None:
+    """The same server once as it is, and once held up for 0.1 s in every second."""
+
+    async def run(held_up: float) -> punctual.Punctual:
+        async with gateway(Speaking()) as running, asyncio.TaskGroup() as tasks:
+            holding = tasks.create_task(_hold_up(held_up))
+            target = Target(running.url, extras=True)
+            found = await asyncio.to_thread(punctual.punctual, target, [2], os.getpid(), lambda level: None, 3.0)
+            holding.cancel()
+            return found[0]
+
+    fine, bad = asyncio.run(run(0)), asyncio.run(run(0.1))
+    assert fine.frames == pytest.approx(300, abs=10)
+    assert fine.cpu is not None
+    assert fine.late[1] <= bad.late[1]
+    assert bad.late[0] > 0.05
+    assert bad.most > 60
+
+
+async def _hold_up(seconds: float) -> None:
+    while True:
+        time.sleep(seconds)  # noqa: ASYNC251 - on purpose: the event loop stands still
+        await asyncio.sleep(1 - seconds)
 
 
 @pytest.mark.slow

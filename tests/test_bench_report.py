@@ -15,7 +15,7 @@ import pytest
 
 from vivavoce.model.dialogue import SAMPLE_RATE
 from vivavoce.realtime.__main__ import parser
-from vivavoce.realtime.bench import load, report, scenario, table
+from vivavoce.realtime.bench import load, punctual, report, scenario, table
 from vivavoce.realtime.bench.caller import Clip
 from vivavoce.realtime.bench.choice import choose
 from vivavoce.realtime.bench.compare import compare
@@ -23,6 +23,7 @@ from vivavoce.realtime.bench.distribution import describe
 from vivavoce.realtime.bench.evidence import CallRecord, Event, Said
 from vivavoce.realtime.bench.link import Target, Wishes
 from vivavoce.realtime.bench.prepare import NOISES, Act, Play
+from vivavoce.realtime.bench.punctual import Punctual
 from vivavoce.realtime.bench.report_html import page
 from vivavoce.realtime.bench.run import Calls, Plan, picture
 from vivavoce.realtime.bench.soak import Sample, growth, slopes
@@ -86,6 +87,7 @@ def test_options_say_what_is_measured() -> None:
         ["--loss", "x"],
         ["--transport", "fax"],
         ["--calls", "0"],
+        ["--punctual", "100"],
         ["--turns", "-1"],
         ["--soak", "5", "--url", "http://x"],
         ["--long", "5", "--url", "http://x"],
@@ -202,7 +204,12 @@ def test_the_page_is_whole_and_runs_nothing_that_a_server_said() -> None:
     made["long"] = {"minutes": 1.0, "turns": 2, "missed": 1, "failure": "<b>gone", "early": None, "late": None,
                     "slopes": {"resident": 0.0},
                     "samples": [{"seconds": 30, "resident": 10**9}, {"seconds": 60, "resident": 10**9}]}  # fmt: skip
+    quiet = Punctual(10, 15_000, (0.012, 0.0), 1.0, 9.0, 27.5, 0.0, 0.6, 3.0)
+    made["punctual"] = punctual.values([quiet])
     html = page(made)
+    assert "27.5 ms" in html
+    assert "1.2 %" in html
+    assert "1.2 % over 20, 0 % over 60 ms" in table.punctual_line(quiet)
     assert "<b>gone" not in html
     assert "<b>Yes" not in html
     assert "<question" not in html

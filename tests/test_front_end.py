@@ -203,6 +203,18 @@ def test_without_an_echo_the_voice_passes_while_the_assistant_speaks() -> None:
     assert db(cleaned[spoken]) > db(user[spoken]) - 2
 
 
+def test_an_echo_after_a_rest_is_taken_out_from_its_first_moment() -> None:
+    rest = np.zeros(3 * SAMPLE_RATE, np.float32)
+    played = np.concatenate((voice(6, 5), rest, voice(1, 6)))
+    picked_up = EchoPath(-20, delay=0.08, rt60=0.4, noise_db=-75).hear(played, 1)
+    front_end = FrontEnd(cancel=True)
+    cleaned = run(front_end, picked_up, played)
+    resting = slice(8 * SAMPLE_RATE, 9 * SAMPLE_RATE)
+    assert np.array_equal(cleaned[resting], np.roll(picked_up, front_end.delay)[resting]), "nothing to be taken out"
+    again = slice(9 * SAMPLE_RATE, 9 * SAMPLE_RATE + SAMPLE_RATE // 2)
+    assert db(picked_up[again]) - db(cleaned[again]) >= 25
+
+
 def test_a_whole_recording_at_once_passes() -> None:
     """What WebSocket clients do: nothing that was played belongs to it."""
     sound, front_end = voice(3, 1), FrontEnd(cancel=True)

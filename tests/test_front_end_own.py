@@ -20,7 +20,7 @@ def silenced(played: Samples, heard: Samples, own: OwnVoice | None = None) -> Sa
     own = own or OwnVoice()
     n = len(played) // FRAME * FRAME
     pairs = zip(played[:n].reshape(-1, 2 * FRAME), heard[:n].reshape(-1, 2 * FRAME), strict=True)
-    return np.concatenate([own.gains(p, h) for p, h in pairs]) * heard[:n]
+    return np.concatenate([own.silence(p, h, h) for p, h in pairs])
 
 
 @pytest.mark.parametrize("delay_ms", [0, 37, 300, 580])

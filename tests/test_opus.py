@@ -80,6 +80,26 @@ def test_silence_with_dtx_is_not_sent() -> None:
     assert sum(size <= 2 for size in sizes) > 30
 
 
+def test_long_silence_is_one_packet_again_and_again_and_speech_after_it_is_whole() -> None:
+    encoder, decoder = opus.Encoder(), opus.Decoder()
+    sound = np.concatenate([tone(440, 0.2), np.zeros(2 * SAMPLE_RATE, np.float32), tone(440, 0.4)])
+    packets = [encoder.encode(frame) for frame in frames(sound)]
+    assert len(set(packets[:60])) > 10
+    assert len(set(packets[65:110])) == 1
+    heard = np.concatenate([decoder.decode(packet) for packet in packets])
+    assert np.abs(heard[SAMPLE_RATE // 2 : 2 * SAMPLE_RATE]).max() < 1e-4
+    assert pitch(heard[-SAMPLE_RATE // 4 :]) == 440
+    assert np.std(heard[-SAMPLE_RATE // 4 :]) == pytest.approx(0.4 / np.sqrt(2), rel=0.05)
+
+
+def test_silence_in_frames_of_another_length_is_made_for_them() -> None:
+    encoder, decoder = opus.Encoder(), opus.Decoder()
+    for _ in range(100):
+        packet = encoder.encode(np.zeros(FRAME, np.float32))
+    assert len(decoder.decode(packet)) == FRAME
+    assert len(decoder.decode(encoder.encode(np.zeros(FRAME // 2, np.float32)))) == FRAME // 2
+
+
 def test_garbage_is_a_bad_packet() -> None:
     decoder = opus.Decoder()
     with pytest.raises(BadPacket):

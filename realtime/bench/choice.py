@@ -23,8 +23,9 @@ MOST_CALLS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`url` "": our own server is started, with the settings of `settings`. `calls`: levels of a load sweep. `soak`:
-    number of short calls, 0 for none. `long`: minutes of one call, 0 for none.
+    """`url` "": our own server is started, with the settings of `settings`. `calls`: levels of a load sweep.
+    `punctual`: numbers of calls in which nobody speaks. `soak`: number of short calls, 0 for none. `long`: minutes of
+    one call, 0 for none.
     `lines`: each scenario runs over each of them."""
 
     url: str
@@ -35,6 +36,7 @@ class Choice:
     turns: int
     lines: tuple[Impairment, ...]
     calls: tuple[int, ...]
+    punctual: tuple[int, ...]
     soak: int
     long: float
     seed: int
@@ -49,8 +51,8 @@ class Choice:
 
     @property
     def only_load(self) -> bool:
-        """A load sweep, a soak or a long call was asked for, and no scenario by name."""
-        return bool((self.calls or self.soak or self.long) and not self.scenarios)
+        """Calls at the same time, a soak or a long call were asked for, and no scenario by name."""
+        return bool((self.calls or self.punctual or self.soak or self.long) and not self.scenarios)
 
 
 def choose(options: argparse.Namespace) -> Choice:
@@ -62,9 +64,9 @@ def choose(options: argparse.Namespace) -> Choice:
         raise ConfigError(
             "'--loss' is a share from 0 to 0.9, '--burst' at least 1, '--jitter' 0 to 1000 ms, '--skew' up to 10000."
         ) from error
-    calls = _numbers(options.calls, int, "--calls")
-    if any(not 1 <= count <= MOST_CALLS for count in calls):
-        raise ConfigError(f"'--calls' must be numbers from 1 to {MOST_CALLS}, such as 1,2,4.")
+    calls, punctual = _numbers(options.calls, int, "--calls"), _numbers(options.punctual, int, "--punctual")
+    if any(not 1 <= count <= MOST_CALLS for count in (*calls, *punctual)):
+        raise ConfigError(f"'--calls' and '--punctual' must be numbers from 1 to {MOST_CALLS}, such as 1,2,4.")
     if not 0 <= options.turns <= 10_000 or not 0 <= options.soak <= 100_000:
         raise ConfigError("'--turns' must be between 0 and 10000, '--soak' between 0 and 100000.")
     if not 0 <= options.long <= 24 * 60:
@@ -85,6 +87,7 @@ def choose(options: argparse.Namespace) -> Choice:
         turns=options.turns,
         lines=lines,
         calls=calls,
+        punctual=punctual,
         soak=options.soak,
         long=options.long,
         seed=options.seed,

@@ -12,6 +12,7 @@ from typing import Any, Final
 from vivavoce.realtime.bench import plots
 from vivavoce.realtime.bench.distribution import FEW
 from vivavoce.realtime.bench.load import KNEE
+from vivavoce.realtime.bench.punctual import LATE
 from vivavoce.realtime.bench.report import line_of
 from vivavoce.realtime.bench.table import quantiles
 
@@ -28,6 +29,7 @@ def page(report: Values) -> str:
             *_figures(report),
             *_instrument(report),
             *_load(report),
+            *_punctual(report),
             *_soak(report),
             *_long(report),
             *_foot(report),
@@ -194,6 +196,25 @@ def _load(report: Values) -> Iterator[str]:
         _table(("calls", "p50", "p95", "missed", "refused", "underruns", "server's share of the cores"), rows)
         + "</div>"
     )
+
+
+def _punctual(report: Values) -> Iterator[str]:
+    levels = report.get("punctual")
+    if not levels:
+        return
+    yield "<h2>Sound that leaves on time</h2><p>Quiet calls in one process: how much later than the most punctual one "
+    yield "each 20 ms of the server's sound came.</p>"
+    late = [f"over {bound} ms" for bound in LATE]
+    rows = [
+        [
+            str(level["calls"]),
+            *(f"{level[name]:.1f} ms" for name in ("p50", "p99", "most")),
+            *(f"{100 * share:.2g} %" for share in level["late"]),
+            "—" if level["cpu"] is None else f"{level['cpu']:.2f} of a core",
+        ]
+        for level in levels
+    ]
+    yield _table(("calls", "median", "p99", "most", *late, "server"), rows)
 
 
 def _soak(report: Values) -> Iterator[str]:

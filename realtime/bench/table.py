@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from vivavoce.realtime.bench.distribution import FEW
 from vivavoce.realtime.bench.load import Level
+from vivavoce.realtime.bench.punctual import LATE, Punctual
 from vivavoce.realtime.bench.report import line_of
 from vivavoce.realtime.bench.soak import Sample
 
@@ -92,6 +93,17 @@ def level_line(level: Level) -> str:
 def load_line(found: Values) -> str:
     """What a load sweep comes to."""
     return f"  knee: {found['knee'] or 'below the smallest number tried'} calls; past it: {found['saturated']}"
+
+
+def punctual_line(found: Punctual) -> str:
+    """Quiet calls at the same time."""
+    shares = ", ".join(f"{100 * share:.2g} % over {bound}" for share, bound in zip(found.late, LATE, strict=True))
+    lost = f"  lost {found.lost:.2g} s" if found.lost else ""
+    cpu = "" if found.cpu is None else f"  server {found.cpu:.2f} of a core"
+    return (
+        f"  {found.calls:3} calls  late p50 {found.p50:.1f}  p99 {found.p99:.1f}  most {found.most:.0f} ms  {shares} ms"
+        f"{lost}{cpu}  n={found.frames}  (callers late p99 {found.own:.1f} ms)"
+    )
 
 
 def sample_line(seen: Sample, of: str = "calls") -> str:

@@ -1,6 +1,6 @@
 """`vivavoce bench`: calls a server as a user would, and says how long the user waits.
 
-options ──► speech prepared ──► [instrument calibrated] ──► scenarios, load, soak, long call ──► table, report
+options ──► speech prepared ──► [instrument calibrated] ──► scenarios, calls at once, soak, long call ──► table, report
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vivavoce.model.cascade.ears import EarsError
 from vivavoce.model.cascade.voice import VoiceError
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store
-from vivavoce.realtime.bench import link_phone, load, long_call, machine, report, scenario, soak, table
+from vivavoce.realtime.bench import link_phone, load, long_call, machine, punctual, report, scenario, soak, table
 from vivavoce.realtime.bench.calibrate import calibrate
 from vivavoce.realtime.bench.choice import Choice
 from vivavoce.realtime.bench.compare import compare
@@ -114,6 +114,8 @@ def _measure(bench: _Bench, plays: Sequence[Play]) -> None:
                 _scenario(bench, play, transport)
     if choice.calls:
         bench.made["load"] = _load(bench, plays[0])
+    if choice.punctual:
+        bench.made["punctual"] = _punctual(bench)
     if choice.soak and bench.pid:
         bench.made["soak"] = _soak(bench, plays[0], bench.pid)
     if choice.long and bench.pid:
@@ -150,6 +152,13 @@ def _load(bench: _Bench, play: Play) -> Values:
     found = report.describe_load(levels, plan.transport)
     print(table.load_line(found), flush=True)
     return found
+
+
+def _punctual(bench: _Bench) -> list[Values]:
+    _say("\nIs the sound of quiet calls sent on time? · webrtc")
+    target, calls = bench.target, bench.choice.punctual
+    found = punctual.punctual(target, calls, bench.pid, lambda level: print(table.punctual_line(level), flush=True))
+    return punctual.values(found)
 
 
 def _soak(bench: _Bench, play: Play, pid: int) -> Values:
@@ -197,6 +206,8 @@ def _target(config: Config, choice: Choice) -> Iterator[tuple[Target, int | None
     chosen = _models(config, choice)
     file = ["--config", str(choice.settings)] if choice.settings else []
     environment = ENVIRONMENT | (link_phone.SETTINGS if PHONE in choice.transports else {})
+    if choice.punctual:
+        environment |= {"VIVAVOCE_SERVER_MAX_SESSIONS": str(max(choice.punctual))}
     with serving([*file, "serve", "--language", chosen.language, "--voice", chosen.voice], environment) as own:
         yield Target(own.url, extras=True), own.pid
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import sys
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 import uvicorn
 
 from vivavoce.model import catalog
+from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store
 from vivavoce.realtime.commands.models import prepare
 from vivavoce.realtime.config import Config
@@ -38,7 +40,7 @@ def run(config: Config) -> int:
     settings = replace(config.server, notes=config.server.notes or str(config.home / "notes.json"))
     gateway = Gateway(
         settings,
-        lambda: Engine(config.model, store.path),
+        lambda: _load(config.model, store),
         lambda: datetime.now(UTC).timestamp(),
         config.model.voice or VOICE,
         config.phone,
@@ -60,6 +62,14 @@ def run(config: Config) -> int:
     print(f"Talk to it: {scheme}://{config.server.host}:{listening.getsockname()[1]}/", flush=True)
     server.run(sockets=[listening])
     return 0
+
+
+def _load(settings: CascadeSettings, store: Store) -> Engine:
+    engine = Engine(settings, store.path)
+    # What is there now stays. To look through it again for garbage would hold up all calls for 60 ms, now and then.
+    gc.collect()
+    gc.freeze()
+    return engine
 
 
 class _Fields(logging.Formatter):

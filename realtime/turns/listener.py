@@ -15,6 +15,7 @@ import numpy as np
 from vivavoce.codecs.resample import Resampler
 from vivavoce.model.dialogue import SAMPLE_RATE, Samples
 from vivavoce.realtime.events import TurnSound
+from vivavoce.realtime.recent import Recent
 from vivavoce.realtime.turns.floor import Floor, FloorFact
 
 WINDOW = 768  # samples at 24 kHz: 32 ms, what the speech net looks at
@@ -37,7 +38,7 @@ class Listener:
         self._resampler = Resampler(SAMPLE_RATE, NET_RATE)
         self._sound: Samples = np.zeros(0, np.float32)
         self._net_sound: Samples = np.zeros(0, np.float32)
-        self._judged: Samples = np.zeros(JUDGED, np.float32)
+        self._judged = Recent(JUDGED)
 
     def receive(self, samples: Samples, audible: bool, busy: bool) -> list[FloorFact]:
         """Takes more sound (24 kHz mono, any length); see `Floor.receive`."""
@@ -47,7 +48,7 @@ class Listener:
         while len(self._net_sound) >= NET_WINDOW and len(self._sound) >= WINDOW:
             window, self._sound = self._sound[:WINDOW], self._sound[WINDOW:]
             heard, self._net_sound = self._net_sound[:NET_WINDOW], self._net_sound[NET_WINDOW:]
-            self._judged = np.concatenate((self._judged[NET_WINDOW:], heard))
+            self._judged.push(heard)
             if self._overhear is not None:
                 self._overhear(heard)
             facts += self.floor.receive(window, self.probability(heard), audible, busy)
@@ -64,4 +65,4 @@ class Listener:
         """The open turn so far, at most its last 8 s, at 16 kHz: what the judge was trained to look at. What was
         heard before the turn would mislead it."""
         length = (self.floor.position - self.floor.turn_start) * NET_RATE // SAMPLE_RATE
-        return self._judged[-min(length, JUDGED) :] if length else self._judged[:0]
+        return self._judged.samples[max(JUDGED - length, 0) :].copy()
