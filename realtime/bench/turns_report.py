@@ -24,7 +24,7 @@ from vivavoce.model.dialogue import Samples
 from vivavoce.model.store import Store, default_home
 from vivavoce.realtime.bench.studio import Studio
 from vivavoce.realtime.bench.turns_eval import Net, Outcome, Parts, listen
-from vivavoce.realtime.bench.turns_set import COMPLETE, CONDITIONS, turns
+from vivavoce.realtime.bench.turns_set import COMPLETE, CONDITIONS, LEAD, turns
 from vivavoce.realtime.tuning import TurnDetection
 from vivavoce.realtime.turns.smart_turn import SmartTurn
 from vivavoce.realtime.turns.speech import SpeechNet, silero_path
@@ -108,14 +108,14 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--part", choices=("evaluation", "development"), default="evaluation")
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--eagerness", choices=("low", "medium", "high", "auto"), default="auto")
+    parser.add_argument("--lead", type=float, default=LEAD, help="seconds of background before the speech")
     parser.add_argument("--seed", type=int, default=4)
     options = parser.parse_args(arguments)
     store = Store(default_home(os.environ, sys.platform), catalog.load())
     parts, studio = open_parts(store), Studio(store)
     detection = TurnDetection(kind="semantic_vad", eagerness=options.eagerness)
-    found = [
-        listen(turn, parts, detection) for turn in turns(studio, options.part, options.conditions, seed=options.seed)
-    ]
+    material = turns(studio, options.part, options.conditions, seed=options.seed, lead=options.lead)
+    found = [listen(turn, parts, detection) for turn in material]
     for outcome in found:
         if outcome.premature or outcome.missed:
             print(

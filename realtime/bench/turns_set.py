@@ -34,7 +34,8 @@ PAUSES: Final = (0.25, 1.5)
 """Seconds of an inner pause, from the last audible sound before it to the first after it; evenly spread over the
 logarithm."""
 LEAD: Final = 1.0
-"""Seconds of background before the speech; the echo of the room and the detector's start lie there."""
+"""Seconds of background before the speech, if nothing else is asked for: the first words of a call. The echo of the
+room and the detector's start lie there; what a crowd is like is known after two."""
 TAIL: Final = 5.0
 """Seconds of background behind it: the longest patience there is."""
 SNR_DB: Final = 15.0
@@ -64,7 +65,9 @@ class Turn:
     speech_end: int
 
 
-def turns(studio: Studio, part: Part, conditions: Sequence[Condition] = CONDITIONS, *, seed: int = 4) -> Iterator[Turn]:
+def turns(
+    studio: Studio, part: Part, conditions: Sequence[Condition] = CONDITIONS, *, seed: int = 4, lead: float = LEAD
+) -> Iterator[Turn]:
     """All turns of a part, each in every condition. The same voice says the same text in all of them."""
     voices = DEVELOPMENT if part == "development" else (*EVALUATION, JOE)
     number = 0
@@ -73,7 +76,7 @@ def turns(studio: Studio, part: Part, conditions: Sequence[Condition] = CONDITIO
             voice = voices[number % len(voices)]
             number += 1
             for condition in conditions:
-                yield make_turn(studio, text, voice, kind, condition, seed)
+                yield make_turn(studio, text, voice, kind, condition, seed, lead)
 
 
 def read_texts(part: Part) -> dict[str, list[str]]:
@@ -82,7 +85,9 @@ def read_texts(part: Part) -> dict[str, list[str]]:
     return {kind: table["texts"] for kind, table in tables[part].items()}
 
 
-def make_turn(studio: Studio, text: str, voice: str, kind: str, condition: Condition, seed: int) -> Turn:
+def make_turn(
+    studio: Studio, text: str, voice: str, kind: str, condition: Condition, seed: int, lead_seconds: float = LEAD
+) -> Turn:
     """One turn. The pauses depend on text and seed, not on voice or condition."""
     rng = np.random.default_rng([seed, zlib.crc32(text.encode())])
     pieces = spoken_parts(studio, text, voice)
@@ -94,9 +99,9 @@ def make_turn(studio: Studio, text: str, voice: str, kind: str, condition: Condi
         pauses.append((before, after))
         nothing = np.zeros(after - audible(piece)[0] - len(speech), np.float32)
         speech = np.concatenate((speech, nothing, piece))
-    lead = round(LEAD * SAMPLE_RATE)
+    lead = round(lead_seconds * SAMPLE_RATE)
     start, end = lead + audible(speech)[0], lead + audible(speech)[1]
-    samples = np.concatenate((silence(LEAD), speech, silence(TAIL)))
+    samples = np.concatenate((silence(lead_seconds), speech, silence(TAIL)))
     heard = _heard(studio, samples, condition, int(rng.integers(1 << 30)))
     shifted = tuple((lead + before, lead + after) for before, after in pauses)
     return Turn(heard, text, voice, kind, condition, shifted, start, end)

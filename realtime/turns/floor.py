@@ -93,7 +93,7 @@ class Floor:
         `audible`: the assistant's voice can be heard now, and has not all but ended; `busy`: it is about to speak."""
         self.position += len(samples)
         level = level_of(samples)
-        voiced = self._vad.receive(probability, level)
+        voiced = self._vad.receive(probability, level, audible)
         if self._detection is None:
             return [TurnSound(samples, voiced)]
         if self._endpoint is not None:

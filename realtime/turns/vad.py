@@ -35,14 +35,14 @@ class Vad:
         self._loudest = SILENT_DB
         self._crowd = Crowd()
 
-    def receive(self, probability: float, level: float = 0.0) -> bool:
-        """Takes the speech probability of the next window (0..1) and its level in dBFS; returns whether it is
-        the user's voice. `voiced` is what the net says of it, whoever's voice it is."""
+    def receive(self, probability: float, level: float = 0.0, audible: bool = False) -> bool:
+        """Takes the speech probability of the next window (0..1), its level in dBFS, and whether the assistant can be
+        heard; returns whether it is the user's voice. `voiced` is what the net says of it, whoever's voice it is."""
         self._loudest = max(level, self._loudest - FORGET_DB)
         limit = self.threshold - HYSTERESIS if self.voiced else self.threshold
         voiced = probability >= limit and level > self._loudest - FALL_DB
         self.voiced = voiced
-        hidden = self._crowd.hides(voiced, level)
+        hidden = self._crowd.hides(voiced, level, audible)
         return voiced and not hidden
 
 
