@@ -28,7 +28,7 @@ WORDS = 30
 
 def _pull_plug() -> None:
     """Not a packet more in either direction, on all connections there are; nobody is told."""
-    for transport in [one for one in gc.get_objects() if isinstance(one, WebRtcTransport)]:
+    for transport in [one for one in gc.get_objects() if type(one) is WebRtcTransport]:
         if transport._peer.sctp is not None:
             for protocol in transport._peer.sctp.transport.transport._connection._protocols:
                 protocol.transport = _Nowhere(protocol.transport)

@@ -44,10 +44,11 @@ BEGINS: Final = 3
 LASTS_DB: Final = 4.0
 """... and stays above this with the loudest of the last `LASTS` windows (128 ms): syllables have soft ends."""
 LASTS: Final = 4
-NOTHING_DB: Final = -80.0
-"""A level that no open microphone has: the call begins, or it is muted."""
-AFTER: Final = 16
-"""Windows (0.5 s) after the assistant's voice from which on the background is again what it is."""
+QUIET_DB: Final = -60.0
+"""No people are softer. The first windows of a call count only when they are: codec and front end begin softly."""
+AFTER: Final = 40
+"""Windows (1.3 s) from which on the background is again what it is: the last 0.8 s of a question count as silent
+(`playout.py`), and the client plays a little later than we send."""
 
 
 class Crowd:
@@ -66,11 +67,11 @@ class Crowd:
         """Takes whether the next window sounds like voice, and its level; whether it belongs to the background.
 
         `audible`: the assistant is heard. Its echo is taken out, and much of the background with it, so that nothing is
-        learned of this until half a second later."""
+        learned of this, nor soon after."""
         self._recent.append(level)
         self._lasts = self._lasts + 1 if self._stands_out() else 0
         self._played = 0 if audible else self._played + 1
-        if self._played >= AFTER and len(self._recent) == SMOOTHED and min(self._recent) > NOTHING_DB:
+        if self._played >= AFTER and (len(self._recent) == SMOOTHED or level < QUIET_DB):
             self._learn(voiced)
         people = self._voices > VOICES and len(self._softest) >= KNOWN
         return people and not self._lasts
