@@ -10,7 +10,7 @@ ceil(n * to_hz / from_hz) are given. One `Resampler` belongs to one stream.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from math import ceil, gcd
 
 import numpy as np
@@ -88,7 +88,7 @@ class Resampler:
         return np.concatenate(blocks).ravel()[:count]
 
 
-@cache
+@lru_cache(64)  # at odd rates there are as many as `up`, of some 60 kB
 def _period(up: int, down: int, phase: int) -> Samples:
     """Filters of the next `up` output samples, the first of them `phase` / up after an input sample: shape
     (input samples, up)."""

@@ -196,8 +196,8 @@ class _Run:
         final, provisional, _, commitment = parallel(heard)
         left = model.left((final - wanted)[:, :-PER_FRAME])
         early = model.left(provisional - wanted)
-        heard = self.apart(final[:, :-PER_FRAME], wanted[:, :-PER_FRAME])
-        loss = left + recipe.provisional * early + recipe.listened * heard + recipe.commitment * commitment
+        apart = self.apart(final[:, :-PER_FRAME], wanted[:, :-PER_FRAME])
+        loss = left + recipe.provisional * early + recipe.listened * apart + recipe.commitment * commitment
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)

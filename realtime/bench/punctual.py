@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from vivavoce.model.dialogue import SAMPLE_RATE, Samples
-from vivavoce.realtime.bench.link import Sink, Target
+from vivavoce.realtime.bench.link import Broken, Sink, Target
 from vivavoce.realtime.bench.link_webrtc import WebRtcLink
 from vivavoce.realtime.bench.server import vitals
 from vivavoce.realtime.transports import FRAME
@@ -72,7 +72,8 @@ class _Ear:
     def lateness(self, since: float) -> list[float]:
         """Seconds of each frame since then."""
         transits = [at - position / SAMPLE_RATE for at, position in self.arrivals if at >= since]
-        return [transit - min(transits) for transit in transits]
+        fastest = min(transits, default=0.0)
+        return [transit - fastest for transit in transits]
 
 
 def punctual(
@@ -83,7 +84,7 @@ def punctual(
     seconds: float = SECONDS,
 ) -> list[Punctual]:
     """Measures each level, smallest first; `pid` of the server, if it is ours. Raises `Refused`, and `Broken` when a
-    call does not come about."""
+    call does not come about or no sound comes."""
     found = []
     gc.collect()
     gc.freeze()  # or looking for garbage would make the callers late, and the server would be blamed
@@ -121,6 +122,8 @@ async def _level(target: Target, calls: int, pid: int | None, seconds: float) ->
             before, lost = _processor(pid), _concealed(links)
         used, lost = _processor(pid) - before, _concealed(links) - lost
     late = 1000 * np.array([moment for ear in ears for moment in ear.lateness(listened)])
+    if not len(late):
+        raise Broken(f"{target.url} sent no sound")
     return Punctual(
         calls=calls,
         frames=len(late),

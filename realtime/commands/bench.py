@@ -206,7 +206,7 @@ def _target(config: Config, choice: Choice) -> Iterator[tuple[Target, int | None
     chosen = _models(config, choice)
     file = ["--config", str(choice.settings)] if choice.settings else []
     environment = ENVIRONMENT | (link_phone.SETTINGS if PHONE in choice.transports else {})
-    if choice.punctual:
+    if max(choice.punctual, default=0) > config.server.max_sessions:
         environment |= {"VIVAVOCE_SERVER_MAX_SESSIONS": str(max(choice.punctual))}
     with serving([*file, "serve", "--language", chosen.language, "--voice", chosen.voice], environment) as own:
         yield Target(own.url, extras=True), own.pid

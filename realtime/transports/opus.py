@@ -62,7 +62,7 @@ class Encoder:
         self._out = ctypes.create_string_buffer(_MAX_BYTES)
         self._sends_pauses = not settings.dtx
         self._silent = 0  # samples since the last sound
-        self._pause = b"", 0  # the last packet of silence, and its samples
+        self._last = b"", 0  # the last packet, and its samples
         for request, value in (
             (_SET_BITRATE, settings.bitrate),
             (_SET_COMPLEXITY, settings.complexity),
@@ -75,11 +75,11 @@ class Encoder:
     def encode(self, samples: Samples) -> bytes:
         """One frame, shape (n,) of 10, 20, 40 or 60 ms, as one packet. With DTX, two bytes or less need not be sent."""
         self._silent = 0 if samples.any() else self._silent + len(samples)
-        payload, n = self._pause
+        payload, n = self._last
         if self._sends_pauses and self._silent > _SETTLED and n == len(samples):
             return payload
         payload = self._encode(np.ascontiguousarray(samples, np.float32))
-        self._pause = payload, len(samples)
+        self._last = payload, len(samples)
         return payload
 
     def _encode(self, pcm: Samples) -> bytes:

@@ -8,7 +8,7 @@
 
 The speech net hears a crowd, a radio or the next table as speech, and a turn would never end among them. In noise that
 is no voice, and where it is quiet, nothing is decided here. A crowd swings: its softest moments lie 6 to 10 dB below
-the middle of its levels, its loudest as far above, so that the middle says more of it than the floor, and the floor is
+the middle of its levels, its loudest 4 to 6 above, so that the middle says more of it than the floor, and the floor is
 there to find it again when somebody has spoken for long, or the crowd has grown. Pure.
 """
 
