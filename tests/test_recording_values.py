@@ -7,6 +7,7 @@ import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,8 +18,18 @@ from msgspec import UNSET, UnsetType
 from vivavoce.model.dialogue import AudioToken, WordEnd
 from vivavoce.realtime.events import Action, Fact, Replied
 from vivavoce.realtime.protocol.session_config import McpTool
-from vivavoce.realtime.recording.values import Unrecordable, coarse, digest, known_classes, plain, restored
+from vivavoce.realtime.recording.values import (
+    Unrecordable,
+    coarse,
+    digest,
+    known_classes,
+    plain,
+    restored,
+    upgraded,
+)
 from vivavoce.realtime.tools import Address
+
+DATA = Path(__file__).parent / "data"
 
 
 def examples(hint: Any) -> Iterator[Any]:
@@ -116,6 +127,18 @@ def test_what_was_left_out_stays_left_out() -> None:
     back = there_and_back(tool)
     assert back.authorization is UNSET
     assert back == tool
+
+
+def test_a_tag_once_recorded_is_never_given_up() -> None:
+    """A class that is renamed keeps its tag by an entry in `TAGS`; new classes are added to the list."""
+    recorded = (DATA / "recording_tags.txt").read_text().split()
+    assert recorded == sorted(known_classes())
+
+
+def test_tags_of_format_1_lose_their_module() -> None:
+    old = [{"is": "events.TurnEnded", "end": 3}, {"is": "dict", "of": {"is": "a.b", "x": {"is": "ref", "to": [1]}}}]
+    new = [{"is": "TurnEnded", "end": 3}, {"is": "dict", "of": {"is": "a.b", "x": {"is": "ref", "to": [1]}}}]
+    assert upgraded(old) == new
 
 
 def test_a_value_of_another_kind_is_refused() -> None:

@@ -24,8 +24,8 @@ from vivavoce.realtime.recording.writer import MAX_BYTES, Writer
 
 log = logging.getLogger(__name__)
 
-FORMAT: Final = 1
-"""Of the folder; another number is not read."""
+FORMAT: Final = 2
+"""Of the folder. 2: tags without modules (values.py). Format 1 is still read."""
 
 DEADLINE: Final = 3.0
 """Seconds that the end of a call waits for the disk."""

@@ -232,10 +232,10 @@ def _brief(value: Any) -> str:
     match value:
         case {"is": "ref", "to": [n, where, *_]}:
             return f"#{n}" if where == "gave" else f"#{n}'s"
-        case {"is": "events.Send", "event": {"is": name}}:
-            return str(name).partition(".")[2]
+        case {"is": "Send", "event": {"is": name}}:
+            return str(name)
         case {"is": name}:
-            return str(name).partition(".")[2] or str(name)
+            return str(name)
         case float():
             return f"{value:.3f}"
         case list():

@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 from vivavoce.model.dialogue import SAMPLE_RATE
 from vivavoce.realtime.recording.recorder import FORMAT
+from vivavoce.realtime.recording.values import upgraded
 from vivavoce.realtime.recording.writer import BYTES, EVENTS, HEADER, SOUND
 
 PACKED_SOUND: Final = "sound.flac"
+READABLE: Final = (1, FORMAT)
 CRASHED: Final = "crash: the recording has no end"
 
 
@@ -53,8 +55,11 @@ class Tape:
         except (OSError, EOFError, gzip.BadGzipFile, av.FFmpegError) as error:
             raise BadTape(f"{folder} is no recording: {error}") from error
         entries = list(_parsed(lines))
-        if not entries or entries[0].get("format") != FORMAT:
+        if not entries or entries[0].get("format") not in READABLE:
             raise BadTape(f"{folder} is no recording of this version: expected format {FORMAT} in its first line.")
+        if entries[0]["format"] == 1:
+            entries = [upgraded(entry) for entry in entries]
+            entries[0]["format"] = FORMAT
         self.header = {key: fact for entry in entries[:2] if "call" not in entry for key, fact in entry.items()}
         self.end: str = entries[-1].get("end", CRASHED)
         self.entries = list(self._readable(entry for entry in entries[1:] if "call" in entry))

@@ -1,8 +1,10 @@
 """Values of a call <-> JSON values, for every fact, action, message and setting there is.
 
-    TurnEnded(end=48000, silence=12000)  <->  {"is": "events.TurnEnded", "end": 48000, "silence": 12000}
+    TurnEnded(end=48000, silence=12000)  <->  {"is": "TurnEnded", "end": 48000, "silence": 12000}
 
-A dataclass or a message is an object that says what it `is`; tuples say so too, since JSON has none. Sound and other
+A dataclass or a message is an object whose `is` holds the tag of its class; tuples have a tag too, since JSON has none.
+A tag is the class's name when it was first recorded. It never changes: not when the class moves to another module, and
+not when it is renamed (`TAGS`). Sound and other
 bytes are handed to whoever writes them, who answers with the place where they will be. Only the classes listed by
 `known_classes` are read back: a recording may come from a stranger.
 """
@@ -27,6 +29,9 @@ from vivavoce.realtime.protocol.mcp_servers import ToolOptions
 from vivavoce.realtime.protocol.messages import ServerEvent
 from vivavoce.realtime.protocol.settings import Settings
 from vivavoce.realtime.tuning import TurnDetection
+
+TAGS: Final[dict[str, str]] = {}
+"""Tags of classes that have been renamed since they were first recorded: name today -> tag."""
 
 SECRETS: Final = frozenset({"authorization", "headers"})
 """Fields, of any class, whose values are never written."""
@@ -127,23 +132,37 @@ def coarse(value: Any) -> Any:
     return value
 
 
-def name_of(kind: type) -> str:
-    """A class's name in recordings."""
-    return f"{kind.__module__.rpartition('.')[2]}.{kind.__qualname__}"
+def tag_of(kind: type) -> str:
+    """A class's stable name in recordings."""
+    return TAGS.get(kind.__qualname__, kind.__qualname__)
+
+
+def upgraded(value: Any) -> Any:
+    """A JSON value of format 1, whose tags held the module too (`events.TurnEnded`), as format 2 writes it."""
+    match value:
+        case list():
+            return [upgraded(one) for one in value]
+        case {"is": "dict", "of": of}:
+            return {"is": "dict", "of": {key: upgraded(one) for key, one in of.items()}}
+        case {"is": str(tag)}:
+            return {key: tag.partition(".")[2] or tag if key == "is" else upgraded(one) for key, one in value.items()}
+        case dict():
+            return {key: upgraded(one) for key, one in value.items()}
+    return value
 
 
 @cache
 def known_classes() -> dict[str, Callable[..., Any]]:
-    """The classes that a core may be given, by name: those that facts and settings are made of."""
+    """The classes that a core may be given, by tag: those that facts and settings are made of."""
     found: dict[str, Callable[..., Any]] = {}
     for kind in _classes(Fact | TurnDetection | Settings | ToolOptions | WireError | ServerEvent, set()):
-        assert name_of(kind) not in found, f"two classes are called {name_of(kind)}"
-        found[name_of(kind)] = kind
+        assert tag_of(kind) not in found, f"two classes have the tag {tag_of(kind)}"
+        found[tag_of(kind)] = kind
     return found
 
 
 def _named(value: object, names: tuple[str, ...], place: Place, hide: Hide) -> dict[str, Any]:
-    held: dict[str, Any] = {"is": name_of(type(value))}
+    held: dict[str, Any] = {"is": tag_of(type(value))}
     for name in names:
         one = getattr(value, name)
         if one is not UNSET:
