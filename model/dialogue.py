@@ -25,11 +25,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLE_RATE = 24_000
-"""Samples per second of all audio that crosses this contract, in both directions."""
-
-Samples = NDArray[np.float32]
-"""Mono audio, shape (samples,), -1..1, `SAMPLE_RATE`."""
+from vivavoce.codecs.audio import Samples
 
 
 @dataclass(frozen=True, slots=True)

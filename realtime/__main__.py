@@ -155,7 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Must be set before numpy loads: its threads would fight with the models' over the cores (0.3 ms of work took 20 to
     # 300).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from vivavoce.model.errors import ModelError
+    from vivavoce.model.store.errors import ModelError
     from vivavoce.realtime.config import ConfigError, load
 
     overrides = {path: value for name, path in SETTINGS.items() if (value := getattr(chosen, name, None)) is not None}
@@ -163,37 +163,37 @@ def main(arguments: list[str] | None = None) -> int:
         config = load(chosen.config, overrides)
         match chosen.command:
             case "serve":
-                from vivavoce.realtime.commands import serve
+                from vivavoce.realtime.cli import serve
 
                 return serve.run(config)
             case "call":
-                from vivavoce.realtime.commands import call
+                from vivavoce.realtime.cli import call
 
                 return call.run(config, chosen.target, chosen.greeting)
             case "ask":
-                from vivavoce.realtime.commands import ask
+                from vivavoce.realtime.cli import ask
 
                 return ask.run(config, chosen.question, chosen.output, chosen.image)
             case "models":
-                from vivavoce.realtime.commands import models
+                from vivavoce.realtime.cli import models
 
                 return models.run(config, chosen.action, getattr(chosen, "names", []), getattr(chosen, "all", False))
             case "bench":
-                from vivavoce.realtime.bench.choice import choose
-                from vivavoce.realtime.commands import bench
+                from vivavoce.realtime.bench.options import choose
+                from vivavoce.realtime.cli import bench
 
                 return bench.compare_files(*chosen.compare) if chosen.compare else bench.run(config, choose(chosen))
             case "replay":
-                from vivavoce.realtime.commands import replay
+                from vivavoce.realtime.cli import replay
 
                 wishes = replay.Wishes(chosen.json, chosen.against_models, chosen.pack, chosen.accept)
                 return replay.run(config, chosen.folder, wishes)
             case "codec":
-                from vivavoce.realtime.commands import codec
+                from vivavoce.realtime.cli import codec
 
                 return codec.run(config, chosen)
             case _:
-                from vivavoce.realtime.commands import doctor
+                from vivavoce.realtime.cli import doctor
 
                 return doctor.run(config)
     except ConfigError as error:

@@ -4,6 +4,8 @@
                                               └──► closing event ──► dialogue closed ──► transport closed ──► place free
 
 `Calls` owns every call of the process; none outlives it.
+
+What the server adds to a call that is a phone call: its tools, rehearsed words, a length of its own.
 """
 
 from __future__ import annotations
@@ -11,28 +13,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
 
 from vivavoce.model.dialogue import Dialogue, DialogueError
+from vivavoce.realtime.audio.front_end import FrontEnd
+from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.engine import Engine
-from vivavoce.realtime.front_end import FrontEnd
-from vivavoce.realtime.latency import TurnLatency
-from vivavoce.realtime.line import PeerLine, Since
+from vivavoce.realtime.monitor.latency import TurnLatency
+from vivavoce.realtime.monitor.watchdog import Watchdog
+from vivavoce.realtime.peers.resumable import PeerLine, Since
+from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.pipeline import Parts, Pipeline
-from vivavoce.realtime.playout import Playout
-from vivavoce.realtime.protocol.server_events import Closing, Error, Fault, SessionCreated
-from vivavoce.realtime.protocol.session import Session
 from vivavoce.realtime.recording.recorder import Recording, Recordings
-from vivavoce.realtime.sideband import Peers
-from vivavoce.realtime.telephony.extension import Extension
-from vivavoce.realtime.tools.setup import Tools
+from vivavoce.realtime.session.session import Session
+from vivavoce.realtime.session.tool_settings import Tools
+from vivavoce.realtime.tools import MoreTools
 from vivavoce.realtime.transports import PeerGone, Transport
-from vivavoce.realtime.turns.judging import Judging
-from vivavoce.realtime.watchdog import Watchdog
+from vivavoce.realtime.turns.classifiers import Judging
+from vivavoce.realtime.wire.server_events import Closing, Error, Fault, SessionCreated
 
 log = logging.getLogger(__name__)
 
@@ -269,3 +272,12 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """Of one call. `longest`: seconds it may last (0: as the server's settings say)."""
+
+    tools: MoreTools
+    rehearse: Callable[[Dialogue], Dialogue]
+    longest: float = 0.0

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from vivavoce.codecs.audio import Samples
 from vivavoce.model.cascade import Cascade
-from vivavoce.model.dialogue import Samples
 from vivavoce.model.settings import CascadeSettings
-from vivavoce.realtime.turns.backchannel import OverlapNet
+from vivavoce.model.turns.overlap_classifier import OverlapNet
+from vivavoce.model.turns.silero_vad import SpeechNet, silero_path
+from vivavoce.model.turns.smart_turn import SmartTurn
 from vivavoce.realtime.turns.floor import Floor
-from vivavoce.realtime.turns.listener import Listener
-from vivavoce.realtime.turns.smart_turn import SmartTurn
-from vivavoce.realtime.turns.speech import SpeechNet, silero_path
+from vivavoce.realtime.turns.windows import Listener
 
 
 class Engine:

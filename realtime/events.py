@@ -10,19 +10,66 @@ Facts come from six sides and meet in one inbox, in one order:
     tools/        ToolsListed  ToolAnswered  ToolsLate  Rang   what became of the server's own tools
 
 Sample positions count the session's input clock: `SAMPLE_RATE` samples per second since the call's first sound.
+
+How the floor and the front end are set, as the protocol's session settings say it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from vivavoce.model.dialogue import Heard, Item, ReplySpec, ReplyToken, Samples, Transcript
-from vivavoce.realtime.fader import Loudness
-from vivavoce.realtime.protocol.messages import ClientEvent, ServerEvent
-from vivavoce.realtime.tools import Address, Failure, ListedTool, Outcome
+from vivavoce.codecs.audio import Samples
+from vivavoce.model.dialogue import Heard, Item, ReplySpec, ReplyToken, Transcript
 from vivavoce.realtime.transports import Keys
-from vivavoce.realtime.tuning import Noise, TurnDetection
+from vivavoce.realtime.wire import ClientEvent, ServerEvent
+
+Loudness = Literal["full", "ducked", "held"]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an MCP server is reached. What it is told in secret appears in no `repr`, so in no log."""
+
+    url: str
+    authorization: str = field(default="", repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTool:
+    """A tool as its server describes it; `schema` is the JSON schema of its arguments, `cue` that of a model's tool."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    annotations: dict[str, Any] | None = None
+    cue: str = ""
+
+    @property
+    def read_only(self) -> bool:
+        """It says of itself that it changes nothing."""
+        return bool(self.annotations and self.annotations.get("readOnlyHint"))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a tool said, as text for the model."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A tool did not work. `code` is the number of an HTTP or JSON-RPC error; `message` may be shown."""
+
+    kind: Literal["protocol_error", "tool_execution_error", "http_error"]
+    message: str
+    code: int = 0
+
+
+Outcome = Answer | Failure
+
 
 # --- facts: from the floor ---------------------------------------------------------------------------------------
 
@@ -295,3 +342,23 @@ Action = (
     | Clean
     | ToolAction
 )
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDetection:
+    """Settings of the floor, from the protocol's `turn_detection`. Milliseconds of audio time."""
+
+    kind: Literal["server_vad", "semantic_vad"] = "server_vad"
+    threshold: float = 0.5
+    prefix_padding_ms: int = 300
+    silence_duration_ms: int = 500
+    idle_timeout_ms: int | None = None
+    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """The protocol's `noise_reduction`: where the microphone is, and how much is to be done (1 is the usual)."""
+
+    kind: Literal["near_field", "far_field"]
+    strength: float = 1.0

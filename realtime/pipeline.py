@@ -12,18 +12,24 @@
 
 `converse` is the only reader of the inbox, and so the only place where anything is decided: by the session core, one
 fact at a time, in one order. Everything else moves data.
+
+The one queue of a call: everything that happens, in the order in which it happened.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Literal, assert_never
+from typing import Final, Generic, Literal, TypeVar, assert_never
 
-from vivavoce.model.dialogue import SAMPLE_RATE, Dialogue, DialogueError, NotHeard, Samples, Transcript
+from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
+from vivavoce.model.dialogue import Dialogue, DialogueError, NotHeard, Transcript
+from vivavoce.realtime.audio.front_end import FrontEnd
+from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.events import (
     Action,
     Anticipate,
@@ -50,23 +56,20 @@ from vivavoce.realtime.events import (
     TurnSound,
     TurnStarted,
 )
-from vivavoce.realtime.front_end import FrontEnd
-from vivavoce.realtime.inbox import Inbox
-from vivavoce.realtime.latency import TurnLatency
-from vivavoce.realtime.playout import Playout
-from vivavoce.realtime.protocol import wire
-from vivavoce.realtime.protocol.client_events import AudioAppend, AudioCommit, OutputClear
-from vivavoce.realtime.protocol.errors import WireError
-from vivavoce.realtime.protocol.server_events import TurnLatency as TurnLatencyEvent
-from vivavoce.realtime.protocol.session import Session
-from vivavoce.realtime.sideband import Peers
+from vivavoce.realtime.monitor.latency import TurnLatency
+from vivavoce.realtime.monitor.watchdog import LOOK, Tick, TurnStuck, Watchdog
+from vivavoce.realtime.peers.sideband import Peers
+from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.tools.runner import ToolRunner
-from vivavoce.realtime.transports import FRAME, Keys, Message, Received, Seen, Sound
-from vivavoce.realtime.turns.endpoint import Ask
+from vivavoce.realtime.transports import Keys, Message, Received, Seen, Sound
+from vivavoce.realtime.turns.classifiers import Caught, Judged, Judging, Opinion
+from vivavoce.realtime.turns.endpointing import Ask
 from vivavoce.realtime.turns.floor import Catch, FloorFact
-from vivavoce.realtime.turns.judging import Caught, Judged, Judging, Opinion
-from vivavoce.realtime.turns.listener import Listener
-from vivavoce.realtime.watchdog import LOOK, Tick, TurnStuck, Watchdog
+from vivavoce.realtime.turns.windows import Listener
+from vivavoce.realtime.wire import parsing as wire
+from vivavoce.realtime.wire.client_events import AudioAppend, AudioCommit, OutputClear
+from vivavoce.realtime.wire.errors import WireError
+from vivavoce.realtime.wire.server_events import TurnLatency as TurnLatencyEvent
 
 log = logging.getLogger(__name__)
 
@@ -285,3 +288,41 @@ class Pipeline:
 def _cuts_in(fact: Fact) -> bool:
     """What is being said ends here, if the session wants that."""
     return isinstance(fact, TurnStarted | OutputClear) or (isinstance(fact, Keys) and not fact.whole)
+
+
+T = TypeVar("T")
+
+BOUND: Final = 256
+"""What comes from the peer waits outside once so much is in the queue: five seconds of 20 ms frames."""
+
+
+class Inbox(Generic[T]):
+    """Many writers, one reader. The peer is held back by the bound; the call's own parts, which are bounded by what
+    they work on, are not: a reply's token must not wait behind a flood from the peer."""
+
+    def __init__(self) -> None:
+        self._queue: deque[T] = deque()
+        self._filled = asyncio.Event()
+        self._room = asyncio.Event()
+
+    def post(self, fact: T) -> None:
+        """Puts a fact of the call's own parts into the queue."""
+        self._queue.append(fact)
+        self._filled.set()
+
+    async def deliver(self, received: T) -> None:
+        """Puts something from the peer into the queue, when there is room."""
+        while len(self._queue) >= BOUND:
+            self._room.clear()
+            await self._room.wait()
+        self.post(received)
+
+    async def facts(self) -> AsyncIterator[T]:
+        """All that comes, for ever."""
+        while True:
+            await self._filled.wait()
+            while self._queue:
+                fact = self._queue.popleft()
+                self._room.set()
+                yield fact
+            self._filled.clear()

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vivavoce.model import catalog
-from vivavoce.model.store import Store, default_home
+from vivavoce.model.store import Store, catalog, default_home
 
 
 def pytest_collection_finish() -> None:

@@ -38,7 +38,7 @@ def test_no_module_of_ours_is_loaded_under_its_bare_name() -> None:
 
 
 def test_the_page_lies_where_the_server_looks_for_it() -> None:
-    from vivavoce.realtime.page import WEB
+    from vivavoce.realtime.gateway.app import WEB
 
     assert (WEB / "index.html").is_file()
 

@@ -19,11 +19,11 @@ from harness.fakes import ScriptedEngine
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.realtime.__main__ import parser
 from vivavoce.realtime.config import ServerConfig, build
-from vivavoce.realtime.protocol.messages import ClientEvent, ServerEvent
-from vivavoce.realtime.protocol.session_config import AudioInput, AudioOutput, RealtimeSession
-from vivavoce.realtime.server import Gateway
-from vivavoce.realtime.telephony.settings import PhoneConfig
-from vivavoce.realtime.telephony.sip.settings import SipConfig
+from vivavoce.realtime.config.phone import PhoneConfig
+from vivavoce.realtime.config.sip import SipConfig
+from vivavoce.realtime.gateway.app import Gateway
+from vivavoce.realtime.wire import ClientEvent, ServerEvent
+from vivavoce.realtime.wire.session_config import AudioInput, AudioOutput, RealtimeSession
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

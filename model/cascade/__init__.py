@@ -15,16 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.codecs.resample import Resampler
+from vivavoce.model.cascade.asr import open_ears
 from vivavoce.model.cascade.dialogue import CascadeDialogue
-from vivavoce.model.cascade.ears import open_ears
-from vivavoce.model.cascade.language import Language
-from vivavoce.model.cascade.language.endpoint import Endpoint
-from vivavoce.model.cascade.language.llama import LlamaModel
-from vivavoce.model.cascade.mouth import Mouth
+from vivavoce.model.cascade.llm import Language
+from vivavoce.model.cascade.llm.llama_cpp import LlamaModel
+from vivavoce.model.cascade.llm.openai_endpoint import Endpoint
+from vivavoce.model.cascade.speech_queue import Mouth
 from vivavoce.model.cascade.threads import Threads
-from vivavoce.model.cascade.voice import open_voice
-from vivavoce.model.dialogue import SAMPLE_RATE
+from vivavoce.model.cascade.tts import open_voice
 from vivavoce.model.settings import CascadeSettings
 
 INSTRUCTIONS: Final = (

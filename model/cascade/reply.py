@@ -18,8 +18,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from vivavoce.model.cascade.language import Calls, Generation, Piece, Stopped, Words
-from vivavoce.model.cascade.mouth import Mouth, Silent, Spoke
+from vivavoce.model.cascade.llm import Calls, Generation, Piece, Stopped, Words
+from vivavoce.model.cascade.speech_queue import Mouth, Silent, Spoke
 from vivavoce.model.dialogue import (
     AudioToken,
     DialogueError,

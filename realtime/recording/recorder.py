@@ -15,12 +15,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from vivavoce.model.dialogue import SAMPLE_RATE
+from vivavoce.codecs.audio import SAMPLE_RATE
+from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.pipeline import Parts
-from vivavoce.realtime.playout import Playout
-from vivavoce.realtime.protocol.session import Options, Session
-from vivavoce.realtime.recording.diary import Diary
+from vivavoce.realtime.recording.event_recorder import Diary
 from vivavoce.realtime.recording.writer import MAX_BYTES, Writer
+from vivavoce.realtime.session.session import Options, Session
 
 log = logging.getLogger(__name__)
 

@@ -14,22 +14,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from vivavoce.model.dialogue import Samples
-from vivavoce.realtime import media
-from vivavoce.realtime.latency import TurnLatency
-from vivavoce.realtime.playout import Playout
-from vivavoce.realtime.protocol.ids import Ids
-from vivavoce.realtime.protocol.session import Options, Session
-from vivavoce.realtime.rates import Bucket
-from vivavoce.realtime.recording.diary import CHANCE_DIGITS, HIDDEN, REMEMBERED
-from vivavoce.realtime.recording.tape import Accepted, BadTape, Tape
-from vivavoce.realtime.recording.values import Unrecordable, digest, plain, restored, to_bytes
-from vivavoce.realtime.sessions import seeded_ids
-from vivavoce.realtime.turns.endpoint import Ask
+from vivavoce.codecs import media
+from vivavoce.codecs.audio import Samples
+from vivavoce.model.turns.overlap_classifier import Scores
+from vivavoce.realtime.audio.playout import Playout
+from vivavoce.realtime.monitor.latency import TurnLatency
+from vivavoce.realtime.monitor.watchdog import Watchdog
+from vivavoce.realtime.recording.event_recorder import CHANCE_DIGITS, HIDDEN, REMEMBERED
+from vivavoce.realtime.recording.reader import Accepted, BadTape, Tape
+from vivavoce.realtime.recording.serialization import Unrecordable, digest, plain, restored, to_bytes
+from vivavoce.realtime.session.ids import Ids
+from vivavoce.realtime.session.opening import seeded_ids
+from vivavoce.realtime.session.rate_limit import Bucket
+from vivavoce.realtime.session.session import Options, Session
+from vivavoce.realtime.turns.endpointing import Ask
 from vivavoce.realtime.turns.floor import Floor
-from vivavoce.realtime.turns.listener import Listener
-from vivavoce.realtime.turns.overlap import Scores
-from vivavoce.realtime.watchdog import Watchdog
+from vivavoce.realtime.turns.windows import Listener
 
 SHOWN: Final = 5
 """Calls before a difference that are shown with it."""

@@ -17,7 +17,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vivavoce.model.dialogue import SAMPLE_RATE
+from vivavoce.codecs.audio import SAMPLE_RATE
 
 Side = Literal["left", "right"]
 

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from vivavoce.model.dialogue import SAMPLE_RATE, TextToken, Transcript
+from vivavoce.codecs.audio import SAMPLE_RATE
+from vivavoce.model.dialogue import TextToken, Transcript
 from vivavoce.realtime.events import CloseTurn, Cut, PlayoutStarted, Replied, Send, StartReply
-from vivavoce.realtime.protocol.items import InputText, MessageItem
-from vivavoce.realtime.protocol.server_events import ItemDone
+from vivavoce.realtime.wire.items import InputText, MessageItem
+from vivavoce.realtime.wire.server_events import ItemDone
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from vivavoce.model.dialogue import SAMPLE_RATE
+from vivavoce.codecs.audio import SAMPLE_RATE
 
 SOUND: Final = "sound.wav"
 EVENTS: Final = "events.jsonl"

@@ -14,19 +14,19 @@ from typing import Final
 
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from vivavoce.realtime.admission import Admission
+from vivavoce.realtime.admission.admission import Admission
+from vivavoce.realtime.config.dial_rules import Dialling
+from vivavoce.realtime.config.phone import PhoneConfig
+from vivavoce.realtime.config.sip import SipConfig, split
 from vivavoce.realtime.engine import Engine
-from vivavoce.realtime.telephony.asterisk_socket import AsteriskSocket
-from vivavoce.realtime.telephony.audiosocket_server import AudioSocketServer
-from vivavoce.realtime.telephony.ringing import Ringing
-from vivavoce.realtime.telephony.safety import Dialling
-from vivavoce.realtime.telephony.safety_guard import Guard, Limits
-from vivavoce.realtime.telephony.settings import PhoneConfig
+from vivavoce.realtime.telephony.asterisk.audiosocket_server import AudioSocketServer
+from vivavoce.realtime.telephony.asterisk.websocket_server import AsteriskSocket
+from vivavoce.realtime.telephony.call_limits import Guard, Limits
+from vivavoce.realtime.telephony.providers.routes import Streams
 from vivavoce.realtime.telephony.sip.endpoint import SipEndpoint
-from vivavoce.realtime.telephony.sip.settings import SipConfig, split
-from vivavoce.realtime.telephony.streams.routes import Streams
 from vivavoce.realtime.telephony.switchboard import Switchboard
-from vivavoce.realtime.telephony.webhook_post import Webhook
+from vivavoce.realtime.telephony.webhooks.post import Webhook
+from vivavoce.realtime.telephony.webhooks.ringing import Ringing
 
 MANY: Final = 10**6
 """Phone calls at the same time, where the server's own limit is the only one."""

@@ -17,20 +17,21 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from vivavoce.model.dialogue import DialogueError, Samples
-from vivavoce.realtime.access import Denied
-from vivavoce.realtime.admission import Admission
+from vivavoce.codecs.audio import FRAME, Samples
+from vivavoce.model.dialogue import DialogueError
+from vivavoce.realtime.admission.admission import Admission
+from vivavoce.realtime.admission.auth import Denied
+from vivavoce.realtime.audio.playout import Playout
+from vivavoce.realtime.call import Extension
+from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.engine import Engine
-from vivavoce.realtime.playout import Playout
-from vivavoce.realtime.protocol.session import Session
-from vivavoce.realtime.sessions import Wanted
+from vivavoce.realtime.session.opening import Wanted
+from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.telephony import PhoneCall, PhoneLine
-from vivavoce.realtime.telephony.extension import Extension
-from vivavoce.realtime.telephony.receiver import PhoneTransport
-from vivavoce.realtime.telephony.rehearsal import Rehearsal, Rehearsed
-from vivavoce.realtime.telephony.settings import PhoneConfig
+from vivavoce.realtime.telephony.prerecorded import Rehearsal, Rehearsed
 from vivavoce.realtime.telephony.tools import PhoneTools, offered
-from vivavoce.realtime.transports import FRAME, PeerGone, Received
+from vivavoce.realtime.telephony.transport import PhoneTransport
+from vivavoce.realtime.transports import PeerGone, Received
 
 log = logging.getLogger(__name__)
 

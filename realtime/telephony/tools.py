@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from vivavoce.realtime.config.phone import PhoneConfig
+from vivavoce.realtime.events import ListedTool
 from vivavoce.realtime.telephony import KEYS, CannotDo
-from vivavoce.realtime.telephony.settings import PhoneConfig
-from vivavoce.realtime.tools import ListedTool, ToolError
+from vivavoce.realtime.tools import ToolError
 
 MAX_KEYS = 32
 

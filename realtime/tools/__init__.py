@@ -8,8 +8,19 @@ Here stand the values that cross that line; they know no I/O.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Protocol
+
+
+class MoreTools(Protocol):
+    """Built-in tools that belong to one call."""
+
+    def has(self, name: str) -> bool:
+        """Whether it is one of these."""
+
+    async def run(self, name: str, given: dict[str, Any]) -> str:
+        """Runs one; the answer is for the model. Raises `ToolError`, and `KeyError` or `TypeError` for arguments that
+        do not fit."""
+
 
 OWN_LABEL: Final = "vivavoce"
 """The server label under which our built-in tools are asked for."""
@@ -22,50 +33,6 @@ MAX_SCHEMA: Final = 16_384
 
 MAX_OUTPUT: Final = 8_192
 """Characters of a tool's answer; the rest is cut off, and the answer says so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where an MCP server is reached. What it is told in secret appears in no `repr`, so in no log."""
-
-    url: str
-    authorization: str = field(default="", repr=False)
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ListedTool:
-    """A tool as its server describes it; `schema` is the JSON schema of its arguments, `cue` that of a model's tool."""
-
-    name: str
-    description: str
-    schema: dict[str, Any]
-    annotations: dict[str, Any] | None = None
-    cue: str = ""
-
-    @property
-    def read_only(self) -> bool:
-        """It says of itself that it changes nothing."""
-        return bool(self.annotations and self.annotations.get("readOnlyHint"))
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a tool said, as text for the model."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A tool did not work. `code` is the number of an HTTP or JSON-RPC error; `message` may be shown."""
-
-    kind: Literal["protocol_error", "tool_execution_error", "http_error"]
-    message: str
-    code: int = 0
-
-
-Outcome = Answer | Failure
 
 
 class ToolError(Exception):

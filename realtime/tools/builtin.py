@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from vivavoce.realtime.telephony.extension import MoreTools
-from vivavoce.realtime.tools import Answer, Failure, ListedTool, Outcome, ToolError
+from vivavoce.realtime.events import Answer, Failure, ListedTool, Outcome
+from vivavoce.realtime.tools import MoreTools, ToolError
 from vivavoce.realtime.tools.arithmetic import CannotCompute, compute, shown
 from vivavoce.realtime.tools.clock import UnknownPlace, told
 from vivavoce.realtime.tools.notes import Notes, NotesError

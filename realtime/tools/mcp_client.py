@@ -24,9 +24,10 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
-from vivavoce.realtime.tools import MAX_SCHEMA, MAX_TOOLS, Address, Answer, Failure, ListedTool, Outcome, bounded
-from vivavoce.realtime.tools.addresses import shown
-from vivavoce.realtime.tools.reach import Checked, Resolve, http_client, resolve
+from vivavoce.realtime.config.addresses import shown
+from vivavoce.realtime.events import Address, Answer, Failure, ListedTool, Outcome
+from vivavoce.realtime.tools import MAX_SCHEMA, MAX_TOOLS, bounded
+from vivavoce.realtime.tools.safe_http import Checked, Resolve, http_client, resolve
 from vivavoce.realtime.tools.schemas import inlined
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,12 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from vivavoce.realtime.events import (
+    Address,
     CallTool,
+    Failure,
+    ListedTool,
     ListTools,
+    Outcome,
     Rang,
     StopTools,
     ToolAction,
@@ -24,7 +28,6 @@ from vivavoce.realtime.events import (
     ToolsLate,
     ToolsListed,
 )
-from vivavoce.realtime.tools import Address, Failure, ListedTool, Outcome
 from vivavoce.realtime.tools.builtin import BuiltIn
 from vivavoce.realtime.tools.timers import Timer, spoken
 

@@ -14,10 +14,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from vivavoce.model.dialogue import SAMPLE_RATE, Picture, Samples
-
-FRAME = SAMPLE_RATE // 50
-"""Samples of one frame of output, 20 ms: the frame of Opus and of every phone."""
+from vivavoce.codecs.audio import Samples
+from vivavoce.model.dialogue import Picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,8 @@ from typing import Never
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from vivavoce.realtime.transports import Deliver, Message, PeerGone, PeerLost, Pull
-from vivavoce.realtime.transports.gone import until_gone
-from vivavoce.realtime.transports.outbox import Outbox
 from vivavoce.realtime.transports.pacing import play_to_nobody
+from vivavoce.realtime.transports.queues import Outbox, until_gone
 
 MAX_QUEUED = 32 << 20
 """Bytes of events waiting for a client that reads slowly: eight minutes of speech as base64."""

@@ -22,14 +22,12 @@ from typing import Final
 
 import numpy as np
 
-from vivavoce.model.dialogue import SAMPLE_RATE, Samples
-from vivavoce.realtime.events import Overlapped, TurnEnded, TurnIdle, TurnSound, TurnStarted
-from vivavoce.realtime.fader import Loudness
-from vivavoce.realtime.tuning import TurnDetection
-from vivavoce.realtime.turns.endpoint import Ask, Endpoint
-from vivavoce.realtime.turns.onset import Onset
-from vivavoce.realtime.turns.overlap import Overhear, Overlap, Verdict
-from vivavoce.realtime.turns.vad import Vad, level_of
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
+from vivavoce.model.turns.overlap_classifier import CATCH_LEAD
+from vivavoce.realtime.events import Loudness, Overlapped, TurnDetection, TurnEnded, TurnIdle, TurnSound, TurnStarted
+from vivavoce.realtime.turns.barge_in import Overhear, Overlap, Verdict
+from vivavoce.realtime.turns.endpointing import Ask, Endpoint
+from vivavoce.realtime.turns.vad import Onset, Vad, level_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +42,6 @@ class Catch:
 
 FloorFact = TurnStarted | TurnSound | TurnEnded | TurnIdle | Overlapped | Ask | Catch
 
-CATCH_LEAD: Final = 4
-"""Windows (128 ms) before the first voiced one: a word begins softly."""
 
 MANUAL_THRESHOLD: Final = 0.5
 

@@ -18,7 +18,7 @@ from harness.clients import Missing, Report, bundle, drive, javascript, samples
 from harness.file_server import FileServer
 from harness.server import Server
 from harness.speech import spoken_span
-from vivavoce.model.dialogue import SAMPLE_RATE
+from vivavoce.codecs.audio import SAMPLE_RATE
 
 pytestmark = [pytest.mark.clients, pytest.mark.models, pytest.mark.slow]
 
@@ -77,7 +77,7 @@ def test_a_spoken_question_is_heard_and_answered_aloud(report: Report) -> None:
     assert "capital of france" in facts["heard"].lower()
     assert "Paris" in facts["answer"]
     begins, ends = spoken_span(samples(facts["sound"]), SAMPLE_RATE)
-    assert ends - begins > 0.25, "seconds of speech; what is said in a Chromium is understood in tests/test_talk.py"
+    assert ends - begins > 0.25, "seconds of speech; what is said in a Chromium is understood in tests/web/test_talk.py"
 
 
 def test_a_tool_is_called_and_its_result_is_taken_up(report: Report) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from harness.clients import ROOT, Missing, javascript, python_of, run
 from harness.server import Server
-from vivavoce.model.dialogue import SAMPLE_RATE
+from vivavoce.codecs.audio import SAMPLE_RATE
 
 pytestmark = [pytest.mark.clients, pytest.mark.models, pytest.mark.slow]
 

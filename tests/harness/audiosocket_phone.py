@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 
-from vivavoce.realtime.telephony.audiosocket import HANG_UP
+from vivavoce.realtime.telephony.asterisk.audiosocket import HANG_UP
 
 LOUD = b"\x10\x01\x40" + np.full(160, 16_000, "<i2").tobytes()
 QUIET = b"\x10\x01\x40" + bytes(320)

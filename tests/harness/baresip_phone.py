@@ -22,7 +22,7 @@ from baresip.errors import AudioNotActive, AudioRestarted
 from baresip.runtime import Runtime
 from baresip.ua import UserAgent
 
-from vivavoce.model.dialogue import SAMPLE_RATE, Samples
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 
 CODECS = {"pcmu": "pcmu/8000/1", "pcma": "pcma/8000/1", "g722": "g722/16000/1", "opus": "opus/48000/2"}
 

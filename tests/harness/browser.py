@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
-from vivavoce.model.dialogue import SAMPLE_RATE, Samples
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 
 RATE = 48_000
 FLAGS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vivavoce.model.cascade.language import Deliver, Prompt, Stopped, Words
+from vivavoce.model.cascade.llm import Deliver, Prompt, Stopped, Words
 
 
 class Parrot:

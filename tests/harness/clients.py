@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from vivavoce.model.dialogue import Samples
+from vivavoce.codecs.audio import Samples
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = ROOT / "tests/clients"

@@ -29,23 +29,17 @@ from typing import Any, Final
 import numpy as np
 
 from harness.tools import ERASE, LOOK_UP
-from vivavoce.model.dialogue import (
-    SAMPLE_RATE,
-    AudioToken,
-    Done,
-    ReplySpec,
-    ReplyToken,
-    TextToken,
-    ToolCall,
-    Transcript,
-    WordEnd,
-)
+from vivavoce.codecs.audio import SAMPLE_RATE
+from vivavoce.model.dialogue import AudioToken, Done, ReplySpec, ReplyToken, TextToken, ToolCall, Transcript, WordEnd
+from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.events import (
     Action,
+    Answer,
     CallTool,
     CloseTurn,
     DropTurn,
     Fact,
+    Failure,
     ListTools,
     PlayoutEnded,
     PlayoutStarted,
@@ -63,18 +57,16 @@ from vivavoce.realtime.events import (
     TurnEnded,
     TurnStarted,
 )
-from vivavoce.realtime.playout import Playout
-from vivavoce.realtime.protocol import response_events as ev
-from vivavoce.realtime.protocol import wire
-from vivavoce.realtime.protocol.errors import WireError
-from vivavoce.realtime.protocol.items import FunctionCallItem, McpAskItem
-from vivavoce.realtime.protocol.mcp_servers import ToolOptions
-from vivavoce.realtime.sessions import House, Wanted, open_session, seeded_ids
-from vivavoce.realtime.tools import Answer, Failure
+from vivavoce.realtime.monitor.watchdog import LINE, LONGEST_TURN, LOOK, PATIENCE, TOOLS, WORDS, TurnStuck, Watchdog
+from vivavoce.realtime.session.mcp_servers import ToolOptions
+from vivavoce.realtime.session.opening import House, Wanted, open_session, seeded_ids
 from vivavoce.realtime.tools.builtin import listed
-from vivavoce.realtime.turns.endpoint import Ask
+from vivavoce.realtime.turns.endpointing import Ask
 from vivavoce.realtime.turns.floor import Floor
-from vivavoce.realtime.watchdog import LINE, LONGEST_TURN, LOOK, PATIENCE, TOOLS, WORDS, TurnStuck, Watchdog
+from vivavoce.realtime.wire import parsing as wire
+from vivavoce.realtime.wire import response_events as ev
+from vivavoce.realtime.wire.errors import WireError
+from vivavoce.realtime.wire.items import FunctionCallItem, McpAskItem
 
 HOUR: Final = 3600.0
 WINDOW: Final = 768

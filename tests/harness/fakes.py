@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.model.dialogue import (
-    SAMPLE_RATE,
     AudioToken,
     DialogueError,
     Done,
@@ -25,16 +25,15 @@ from vivavoce.model.dialogue import (
     Picture,
     ReplySpec,
     ReplyToken,
-    Samples,
     TextToken,
     ToolCall,
     Transcript,
     WordEnd,
 )
 from vivavoce.realtime.pipeline import Pipeline
-from vivavoce.realtime.transports import FRAME, Deliver, Message, PeerGone, PeerLost, Pull, Seen, Sound
+from vivavoce.realtime.transports import Deliver, Message, PeerGone, PeerLost, Pull, Seen, Sound
 from vivavoce.realtime.turns.floor import Floor
-from vivavoce.realtime.turns.listener import Listener
+from vivavoce.realtime.turns.windows import Listener
 
 SECOND = SAMPLE_RATE
 QUIET: Samples = np.zeros(FRAME, np.float32)

@@ -14,10 +14,10 @@ import uvicorn
 
 from harness.fakes import ScriptedEngine
 from vivavoce.realtime.config import ServerConfig
+from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.engine import Engine
-from vivavoce.realtime.protocol.wire import MAX_MESSAGE
-from vivavoce.realtime.server import Gateway
-from vivavoce.realtime.telephony.settings import PhoneConfig
+from vivavoce.realtime.gateway.app import Gateway
+from vivavoce.realtime.wire.parsing import MAX_MESSAGE
 
 
 class KeptEngine:

@@ -29,10 +29,10 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av.stream import Stream
 from numpy.typing import NDArray
 
-from vivavoce.model.dialogue import SAMPLE_RATE, Samples
-from vivavoce.realtime.transports import opus
-from vivavoce.realtime.transports.aiortc_patches import offer_loopback
+from vivavoce.codecs import opus
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.realtime.transports.pacing import Pace
+from vivavoce.realtime.transports.webrtc.aiortc_patches import offer_loopback
 
 _WIRE_HZ = 48_000
 _FRAME = SAMPLE_RATE // 50

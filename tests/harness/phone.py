@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 import numpy as np
 
 from harness.fakes import QUIET, ScriptedEngine
-from vivavoce.model.dialogue import SAMPLE_RATE, Samples
-from vivavoce.realtime.admission import Admission
+from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
+from vivavoce.realtime.admission.admission import Admission
 from vivavoce.realtime.call import Calls
 from vivavoce.realtime.config import ServerConfig
+from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.telephony import CannotDo, PhoneCall
-from vivavoce.realtime.telephony.settings import PhoneConfig
 from vivavoce.realtime.telephony.switchboard import Guard, Switchboard
-from vivavoce.realtime.transports import FRAME, Deliver, Keys, PeerGone, Pull, Sound
+from vivavoce.realtime.transports import Deliver, Keys, PeerGone, Pull, Sound
 
 NOON = 1_700_000_000
 VOICE: Samples = (0.5 * np.sin(2 * np.pi * 300 * np.arange(FRAME) / SAMPLE_RATE)).astype(np.float32)

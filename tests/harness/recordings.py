@@ -1,7 +1,7 @@
 """Calls that are recorded, and recordings that are held against today's code.
 
 A user's bug becomes a test like this: `vivavoce replay FOLDER --pack tests/data/recordings/NAME`, and
-`tests/test_recorded_calls.py` replays it from then on. What the code should have done instead is asserted there, on
+`test_recorded_calls.py` replays it from then on. What the code should have done instead is asserted there, on
 the `Replay` that `replayed` returns.
 """
 
@@ -15,22 +15,22 @@ from pathlib import Path
 from harness import virtual_time
 from harness.fakes import LinePeer, ScriptedDialogue, complete, energy
 from harness.tools import runner
-from vivavoce.realtime.latency import TurnLatency
+from vivavoce.realtime.audio.playout import Playout
+from vivavoce.realtime.monitor.latency import TurnLatency
+from vivavoce.realtime.monitor.watchdog import Watchdog
+from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.pipeline import Parts, Pipeline
-from vivavoce.realtime.playout import Playout
+from vivavoce.realtime.recording.reader import Tape
 from vivavoce.realtime.recording.recorder import Recordings
 from vivavoce.realtime.recording.replay import Models, Replay
 from vivavoce.realtime.recording.summary import Line, Summary
-from vivavoce.realtime.recording.tape import Tape
 from vivavoce.realtime.recording.writer import MAX_BYTES
-from vivavoce.realtime.sessions import House, Wanted, open_session, random_ids
-from vivavoce.realtime.sideband import Peers
+from vivavoce.realtime.session.opening import House, Wanted, open_session, random_ids
 from vivavoce.realtime.transports import PeerGone
+from vivavoce.realtime.turns.barge_in import Overhear
+from vivavoce.realtime.turns.classifiers import Judging
 from vivavoce.realtime.turns.floor import Floor
-from vivavoce.realtime.turns.judging import Judging
-from vivavoce.realtime.turns.listener import Listener
-from vivavoce.realtime.turns.overlap import Overhear
-from vivavoce.realtime.watchdog import Watchdog
+from vivavoce.realtime.turns.windows import Listener
 
 Test = Callable[[LinePeer], Awaitable[None]]
 

@@ -14,7 +14,9 @@ import numpy as np
 from openai.types import realtime
 from pydantic import TypeAdapter
 
-from vivavoce.model.dialogue import AudioToken, Done, Samples, TextToken, ToolCall, WordEnd
+from vivavoce.codecs.audio import Samples
+from vivavoce.model.dialogue import AudioToken, Done, TextToken, ToolCall, WordEnd
+from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.events import (
     Action,
     Fact,
@@ -26,15 +28,14 @@ from vivavoce.realtime.events import (
     TurnSound,
     TurnStarted,
 )
-from vivavoce.realtime.playout import Playout
-from vivavoce.realtime.protocol import wire
-from vivavoce.realtime.protocol.errors import WireError
-from vivavoce.realtime.protocol.ids import Ids
-from vivavoce.realtime.protocol.mcp_servers import ToolOptions
-from vivavoce.realtime.protocol.session import Options, Session
-from vivavoce.realtime.protocol.session_config import RealtimeSession, SessionConfig
-from vivavoce.realtime.protocol.settings import Defaults, begin
-from vivavoce.realtime.rates import Bucket
+from vivavoce.realtime.session.ids import Ids
+from vivavoce.realtime.session.mcp_servers import ToolOptions
+from vivavoce.realtime.session.rate_limit import Bucket
+from vivavoce.realtime.session.session import Options, Session
+from vivavoce.realtime.session.settings import Defaults, begin
+from vivavoce.realtime.wire import parsing as wire
+from vivavoce.realtime.wire.errors import WireError
+from vivavoce.realtime.wire.session_config import RealtimeSession, SessionConfig
 
 MS = 24  # samples a millisecond
 

@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from aiosipua import SipMessage, SipRequest, SipResponse
 from aiosipua.auth import SipDigestAuth
 
-from vivavoce.realtime.telephony.sip.agent import Agent, Fact, Happened, Invited
-from vivavoce.realtime.telephony.sip.leg import Leg
-from vivavoce.realtime.telephony.sip.leg_events import LegEvent
+from vivavoce.realtime.config.sip import CODECS, CodecName
+from vivavoce.realtime.telephony.sip.dialog import Leg, LegEvent
 from vivavoce.realtime.telephony.sip.messages import Remote, Wire
-from vivavoce.realtime.telephony.sip.offers import Own
-from vivavoce.realtime.telephony.sip.outbox import Outbox
 from vivavoce.realtime.telephony.sip.outgoing import Outgoing
-from vivavoce.realtime.telephony.sip.settings import CODECS, CodecName
-from vivavoce.realtime.telephony.sip.transactions import Transactions
+from vivavoce.realtime.telephony.sip.sdp import Own
+from vivavoce.realtime.telephony.sip.transactions import Outbox, Transactions
+from vivavoce.realtime.telephony.sip.user_agent import Agent, Fact, Happened, Invited
 
 Sent = SipRequest | SipResponse
 

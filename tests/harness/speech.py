@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.resample import Resampler
-from vivavoce.model.cascade.ears import open_ears
-from vivavoce.model.cascade.voice import open_voice
-from vivavoce.model.dialogue import SAMPLE_RATE, Samples
+from vivavoce.model.cascade.asr import open_ears
+from vivavoce.model.cascade.tts import open_voice
 
 if TYPE_CHECKING:
     from vivavoce.model.store import Store

@@ -17,8 +17,8 @@ from streamdouble.session import SessionResult
 
 from harness.gateway import Running
 from vivavoce.codecs import g711
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.resample import Resampler
-from vivavoce.model.dialogue import SAMPLE_RATE, Samples
 
 BASE = "https://voice.example.org"
 TOKEN = "the auth token"

@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator
 import numpy as np
 
 from harness.fakes import ScriptedDialogue, ScriptedEngine
-from vivavoce.model.dialogue import SAMPLE_RATE, AudioToken, Done, ReplySpec, ReplyToken, Samples, TextToken, WordEnd
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
+from vivavoce.model.dialogue import AudioToken, Done, ReplySpec, ReplyToken, TextToken, WordEnd
 
 FIRST_HZ, STEP_HZ = 400, 120
 LOOK = SAMPLE_RATE // 50

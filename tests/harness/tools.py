@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vivavoce.realtime.tools import Address, Answer, Failure, ListedTool, Outcome
+from vivavoce.realtime.events import Address, Answer, Failure, ListedTool, Outcome
 from vivavoce.realtime.tools.builtin import BuiltIn, Shared
 from vivavoce.realtime.tools.notes import Notes
 from vivavoce.realtime.tools.runner import ToolRunner

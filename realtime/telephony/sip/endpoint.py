@@ -22,18 +22,17 @@ from typing import Final, Self, cast
 from aiosipua.auth import SipDigestAuth
 from aiosipua.headers import parse_uri
 
+from vivavoce.realtime.config.sip import CodecName, SipConfig, split
 from vivavoce.realtime.telephony import PhoneCall
-from vivavoce.realtime.telephony.ringing import Decision
-from vivavoce.realtime.telephony.sip.agent import Agent
-from vivavoce.realtime.telephony.sip.exchange import Exchange, NotReached
+from vivavoce.realtime.telephony.sip.calls import Exchange, NotReached
 from vivavoce.realtime.telephony.sip.messages import Remote
-from vivavoce.realtime.telephony.sip.outbox import Outbox
 from vivavoce.realtime.telephony.sip.registration import Registration
 from vivavoce.realtime.telephony.sip.registration import State as Registered
-from vivavoce.realtime.telephony.sip.settings import CodecName, SipConfig, split
 from vivavoce.realtime.telephony.sip.sockets import Wires
-from vivavoce.realtime.telephony.sip.transactions import Transactions
+from vivavoce.realtime.telephony.sip.transactions import Outbox, Transactions
+from vivavoce.realtime.telephony.sip.user_agent import Agent
 from vivavoce.realtime.telephony.switchboard import Switchboard
+from vivavoce.realtime.telephony.webhooks.ringing import Decision
 
 log = logging.getLogger(__name__)
 

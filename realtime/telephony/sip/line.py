@@ -18,14 +18,13 @@ from typing import Final, Never, Protocol
 
 from vivavoce.realtime.telephony import CannotDo
 from vivavoce.realtime.telephony.sip import rtp
-from vivavoce.realtime.telephony.sip.channel import Channel, open_channel
-from vivavoce.realtime.telephony.sip.offers import Media
+from vivavoce.realtime.telephony.sip.media import Channel, open_channel
+from vivavoce.realtime.telephony.sip.sdp import Media
 from vivavoce.realtime.telephony.sip.sockets import Address
 from vivavoce.realtime.telephony.sip.sockets import Sound as SoundPorts
 from vivavoce.realtime.transports import Deliver, Keys, Pull, Sound
-from vivavoce.realtime.transports.gone import until_gone
-from vivavoce.realtime.transports.inbox import Inbox
 from vivavoce.realtime.transports.pacing import PERIOD, Pace
+from vivavoce.realtime.transports.queues import Inbox, until_gone
 
 log = logging.getLogger(__name__)
 

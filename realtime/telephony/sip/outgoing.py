@@ -11,14 +11,12 @@ from aiosipua import Dialog, SipRequest, SipResponse
 from aiosipua.headers import parse_address, stringify_uri
 from aiosipua.utils import generate_call_id
 
-from vivavoce.realtime.telephony.sip import offers
-from vivavoce.realtime.telephony.sip.agreement import SDP
-from vivavoce.realtime.telephony.sip.leg import Leg, State
-from vivavoce.realtime.telephony.sip.leg_events import Answered, LegEvent, Rang, Refused
+from vivavoce.realtime.telephony.sip import sdp as offers
+from vivavoce.realtime.telephony.sip.dialog import Answered, Leg, LegEvent, Rang, Refused, State
 from vivavoce.realtime.telephony.sip.messages import Remote, new_tag
-from vivavoce.realtime.telephony.sip.offers import NoDeal, Own
-from vivavoce.realtime.telephony.sip.outbox import AGENT, Outbox
+from vivavoce.realtime.telephony.sip.sdp import SDP, NoDeal, Own
 from vivavoce.realtime.telephony.sip.session_timer import INTERVAL, MIN_INTERVAL
+from vivavoce.realtime.telephony.sip.transactions import AGENT, Outbox
 
 MAX_TRIES = 3
 """INVITEs of one call: the first, one with our password, one with a longer session interval."""

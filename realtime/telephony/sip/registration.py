@@ -16,7 +16,7 @@ from aiosipua.headers import parse_uri
 from aiosipua.utils import generate_call_id
 
 from vivavoce.realtime.telephony.sip.messages import Remote, new_tag
-from vivavoce.realtime.telephony.sip.outbox import Outbox
+from vivavoce.realtime.telephony.sip.transactions import Outbox
 
 EXPIRES: Final = 300
 """Seconds that we ask for: short enough for the address tables of routers on the way."""

@@ -27,8 +27,8 @@ from aiortp.packet import (
     is_rtcp,
 )
 
-from vivavoce.realtime.telephony.sip.offers import Media
-from vivavoce.realtime.transports.microphone import Packet
+from vivavoce.realtime.telephony.sip.sdp import Media
+from vivavoce.realtime.transports.webrtc.jitter_buffer import Packet
 
 Address = tuple[str, int]
 

@@ -1,0 +1,96 @@
+"""Sound and picture files of the user's to arrays, whatever FFmpeg can read; and sound to WAV files."""
+
+from __future__ import annotations
+
+import io
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import IO, Final
+
+import av
+import numpy as np
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
+
+MAX_SECONDS: Final = 600
+"""Of a sound file; more is no question."""
+
+
+class Unreadable(Exception):
+    """A file that is not what it should be; the message names it."""
+
+
+def read_sound(path: Path) -> Samples:
+    """The first audio stream, mono at `SAMPLE_RATE`, 0 to `MAX_SECONDS` long. Raises `Unreadable`."""
+    pieces: list[Samples] = []
+    length = 0
+    with _opened(path) as container:
+        if not container.streams.audio:
+            raise Unreadable(f"{path} holds no sound.")
+        for piece in _resampled(container):
+            pieces.append(piece)
+            length += len(piece)
+            if length > MAX_SECONDS * SAMPLE_RATE:  # before the rest fills the memory
+                raise Unreadable(f"{path} lasts too long; expected at most {MAX_SECONDS} s.")
+    if not length:
+        raise Unreadable(f"{path} holds no sound.")
+    return np.concatenate(pieces)
+
+
+def write_sound(path: Path, samples: Samples) -> None:
+    """Writes a WAV file: mono, 16 bit, `SAMPLE_RATE`. Raises `OSError`."""
+    with path.open("wb") as file:
+        write_wav(file, samples)
+
+
+def write_wav(file: IO[bytes], samples: Samples) -> None:
+    """The same into an open file."""
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(SAMPLE_RATE)
+        sound.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """The first picture of a file, RGB, shape (height, width, 3). Raises `Unreadable`."""
+    with _opened(path) as container:
+        return _first_picture(container, str(path))
+
+
+def decode_picture(data: bytes) -> NDArray[np.uint8]:
+    """The pixels of a PNG or JPEG file, RGB, shape (height, width, 3). Raises ValueError for a damaged one."""
+    try:
+        with av.open(io.BytesIO(data), "r") as container:
+            return _first_picture(container, "the file")
+    except (av.FFmpegError, OSError, Unreadable) as error:
+        raise ValueError(f"the picture is damaged: {error}") from error
+
+
+def _first_picture(container: InputContainer, name: str) -> NDArray[np.uint8]:
+    if container.streams.video:
+        for frame in container.decode(video=0):
+            return frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+    raise Unreadable(f"{name} holds no picture.")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[InputContainer]:
+    try:
+        with av.open(str(path)) as container:
+            yield container
+    except (av.FFmpegError, OSError) as error:
+        raise Unreadable(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _resampled(container: InputContainer) -> Iterator[Samples]:
+    """(FFmpeg's own mixing to mono makes what is on both sides 3 dB louder, so it may leave -1..1.)"""
+    resampler = av.AudioResampler("fltp", None, SAMPLE_RATE)
+    for frame in chain(container.decode(audio=0), [None]):
+        for piece in resampler.resample(frame):
+            yield piece.to_ndarray().mean(axis=0, dtype=np.float32)  # (channels, samples) -> (samples,)

@@ -1,0 +1,30 @@
+"""The last moments of a stream, always in one piece."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vivavoce.codecs.audio import Samples
+
+
+class Recent:
+    """Its last `length` samples, silence before it began. Long memories are not copied with every push."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._buffer: Samples = np.zeros(2 * length, np.float32)
+        self._end = length
+
+    def push(self, samples: Samples) -> None:
+        """Takes the next stretch, shape (n,), of any length."""
+        samples = samples[-self._length :]
+        if self._end + len(samples) > len(self._buffer):
+            self._buffer[: self._length] = self.samples
+            self._end = self._length
+        self._buffer[self._end : self._end + len(samples)] = samples
+        self._end += len(samples)
+
+    @property
+    def samples(self) -> Samples:
+        """Shape (length,): a view that holds until the next push."""
+        return self._buffer[self._end - self._length : self._end]

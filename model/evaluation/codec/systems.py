@@ -1,0 +1,155 @@
+"""What is compared: ways to get from a clip of speech, or from its words, to other speech that says the same.
+
+    original    the clip itself: what recognisers make of it is the mark for all others
+    g711        a telephone line, 8 kHz, 64 kbit/s
+    opus6       Opus at 6 kbit/s, the least that it can
+    joe         the clip's words spoken by Piper: the codec's voice, with nothing quantised
+    joe-codec   the same through codes: text -> latents -> codes -> speech. Against joe: what quantising costs
+    codec       the clip through encoder and decoder: the whole way
+
+A system is opened once and used for every clip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+
+from vivavoce.codecs import phone as codecs
+from vivavoce.codecs.audio import FRAME, Samples
+from vivavoce.codecs.files import Coded, decode_whole, encode_whole
+from vivavoce.codecs.opus import Decoder, Encoder, OpusSettings
+from vivavoce.codecs.phone import Encoding
+from vivavoce.codecs.tokenizer import WEIGHTS, AudioTokenizer, Codes
+from vivavoce.model.cascade.tts import Voice, VoiceError, open_voice
+from vivavoce.model.cascade.tts.names import CODED, JOE
+from vivavoce.model.evaluation.codec.material import Clip
+from vivavoce.model.store import Store
+
+ORIGINAL: Final = "original"
+CODEC: Final = "codec"
+
+
+class Missing(Exception):
+    """A system that cannot be had; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What came out: `samples` at 24 kHz; the codes on the way, if there were any; bits on the way, 0 if unknown."""
+
+    samples: Samples
+    codes: Codes | None = None
+    bits: int = 0
+
+
+class System(Protocol):
+    """One way. `about` changes when its results do (other weights)."""
+
+    about: str
+
+    def render(self, clip: Clip) -> Rendering: ...
+
+
+class Original:
+    """Nothing happens to the clip."""
+
+    about = ""
+
+    def render(self, clip: Clip) -> Rendering:
+        return Rendering(clip.samples, bits=16 * len(clip.samples))
+
+
+class Line:
+    """A telephone codec."""
+
+    about = ""
+
+    def __init__(self, encoding: Encoding, rate: int) -> None:
+        self._encoding, self._rate = encoding, rate
+
+    def render(self, clip: Clip) -> Rendering:
+        encoder, decoder = codecs.encoder(self._encoding, self._rate), codecs.decoder(self._encoding, self._rate)
+        packets = [encoder.encode(frame) for frame in _frames(clip.samples)]
+        return Rendering(np.concatenate([decoder.decode(packet) for packet in packets]), bits=_bits(packets))
+
+
+class Opus:
+    """Opus as it is sent in calls, at another rate."""
+
+    about = ""
+
+    def __init__(self, bitrate: int) -> None:
+        self._settings = OpusSettings(bitrate=bitrate, loss=0, complexity=10)
+
+    def render(self, clip: Clip) -> Rendering:
+        encoder, decoder = Encoder(self._settings), Decoder()
+        packets = [encoder.encode(frame) for frame in _frames(clip.samples)]
+        return Rendering(np.concatenate([decoder.decode(packet) for packet in packets]), bits=_bits(packets))
+
+
+class Spoken:
+    """The words of the clip in one of our voices."""
+
+    def __init__(self, voice: Voice, name: str, about: str = "") -> None:
+        self._voice, self._name = voice, name
+        self.about = about
+
+    def render(self, clip: Clip) -> Rendering:
+        return Rendering(np.concatenate([part.samples for part in self._voice.speak(clip.text, name=self._name)]))
+
+
+class Tokenized:
+    """The clip as codes, and the codes as speech."""
+
+    def __init__(self, about: str, threads: int) -> None:
+        self._tokenizer = AudioTokenizer(WEIGHTS, threads)
+        self.about = about
+
+    def render(self, clip: Clip) -> Rendering:
+        coded: Coded = encode_whole(self._tokenizer, clip.samples)
+        per_code = (self._tokenizer.cardinality - 1).bit_length()
+        return Rendering(decode_whole(self._tokenizer, coded), coded.codes, per_code * coded.codes.size)
+
+
+SYSTEMS: Final = (ORIGINAL, "g711", "opus6", JOE, CODED, CODEC)
+
+
+def open_system(name: str, store: Store, threads: int = 1) -> System:
+    """Raises `Missing`, `ModelError`, and `KeyError` for a name there is not."""
+    makers: dict[str, Callable[[], System]] = {
+        ORIGINAL: Original,
+        "g711": lambda: Line("pcmu", 8000),
+        "opus6": lambda: Opus(6000),
+        JOE: lambda: Spoken(open_voice(JOE, store.path, threads), JOE),
+        CODED: lambda: Spoken(open_voice(CODED, store.path, threads), CODED, weights_digest("latents", "decoder")),
+        CODEC: lambda: Tokenized(weights_digest("encoder", "decoder"), threads),
+    }
+    try:
+        return makers[name]()
+    except VoiceError as error:
+        raise Missing(str(error)) from error
+
+
+def weights_digest(*names: str) -> str:
+    """Twelve digits that say which weights these are. Raises `Missing`."""
+    digest = hashlib.sha256()
+    for name in names:
+        try:
+            digest.update((WEIGHTS / f"{name}.onnx").read_bytes())
+        except OSError as error:
+            raise Missing(f"the codec's weights {name}.onnx are missing: {error.strerror}") from error
+    return digest.hexdigest()[:12]
+
+
+def _frames(samples: Samples) -> Samples:
+    """Whole packets of 20 ms, (n, FRAME): the last is filled up with silence."""
+    return np.pad(samples, (0, -len(samples) % FRAME)).reshape(-1, FRAME)
+
+
+def _bits(packets: list[bytes]) -> int:
+    return 8 * sum(map(len, packets))

@@ -1,0 +1,111 @@
+"""Word error rates of the recogniser on the same recordings: as a microphone hears them, and over telephone lines.
+
+    python -m vivavoce.model.evaluation.phone_words
+
+    sentences of turns.toml ──studio──► 24 kHz ──┬───────────────────────────► ears ──► words ──► errors
+                                                 └─ our own codecs, there and back ─►
+
+`errors` is pure; `main` opens the models of this machine. Intervals are the middle 95 % of a seeded bootstrap over
+sentences.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+
+from vivavoce.codecs import phone as codecs
+from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
+from vivavoce.codecs.phone import Encoding
+from vivavoce.codecs.resample import Resampler
+from vivavoce.model.cascade.asr import Ears, open_ears
+from vivavoce.model.store import Store, catalog, default_home
+from vivavoce.model.training.data.sounds import mix, pink
+from vivavoce.model.training.data.speech import EVALUATION, Studio
+from vivavoce.model.training.data.turns import COMPLETE, ROOM_DB, read_texts
+
+RESAMPLES: Final = 2000
+AROUND: Final = SAMPLE_RATE // 2
+"""Samples of quiet room before and behind each sentence."""
+
+_NUMBERS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_SMALL: Final = {str(number): word for number, word in enumerate(_NUMBERS)}
+
+
+def errors(said: str, heard: str) -> tuple[int, int]:
+    """Words wrong, missing or too many, and words said. Case, marks and the writing of small numbers do not count."""
+    wanted, found = _words(said), _words(heard)
+    row = list(range(len(found) + 1))
+    for i, word in enumerate(wanted, 1):
+        before, row[0] = row[0], i
+        for j, other in enumerate(found, 1):
+            before, row[j] = row[j], min(before + (word != other), row[j] + 1, row[j - 1] + 1)
+    return row[-1], len(wanted)
+
+
+def over(encoding: Encoding, rate: int) -> Callable[[Samples], Samples]:
+    """What is left of sound behind a line with this codec."""
+
+    def line(samples: Samples) -> Samples:
+        encoder, decoder = codecs.encoder(encoding, rate), codecs.decoder(encoding, rate)
+        frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
+        return np.concatenate([decoder.decode(encoder.encode(frame)) for frame in frames])
+
+    return line
+
+
+LINES: Final[dict[str, Callable[[Samples], Samples]]] = {
+    "16 kHz": lambda samples: samples,
+    "G.711 mu-law, 8 kHz": over("pcmu", 8000),
+    "G.711 A-law, 8 kHz": over("pcma", 8000),
+    "G.722, 16 kHz": over("g722", 16000),
+}
+
+
+def rate(counts: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
+    """The share of wrong words of some sentences, and the ends of its interval."""
+    table = np.array(counts, float)
+    rng = np.random.default_rng(1)
+    drawn = table[rng.integers(len(table), size=(RESAMPLES, len(table)))].sum(axis=1)
+    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], (2.5, 97.5))
+    return float(table[:, 0].sum() / table[:, 1].sum()), float(low), float(high)
+
+
+def main() -> None:
+    store = Store(default_home(os.environ, sys.platform), catalog.load())
+    studio, ears = Studio(store), open_ears("en", store.path, threads=1)
+    texts = [text for kind, texts in read_texts("evaluation").items() if kind in COMPLETE for text in texts]
+    counts: dict[str, list[tuple[int, int]]] = {name: [] for name in LINES}
+    for number, text in enumerate(texts):
+        speech = studio.say(text, EVALUATION[number % len(EVALUATION)]).samples
+        sound = mix(np.pad(speech, AROUND), pink((len(speech) + 2 * AROUND) / SAMPLE_RATE, number), ROOM_DB, number)
+        for name, line in LINES.items():
+            counts[name].append(errors(text, _understood(ears, line(sound))))
+    for name, found in counts.items():
+        share, low, high = rate(found)
+        words = sum(said for _, said in found)
+        print(f"{name:20} WER {share:6.1%} ({low:.1%}..{high:.1%})   n {len(found)} sentences, {words} words")
+
+
+def _understood(ears: Ears, samples: Samples) -> str:
+    resampler, listening = Resampler(SAMPLE_RATE, 16_000), ears.open()
+    listening.push(np.concatenate((resampler.push(samples), resampler.flush())))
+    heard = listening.finish()
+    return f"{heard.stable} {heard.tail}"
+
+
+def _words(text: str) -> list[str]:
+    """Numbers up to ten in letters, longer ones digit by digit, as they are dictated."""
+    words = re.findall(r"[a-z]+|[0-9]+", text.lower().replace("'", ""))
+    return [
+        _SMALL.get(one, one) for word in words for one in (word if word.isdigit() and word not in _SMALL else [word])
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Who may come in: keys, client secrets, rates and places, and how a request is refused."""

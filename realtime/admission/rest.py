@@ -1,0 +1,106 @@
+"""The REST side's reading and refusing: bodies of bounded size in, error bodies of the protocol out."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from vivavoce.realtime.admission.auth import Denied
+
+MAX_BODY: Final = 256 * 1024
+"""Bytes of an offer with its session, or of a session alone; a browser's offer is about 6 KiB."""
+
+RETRY_AFTER: Final = 5
+"""Seconds after which a client that found the server full or loading may try again."""
+
+_CODES: Final = {404: "unknown_url", 405: "method_not_supported"}
+
+
+async def read_offer(request: Request) -> tuple[str, dict[str, Any] | None]:
+    """The SDP, and the session settings that came with it as a form. Raises `Denied`."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/sdp":
+        return (await read_body(request)).decode(errors="replace"), None
+    if kind != "multipart/form-data":
+        raise Denied(415, "unsupported_content_type", "Send the offer as application/sdp, or as multipart/form-data.")
+    if "content-length" not in request.headers:  # files of a form have no bound of their own
+        raise Denied(411, "length_required", "A form needs a Content-Length.")
+    _check_length(request)
+    try:
+        async with request.form(max_files=2, max_fields=2, max_part_size=MAX_BODY) as form:
+            parts = {name: await _text(part) for name, part in form.items()}
+    except MultiPartException as error:
+        raise Denied(400, "invalid_form", f"The form cannot be read: {error.message}") from error
+    try:
+        settings = json.loads(parts.get("session", "{}"))
+    except (ValueError, RecursionError) as error:
+        raise Denied(400, "invalid_json", f"The form's field 'session' is not JSON: {error}", "session") from error
+    if not isinstance(settings, dict):
+        raise Denied(400, "invalid_type", "The form's field 'session' must be a JSON object.", "session")
+    return parts.get("sdp", ""), settings or None
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body. Raises `Denied` for one that is too long."""
+    _check_length(request)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise _too_long()
+    return bytes(body)
+
+
+def refuse(denied: Denied) -> JSONResponse:
+    """The answer to a request that was refused."""
+    kind = "server_error" if denied.status >= 500 else "invalid_request_error"
+    body = {"error": {"message": str(denied), "type": kind, "param": denied.param, "code": denied.code}}
+    wait = RETRY_AFTER if denied.status == 503 else denied.retry_after
+    return JSONResponse(body, denied.status, None if wait is None else {"Retry-After": str(math.ceil(wait))})
+
+
+async def gone(request: Request, error: Exception) -> Response:
+    """Whoever asked has left before the request was there as a whole: nobody reads this, and nothing has failed."""
+    return Response(status_code=400)
+
+
+async def denied(request: Request, error: Exception) -> Response:
+    """Answers `Denied`."""
+    assert isinstance(error, Denied)
+    return refuse(error)
+
+
+async def http_error(request: Request, error: Exception) -> Response:
+    """Answers what the router itself refuses: unknown addresses and methods."""
+    assert isinstance(error, HTTPException)
+    code = _CODES.get(error.status_code, "http_error")
+    asked = f"{request.method} {request.url.path}"
+    message = f"Unknown request: {asked}." if error.status_code in _CODES else error.detail
+    answer = refuse(Denied(error.status_code, code, message))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    """Answers for a bug of ours; the server logs it."""
+    return refuse(Denied(500, "internal_error", "Something went wrong on the server."))
+
+
+def _check_length(request: Request) -> None:
+    if int(request.headers.get("content-length") or 0) > MAX_BODY:
+        raise _too_long()
+
+
+def _too_long() -> Denied:
+    return Denied(413, "body_too_large", f"The body of a request has at most {MAX_BODY} bytes.")
+
+
+async def _text(part: UploadFile | str) -> str:
+    return part if isinstance(part, str) else (await part.read()).decode(errors="replace")

@@ -1,0 +1,75 @@
+"""Is there any echo at all? With a headset, or a browser that cancels by itself, there is none.
+
+    10 ms of the loudspeaker, 10 ms of the microphone ──► has the microphone been quiet while the assistant spoke?
+
+AEC3 expects an echo until ten seconds of speech have shown it that there is none, and meanwhile holds back whoever
+speaks over the assistant, by 20 dB at first. Levels tell it sooner: an echo cannot be quieter than quiet. The module
+is a core."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
+
+FRAME: Final = SAMPLE_RATE // 100
+
+SPEAKING: Final = 10 ** (-45 / 20)
+"""RMS from which the assistant is speaking."""
+QUIET: Final = 10 ** (-62 / 20)
+"""RMS below which the microphone hears no echo worth the name. (The VAD hears it still: such sound stays cleaned.)"""
+VOICE: Final = 10 ** (-44 / 20)
+"""RMS from which somebody speaks who, with a headset, cannot be the assistant ..."""
+GOES_ON: Final = 20
+"""... and for so many frames (0.2 s) after that."""
+
+LONGEST: Final = 50
+"""Frames (0.5 s) that an echo may be late."""
+MOSTLY: Final = 30
+"""Frames of them in which the assistant has to speak, so that its echo would sound now."""
+SURE: Final = 40
+"""Quiet frames without a break (0.4 s) after which there is no echo. A faint one is heard in every syllable."""
+DOUBT: Final = 60
+"""Loud frames more than quiet ones (0.6 s) after which there is one after all: as long as a user may speak over the
+assistant before it stops."""
+
+
+class Headset:
+    """Weighs quiet against loud moments of one microphone. `on`: next to nothing of the loudspeaker reaches it."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self._spoken: deque[bool] = deque([False] * LONGEST, maxlen=LONGEST)
+        self._quiet = 0  # frames without a break
+        self._loud = 0  # more than quiet ones, since it is on
+        self._silent = GOES_ON  # frames since somebody spoke
+
+    @property
+    def user(self) -> bool:
+        """Somebody speaks, and it is not the assistant."""
+        return self.on and self._silent < GOES_ON
+
+    def receive(self, loudspeaker: Samples, microphone: Samples) -> None:
+        """The next whole frames of both, shape (n * FRAME,) each."""
+        for played, heard in zip(_levels(loudspeaker), _levels(microphone), strict=True):
+            self._spoken.append(played > SPEAKING)
+            self._silent = 0 if heard > VOICE else self._silent + 1
+            if sum(self._spoken) >= MOSTLY:
+                self._weigh(heard < QUIET)
+
+    def _weigh(self, quiet: bool) -> None:
+        self._quiet = self._quiet + 1 if quiet else 0
+        self._loud = max(self._loud + (-1 if quiet else 1), 0)
+        if self._quiet >= SURE:
+            self.on, self._loud = True, 0
+        elif self._loud > DOUBT:
+            self.on = False
+
+
+def _levels(samples: Samples) -> list[float]:
+    frames = samples.reshape(-1, FRAME)
+    levels: list[float] = np.sqrt(np.einsum("nt,nt->n", frames, frames) / FRAME).tolist()
+    return levels

@@ -1,0 +1,1 @@
+"""Turn-taking measured without calls: endpointing, barge-in and self-echo on sets of labelled sound."""

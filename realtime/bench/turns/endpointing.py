@@ -1,0 +1,350 @@
+"""What the endpointing makes of labelled turns: too early, how late, or never. The real parts, at virtual time.
+
+    Turn ─20 ms─► Listener ─► Floor ─► TurnEnded at sample n ──► Outcome: n against the turn's annotated end
+                     │  Ask ─► SmartTurn ── its answer `judge` later ──┘
+                     └─ TurnSound ─► ears ── their text a look later ──┘
+
+Detector, judge and recogniser are the real ones and get exactly the sound that they would have in a call; only the time
+which judge and ears take is put in, as measured on two cores, so that the figures do not depend on what else the
+machine does. What a call adds (network, jitter buffer) is not counted here.
+
+`turns_report.py` runs it and prints the figures.
+
+Measures the endpointing and prints the figures: early starts, delays, misses, by condition and kind of turn.
+
+    python -m vivavoce.realtime.bench.turns.endpointing --part evaluation --conditions clean noise
+
+`figures` is pure; `main` opens the models of this machine. Intervals are the middle 95 % of a seeded bootstrap over
+turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
+from vivavoce.codecs.resample import Resampler
+from vivavoce.model.cascade.asr import Ears, Hypothesis, Listening, open_ears
+from vivavoce.model.dialogue import joined
+from vivavoce.model.store import Store, catalog, default_home
+from vivavoce.model.training.data.speech import Studio
+from vivavoce.model.training.data.turns import COMPLETE, CONDITIONS, LEAD, Turn, turns
+from vivavoce.model.turns.silero_vad import SpeechNet, silero_path
+from vivavoce.model.turns.smart_turn import SmartTurn
+from vivavoce.realtime.events import TurnDetection, TurnEnded, TurnSound, TurnStarted
+from vivavoce.realtime.turns.endpointing import Ask
+from vivavoce.realtime.turns.floor import Floor, FloorFact
+from vivavoce.realtime.turns.windows import NET_RATE, Listener
+
+FRAME: Final = SAMPLE_RATE // 50
+"""Sound comes 20 ms at a time."""
+UPDATE: Final = NET_RATE // 4
+"""The ears look again after this much new sound, and at the first unvoiced window of a pause (model/cascade)."""
+
+
+class Judge(Protocol):
+    """`SmartTurn`, or what stands for it."""
+
+    def complete(self, samples_16k: Samples) -> float: ...
+
+
+class Net(Protocol):
+    """`SpeechNet` with a state of its own: the speech probability of the next window."""
+
+    def __call__(self, window: Samples) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lags:
+    """Seconds of audio that pass while the models work; as measured on two cores of a small cloud machine, with both at
+    work at once. The ears' look costs a base and so much for each second of the segment."""
+
+    judge: float = 0.085
+    ears: float = 0.025
+    ears_per_second: float = 0.025
+
+
+USUAL: Final = Lags()
+
+FIRST_SOUND: Final = 0.56
+"""Seconds from the user's last sound to the first of the answer, which is begun at the pause (median of `vivavoce
+bench` on two cores)."""
+TAKEN_UP: Final = 0.06
+"""Seconds from the end of the turn to the first sound of an answer that was ready by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What listens. `open_net` makes a detector for one turn."""
+
+    open_net: Callable[[], Net]
+    judge: Judge
+    ears: Ears
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a turn. `ended`: samples at which the floor went back, None when never. `began`: whether the turn
+    was heard to begin at all. `text`: what the ears had said until then."""
+
+    turn: Turn
+    began: bool
+    ended: int | None
+    text: str
+
+    @property
+    def premature(self) -> bool:
+        """The answer would have begun before the user had finished."""
+        return self.ended is not None and self.ended < self.turn.speech_end
+
+    @property
+    def heard(self) -> bool:
+        """The answer would have sounded before the user went on. Else it is dropped unheard, and for the model both
+        halves are one turn."""
+        begun = [pause for pause in self.turn.pauses if self.ended is not None and pause[0] < self.ended]
+        if not self.premature or self.ended is None or not begun:
+            return False
+        paused, went_on = begun[-1]
+        return max(paused + FIRST_SOUND * SAMPLE_RATE, self.ended + TAKEN_UP * SAMPLE_RATE) < went_on
+
+    @property
+    def missed(self) -> bool:
+        """No answer at all."""
+        return self.ended is None
+
+    @property
+    def delay(self) -> float:
+        """Seconds from the last audible sound to the end of the turn; NaN when there was none, or one too early."""
+        if self.ended is None or self.premature:
+            return float("nan")
+        return (self.ended - self.turn.speech_end) / SAMPLE_RATE
+
+
+def listen(turn: Turn, parts: Parts, detection: TurnDetection, lags: Lags = USUAL) -> Outcome:
+    """Plays a turn to a fresh floor. A turn that ends before the speech began was noise, and is passed over."""
+    return _Hearing(turn, parts, detection, lags).run()
+
+
+class _Look:
+    """The ears' schedule within one turn of the floor, as the cascade keeps it. Counts samples at `NET_RATE`."""
+
+    def __init__(self, listening: Listening) -> None:
+        self.listening = listening
+        self._resampler = Resampler(SAMPLE_RATE, NET_RATE)
+        self.pushed = self.seen = self.voiced_end = 0
+        self._paused = self.busy = False
+
+    def hear(self, sound: TurnSound) -> bool:
+        """Whether it is time to look."""
+        samples = self._resampler.push(sound.samples)
+        self.listening.push(samples)
+        self._paused = not sound.voiced and (self._paused or self.voiced_end == self.pushed)
+        self.pushed += len(samples)
+        if sound.voiced:
+            self.voiced_end = self.pushed
+        return self.wanted
+
+    @property
+    def wanted(self) -> bool:
+        return not self.busy and (self._paused or self.pushed - self.seen >= UPDATE)
+
+    def look(self) -> Hypothesis:
+        self.busy, self._paused, self.seen = True, False, self.pushed
+        return self.listening.update()
+
+
+class _Hearing:
+    """One turn on its way through the parts; `now` in samples since its first."""
+
+    def __init__(self, turn: Turn, parts: Parts, detection: TurnDetection, lags: Lags) -> None:
+        self._turn = turn
+        self._parts = parts
+        self._lags = lags
+        self._floor = Floor(detection)
+        self._listener = Listener(parts.open_net(), self._floor)
+        self._due: list[tuple[int, int, Callable[[], list[FloorFact]]]] = []
+        self._order = 0
+        self._judging = False
+        self._look: _Look | None = None
+        self._now = 0
+        self._began = False
+        self._ended: int | None = None
+        self._text = ""
+
+    def run(self) -> Outcome:
+        samples = self._turn.samples
+        for start in range(0, len(samples) - FRAME, FRAME):
+            while self._due and self._due[0][0] < start + FRAME:
+                self._now, _, deliver = heappop(self._due)
+                self._take(deliver())
+            self._now = start + FRAME
+            self._take(self._listener.receive(samples[start : start + FRAME], audible=False, busy=False))
+            if self._ended is not None:
+                break
+        return Outcome(self._turn, self._began, self._ended, self._text)
+
+    def _take(self, facts: list[FloorFact]) -> None:
+        for fact in facts:
+            match fact:
+                case TurnStarted():
+                    self._look = _Look(self._parts.ears.open())
+                    self._text = ""
+                case TurnSound():
+                    self._began = self._began or (fact.voiced and self._now > self._turn.speech_start)
+                    if self._look is not None and self._look.hear(fact):
+                        self._start_look(self._look)
+                case Ask() if not self._judging:
+                    self._start_judging(fact)
+                case TurnEnded():
+                    self._look = None
+                    if self._now > self._turn.speech_start and self._ended is None:
+                        self._ended = self._now
+
+    def _start_judging(self, ask: Ask) -> None:
+        self._judging = True
+        probability = self._parts.judge.complete(self._listener.recent())
+
+        def answer() -> list[FloorFact]:
+            self._judging = False
+            return self._floor.answer(ask.at, probability)
+
+        self._after(self._lags.judge, answer)
+
+    def _start_look(self, look: _Look) -> None:
+        hypothesis = look.look()
+        text = joined(hypothesis.stable, hypothesis.tail)
+
+        def hear() -> list[FloorFact]:
+            look.busy = False
+            if look is not self._look:
+                return []
+            self._text = text
+            facts = self._floor.heard(text, hypothesis.finished) if look.voiced_end <= look.seen else []
+            if look.wanted and not any(isinstance(fact, TurnEnded) for fact in facts):
+                self._start_look(look)
+            return facts
+
+        self._after(self._lags.ears + self._lags.ears_per_second * look.seen / NET_RATE, hear)
+
+    def _after(self, lag: float, deliver: Callable[[], list[FloorFact]]) -> None:
+        self._order += 1
+        heappush(self._due, (self._now + round(lag * SAMPLE_RATE), self._order, deliver))
+
+
+RESAMPLES: Final = 2000
+
+Figure = tuple[float, float, float]
+"""A value and the ends of its interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of `n` turns: the share begun too early, and so that the user would hear it; the delay's median and 95th
+    percentile in seconds (of those that were not); and how many got no answer."""
+
+    n: int
+    premature: Figure
+    heard: Figure
+    median: Figure
+    p95: Figure
+    missed: int
+
+    def __str__(self) -> str:
+        early, median, p95 = self.premature, self.median, self.p95
+        return (
+            f"n {self.n:4}   early {early[0]:6.1%} ({early[1]:.1%}..{early[2]:.1%}), heard {self.heard[0]:.1%}   "
+            f"median {median[0] * 1000:5.0f} ms ({median[1] * 1000:.0f}..{median[2] * 1000:.0f})   "
+            f"p95 {p95[0] * 1000:5.0f} ms   missed {self.missed}"
+        )
+
+
+def figures(outcomes: Sequence[Outcome]) -> Figures:
+    """The figures of some turns, at least one."""
+    early = np.array([outcome.premature for outcome in outcomes], float)
+    delays = np.array([outcome.delay for outcome in outcomes])
+    return Figures(
+        len(outcomes),
+        _figure(early, np.mean),
+        _figure(np.array([outcome.heard for outcome in outcomes], float), np.mean),
+        _figure(delays, np.nanmedian),
+        _figure(delays, lambda values: np.nanpercentile(values, 95)),
+        sum(outcome.missed for outcome in outcomes),
+    )
+
+
+def report(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Lines: for each condition all turns, complete ones, those with pauses, and every kind."""
+    for condition in dict.fromkeys(outcome.turn.condition for outcome in outcomes):
+        these = [outcome for outcome in outcomes if outcome.turn.condition == condition]
+        yield f"{condition}"
+        groups = {
+            "all turns": these,
+            "complete sentences": [outcome for outcome in these if outcome.turn.kind in COMPLETE],
+            "turns with pauses": [outcome for outcome in these if outcome.turn.kind not in COMPLETE],
+        }
+        for kind in dict.fromkeys(outcome.turn.kind for outcome in these):
+            groups[f"  {kind}"] = [outcome for outcome in these if outcome.turn.kind == kind]
+        for name, group in groups.items():
+            if group:
+                yield f"  {name:20} {figures(group)}"
+
+
+def open_parts(store: Store) -> Parts:
+    """The detector, judge and English ears of this machine, on one thread each."""
+    net = SpeechNet(silero_path())
+    judge = SmartTurn(store.path("smart-turn") / "smart-turn-v3.2-cpu.onnx", threads=1)
+
+    def open_net() -> Net:
+        state = net.init_state()
+
+        def probability(window: Samples) -> float:
+            return net.step(window, state)
+
+        return probability
+
+    return Parts(open_net, judge, open_ears("en", store.path, threads=1))
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="turns_report", description="Measure where turns end.")
+    parser.add_argument("--part", choices=("evaluation", "development"), default="evaluation")
+    parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
+    parser.add_argument("--eagerness", choices=("low", "medium", "high", "auto"), default="auto")
+    parser.add_argument("--lead", type=float, default=LEAD, help="seconds of background before the speech")
+    parser.add_argument("--seed", type=int, default=4)
+    options = parser.parse_args(arguments)
+    store = Store(default_home(os.environ, sys.platform), catalog.load())
+    parts, studio = open_parts(store), Studio(store)
+    detection = TurnDetection(kind="semantic_vad", eagerness=options.eagerness)
+    material = turns(studio, options.part, options.conditions, seed=options.seed, lead=options.lead)
+    found = [listen(turn, parts, detection) for turn in material]
+    for outcome in found:
+        if outcome.premature or outcome.missed:
+            print(
+                f"{'early' if outcome.premature else 'missed'}: {outcome.turn.condition}, {outcome.turn.voice}: "
+                f"{outcome.turn.text!r}, heard {outcome.text!r}"
+            )
+    print("\n".join(report(found)))
+
+
+def _figure(values: NDArray[np.float64], statistic: Callable[[NDArray[np.float64]], np.floating]) -> Figure:
+    if np.isnan(values).all():
+        return (float("nan"), float("nan"), float("nan"))
+    rng = np.random.default_rng(1)
+    drawn = [values[rng.integers(len(values), size=len(values))] for _ in range(RESAMPLES)]
+    spread = [statistic(sample) for sample in drawn if not np.isnan(sample).all()]
+    low, high = np.percentile(spread, (2.5, 97.5))
+    return (float(statistic(values)), float(low), float(high))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,112 @@
+"""`vivavoce ask question.wav`: one turn without a network, with what each stage heard, said and took."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from contextlib import aclosing
+from pathlib import Path
+
+import numpy as np
+
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
+from vivavoce.codecs.media import Unreadable, read_picture, read_sound, write_sound
+from vivavoce.model.cascade import Cascade
+from vivavoce.model.cascade.asr import EarsError
+from vivavoce.model.cascade.tts import VoiceError
+from vivavoce.model.dialogue import AudioToken, Dialogue, DialogueError, Picture, ReplySpec, TextToken
+from vivavoce.model.settings import CascadeSettings
+from vivavoce.model.store import Store, catalog
+from vivavoce.realtime.cli.models import prepare
+from vivavoce.realtime.config import Config
+
+PIECE = SAMPLE_RATE // 50
+"""The question is heard in pieces of 20 ms, as from a microphone."""
+
+
+def run(config: Config, question: Path, output: Path | None, image: Path | None) -> int:
+    """Prints transcript, answer and stage times. Raises `ModelError`."""
+    try:
+        sound = read_sound(question)
+        picture = Picture(read_picture(image), 0.0) if image else None
+    except Unreadable as error:
+        print(f"vivavoce: {error}", file=sys.stderr)
+        return 2
+    store = Store(config.home, catalog.load())
+    prepare(store, config.model)
+    try:
+        answer = _answered(config.model, store, sound, picture)
+        if output:
+            write_sound(output, answer)
+    except (DialogueError, EarsError, VoiceError) as error:
+        print(f"vivavoce: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"vivavoce: {output} cannot be written: {error.strerror}.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _answered(settings: CascadeSettings, store: Store, sound: Samples, picture: Picture | None) -> Samples:
+    began = time.perf_counter()
+    cascade = Cascade(settings, store.path)
+    print(f"{'models loaded':<16}{time.perf_counter() - began:6.2f} s")
+    if picture is not None and not cascade.language.vision:
+        print(
+            "The language model cannot see: the picture is left out. (An endpoint with vision can; see README.)",
+            file=sys.stderr,
+        )
+    try:
+        return asyncio.run(_turn(cascade, sound, picture))
+    finally:
+        cascade.close()
+
+
+async def _turn(cascade: Cascade, sound: Samples, picture: Picture | None) -> Samples:
+    dialogue = cascade.open()
+    failure: DialogueError | None = None
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_hear(dialogue))
+        try:
+            for start in range(0, len(sound), PIECE):
+                dialogue.hear(sound[start : start + PIECE])
+                await asyncio.sleep(0)
+            if picture is not None:
+                dialogue.see(picture)
+            return await _answer(dialogue)
+        except DialogueError as error:  # raised below: the group would wrap it
+            failure = error
+        finally:
+            await dialogue.close()  # ends `_hear` too
+    raise failure
+
+
+async def _hear(dialogue: Dialogue) -> None:
+    async for transcript in dialogue.hearing():
+        if transcript.final:
+            print(f"{'heard':<16}{transcript.text or '(no words)'}")
+
+
+async def _answer(dialogue: Dialogue) -> Samples:
+    """Counts from the end of the question."""
+    began = time.perf_counter()
+    marks: dict[str, float] = {}
+    text, sound = "", [np.zeros(0, np.float32)]
+    dialogue.turn("question")
+    async with aclosing(dialogue.reply(ReplySpec("answer"))) as tokens:
+        async for token in tokens:
+            match token:
+                case TextToken():
+                    marks.setdefault("first word", time.perf_counter() - began)
+                    text += token.text
+                case AudioToken():
+                    marks.setdefault("first sound", time.perf_counter() - began)
+                    sound.append(token.samples)
+    marks["all"] = time.perf_counter() - began
+    answer = np.concatenate(sound)
+    print(f"{'answer':<16}{text.strip() or '(none)'}")
+    for name, seconds in marks.items():
+        print(f"{name:<16}{seconds:6.2f} s")
+    print(f"{'length':<16}{len(answer) / SAMPLE_RATE:6.2f} s")
+    return answer

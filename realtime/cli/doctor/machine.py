@@ -1,0 +1,113 @@
+"""The doctor's look at the machine: Python, packages, models, disk, memory, cores."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Final
+
+from vivavoce.model.settings import needed
+from vivavoce.model.store import Store
+from vivavoce.model.store.errors import ModelError
+from vivavoce.realtime.cli.doctor.findings import Finding, sentence
+from vivavoce.realtime.config import Config
+
+PYTHON: Final = (3, 11)
+CORES: Final = 2
+"""Fewer, and the ears wait for the voice."""
+MEMORY: Final = 2_500_000_000
+"""Bytes the default models take with one call."""
+SPARE: Final = 256_000_000
+"""Bytes of disk beyond the models, for archives on their way."""
+TOLD: Final = ("aiortc", "av", "numpy", "onnxruntime", "xllamacpp")
+"""Packages whose versions decide most of what can go wrong."""
+
+GIGA: Final = 1e9
+
+
+def look(config: Config, store: Store) -> Iterator[Finding]:
+    """Everything that can be said without loading a model."""
+    yield _python()
+    yield _packages()
+    names = needed(config.model)
+    yield from (_model(store, name) for name in names)
+    missing = {status.artefact.name: status.artefact.size - status.present for status in store.status()}
+    wanted = store.catalog.with_origins(name for name in names if missing.get(name))
+    yield _disk(config.home, sum(missing.get(name, 0) for name in wanted))
+    yield _memory()
+    yield _cores()
+
+
+def _python() -> Finding:
+    value = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.version_info < PYTHON:
+        return Finding("broken", "python", value, f"Install Python {PYTHON[0]}.{PYTHON[1]} or newer.")
+    return Finding("ok", "python", value)
+
+
+def _packages() -> Finding:
+    names = [re.split(r"[^\w.-]", line)[0] for line in requires("vivavoce") or [] if "extra ==" not in line]
+    missing = [name for name in names if not _version(name)]
+    if missing:
+        return Finding(
+            "missing", "packages", ", ".join(missing), f"Install what is missing: pip install {' '.join(missing)}"
+        )
+    return Finding("ok", "packages", ", ".join(f"{name} {_version(name)}" for name in TOLD))
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _model(store: Store, name: str) -> Finding:
+    try:
+        folder = store.path(name)
+    except ModelError as error:
+        return Finding("missing", f"model {name}", "not usable", sentence(error))
+    size = sum(file.size for file in store.catalog[name].files)
+    return Finding("ok", f"model {name}", f"{size / 1e6:.0f} MB in {folder}")
+
+
+def _disk(home: Path, wanted: int) -> Finding:
+    place = home.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    value = f"{free / GIGA:.1f} GB free at {place}"
+    if wanted and free < wanted + SPARE:
+        advice = (
+            f"The models still need {(wanted + SPARE) / GIGA:.1f} GB: free some, or set VIVAVOCE_HOME to a larger disk."
+        )
+        return Finding("broken", "disk", value, advice)
+    return Finding("ok", "disk", value)
+
+
+def _memory() -> Finding:
+    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    value = f"{size / GIGA:.1f} GB"
+    if size < MEMORY:
+        advice = f"One call takes up to {MEMORY / GIGA:.1f} GB: use a smaller language model (--language smollm2-135m)."
+        return Finding("slow", "memory", value, advice)
+    return Finding("ok", "memory", value)
+
+
+def _cores() -> Finding:
+    cores = os.cpu_count() or 1
+    load = os.getloadavg()[0]
+    value = f"{cores}, of which {load:.1f} were busy in the last minute"
+    if cores < CORES:
+        return Finding("slow", "cores", value, f"Answers come late with less than {CORES} cores: use a larger machine.")
+    if load > cores / 2:
+        return Finding(
+            "note", "cores", value, "Other programs are at work, so the speeds below look worse than they are."
+        )
+    return Finding("ok", "cores", value)

@@ -1,0 +1,104 @@
+"""`vivavoce serve`: the gateway with its models, until Ctrl-C."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import socket
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import uvicorn
+
+from vivavoce.model.settings import CascadeSettings
+from vivavoce.model.store import Store, catalog
+from vivavoce.realtime.cli.models import prepare
+from vivavoce.realtime.config import Config
+from vivavoce.realtime.engine import Engine
+from vivavoce.realtime.gateway.app import Gateway
+from vivavoce.realtime.session.opening import VOICE
+from vivavoce.realtime.wire.parsing import MAX_MESSAGE
+
+SHUTDOWN = 10
+"""Seconds that calls get to say goodbye when the server is stopped."""
+
+
+def run(config: Config) -> int:
+    """Raises `ModelError` when models are missing and cannot be fetched."""
+    store = Store(config.home, catalog.load())
+    prepare(store, config.model)
+    _log_to_stderr()
+    try:
+        listening = _listen(config.server.host, config.server.port)
+    except OSError as error:
+        print(
+            f"vivavoce: cannot listen on {config.server.host}:{config.server.port}: {error.strerror}.", file=sys.stderr
+        )
+        return 1
+    settings = replace(config.server, notes=config.server.notes or str(config.home / "notes.json"))
+    gateway = Gateway(
+        settings,
+        lambda: _load(config.model, store),
+        lambda: datetime.now(UTC).timestamp(),
+        config.model.voice or VOICE,
+        config.phone,
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            gateway.app,
+            ws="websockets-sansio",
+            ws_max_size=MAX_MESSAGE + 1024,  # so that one that is too long gets an answer instead of a closed socket
+            ws_per_message_deflate=False,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=SHUTDOWN,
+            ssl_certfile=config.server.tls_certificate or None,
+            ssl_keyfile=config.server.tls_key or None,
+        )
+    )
+    scheme = "https" if config.server.tls_certificate else "http"
+    print(f"Talk to it: {scheme}://{config.server.host}:{listening.getsockname()[1]}/", flush=True)
+    server.run(sockets=[listening])
+    return 0
+
+
+def _load(settings: CascadeSettings, store: Store) -> Engine:
+    engine = Engine(settings, store.path)
+    # What is there now stays. To look through it again for garbage would hold up all calls for 60 ms, now and then.
+    gc.collect()
+    gc.freeze()
+    return engine
+
+
+class _Fields(logging.Formatter):
+    """A constant message, and behind it the fields it was logged with."""
+
+    PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        fields = [f"{name}={value}" for name, value in vars(record).items() if name not in self.PLAIN]
+        return " ".join([super().formatMessage(record), *fields])
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Fields("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("aioice").setLevel(logging.WARNING)  # at INFO it lists every address of every peer
+    logging.getLogger("aiosipua").setLevel(logging.ERROR)  # below, it writes of every malformed message of the net
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Open before the models load: a taken port is said at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(128)  # whoever reads the address may connect at once, and is answered when the page is ready
+    except BaseException:
+        listening.close()
+        raise
+    return listening

@@ -1,0 +1,126 @@
+"""The REST side of phone calls, as applications of the Realtime API know it.
+
+POST /v1/realtime/calls/{id}/accept    a session object: answers a ringing call, returns when it can be joined
+POST /v1/realtime/calls/{id}/reject    {"status_code": 603}: declines it
+POST /v1/realtime/calls/{id}/refer     {"target_uri": "tel:+49…"}: hands the caller over
+POST /v1/realtime/calls/{id}/hangup    ends any call, on the telephone or not
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from vivavoce.realtime.admission import rest
+from vivavoce.realtime.admission.admission import Admission, no_call
+from vivavoce.realtime.admission.auth import Denied, check
+from vivavoce.realtime.config import ServerConfig
+from vivavoce.realtime.config.dial_rules import NotAllowed
+from vivavoce.realtime.telephony import CannotDo
+from vivavoce.realtime.telephony.phones import Phones
+from vivavoce.realtime.telephony.webhooks.ringing import DECLINE
+from vivavoce.realtime.wire import parsing as wire
+
+ANSWERED: Final = 10.0
+"""Seconds in which an accepted call must be under way: the caller's side has to confirm."""
+
+T = TypeVar("T")
+
+
+class _Reject(msgspec.Struct):
+    status_code: Annotated[int, msgspec.Meta(ge=400, le=699)] = DECLINE
+
+
+class _Refer(msgspec.Struct):
+    target_uri: str
+
+
+class CallRest:
+    """The routes. Every refusal is a `Denied`."""
+
+    def __init__(self, config: ServerConfig, door: Admission, phones: Phones) -> None:
+        self._config = config
+        self._door = door
+        self._phones = phones
+
+    def routes(self) -> list[Route]:
+        """Under /v1."""
+        verbs = {"accept": self._accept, "reject": self._reject, "refer": self._refer, "hangup": self._hang_up}
+        return [Route(f"/realtime/calls/{{call_id}}/{verb}", run, methods=["POST"]) for verb, run in verbs.items()]
+
+    async def _accept(self, request: Request) -> Response:
+        call_id = self._allowed(request)
+        self._check_rings(call_id)
+        config = _read(await rest.read_body(request), dict[str, Any])
+        if config.get("type") != "realtime":
+            raise Denied(400, "invalid_value", "A phone call is accepted with a session of type 'realtime'.", "type")
+        self._phones.switchboard.check(config)
+        self._check_rings(call_id)  # the body was long in coming
+        self._phones.ringing.accept(call_id, config)
+        if not await self._phones.switchboard.begun(call_id, ANSWERED):
+            raise Denied(409, "call_ended", "The call did not come about: the caller hung up, or there is no place.")
+        return Response()
+
+    async def _reject(self, request: Request) -> Response:
+        call_id = self._allowed(request)
+        self._check_rings(call_id)
+        wanted = _read(await rest.read_body(request) or b"{}", _Reject)
+        self._check_rings(call_id)
+        self._phones.ringing.reject(call_id, wanted.status_code)
+        return Response()
+
+    async def _refer(self, request: Request) -> Response:
+        call_id = self._allowed(request)
+        line = self._phones.switchboard.find(call_id)
+        if line is None:
+            self._door.find(call_id)
+            raise _not_by_telephone()
+        wanted = _read(await rest.read_body(request), _Refer)
+        try:
+            await line.transfer_now(self._phones.dialling.check(wanted.target_uri))
+        except NotAllowed as error:
+            raise Denied(403, "target_not_allowed", str(error), "target_uri") from error
+        except CannotDo as error:
+            raise Denied(409, "transfer_failed", f"The call was not transferred: {error}.") from error
+        self._door.ready().hang_up(call_id)  # they talk to each other now
+        return Response()
+
+    async def _hang_up(self, request: Request) -> Response:
+        call_id = self._allowed(request)
+        if not (self._phones.ringing.reject(call_id) or self._door.ready().hang_up(call_id)):
+            raise no_call()
+        return Response()
+
+    def _allowed(self, request: Request) -> str:
+        """The call's id. Raises `Denied` for somebody who may not ask."""
+        check(self._config, request.headers)
+        self._door.ready()
+        return str(request.path_params["call_id"])
+
+    def _check_rings(self, call_id: str) -> None:
+        """Raises `Denied` unless the call rings and is undecided."""
+        if self._phones.ringing.waits(call_id):
+            return
+        if self._phones.switchboard.find(call_id) is not None:
+            raise Denied(409, "call_not_ringing", "The call was answered already.")
+        self._door.find(call_id)
+        raise _not_by_telephone()
+
+
+def _not_by_telephone() -> Denied:
+    return Denied(400, "call_not_by_telephone", "The call is not a telephone call; it can only be hung up.")
+
+
+def _read(body: bytes, kind: type[T]) -> T:
+    """Raises `Denied`."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        refused = wire.refusal(error)
+        raise Denied(400, refused.code, refused.message, refused.param) from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise Denied(400, "invalid_json", f"The body is not JSON: {error}") from error

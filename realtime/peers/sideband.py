@@ -1,0 +1,154 @@
+"""Everybody on one call: its own peer, and sidebands, who read along and may send events of their own.
+
+    own peer ──sound, pictures, events──► inbox          event ──tell──► own peer    all of it
+    sideband ──events───────────────────► inbox                    └───► sidebands   all but sound
+
+A sideband that leaves, or reads too slowly, is dropped, and the call goes on; when the own peer leaves, the call is
+over for everybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec import UNSET, structs
+
+from vivavoce.realtime.transports import Deliver, PeerGone, Pull, Recalls, Transport
+from vivavoce.realtime.wire import ServerEvent
+from vivavoce.realtime.wire import parsing as wire
+from vivavoce.realtime.wire.items import InputAudio, MessageItem, OutputAudio
+from vivavoce.realtime.wire.response_events import AudioDelta
+from vivavoce.realtime.wire.server_events import ItemRetrieved, SessionCreated
+
+MAX_SIDEBANDS: Final = 4
+
+MAX_BEHIND: Final = 16 << 20
+"""Bytes of events that may wait for a sideband: one item with all the sound that is kept."""
+
+TOO_SLOW: Final = "refused: The client reads too slowly."
+
+
+class Crowded(Exception):
+    """The call has as many sidebands as it can; the message may be shown."""
+
+
+@dataclass(slots=True, eq=False)
+class _Sideband:
+    """`over` is set to the reason once it has to leave. `extras`: it understands our own events."""
+
+    transport: Transport
+    extras: bool
+    over: asyncio.Future[str]
+
+    def tell(self, text: bytes) -> None:
+        if self.over.done():
+            return
+        try:
+            self.transport.send(text)
+        except PeerGone:
+            self.leave(TOO_SLOW)
+
+    def leave(self, reason: str) -> None:
+        if not self.over.done():  # the first reason counts
+            self.over.set_result(reason)
+
+
+class Peers:
+    """One call's peers. The pipeline hears and speaks through it; `join` is run by whoever connected a sideband."""
+
+    def __init__(self, peer: Transport) -> None:
+        self._peer = peer
+        self._deliver: asyncio.Future[Deliver] = asyncio.get_running_loop().create_future()
+        self._seats = MAX_SIDEBANDS
+        self._sidebands: list[_Sideband] = []
+        self._ended = ""
+
+    # --- the call's side ---
+
+    @property
+    def plays(self) -> bool:
+        """The server paces the sound that the own peer hears."""
+        return self._peer.plays
+
+    async def receive(self, deliver: Deliver) -> None:
+        """Delivers all that comes, until the own peer leaves: then raises `PeerGone`."""
+        self._deliver.set_result(deliver)
+        await self._peer.receive(deliver)
+
+    async def speak(self, pull: Pull) -> None:
+        """Pulls the loudspeaker's frames, for ever. Only the own peer hears them."""
+        await self._peer.speak(pull)
+
+    def recall(self) -> None:
+        """Somebody cuts in: the own peer is to hear nothing more of what was sent ahead."""
+        if isinstance(self._peer, Recalls):
+            self._peer.recall()
+
+    def tell(self, event: ServerEvent) -> None:
+        """Queues one event for everybody. Raises `PeerGone` when the own peer cannot be told any more."""
+        text = wire.encode(event)
+        if not isinstance(event, SessionCreated | AudioDelta):  # sidebands have had theirs, and do not play
+            for sideband in list(self._sidebands):
+                if sideband.extras or not wire.is_extra(event):
+                    sideband.tell(text)
+        if isinstance(event, ItemRetrieved) and self._peer.plays:
+            text = wire.encode(_without_sound(event))
+        self._peer.send(text)
+
+    async def close(self, reason: str) -> None:
+        """Ends everybody's connection. The sidebands' say goodbye on their own."""
+        self._ended = reason
+        for sideband in self._sidebands:
+            sideband.leave(reason)
+        await self._peer.close(reason)
+
+    # --- the sidebands' side ---
+
+    @contextmanager
+    def seat(self) -> Iterator[None]:
+        """A place for one sideband, taken before its connection is accepted. Raises `Crowded`."""
+        if not self._seats:
+            raise Crowded(f"The call has {MAX_SIDEBANDS} sidebands already.")
+        self._seats -= 1
+        try:
+            yield
+        finally:
+            self._seats += 1
+
+    async def join(self, transport: Transport, greeting: ServerEvent, extras: bool) -> None:
+        """Serves somebody who has a seat, from `greeting` on, until they leave or the call ends; closes `transport`."""
+        over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        sideband = _Sideband(transport, extras, over)
+        sideband.tell(wire.encode(greeting))
+        self._sidebands.append(sideband)
+        if self._ended:
+            sideband.leave(self._ended)
+        reason = "over"
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                reading = tasks.create_task(self._read(transport))
+                reason = await over
+                reading.cancel()
+        except* PeerGone:
+            pass
+        finally:
+            self._sidebands.remove(sideband)
+            await transport.close(reason)
+
+    async def _read(self, transport: Transport) -> None:
+        await transport.receive(await asyncio.shield(self._deliver))
+
+
+def _without_sound(event: ItemRetrieved) -> ItemRetrieved:
+    """As a data channel can carry it: sound would be longer than its messages may be."""
+    if not isinstance(event.item, MessageItem):
+        return event
+    parts = [
+        structs.replace(part, audio=UNSET) if isinstance(part, InputAudio | OutputAudio) else part
+        for part in event.item.content
+    ]
+    return structs.replace(event, item=structs.replace(event.item, content=parts))

@@ -1,0 +1,110 @@
+"""The user's sound on its way in: decoded from the wire, measured, and kept for `conversation.item.retrieve`.
+
+    append (bytes in the session's format) ──decode──► samples at 24 kHz, for the floor
+    TurnSound ──keep──► the open turn ──close──► 16-bit sound of the new item
+
+Whether a turn is open, and when it ends, is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from vivavoce.codecs import g711
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
+from vivavoce.codecs.resample import Resampler
+from vivavoce.realtime.wire.errors import Refused
+from vivavoce.realtime.wire.parsing import BAD_AUDIO
+from vivavoce.realtime.wire.session_config import AudioFormat, Pcm, Pcmu
+
+MIN_COMMIT_MS: Final = 100
+MAX_KEPT: Final = 60 * SAMPLE_RATE  # samples of one turn that can be retrieved later
+_SCALE: Final = 32_768
+
+
+class InputBuffer:
+    """Sound of the turn that is open, or that the client will commit."""
+
+    def __init__(self, form: AudioFormat) -> None:
+        self._kept: list[bytes] = []
+        self._samples = 0
+        self._appended = 0  # samples that came by message; some of them are still under the resampler's filter
+        self.retune(form)
+
+    def retune(self, form: AudioFormat) -> None:
+        """What is appended from now on is in this format."""
+        self.form = form
+        self._resampler = None if isinstance(form, Pcm) else Resampler(g711.CLOCK_HZ, SAMPLE_RATE)
+
+    def decode(self, content: bytes) -> Samples:
+        """The sound in one `append`. Raises `Refused`."""
+        if self._resampler is None:
+            if len(content) % 2:
+                raise Refused("invalid_value", BAD_AUDIO, "audio")
+            samples = np.frombuffer(content, "<i2").astype(np.float32) / np.float32(_SCALE)
+            self._appended += len(samples)
+            return samples
+        samples = g711.decode(content, "mu" if isinstance(self.form, Pcmu) else "a")
+        self._appended += len(samples) * SAMPLE_RATE // g711.CLOCK_HZ
+        return self._resampler.push(samples)
+
+    def rest(self) -> Samples:
+        """What the resampler still holds back."""
+        return self._resampler.flush() if self._resampler else np.zeros(0, np.float32)
+
+    def keep(self, samples: Samples) -> None:
+        """More sound of the turn."""
+        if self._samples < MAX_KEPT:
+            self._kept.append(pcm16(samples))
+        self._samples += len(samples)
+
+    @property
+    def ms(self) -> float:
+        """Length of the turn so far. With manual turns, sound that was appended counts at once."""
+        return self._samples * 1000 / SAMPLE_RATE
+
+    @property
+    def ms_appended(self) -> float:
+        """Length of what came by message since the last turn, as the client counts it."""
+        return max(self._samples, self._appended) * 1000 / SAMPLE_RATE
+
+    def close(self) -> tuple[bytes, float]:
+        """Ends the turn: its sound, 16-bit at 24 kHz, and its length in seconds."""
+        sound, seconds = b"".join(self._kept)[: 2 * MAX_KEPT], self._samples / SAMPLE_RATE
+        self.clear()
+        return sound, seconds
+
+    def clear(self) -> None:
+        self._kept = []
+        self._samples = self._appended = 0
+
+
+class Encoder:
+    """The assistant's sound on its way out: samples at 24 kHz to the bytes of a format, as one stream."""
+
+    def __init__(self, form: AudioFormat) -> None:
+        self._law: g711.Law | None = None if isinstance(form, Pcm) else "mu" if isinstance(form, Pcmu) else "a"
+        self._resampler = Resampler(SAMPLE_RATE, g711.CLOCK_HZ)
+        self.bytes_per_second = 2 * SAMPLE_RATE if self._law is None else g711.CLOCK_HZ
+
+    def push(self, samples: Samples) -> bytes:
+        if self._law is None:
+            return pcm16(samples)
+        return g711.encode(self._resampler.push(samples), self._law)
+
+    def flush(self) -> bytes:
+        """The end of the stream."""
+        return b"" if self._law is None else g711.encode(self._resampler.flush(), self._law)
+
+
+def pcm16(samples: Samples) -> bytes:
+    """Samples as signed 16-bit little-endian, clipped."""
+    return np.clip(np.rint(samples * _SCALE), -_SCALE, _SCALE - 1).astype("<i2").tobytes()
+
+
+def to_format(sound: bytes, form: AudioFormat) -> bytes:
+    """Kept 16-bit sound in a session's format."""
+    encoder = Encoder(form)
+    return encoder.push(np.frombuffer(sound, "<i2").astype(np.float32) / np.float32(_SCALE)) + encoder.flush()

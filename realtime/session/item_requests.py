@@ -1,0 +1,85 @@
+"""What a client does to the conversation by hand: items created, deleted, retrieved.
+
+Text, calls and their results enter the model's context as they are; a message of sound is heard by the model as a turn
+of its own, and gets its words when the ears have them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from msgspec import structs
+
+from vivavoce.codecs.audio import SAMPLE_RATE
+from vivavoce.realtime.events import Action, CloseTurn, Forget, Hear, Send
+from vivavoce.realtime.session.audio_buffer import MAX_KEPT, InputBuffer, pcm16, to_format
+from vivavoce.realtime.session.conversation import Entry, entry
+from vivavoce.realtime.session.images import Decode, look
+from vivavoce.realtime.session.response_plan import sound_of, supported
+from vivavoce.realtime.session.state import State
+from vivavoce.realtime.session.user_turns import UserTurns
+from vivavoce.realtime.wire import client_events as asked
+from vivavoce.realtime.wire import server_events as ev
+from vivavoce.realtime.wire.errors import Refused
+from vivavoce.realtime.wire.items import MessageItem
+
+
+class ItemRequests:
+    """Carries out the client's wishes about items."""
+
+    def __init__(self, state: State, turns: UserTurns, decode: Decode) -> None:
+        self._state = state
+        self._turns = turns
+        self._decode = decode
+
+    def create(self, event: asked.ItemCreate, now: float) -> Iterator[Action]:
+        """`conversation.item.create`. Raises `Refused`."""
+        item = supported(event.item, "item")
+        item_id = item.id or self._state.ids.new("item")
+        self._state.require_room()
+        new = entry(item, item_id, look(item, "item", self._decode, now))
+        if isinstance(item, MessageItem) and (sounds := sound_of(item)):
+            if len(sounds) != len(item.content):
+                message = "Sound without a transcript must be all that a message holds."
+                raise Refused("invalid_value", message, "item.content")
+            yield from self._hear(event, new, sounds)
+        else:
+            yield from self._state.insert(new, after=event.previous_item_id)
+
+    def _hear(self, event: asked.ItemCreate, new: Entry, sounds: list[bytes]) -> Iterator[Action]:
+        """An item of sound: the model hears it as a turn of its own."""
+        if self._turns.open:
+            raise Refused(
+                "invalid_value", "Sound is waiting in the input audio buffer: commit or clear it first.", "item"
+            )
+        buffer = InputBuffer(self._state.settings.input_format)
+        samples = np.concatenate([*(buffer.decode(sound) for sound in sounds), buffer.rest()])
+        new.sound, new.seconds = pcm16(samples[:MAX_KEPT]), len(samples) / SAMPLE_RATE
+        inserted = list(self._state.insert(new, CloseTurn(new.id, by_client=False), event.previous_item_id))
+        yield Hear(samples, voiced=True)
+        yield from inserted
+
+    def delete(self, item_id: str) -> Iterator[Action]:
+        """`conversation.item.delete`. Raises `Refused`."""
+        if item_id not in self._state.conversation:
+            raise _unknown("delete", "deleting", item_id)
+        yield from map(Forget, self._state.conversation.remove(item_id))
+        yield Send(ev.ItemDeleted(item_id=item_id))
+
+    def retrieve(self, item_id: str) -> Iterator[Action]:
+        """`conversation.item.retrieve`. Raises `Refused`."""
+        known = self._state.conversation.get(item_id)
+        if known is None:
+            raise _unknown("retrieve", "retrieving", item_id)
+        item = known.item
+        if isinstance(item, MessageItem) and known.sound:
+            sound = to_format(known.sound, self._state.settings.input_format)
+            first, *rest = item.content
+            item = structs.replace(item, content=[structs.replace(first, audio=sound), *rest])
+        yield Send(ev.ItemRetrieved(item=item))
+
+
+def _unknown(verb: str, doing: str, item_id: str) -> Refused:
+    message = f"Error {doing} item: the item with id '{item_id}' does not exist."
+    return Refused(f"item_{verb}_invalid_item_id", message)

@@ -1,0 +1,106 @@
+"""New sessions of the protocol: what a client asks for while it connects, to a `Session` core."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2s
+from itertools import count
+from typing import Any, Final
+
+import msgspec
+
+from vivavoce.codecs import media
+from vivavoce.realtime.audio.playout import Playout
+from vivavoce.realtime.session.ids import Ids
+from vivavoce.realtime.session.mcp_servers import ToolOptions
+from vivavoce.realtime.session.rate_limit import Bucket
+from vivavoce.realtime.session.session import Options, Session
+from vivavoce.realtime.session.settings import Defaults, begin
+from vivavoce.realtime.wire import parsing as wire
+from vivavoce.realtime.wire.client_events import SessionUpdate
+from vivavoce.realtime.wire.errors import Refused, WireError
+from vivavoce.realtime.wire.session_config import RealtimeSession
+
+MODEL: Final = "vivavoce"
+VOICE: Final = "joe"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`config` is the session object a client sent along, or that its client secret brings along, as JSON values.
+    `model` "" means: what `config` says. `extras`: the client understands our own `vivavoce.…` events, which strict
+    clients of the protocol would trip over."""
+
+    model: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    extras: bool = False
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str], config: Mapping[str, Any] | None = None) -> Wanted:
+        """From a URL's query; keys we do not know are passed over."""
+        if config is None:
+            config = {"type": "transcription"} if query.get("intent") == "transcription" else {}
+        return cls(query.get("model", ""), config, query.get("extras") == "true")
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What the server's settings say of every session. `tools`: those that the server runs; `voice` speaks unless the
+    client asks for another one; `notice`, `apology`, `greeting`: see `Options`."""
+
+    tools: ToolOptions = field(default_factory=ToolOptions)
+    voice: str = VOICE
+    notice: str | None = None
+    apology: str = ""
+    greeting: str = ""
+
+
+def random_ids() -> Ids:
+    """Names that no other session has."""
+    return seeded_ids(secrets.token_hex(16))
+
+
+def seeded_ids(seed: str) -> Ids:
+    """Names that follow from the seed alone, and that nobody guesses without it."""
+    numbers = count()
+    return Ids(lambda: blake2s(f"{seed}.{next(numbers)}".encode(), digest_size=12).hexdigest(), seed)
+
+
+def open_session(
+    playout: Playout,
+    plays: bool,
+    wanted: Wanted,
+    ids: Ids,
+    expires_at: int,
+    responses: Bucket | None = None,
+    house: House | None = None,
+) -> Session:
+    """A session with what its client wanted; `expires_at` in unix seconds; `responses` bounds how many it may ask for.
+
+    Raises `Refused`."""
+    house = house or House()
+    try:
+        update = msgspec.json.encode({"type": "session.update", "session": {"type": "realtime", **wanted.config}})
+    except RecursionError:
+        raise Refused("invalid_value", "The session is nested too deeply.", "session") from None
+    asked = wire.parse(update)
+    if isinstance(asked, WireError):
+        raise Refused(asked.code, asked.message, asked.param)
+    assert isinstance(asked, SessionUpdate)
+    said = asked.session.model if isinstance(asked.session, RealtimeSession) else None
+    model = wanted.model or (said if isinstance(said, str) else MODEL)
+    settings = begin(Defaults(model, "", house.voice), asked.session)
+    options = Options(
+        settings,
+        expires_at,
+        media.decode_picture,
+        wanted.extras,
+        responses,
+        house.tools,
+        notice=house.notice,
+        apology=house.apology,
+        greeting=house.greeting,
+    )
+    return Session(options, playout, plays, ids)

@@ -1,0 +1,189 @@
+"""What one response will be: the session's settings, with what `response.create` asks for laid over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from msgspec import UNSET
+
+from vivavoce.model import dialogue
+from vivavoce.realtime.session.conversation import Conversation, entry
+from vivavoce.realtime.session.ids import Ids
+from vivavoce.realtime.session.images import Look
+from vivavoce.realtime.session.mcp_servers import Served, Servers
+from vivavoce.realtime.session.settings import PCM, Modality, Settings, pick, refuse_prompt
+from vivavoce.realtime.wire.client_events import ResponseParams
+from vivavoce.realtime.wire.errors import Refused
+from vivavoce.realtime.wire.items import (
+    FunctionCallItem,
+    FunctionOutputItem,
+    InputAudio,
+    ItemReference,
+    MessageItem,
+    WireItem,
+)
+from vivavoce.realtime.wire.response_events import Response, SpokenAudio, SpokenOutput
+from vivavoce.realtime.wire.session_config import (
+    AudioFormat,
+    ChosenFunction,
+    ChosenMcp,
+    FunctionTool,
+    McpTool,
+    Tool,
+    ToolChoice,
+    VoiceId,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One response, with every value in force. `joins`: its items become part of the conversation. `served`: tools that
+    the server runs, by the name the model calls them by. `round`: answers of tools that led to it."""
+
+    joins: bool
+    modality: Modality
+    format: AudioFormat
+    max_output_tokens: int | Literal["inf"]
+    metadata: dict[str, str] | None
+    spec: dialogue.ReplySpec
+    served: dict[str, Served] = field(default_factory=dict)
+    round: int = 0
+
+    def opening(self, response_id: str, conversation_id: str) -> Response:
+        """The response as it begins."""
+        return Response(
+            id=response_id,
+            status="in_progress",
+            status_details=None,
+            output=[],
+            conversation_id=conversation_id if self.joins else None,
+            output_modalities=[self.modality],
+            max_output_tokens=self.max_output_tokens,
+            audio=SpokenAudio(output=SpokenOutput(format=self.format, voice=self.spec.voice)),
+            metadata=self.metadata,
+            usage=None,
+        )
+
+
+def plan(
+    settings: Settings, params: ResponseParams, conversation: Conversation, servers: Servers, ids: Ids, look: Look
+) -> Plan:
+    """Works out one response. Raises `Refused`."""
+    if params.prompt:
+        raise refuse_prompt("response.prompt")
+    if params.tools:
+        servers.check(params.tools, "response.tools", fixed=True)
+    spoken = params.audio.output if params.audio else None
+    voice = (pick(spoken.voice, settings.voice, settings.voice)) if spoken else settings.voice
+    modality: Modality = params.output_modalities[0] if params.output_modalities else settings.modality
+    tools: Sequence[Tool] = params.tools if isinstance(params.tools, list) else settings.tools
+    longest = pick(params.max_output_tokens, settings.max_output_tokens, "inf")
+    joins = params.conversation != "none"
+    choice = _choice(params, settings.tool_choice, tools)
+    served = servers.serve(tools, hidden=choice == "auto")
+    if isinstance(choice, ChosenMcp):
+        tools, served, choice = _of_server(choice, served)
+    spec = dialogue.ReplySpec(
+        id=ids.new("item"),
+        instructions=pick(params.instructions, settings.instructions, settings.instructions),
+        voice=voice.id if isinstance(voice, VoiceId) else voice,
+        speed=settings.speed,
+        audio=modality == "audio",
+        tools=(*(_tool(t) for t in tools if isinstance(t, FunctionTool)), *(one.tool for one in served.values())),
+        tool_choice=choice,
+        max_tokens=None if longest == "inf" else longest,
+        context=_context(params, joins, conversation, ids, look),
+    )
+    return Plan(
+        joins=joins,
+        modality=modality,
+        format=pick(spoken.format, settings.output_format, PCM) if spoken else settings.output_format,
+        max_output_tokens=longest,
+        metadata=params.metadata or None if params.metadata is not UNSET else None,
+        spec=spec,
+        served=served,
+    )
+
+
+def recital(whole: Plan, words: str) -> Plan:
+    """The same response, that only says these words."""
+    return replace(whole, spec=replace(whole.spec, words=words, tools=(), tool_choice="none"), served={})
+
+
+def likely(settings: Settings, servers: Servers) -> dialogue.ReplySpec:
+    """What a response that nobody asks for will be made from; without a name."""
+    return plan(settings, ResponseParams(), Conversation(), servers, Ids(lambda: ""), _unasked).spec
+
+
+def _unasked(item: MessageItem, path: str) -> tuple[dialogue.Picture, ...]:
+    raise AssertionError("a response without input has no pictures")
+
+
+def sound_of(item: MessageItem) -> list[bytes]:
+    """The sound that comes with a user's message and has no transcript: the model has to hear it."""
+    return [p.audio for p in item.content if isinstance(p, InputAudio) and p.audio and p.transcript is None]
+
+
+def supported(item: WireItem, path: str) -> MessageItem | FunctionCallItem | FunctionOutputItem:
+    """What clients may put into a context; items of MCP tools come from the server. Raises `Refused`."""
+    if isinstance(item, MessageItem | FunctionCallItem | FunctionOutputItem):
+        return item
+    raise Refused("unsupported_item", "Items of MCP tools are made by the server.", f"{path}.type")
+
+
+def _tool(tool: FunctionTool) -> dialogue.Tool:
+    return dialogue.Tool(tool.name, tool.description or "", tool.parameters or {"type": "object", "properties": {}})
+
+
+def _choice(params: ResponseParams, session: ToolChoice, tools: Sequence[Tool]) -> str | ChosenMcp:
+    """The session's choice may name a tool that is gone by now, and then means "auto"; a response's own may not."""
+    asked = params.tool_choice or None
+    choice = session if asked is None else asked
+    if isinstance(choice, str):
+        return choice
+    match choice:
+        case ChosenFunction(name=name):
+            if any(isinstance(tool, FunctionTool) and tool.name == name for tool in tools):
+                return name
+        case ChosenMcp(server_label=label):
+            if any(isinstance(tool, McpTool) and tool.server_label == label for tool in tools):
+                return choice
+    if asked is None:
+        return "auto"
+    name = choice.server_label if isinstance(choice, ChosenMcp) else choice.name
+    message = f"Invalid 'response.tool_choice': it names '{name}', which is not among the tools."
+    raise Refused("invalid_value", message, "response.tool_choice")
+
+
+def _of_server(choice: ChosenMcp, served: dict[str, Served]) -> tuple[Sequence[Tool], dict[str, Served], str]:
+    """One server's tools alone, one of which must be called; while they are not known, none can be."""
+    wanted = {
+        name: one
+        for name, one in served.items()
+        if one.label == choice.server_label and choice.name in (UNSET, None, one.name)
+    }
+    return (), wanted, "required" if wanted else "auto"
+
+
+def _context(
+    params: ResponseParams, joins: bool, conversation: Conversation, ids: Ids, look: Look
+) -> tuple[dialogue.Item | str, ...] | None:
+    """What the model is to know. The conversation as it stands is None, unless the reply must not join it."""
+    if not isinstance(params.input, list):
+        return None if joins else conversation.names
+    context: list[dialogue.Item | str] = []
+    for i, item in enumerate(params.input):
+        path = f"response.input[{i}]"
+        if isinstance(item, ItemReference):
+            if item.id not in conversation:
+                message = f"Error reading input: the item with id '{item.id}' does not exist."
+                raise Refused("invalid_value", message, f"{path}.id")
+            context.extend(conversation[item.id].names)
+            continue
+        given = supported(item, path)
+        if isinstance(given, MessageItem) and sound_of(given):
+            raise Refused("invalid_value", f"Invalid '{path}': sound needs a transcript here.", path)
+        context.extend(entry(given, given.id or ids.new("item"), look(given, path)).known())
+    return tuple(context)

@@ -1,0 +1,291 @@
+"""One session of the protocol, without I/O: facts in, actions out.
+
+    client events ─┐                          ┌─► Send         what the client is told
+    floor's facts ─┼─► Session.receive(fact) ─┼─► Hear … Cut   what the model is to do
+    model's facts ─┤                          ├─► Listen …     what the floor is to do
+    playout facts ─┘                          └─  playout      pushed and cut at once, in place
+
+The same class serves WebSockets (`plays` False: sound goes out as messages, the client plays and truncates) and WebRTC
+or phones (`plays` True: the server paces the sound and truncates by itself). It keeps no clock and does not wait. A
+message that cannot be obeyed is answered with an `error` event and changes nothing.
+
+Parts: settings.py what is in force · item_requests.py the client's items
+       user_turns.py what the user says · answers.py, replies.py what the assistant says
+       server_tools.py, server_calls.py tools that the server runs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from msgspec import structs
+
+from vivavoce.model.dialogue import Transcript
+from vivavoce.realtime.audio.playout import Playout
+from vivavoce.realtime.events import (
+    Action,
+    Anticipate,
+    Fact,
+    Overlapped,
+    PlayoutEnded,
+    PlayoutStarted,
+    Rang,
+    Replied,
+    ReplyFailed,
+    Send,
+    ToolAnswered,
+    ToolsLate,
+    ToolsListed,
+    TurnEnded,
+    TurnIdle,
+    TurnSound,
+    TurnStarted,
+)
+from vivavoce.realtime.session.conversation import Conversation
+from vivavoce.realtime.session.ids import Ids
+from vivavoce.realtime.session.images import Decode
+from vivavoce.realtime.session.item_requests import ItemRequests
+from vivavoce.realtime.session.mcp_servers import Servers, ToolOptions
+from vivavoce.realtime.session.rate_limit import Bucket, report
+from vivavoce.realtime.session.response_plan import likely
+from vivavoce.realtime.session.responses import Replies
+from vivavoce.realtime.session.scheduling import Answers
+from vivavoce.realtime.session.server_tools import ServerTools
+from vivavoce.realtime.session.settings import Settings, merge, retunings, view
+from vivavoce.realtime.session.state import State
+from vivavoce.realtime.session.user_turns import UserTurns
+from vivavoce.realtime.transports import Keys
+from vivavoce.realtime.wire import ClientEvent, ServerEvent
+from vivavoce.realtime.wire import client_events as asked
+from vivavoce.realtime.wire import parsing as wire
+from vivavoce.realtime.wire import server_events as ev
+from vivavoce.realtime.wire.errors import Refused, WireError
+from vivavoce.realtime.wire.items import McpAnswerItem
+from vivavoce.realtime.wire.session_config import ServerVad, SessionView
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a session begins. `settings` come from `settings.begin`; `expires_at` is unix seconds; `decode` turns the
+    file of a picture into pixels. `extras`: the client wants our own `vivavoce.…` events; strict ones cannot bear them.
+    `responses` bounds how many it may ask for, and how quickly. `tools`: what the server runs by itself. `apology`: is
+    said for a spoken answer that failed, where answers come without being asked for. `notice`: the call is recorded,
+    and begins with these words ("" for none). `greeting`: the assistant speaks first ("" for not)."""
+
+    settings: Settings
+    expires_at: int
+    decode: Decode
+    extras: bool = True
+    responses: Bucket | None = None
+    tools: ToolOptions = field(default_factory=ToolOptions)
+    apology: str = ""
+    notice: str | None = None
+    greeting: str = ""
+
+
+class Session:
+    """One session. Actions are to be carried out in their order, before the next fact is received."""
+
+    def __init__(self, options: Options, playout: Playout, plays: bool, ids: Ids) -> None:
+        """Raises `Refused` for settings with tools of servers that cannot be used."""
+        self._options = options
+        self._ids = ids
+        servers = Servers(options.tools)
+        servers.check(options.settings.tools, "session.tools")
+        self._state = State(options.settings, Conversation(), playout, plays, ids, servers)
+        self._turns = UserTurns(self._state)
+        self._items = ItemRequests(self._state, self._turns, options.decode)
+        self._replies = Replies(self._state, ids.new("conv"))
+        self._tools = ServerTools(self._state)
+        self._answers = Answers(
+            self._state, self._replies, self._tools, options.decode, options.responses, options.apology
+        )
+        self.id = ids.new("sess")
+
+    @property
+    def settings(self) -> Settings:
+        """What is in force now."""
+        return self._state.settings
+
+    def response_id(self, number: int) -> str | None:
+        """The name on the wire of a reply that is being made or played."""
+        return self._replies.response_id(number)
+
+    def item_id(self, number: int) -> str | None:
+        """The item of a reply that is being made or played."""
+        return self._replies.item_id(number)
+
+    @property
+    def awaits_answer(self) -> bool:
+        """The user has just heard a question: "yes" is an answer."""
+        return self._replies.awaits_answer
+
+    @property
+    def last_sound(self) -> bytes:
+        """The user's last turn as it was heard, 16-bit at 24 kHz; nothing when none is kept."""
+        return self._state.conversation.last_sound
+
+    @property
+    def extras(self) -> bool:
+        """The client wants our own events."""
+        return self._options.extras
+
+    @property
+    def origin(self) -> tuple[Options, str]:
+        """What it was made from, so that it can be made again: its options, and the seed of its names."""
+        return self._options, self._ids.seed
+
+    def open(self) -> list[Action]:
+        """The first words of the server, and the first settings of floor and front end."""
+        created = ev.SessionCreated(session=self.view)
+        first = self._answers.open(self._options.notice, self._options.greeting)
+        return self._stamped([*retunings(None, self.settings), Send(created), *first, *self._tools.list_new()])
+
+    @property
+    def view(self) -> SessionView:
+        """The whole session, as clients are told of it."""
+        return view(self.settings, self.id, self._options.expires_at)
+
+    def receive(self, fact: Fact, now: float) -> list[Action]:
+        """What follows from a fact at `now`, in seconds on the call's clock."""
+        actions: list[Action] = []
+        try:
+            actions.extend(self._follow(fact, now))
+            speaking = self._turns.open and self.settings.detection is not None
+            actions.extend(self._answers.catch_up(speaking, now))
+        except Refused as refused:
+            event_id = fact.event_id if isinstance(fact, ClientEvent) else None
+            actions.append(_error(refused.code, refused.message, refused.param, event_id))
+        return self._stamped(report(actions, self._options.responses, now))
+
+    def reject(self, error: WireError) -> list[Action]:
+        """The answer to a message that could not be read."""
+        return self._stamped([_error(error.code, error.message, error.param, error.event_id)])
+
+    def announce(self, event: ServerEvent) -> list[Send]:
+        """An event which is not the session's own, like `vivavoce.turn.latency`, made ready to be sent."""
+        wanted = self._options.extras or not wire.is_extra(event)
+        return [self._named(Send(event))] if wanted else []
+
+    def _follow(self, fact: Fact, now: float) -> Iterator[Action]:
+        match fact:
+            case TurnSound():
+                yield from self._turns.sound(fact)
+            case Replied():
+                yield from self._replies.receive(fact)
+            case TurnStarted(start=start):
+                yield from self._started(start)
+            case TurnEnded(end=end) if self._turns.taken:
+                yield from self._turns.ended(end)
+                yield from self._answers.follow(now)
+            case TurnIdle() if self._idles():
+                yield from self._turns.idle(fact)
+                yield from self._answers.follow(now)
+            case Overlapped(loudness=loudness):
+                if self._state.plays and self.settings.interrupts:
+                    self._state.playout.turn(loudness)
+            case TurnEnded() | TurnIdle():
+                pass  # late: the turn is closed, or somebody has spoken
+            case Keys(keys=keys, whole=True):
+                yield from self._turns.typed(keys)
+                if not self._turns.open:  # else what they are saying goes with it
+                    yield from self._answers.follow(now)
+            case Keys(keys=key, at=at):  # silences the assistant, as a voice does
+                yield from self._replies.endings.give_way(ev.DtmfReceived(event=key, received_at=at))
+            case Transcript():
+                yield from self._turns.transcript(fact)
+            case ReplyFailed():
+                yield from self._replies.fail(fact)
+            case PlayoutStarted(number=number):
+                yield from self._replies.endings.playout_started(number)
+            case PlayoutEnded(number=number):
+                yield from self._replies.endings.playout_ended(number)
+            case ToolsListed():
+                yield from self._tools.listed(fact)
+            case ToolAnswered():
+                yield from self._replies.answered(fact)
+            case ToolsLate(number=number):
+                yield from self._replies.late(number)
+            case Rang():
+                self._tools.ring(fact)
+            case _:
+                yield from self._obey(fact, now)
+
+    def _obey(self, event: ClientEvent, now: float) -> Iterator[Action]:
+        match event:
+            case asked.AudioAppend(audio=content):
+                yield from self._turns.append(content)
+            case asked.AudioCommit():
+                yield from self._turns.commit()
+            case asked.AudioClear():
+                yield from self._turns.clear()
+            case asked.SessionUpdate():
+                yield from self._update(event)
+            case asked.ItemCreate(item=McpAnswerItem() as item, previous_item_id=after):
+                yield from self._tools.decide(item, after)
+            case asked.ItemCreate():
+                yield from self._items.create(event, now)
+            case asked.ItemDelete(item_id=item_id):
+                yield from self._items.delete(item_id)
+            case asked.ItemRetrieve(item_id=item_id):
+                yield from self._items.retrieve(item_id)
+            case asked.ItemTruncate():
+                yield from self._replies.endings.truncate(event)
+            case asked.ResponseCreate(response=params):
+                yield from self._answers.ask(params or asked.ResponseParams(), now)
+            case asked.ResponseCancel(response_id=response_id):
+                yield from self._replies.endings.cancel(response_id)
+            case _:  # OutputClear
+                if not self._state.plays:
+                    raise Refused("invalid_value", "On a WebSocket the client itself owns the output buffer.", "type")
+                yield from self._replies.endings.silence()
+
+    # --- turns and answers ---
+
+    def _started(self, start: int) -> Iterator[Action]:
+        told = self._turns.started(start)
+        if told is None:
+            return
+        self._state.owed.apology = False  # what they say now will be answered
+        yield from self._replies.endings.give_way(told)
+        if self.settings.creates_response and not self._replies.running:
+            yield Anticipate(likely(self.settings, self._state.servers))
+
+    def _idles(self) -> bool:
+        """Silence matters: it was asked for, and nobody is speaking."""
+        detection = self.settings.detection
+        wanted = isinstance(detection, ServerVad) and detection.idle_timeout_ms is not None
+        return wanted and not self._turns.open and not self._replies.busy
+
+    # --- settings ---
+
+    def _update(self, event: asked.SessionUpdate) -> Iterator[Action]:
+        before = self.settings
+        after = merge(before, event.session)
+        if self._replies.spoke and after.voice != before.voice:
+            message = "Cannot update a conversation's voice if assistant audio is present."
+            raise Refused("cannot_update_voice", message)
+        self._state.servers.check(after.tools, "session.tools")
+        self._state.settings = after
+        yield from self._turns.retune(was_manual=before.detection is None)
+        yield from retunings(before, after)
+        yield Send(ev.SessionUpdated(session=self.view))
+        yield from self._tools.list_new()
+
+    # --- on the way out ---
+
+    def _stamped(self, actions: Iterable[Action]) -> list[Action]:
+        """Events get their names as they leave, and our own stay here when the client does not want them."""
+        announced = (self.announce(one.event) if isinstance(one, Send) else [one] for one in actions)
+        return [action for some in announced for action in some]
+
+    def _named(self, sent: Send) -> Send:
+        if isinstance(sent.event, ev.DtmfReceived):
+            return sent
+        return Send(structs.replace(sent.event, event_id=self._ids.event()))
+
+
+def _error(code: str, message: str, param: str | None, event_id: str | None) -> Send:
+    fault = ev.Fault(type="invalid_request_error", code=code, message=message, param=param, event_id=event_id)
+    return Send(ev.Error(error=fault))

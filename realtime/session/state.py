@@ -1,0 +1,84 @@
+"""What the parts of a session share: settings, conversation, names, and the two or three things done everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from vivavoce.realtime.audio.playout import Playout
+from vivavoce.realtime.events import Action, Forget, Send
+from vivavoce.realtime.session.conversation import Conversation, Entry
+from vivavoce.realtime.session.ids import Ids
+from vivavoce.realtime.session.mcp_servers import Approved, Servers
+from vivavoce.realtime.session.model_context import read
+from vivavoce.realtime.session.settings import Settings
+from vivavoce.realtime.wire import ServerEvent
+from vivavoce.realtime.wire.errors import Refused
+from vivavoce.realtime.wire.server_events import ItemAdded, ItemDone
+
+
+@dataclass(slots=True)
+class Owed:
+    """What the user has a right to and has not been given. `answer`: to a turn, once the reply that runs is over.
+    `unheard`: an answer was cut before any of it was heard, or never begun; if the turn that the next reply follows is
+    but a noise, it is still wanted. `apology`: for a reply that failed. `empty`: replies begun since the last turn
+    ended that said nothing."""
+
+    answer: bool = False
+    unheard: bool = False
+    apology: bool = False
+    empty: int = 0
+
+    def begin(self) -> tuple[bool, bool]:
+        """A reply begins: whether an answer, and whether an apology was owed until now."""
+        answer, apology, self.answer, self.apology = self.answer, self.apology, False, False
+        self.unheard |= answer
+        return answer, apology
+
+    def end(self, completed: bool, empty: bool) -> None:
+        """A reply ended. One that says nothing found a turn without words; a second one means it."""
+        self.empty = self.empty + 1 if completed and empty else 0
+        self.answer |= self.unheard and self.empty == 1
+        self.unheard = False
+
+
+@dataclass(slots=True)
+class State:
+    """One session. `plays`: the server owns the loudspeaker's pace (WebRTC, phones); else the client does. `approved`:
+    calls that the next reply begins with. `owed`: see there."""
+
+    settings: Settings
+    conversation: Conversation
+    playout: Playout
+    plays: bool
+    ids: Ids
+    servers: Servers
+    approved: list[Approved] = field(default_factory=list)
+    owed: Owed = field(default_factory=Owed)
+
+    def require_room(self) -> None:
+        """Raises `Refused` when the conversation is full and the client forbade to drop anything."""
+        if self.settings.truncation == "disabled" and self.conversation.full:
+            message = "The conversation is full, and truncation is disabled."
+            raise Refused("context_length_exceeded", message)
+
+    def insert(self, new: Entry, model: Action | None = None, after: str | None = None) -> Iterator[Action]:
+        """Adds a complete item, tells the model (by `model`, or in its own words), and the client. Raises `Refused`."""
+        self.conversation.add(new, after)
+        before = self.conversation.before(new.id)
+        if model is not None:
+            yield model
+        else:
+            yield from read(self.conversation, new.id, newest=after is None)
+        yield Send(ItemAdded(previous_item_id=before, item=new.item))
+        yield Send(ItemDone(previous_item_id=before, item=new.item))
+        yield from self.trim()
+
+    def trim(self) -> Iterator[Action]:
+        """Drops what the limits have no room for."""
+        yield from (Forget(item_id) for item_id in self.conversation.overflow(self.settings.truncation))
+
+
+def sends(events: Iterable[ServerEvent]) -> Iterator[Action]:
+    """Events, as actions."""
+    return (Send(event) for event in events)

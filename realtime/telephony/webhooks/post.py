@@ -1,0 +1,89 @@
+"""Posts webhooks: to the address that the settings name, until it is taken or all tries are used up.
+
+Name resolution, private addresses, redirects and the length of answers are bounded as for MCP servers (tools/reach.py).
+An address of this machine itself, such as http://127.0.0.1:8000/, is reached because the settings say so; names that
+lead into a private network only with `phone.webhook_private`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import ssl
+from collections.abc import Callable
+from functools import cached_property
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx2
+
+from vivavoce.realtime.config import is_loopback
+from vivavoce.realtime.config.addresses import REFUSED
+from vivavoce.realtime.config.phone import PhoneConfig, secret_key
+from vivavoce.realtime.events import Address
+from vivavoce.realtime.telephony import PhoneCall, webhooks
+from vivavoce.realtime.tools.safe_http import Checked, Resolve, http_client, resolve
+
+log = logging.getLogger(__name__)
+
+ANSWER: Final = 5.0
+"""Seconds that one try may take."""
+
+LOUD: Final = ("httpx2", "httpcore2")
+"""They log whole URLs, in which there may be a key."""
+
+
+class Undelivered(Exception):
+    """Nobody took the webhook; the message may be logged."""
+
+
+class Webhook:
+    """Tells the application that is named in the settings."""
+
+    def __init__(self, settings: PhoneConfig, clock: Callable[[], float], resolve: Resolve = resolve) -> None:
+        """`clock` gives unix seconds."""
+        self._url = settings.webhook
+        self._key = secret_key(settings.webhook_secret)
+        self._private = settings.webhook_private or is_loopback(urlsplit(settings.webhook).hostname or "")
+        self._clock = clock
+        self._resolve = resolve
+        for library in LOUD:
+            logging.getLogger(library).setLevel(logging.CRITICAL)
+
+    async def tell(self, call: PhoneCall) -> None:
+        """Returns when the application has taken the news of a ringing call. Raises `Undelivered`."""
+        event_id = f"evt_{secrets.token_hex(12)}"
+        body = webhooks.body(event_id, call, self._clock())
+        tries = 0
+        while True:
+            status, why = await self._try(event_id, body)
+            tries += 1
+            log.info("webhook", extra={"call": call.id, "event": event_id, "status": status, "tries": tries})
+            if webhooks.arrived(status):
+                return
+            wait = webhooks.pause(tries, status)
+            if wait is None:
+                raise Undelivered(why)
+            await asyncio.sleep(wait)
+
+    async def _try(self, event_id: str, body: bytes) -> tuple[int, str]:
+        """The status of the answer, 0 for none, and what went wrong. Raises `Undelivered` for an address that no try
+        will reach."""
+        checked = Checked(self._private, self._tls, self._resolve)
+        headers = webhooks.headers(self._key, event_id, body, self._clock())
+        try:
+            async with (
+                asyncio.timeout(ANSWER),
+                http_client(Address(self._url), checked, ANSWER) as client,
+                client.stream("POST", self._url, content=body, headers=headers) as answer,
+            ):
+                return answer.status_code, f"the webhook was answered with {answer.status_code}"
+        except (httpx2.HTTPError, TimeoutError):
+            if checked.trouble == REFUSED:
+                raise Undelivered("the webhook's address is private, and 'phone.webhook_private' is off") from None
+            return 0, checked.trouble or f"the webhook was not answered within {ANSWER:g} s"
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context()

@@ -1,0 +1,282 @@
+"""A peer over WebRTC: a browser, or any other client that posts an SDP offer.
+
+    answer(offer) ──► WebRtcTransport, SDP answer
+
+    audio track ──► tracks.Hearing ──┐
+    video track ──► tracks.Camera ───┼──► Inbox ──receive()──► the call
+    oai-events ──────────────────────┘
+    oai-events ◄── send(event)            audio track ◄── tracks.Speaker ◄── speak(pull)
+
+ICE is not trickled by us: the answer holds all our candidates, and none of the offer's are needed. There is no
+renegotiation; a client whose network changed comes with a new offer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Literal, Never, cast
+
+from aiortc import (
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+)
+from aiortc.exceptions import InvalidStateError
+from aiortc.mediastreams import MediaStreamTrack
+
+from vivavoce.codecs import g711, opus
+from vivavoce.codecs.audio import Samples
+from vivavoce.model.dialogue import Picture
+from vivavoce.realtime.transports import Deliver, Message, PeerGone, Pull, Seen, Sound
+from vivavoce.realtime.transports.pacing import play_to_nobody
+from vivavoce.realtime.transports.queues import Inbox, until_gone
+from vivavoce.realtime.transports.webrtc import aiortc_patches as patches
+from vivavoce.realtime.transports.webrtc.delivery import Confirmed, Delivery, Report
+from vivavoce.realtime.transports.webrtc.jitter_buffer import Packet
+from vivavoce.realtime.transports.webrtc.sdp import IceServer, IceSettings, OfferError, check
+from vivavoce.realtime.transports.webrtc.tracks import Camera, Hearing, Speaker
+
+__all__ = ["IceServer", "IceSettings", "OfferError", "WebRtcTransport", "answer"]
+
+CHANNEL = "oai-events"
+CONNECT = 15.0
+"""Seconds a client may take from the answer to an open data channel."""
+
+SILENT = 10
+"""Seconds without any packet after which a peer is given up. (Consent checks of ICE alone would take 30.)"""
+
+MAX_QUEUED = 4 << 20
+"""Bytes of events waiting for a client that reads slowly."""
+
+MAX_MESSAGE = 256 << 10
+"""Bytes of one message that clients are told they may send; a picture in a message needs more than aiortc's 64 KiB."""
+
+GOODBYE, FLUSH = 2.0, 1.0  # seconds that `close` may take, and of these for what is still queued
+
+log = logging.getLogger(__name__)
+
+
+async def answer(
+    offer_sdp: str, ice: IceSettings, speech: opus.OpusSettings | None = None
+) -> tuple[WebRtcTransport, str]:
+    """Answers an offer; the transport connects by itself once the client has the answer. The caller closes it.
+
+    `speech` sets how Opus is sent. Raises `OfferError`; ValueError when a server's address in `ice` is malformed."""
+    codec = check(offer_sdp)
+    servers = [RTCIceServer(list(s.urls), s.username, s.credential) for s in ice.servers]
+    transport = WebRtcTransport(RTCPeerConnection(RTCConfiguration(iceServers=servers)))
+    try:
+        return transport, await transport._answer(offer_sdp, codec, ice.loopback, speech)
+    except BaseException:
+        await transport.close("error")
+        raise
+
+
+class WebRtcTransport:
+    """One WebRTC peer; implements `Transport`. Made by `answer`."""
+
+    plays = True
+
+    def __init__(self, peer: RTCPeerConnection) -> None:
+        self._peer = peer
+        self._inbox = Inbox()
+        self._speaker = Speaker()
+        self._delivery = Delivery()
+        self._audible = True  # the client wants to hear us
+        self._hearing: Hearing | None = None
+        self._video: MediaStreamTrack | None = None
+        self._channel: RTCDataChannel | None = None
+        self._open = asyncio.Event()
+        self._early: deque[bytes] = deque()  # events from before the channel opened
+        self._received: Callable[[], int] = int  # packets from the peer
+        self._closing: asyncio.Future[None] | None = None
+        peer.on("datachannel", self._take_channel)
+        peer.on("connectionstatechange", self._follow)
+
+    @property
+    def concealed(self) -> int:
+        """Samples of the microphone that were lost, and recovered or guessed."""
+        return self._hearing.lost if self._hearing else 0
+
+    @property
+    def confirmed(self) -> Confirmed | None:
+        """What the peer's last receiver report said of our sound."""
+        return self._delivery.confirmed
+
+    def reached(self, played: int | None = None) -> int:
+        """Frames that have reached the peer, by its own word, its reports or its signs of life."""
+        return self._delivery.reached(played)
+
+    async def connected(self) -> None:
+        """Returns when the event channel is open. Raises `PeerGone` when it does not open in time."""
+        try:
+            async with asyncio.timeout(CONNECT):
+                await self._open.wait()
+        except TimeoutError:
+            raise PeerGone(f"the peer did not connect and open {CHANNEL} within {CONNECT:.0f} s") from None
+
+    async def receive(self, deliver: Deliver) -> None:
+        """Delivers all that comes from the peer, until it leaves (`PeerGone`) or cannot be reached (`PeerLost`)."""
+        sides = [self._deliver(deliver), self._watch()]
+        if self._video is not None:
+            sides.append(Camera(self._show).watch(self._video))
+        await until_gone(*sides)
+
+    async def speak(self, pull: Pull) -> None:
+        """Pulls `FRAME` samples every 20 ms, from when the peer is connected, each just before it is sent."""
+        await (self._speaker.speak(pull) if self._audible else play_to_nobody(pull))
+
+    def send(self, text: bytes) -> None:
+        """Queues one event; before the channel opens they are kept. Raises `PeerGone`."""
+        channel = self._channel
+        waiting = channel.bufferedAmount if channel else sum(map(len, self._early))
+        self._inbox.check()
+        if waiting + len(text) > MAX_QUEUED:
+            raise PeerGone(f"the client reads too slowly: {waiting} bytes of events are waiting for it")
+        if channel is None:
+            self._early.append(text)
+        else:
+            _put(channel, text)
+
+    async def close(self, reason: str) -> None:
+        """Sends what is queued and closes the connection; WebRTC has no place for the reason. Takes 2 s at most."""
+        self._inbox.end(reason)
+        if self._hearing:
+            self._hearing.close()
+        await self._flush()
+        # Not cancelled when it is late: a connection half closed stays so, for its second close does nothing.
+        self._closing = self._closing or asyncio.ensure_future(self._peer.close())  # noqa: TID251 - kept, and waited for
+        done, _ = await asyncio.wait((self._closing,), timeout=GOODBYE - FLUSH)
+        if not done:
+            log.warning("peer did not close in time", extra={"seconds": GOODBYE})
+        for closing in done:
+            closing.result()
+
+    # --- setting up ------------------------------------------------------------------------------------------------
+
+    async def _answer(self, offer_sdp: str, codec: str, loopback: bool, speech: opus.OpusSettings | None) -> str:
+        peer = self._peer
+        sender = peer.addTrack(self._speaker)
+        audio = next(t for t in peer.getTransceivers() if t.sender is sender)
+        known = RTCRtpSender.getCapabilities("audio").codecs
+        audio.setCodecPreferences([c for c in known if c.mimeType.lower() == f"audio/{codec}"])
+        try:
+            await peer.setRemoteDescription(RTCSessionDescription(offer_sdp, "offer"))
+            self._take_tracks(audio, codec, speech)
+            patches.ask_for_fec(audio)
+            if loopback:
+                patches.offer_loopback(peer)
+            await peer.setLocalDescription(await peer.createAnswer())
+            patches.forgive_late_data(peer)
+            self._received = patches.watch_received(peer)
+        except (patches.AiortcChanged, OSError):
+            raise  # ours, not the offer's
+        except Exception as error:  # a parser's border: aiortc reads the offer once more, and stumbles in its own ways
+            raise OfferError(f"the offer cannot be answered: {error}") from error
+        self._audible = audio.currentDirection in ("sendrecv", "sendonly")
+        stock = f"a=max-message-size:{peer.sctp.getCapabilities().maxMessageSize}" if peer.sctp else ""
+        return peer.localDescription.sdp.replace(stock, f"a=max-message-size:{MAX_MESSAGE}")
+
+    def _take_tracks(self, audio: RTCRtpTransceiver, codec: str, speech: opus.OpusSettings | None) -> None:
+        """The first of each kind is the user's; others are drained before they are decoded."""
+        if codec == "opus":
+            clock_hz = opus.CLOCK_HZ
+            self._speaker.encode_with(opus.Encoder(speech), clock_hz)
+            self._hearing = Hearing(opus.Decoder(), self._hear)
+        else:
+            law, clock_hz = cast(Literal["pcmu", "pcma"], codec), g711.CLOCK_HZ
+            self._speaker.encode_with(g711.Encoder(law), clock_hz)
+            self._hearing = Hearing(g711.Decoder(law), self._hear)
+        patches.watch_sent(audio.sender, lambda number, at: self._delivery.sent(number, at, self._speaker.pulled))
+        patches.watch_reports(audio.sender, clock_hz, self._take_report)
+        for transceiver in self._peer.getTransceivers():
+            track = transceiver.receiver.track
+            if transceiver is audio:
+                patches.take_packets(transceiver.receiver, self._take_sound)
+            elif track is not None and track.kind == "video" and self._video is None:
+                self._video = track
+            else:
+                patches.take_packets(transceiver.receiver, lambda packet: None)
+
+    def _take_channel(self, channel: RTCDataChannel) -> None:
+        if channel.label != CHANNEL or self._channel is not None:
+            return
+        self._channel = channel
+        channel.on("message", lambda text: self._inbox.put(Message(text)))
+        channel.on("close", self._leave)
+        self._open.set()
+        try:
+            while self._early:
+                _put(channel, self._early.popleft())
+        except PeerGone as gone:
+            self._inbox.end(str(gone))
+
+    # --- while it lasts ---------------------------------------------------------------------------------------------
+
+    def _take_sound(self, packet: Packet) -> None:
+        assert self._hearing is not None
+        self._delivery.live(self._speaker.pulled)
+        self._hearing.receive(packet)
+
+    def _take_report(self, report: Report) -> None:
+        self._delivery.report(report, asyncio.get_running_loop().time())
+
+    def _hear(self, samples: Samples) -> None:
+        self._inbox.put(Sound(samples))
+
+    def _show(self, picture: Picture) -> None:
+        self._inbox.put(Seen(picture))
+
+    def _follow(self) -> None:
+        if self._peer.connectionState in ("failed", "closed"):
+            opened = self._open.is_set()
+            reason = "the connection was lost" if opened else "no connection came about"
+            self._inbox.end(reason, lost=opened and not patches.said_goodbye(self._peer))
+
+    def _leave(self) -> None:
+        self._inbox.end("the client closed its event channel", lost=not patches.said_goodbye(self._peer))
+
+    async def _deliver(self, deliver: Deliver) -> Never:
+        while True:
+            await deliver(await self._inbox.get())
+
+    async def _watch(self) -> None:
+        """Ends the call of a peer that never connects, or that falls silent without a goodbye."""
+        try:
+            await self.connected()
+        except PeerGone as gone:
+            self._inbox.end(str(gone))
+            return
+        received, silent, pulled = 0, 0, 0
+        while silent < SILENT:
+            await asyncio.sleep(1)
+            before, received = received, self._received()
+            silent = silent + 1 if received == before else 0
+            if not silent:
+                self._delivery.live(pulled)  # it came at any time since the last look
+            pulled = self._speaker.pulled
+        self._inbox.end(f"nothing came from the peer for {SILENT} s", lost=True)
+
+    async def _flush(self) -> None:
+        try:
+            async with asyncio.timeout(FLUSH):
+                # aiortc tells nobody when all was confirmed, so it is asked.
+                while self._channel and self._channel.readyState == "open" and not patches.is_flushed(self._peer):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            log.info("events were left unsent", extra={"bytes": self._channel.bufferedAmount if self._channel else 0})
+
+
+def _put(channel: RTCDataChannel, text: bytes) -> None:
+    try:
+        channel.send(text.decode())
+    except InvalidStateError as error:
+        raise PeerGone("the event channel is closed") from error
+    except ValueError as error:
+        raise PeerGone(f"an event is longer than the client takes: {error}") from error

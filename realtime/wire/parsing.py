@@ -1,0 +1,139 @@
+"""JSON text <-> messages.
+
+    text frame ──parse──► ClientEvent | WireError           ServerEvent ──encode──► bytes
+
+Strict: unknown events, unknown fields, wrong types and values out of range are answered with the path of the field and
+a code which client programs know. Whatever the input, `parse` returns; it never raises.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, get_args
+
+import msgspec
+
+from vivavoce.realtime.wire import ClientEvent, ServerEvent
+from vivavoce.realtime.wire.client_events import MAX_EVENT_ID
+from vivavoce.realtime.wire.errors import Refused, WireError
+from vivavoce.realtime.wire.validation import check
+
+MAX_MESSAGE: Final = 22 * 2**20
+"""Bytes of one message: 15 MiB of sound in base64, and enough beyond to answer one that is somewhat too long."""
+
+MAX_SHOWN: Final = 256  # characters of the client's own text which an error repeats
+
+_DECODER: Final = msgspec.json.Decoder(ClientEvent)
+_ENCODER: Final = msgspec.json.Encoder()
+_EVENTS: Final = tuple(str(event.__struct_config__.tag) for event in get_args(ClientEvent))
+
+_WHERE = re.compile(r"(?P<fault>.*?)(?: - at `(?P<path>[^`]*)`)?", re.DOTALL)
+_FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
+_VALUE = re.compile(r"Invalid (?:enum )?value (.*)", re.DOTALL)
+_RANGE = re.compile(r"Expected `(int|float)` (<=|>=|<|>) (\S+)")
+_LENGTH = re.compile(r"Expected `(\w+)` of length (<=|>=) (\d+)")
+_KINDS = {"int": "integer", "float": "decimal", "str": "string", "bytes": "string"}
+
+
+class _Head(msgspec.Struct):
+    """What an error has to repeat, read leniently."""
+
+    type: Any = None
+    event_id: Any = None
+
+
+_HEAD: Final = msgspec.json.Decoder(_Head)
+
+
+def parse(text: str | bytes) -> ClientEvent | WireError:
+    """Reads one client message of at most `MAX_MESSAGE` bytes."""
+    if len(text) > MAX_MESSAGE:
+        message = f"The message is too long: expected at most {MAX_MESSAGE} bytes, got {len(text)}."
+        return WireError("string_above_max_length", message, None, None)
+    try:
+        event: ClientEvent = _DECODER.decode(text)
+        check(event)
+    except msgspec.ValidationError as error:
+        return _translate(str(error), _head(text))
+    except (msgspec.DecodeError, UnicodeError) as error:
+        return WireError("invalid_json", f"Could not read the message as JSON: {error}"[:MAX_SHOWN], None, None)
+    except RecursionError:
+        return WireError("invalid_json", "The message is nested too deeply.", None, None)
+    except Refused as error:
+        return WireError(error.code, error.message, error.param, event.event_id)
+    return event
+
+
+def encode(event: ServerEvent) -> bytes:
+    """The event as one JSON object, UTF-8."""
+    return _ENCODER.encode(event)
+
+
+def is_extra(event: ServerEvent) -> bool:
+    """One of our own events, which strict clients of the protocol would trip over."""
+    return str(event.__struct_config__.tag).startswith("vivavoce.")
+
+
+def _head(text: str | bytes) -> _Head:
+    try:
+        head = _HEAD.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _Head()
+    if not isinstance(head.event_id, str) or len(head.event_id) > MAX_EVENT_ID:
+        head.event_id = None
+    return head
+
+
+def refusal(error: msgspec.ValidationError) -> Refused:
+    """What is wrong with an object that is not a message, such as the body of a request, in the same terms."""
+    code, message, param = _located(str(error))
+    return Refused(code, message, param)
+
+
+def _located(complaint: str) -> tuple[str, str, str | None]:
+    """Code, message and param of a complaint of the decoder."""
+    found = _WHERE.fullmatch(complaint)
+    assert found is not None  # the pattern matches every string
+    return _explain(found["fault"], (found["path"] or "").removeprefix("$").removeprefix("."))
+
+
+def _translate(complaint: str, head: _Head) -> WireError:
+    """A complaint of the decoder in the protocol's terms."""
+    code, message, param = _located(complaint)
+    if param == "type" and code == "invalid_value":
+        shown = ", ".join(f"'{name}'" for name in _EVENTS)
+        message = f"Invalid value: '{str(head.type)[:MAX_SHOWN]}'. Supported values are: {shown}."
+    return WireError(code, message, param, head.event_id)
+
+
+def _explain(fault: str, path: str) -> tuple[str, str, str | None]:
+    """Code, message and param of a fault at `path`."""
+    if found := _FIELD.fullmatch(fault):
+        param = f"{path}.{found[2]}".removeprefix(".")[:MAX_SHOWN]
+        if found[1] == "missing required":
+            return "missing_required_parameter", f"Missing required parameter: '{param}'.", param
+        return "unknown_parameter", f"Unknown parameter: '{param}'.", param
+    if path == "audio" and fault.startswith("Invalid base64"):
+        return "invalid_value", BAD_AUDIO, path
+    if found := _VALUE.fullmatch(fault):
+        return "invalid_value", f"Invalid value: {found[1][:MAX_SHOWN]}.", path
+    if found := _RANGE.fullmatch(fault):
+        bound = "above_max" if found[2].startswith("<") else "below_min"
+        return f"{_KINDS[found[1]]}_{bound}_value", _wrong(path, fault), path
+    if found := _LENGTH.fullmatch(fault):
+        bound = "above_max" if found[2] == "<=" else "below_min"
+        kind = _KINDS.get(found[1], found[1])
+        return f"{kind}_{bound}_{'properties' if kind == 'object' else 'length'}", _wrong(path, fault), path
+    if "matching regex" in fault or "base64" in fault:
+        return "invalid_value", _wrong(path, fault), path
+    return "invalid_type", _wrong(path, fault), path or None
+
+
+def _wrong(path: str, fault: str) -> str:
+    said = fault[:MAX_SHOWN].replace("`", "")
+    return f"Invalid '{path}': {said[:1].lower()}{said[1:]}." if path else f"Invalid message: {said}."
+
+
+BAD_AUDIO: Final = (
+    "Invalid 'audio'. Expected base64-encoded audio bytes (mono PCM16 at 24kHz) but got an invalid value."
+)

@@ -1,0 +1,32 @@
+"""model/cascade/threads.py."""
+
+import time
+
+import pytest
+
+from vivavoce.model.cascade import threads as lateness
+from vivavoce.model.cascade.threads import Lateness
+
+
+def test_the_worst_of_late_counts() -> None:
+    late = Lateness()
+    assert late.worst == 0.0
+    for seconds in (0.2, 1.5, 0.1):
+        late.note(seconds)
+    assert late.worst == 1.5
+
+
+def test_what_was_early_is_not_late() -> None:
+    late = Lateness()
+    late.note(-0.3)
+    assert late.worst < 0
+
+
+def test_what_is_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Lateness()
+    late.note(2.0)
+    now = time.monotonic()
+    monkeypatch.setattr(lateness.time, "monotonic", lambda: now + lateness.REMEMBERED + 1)
+    assert late.worst == 0.0
+    late.note(0.5)
+    assert late.worst == 0.5

@@ -1,0 +1,128 @@
+"""Which voice a name means, and what is said when there is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vivavoce.codecs.onnx_session import open_onnx
+from vivavoce.model.cascade.tts import BrokenVoice, UnknownVoice, open_voice
+from vivavoce.model.cascade.tts.contract import check_speed
+from vivavoce.model.cascade.tts.graph import Graph
+from vivavoce.model.cascade.tts.names import REALTIME_NAMES, resolve
+from vivavoce.model.store.errors import MissingModel
+
+
+def test_no_name_is_the_usual_voice() -> None:
+    assert resolve("", ("joe",)) == "joe"
+    assert resolve("", ("af_heart", "am_puck")) == "af_heart"
+
+
+def test_a_voice_is_called_by_its_own_name() -> None:
+    assert resolve("am_puck", ("af_heart", "am_puck")) == "am_puck"
+
+
+@pytest.mark.parametrize(
+    "name", ["alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"]
+)
+def test_each_realtime_name_is_a_voice_or_else_the_usual_one(name: str) -> None:
+    assert resolve(name, ("joe",)) == "joe"
+    assert resolve(name, ("af_heart", REALTIME_NAMES[name])) == REALTIME_NAMES[name]
+
+
+def test_the_realtime_names_are_ten_different_voices() -> None:
+    assert len(set(REALTIME_NAMES.values())) == 10
+
+
+def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(UnknownVoice, match="no voice 'hal'; there are: joe, alloy"):
+        resolve("hal", ("joe",))
+
+
+def test_opening_an_unknown_voice_lists_those_on_disk(tmp_path: Path) -> None:
+    voices = tmp_path / "kokoro" / "voices"
+    voices.mkdir(parents=True)
+    (voices / "af_sky.bin").touch()
+    (voices / "jf_alpha.bin").touch()
+    with pytest.raises(UnknownVoice, match="there are: joe, af_sky, alloy"):
+        open_voice("hal", lambda artefact: tmp_path / artefact, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "artefact"), [("joe", "piper-joe"), ("", "piper-joe"), ("af_sky", "kokoro"), ("shimmer", "kokoro")]
+)
+def test_a_voice_without_its_model_is_broken(name: str, artefact: str, tmp_path: Path) -> None:
+    (tmp_path / "kokoro" / "voices").mkdir(parents=True)
+    (tmp_path / "kokoro" / "voices" / "af_sky.bin").touch()
+    with pytest.raises(BrokenVoice, match=f"no voice model.*{artefact}"):
+        open_voice(name, lambda artefact: tmp_path / artefact, 1)
+
+
+def test_where_kokoro_was_not_pulled_a_realtime_name_is_joe_and_its_own_names_say_so(tmp_path: Path) -> None:
+    def directory_of(artefact: str) -> Path:
+        if artefact == "kokoro":
+            raise MissingModel("fetch it")
+        return tmp_path / artefact
+
+    with pytest.raises(BrokenVoice, match="piper-joe"):
+        open_voice("alloy", directory_of, 1)
+    with pytest.raises(MissingModel, match="fetch it"):
+        open_voice("af_heart", directory_of, 1)
+    with pytest.raises(UnknownVoice, match="there are: joe, alloy"):
+        open_voice("hal", directory_of, 1)
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "piper-joe"
+    folder.mkdir()
+    (folder / "joe.onnx").write_bytes(b"not a model")
+    with pytest.raises(BrokenVoice, match=r"joe\.onnx\.json"):
+        open_voice("joe", lambda artefact: tmp_path / artefact, 1)
+    settings = {"audio": {"sample_rate": 22050}, "inference": {"noise_scale": 0, "noise_w": 0}, "phoneme_id_map": {}}
+    (folder / "joe.onnx.json").write_text(json.dumps(settings))
+    with pytest.raises(BrokenVoice, match=r"cannot read the voice model .*joe\.onnx"):
+        open_voice("joe", lambda artefact: tmp_path / artefact, 1)
+    settings["audio"] = {"sample_rate": 16000}
+    (folder / "joe.onnx.json").write_text(json.dumps(settings))
+    with pytest.raises(BrokenVoice, match="expected 22050 Hz, got 16000"):
+        open_voice("joe", lambda artefact: tmp_path / artefact, 1)
+
+
+@pytest.mark.parametrize("speed", [0.2, 1.6, -1.0, float("nan")])
+def test_a_speed_out_of_range_is_refused(speed: float) -> None:
+    with pytest.raises(ValueError, match=r"outside 0\.25\.\.1\.5"):
+        check_speed(speed)
+
+
+def test_the_speeds_of_the_realtime_api_are_taken() -> None:
+    for speed in (0.25, 1.0, 1.5):
+        check_speed(speed)
+
+
+@pytest.mark.slow
+def test_a_graph_is_cut_between_the_tensors_asked_for(tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    def value(name: str) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [2])
+
+    weights = [
+        helper.make_tensor(name, TensorProto.FLOAT, [2], [number, number]) for name, number in (("w", 3), ("v", 5))
+    ]
+    nodes = [helper.make_node("Mul", ["x", "w"], ["middle"]), helper.make_node("Add", ["middle", "v"], ["y"])]
+    graph = helper.make_graph(nodes, "g", [value("x")], [value("y")], weights)
+    path = tmp_path / "model.onnx"
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+
+    whole = Graph(path)
+    front = onnx.load_from_string(whole.between(["x"], ["middle"]))
+    assert [weight.name for weight in front.graph.initializer] == ["w"]
+    back = open_onnx(whole.between(["middle"], ["y"]), 1)
+    np.testing.assert_array_equal(back.run(None, {"middle": np.ones(2, np.float32)})[0], [6, 6])
+    with pytest.raises(BrokenVoice, match="it has no absent"):
+        whole.between(["x"], ["absent"])

@@ -1,0 +1,255 @@
+"""model/store/gguf.py and model/store/gguf.py: blocks bit by bit, small files, and the real model."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from queue import SimpleQueue
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from vivavoce.model.cascade.llm import Piece, Prompt, Stopped, Words
+from vivavoce.model.cascade.llm.llama_cpp import LlamaModel
+from vivavoce.model.dialogue import Message
+from vivavoce.model.store import Store, catalog, gguf
+from vivavoce.model.store.catalog import Artefact, Catalog, Derived, File
+from vivavoce.model.store.errors import NoSource
+from vivavoce.model.store.gguf import GRID, GgufError, Requantiser, requantised
+
+
+def q5_0(scales: npt.NDArray[np.float16], steps: npt.NDArray[np.int8]) -> bytes:
+    """Blocks of Q5_0 of n scales and (n, 32) steps from -16 to 15, slowly."""
+    blocks = b""
+    for scale, row in zip(scales, (steps.astype(int) + 16).tolist(), strict=True):
+        fifth = sum(code >> 4 << place for place, code in enumerate(row))
+        packed = bytes(row[n] & 15 | (row[n + 16] & 15) << 4 for n in range(16))
+        blocks += struct.pack("<eI", scale, fifth) + packed
+    return blocks
+
+
+def noise(blocks: int) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int8]]:
+    """Scales and steps as those of a network: bell-shaped, small."""
+    weights = np.random.default_rng(1).normal(0, 0.03, (blocks, 32))
+    peak = np.take_along_axis(weights, np.abs(weights).argmax(axis=1, keepdims=True), axis=1)
+    scales = (peak / -16).astype(np.float16)
+    return scales[:, 0], np.clip(np.rint(weights / scales), -16, 15).astype(np.int8)
+
+
+def changed(blocks: bytes) -> npt.NDArray[np.uint8]:
+    return Requantiser()(np.frombuffer(blocks, np.uint8).reshape(-1, 22))
+
+
+def weights_of(blocks: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """(n, 32) weights of n blocks of IQ4_NL, slowly."""
+    codes = np.concatenate([blocks[:, 2:] & 15, blocks[:, 2:] >> 4], axis=1)
+    return np.array(GRID)[codes] * np.ascontiguousarray(blocks[:, :2]).view("<f2").astype(np.float64)
+
+
+def model(tensors: Mapping[str, tuple[str, tuple[int, ...], bytes]]) -> bytes:
+    """A GGUF file with a text, a list of texts, a list of numbers and these tensors."""
+
+    def text(value: str) -> bytes:
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    pairs = text("general.name") + struct.pack("<I", 8) + text("tiny")
+    pairs += text("words") + struct.pack("<IIQ", 9, 8, 2) + text("a") + text("bc")
+    pairs += text("scores") + struct.pack("<IIQ3f", 9, 6, 3, 1, 2, 3)
+    head, body = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), 3) + pairs, b""
+    for name, (form, shape, content) in tensors.items():
+        head += text(name) + struct.pack(f"<I{len(shape)}Q", len(shape), *shape)
+        head += struct.pack("<IQ", gguf.FORMATS[form], len(body))
+        body += content + gguf.padding(len(content))
+    return head + gguf.padding(len(head)) + body
+
+
+NORM = np.arange(5, dtype="<f4").tobytes()
+TINY = {
+    "blk.0.up": ("Q5_0", (64, 3), q5_0(*noise(6))),
+    "norm": ("F32", (5,), NORM),
+    "blk.0.down": ("Q8_0", (32, 2), bytes(range(68))),
+    "embedding": ("Q5_0", (32, 2), q5_0(*noise(2))),
+}
+
+
+def layout_of(content: bytes) -> gguf.Layout:
+    return gguf.read(io.BytesIO(content))
+
+
+def test_a_single_large_weight_is_met() -> None:
+    made = weights_of(changed(q5_0(np.array([0.5], np.float16), np.array([[-16, *[0] * 31]], np.int8))))[0]
+    assert made[0] == pytest.approx(-8, rel=0.003)
+    assert np.abs(made[1:]).max() < 0.08  # the grid has no zero
+
+
+def test_places_within_a_block_stay_in_order() -> None:
+    steps = np.arange(-16, 16, dtype=np.int8).reshape(1, 32)
+    made = weights_of(changed(q5_0(np.array([1], np.float16), steps)))[0]
+    assert (np.diff(made) >= 0).all()
+    assert np.abs(made - steps).max() < 1.5
+
+
+def test_blocks_of_zeros_are_zeros() -> None:
+    assert not weights_of(changed(q5_0(np.array([0, 1], np.float16), np.zeros((2, 32), np.int8)))).any()
+
+
+def test_the_error_is_that_of_a_thorough_search() -> None:
+    scales, steps = noise(60)
+    made = weights_of(changed(q5_0(scales, steps)))
+    weights = steps * scales[:, None].astype(np.float64)
+    error = np.square(made - weights).sum(axis=1)
+    best = np.full(60, np.inf)
+    for factor in np.linspace(0.8, 1.2, 81):
+        for sign in (-1, 1):
+            scale = sign * factor * np.abs(weights).max(axis=1, keepdims=True) / 120
+            nearest = np.array(GRID)[np.abs(weights[..., None] / scale[..., None] - GRID).argmin(axis=-1)] * scale
+            best = np.minimum(best, np.square(nearest - weights).sum(axis=1))
+    assert error.sum() < best.sum() * 1.04
+    assert np.sqrt(error.sum() / np.square(weights).sum()) < 0.075
+
+
+def test_the_result_is_the_same_to_the_bit_everywhere() -> None:
+    steps = (np.arange(64 * 32).reshape(64, 32) * 7919 % 2003 % 32 - 16).astype(np.int8)  # the same with every numpy
+    scales = (np.arange(64) - 20).astype(np.float16) / np.float16(1024)
+    digest = hashlib.sha256(changed(q5_0(scales, steps)).tobytes()).hexdigest()
+    assert digest == "ea356a8b43132086f0e6ea44b4b8546b2abf5fce445f4b3b3218795dcd76bd5e"
+
+
+def test_a_file_keeps_everything_but_the_formats(tmp_path: Path) -> None:
+    (tmp_path / "tiny.gguf").write_bytes(content := model(TINY))
+    made = b"".join(requantised(tmp_path / "tiny.gguf", ["embedding"], "made by us"))
+    before, after = layout_of(content), layout_of(made)
+    assert [(tensor.name, tensor.shape, tensor.format) for tensor in after.tensors] == [
+        ("blk.0.up", (64, 3), "IQ4_NL"),
+        ("norm", (5,), "F32"),
+        ("blk.0.down", (32, 2), "Q8_0"),
+        ("embedding", (32, 2), "Q5_0"),
+    ]
+    assert after.count == before.count + 1
+    assert after.pairs.startswith(before.pairs)
+    assert after.pairs.endswith(b"made by us")
+    for tensor in after.tensors:
+        assert tensor.start % gguf.ALIGNMENT == 0
+        body = made[tensor.start : tensor.start + tensor.size]
+        if tensor.name == "blk.0.up":
+            assert body == changed(TINY["blk.0.up"][2]).tobytes()
+        else:
+            assert body == TINY[tensor.name][2]
+
+
+@pytest.mark.parametrize("length", [0, 3, 20, 60, 150, 300])
+def test_a_file_that_ends_early_is_named(length: int, tmp_path: Path) -> None:
+    (tmp_path / "cut.gguf").write_bytes(model(TINY)[:length] or b"?")
+    with pytest.raises(GgufError):
+        list(requantised(tmp_path / "cut.gguf", [], ""))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"GGUF" + struct.pack("<I", 2), "not a GGUF file of version 3"),
+        (b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 1 << 40), "not believable"),
+        (b"GGUF" + struct.pack("<IQQQcI", 3, 0, 1, 1, b"k", 77), "values of type 77"),
+        (b"GGUF" + struct.pack("<IQQQcIIQ", 3, 0, 1, 1, b"k", 9, 9, 1), "arrays of type 9"),
+        (b"GGUF" + struct.pack("<IQQQcIQIQ", 3, 1, 0, 1, b"t", 1, 32, 99, 0), "format that is not known here"),
+    ],
+)
+def test_what_is_no_gguf_file_of_ours_is_named(content: bytes, message: str) -> None:
+    with pytest.raises(GgufError, match=message):
+        layout_of(content)
+
+
+def test_rows_that_are_no_whole_blocks_are_refused() -> None:
+    with pytest.raises(GgufError, match="rows of 30 weights"):
+        gguf.size_of((30, 2), "Q4_0")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store that has the published file, in the folder of the quick one, where older catalogs had it."""
+    content = model(TINY)
+    (tmp_path / "source.gguf").write_bytes(content)
+    made = b"".join(requantised(tmp_path / "source.gguf", ["embedding"], "Requantised by Vivavoce from tiny.gguf"))
+
+    def artefact(name: str, file: str, body: bytes, *sources: Derived) -> Artefact:
+        return Artefact(name, "", "MIT", "", True, (File(file, len(body), hashlib.sha256(body).hexdigest(), sources),))
+
+    derived = Derived("published", "tiny.gguf", ("embedding",))
+    store = Store(
+        tmp_path,
+        Catalog((artefact("published", "tiny.gguf", content), artefact("quick", "tiny-q4_0.gguf", made, derived))),
+    )
+    (store.root / "quick").mkdir(parents=True)
+    (store.root / "quick" / "tiny.gguf").write_bytes(content)
+    return store
+
+
+def nothing(artefact: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""
+
+
+def test_the_quick_version_is_made_without_a_network(store: Store) -> None:
+    store.pull(["quick"], nothing)
+    assert [path.name for path in store.path("quick").glob("*.gguf")] == ["tiny-q4_0.gguf"]
+    assert [path.name for path in store.path("published").glob("*.gguf")] == ["tiny.gguf"]
+    assert not any(verdict.problem for verdict in store.verify())
+
+
+def test_what_an_interrupted_run_has_left_is_made_anew(store: Store) -> None:
+    staging = store.root / ".staging" / "quick"
+    staging.mkdir(parents=True)
+    (staging / f"{store.catalog['quick'].files[0].sha256}.part").write_bytes(b"half of it")
+    store.pull(["quick"], nothing)
+    assert store.path("quick")
+
+
+def test_a_quick_version_that_is_there_does_not_want_the_published_one(store: Store) -> None:
+    store.pull(["quick"], nothing)
+    (store.root / "published" / "tiny.gguf").unlink()
+    store.pull(["quick"], nothing)
+    assert store.path("quick")
+
+
+def test_other_bytes_than_the_catalog_names_are_not_used(store: Store) -> None:
+    published, quick = store.catalog
+    (file,) = quick.files
+    wrong = Artefact("quick", "", "MIT", "", True, (File(file.name, file.size, "0" * 64, file.sources),))
+    with pytest.raises(NoSource, match="the file of published: has the sum"):
+        Store(store.root.parent, Catalog((published, wrong))).pull(["quick"], nothing)
+
+
+def derived(store: Store) -> Iterator[tuple[Path, Derived]]:
+    """Every file of the shipped catalog that is made here."""
+    for artefact in catalog.load():
+        for file in artefact.files:
+            for source in file.sources:
+                if isinstance(source, Derived):
+                    yield store.path(artefact.name) / file.name, source
+
+
+@pytest.mark.models
+@pytest.mark.slow
+def test_the_shipped_models_are_made_as_the_catalog_says_and_answer(models: Store) -> None:
+    found = list(derived(models))  # (their sums are checked by `path`)
+    assert found
+    for path, source in found:
+        pieces = requantised(
+            models.path(source.artefact) / source.file, source.keep, f"Requantised by Vivavoce from {source.file}"
+        )
+        with path.open("rb") as made:
+            for _, piece in zip(range(400), pieces, strict=False):  # the first tensors: the rest takes ten seconds
+                assert made.read(len(piece)) == piece
+        language = LlamaModel(path, slots=1, threads=1)
+        thread, queue = language.open(), SimpleQueue[Piece]()
+        question = Message("1", "user", "What is the capital of France?")
+        thread.generate(Prompt("You are a voice assistant.", (question,)), 40, queue.put)
+        words = ""
+        while not isinstance(piece := queue.get(timeout=120), Stopped):
+            words += piece.text if isinstance(piece, Words) else ""
+        thread.close()
+        language.close()
+        assert "Paris" in words

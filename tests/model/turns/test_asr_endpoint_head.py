@@ -1,0 +1,89 @@
+"""model/turns/asr_endpoint_head.py, and realtime/turns/training: how it was made."""
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
+from vivavoce.codecs.resample import Resampler
+from vivavoce.model.cascade.asr.moonshine import Moonshine
+from vivavoce.model.store import Store
+from vivavoce.model.training.data.speech import EVALUATION, Studio, audible
+from vivavoce.model.training.data.turns import read_texts, spoken_parts
+from vivavoce.model.training.turns.sentences import first_half, sentences
+from vivavoce.model.turns.asr_endpoint_head import STATES, Finished
+
+TAIL = round(0.08 * SAMPLE_RATE)
+
+
+def test_only_the_last_second_counts() -> None:
+    ears, rng = Finished(), np.random.default_rng(0)
+    states = rng.standard_normal((1, 100, 288)).astype(np.float32)
+    assert 0.0 <= ears.probability(states[:, :3]) <= 1.0
+    assert ears.probability(states) == ears.probability(states[:, -STATES:])
+
+
+def test_training_sentences_are_the_same_on_every_run_and_none_is_measured_with() -> None:
+    made = list(islice(sentences(1), 500))
+    assert made == list(islice(sentences(1), 500))
+    measured = {text for part in ("evaluation", "development") for texts in read_texts(part).values() for text in texts}  # type: ignore[arg-type]  # a Literal
+    assert not measured & set(made)
+    assert 0.5 < sum("|" in text for text in made) / len(made) < 0.8
+
+
+@pytest.mark.parametrize(
+    ("text", "half"),
+    [
+        ("I sold the old sofa | last Friday.", "I sold the old sofa."),
+        ("Where can I rent a car | tonight?", "Where can I rent a car?"),
+        ("I'd like to | rent a car.", None),
+        ("If you see Tom, | please call me.", None),
+        ("It was, uh, | last Friday.", None),
+        ("I agree.", None),
+    ],
+)
+def test_a_first_half_that_can_stand_alone_becomes_a_sentence(text: str, half: str | None) -> None:
+    assert first_half(text) == half
+
+
+@pytest.mark.slow
+def test_a_network_learns_from_endings_that_differ(tmp_path: Path) -> None:
+    from vivavoce.model.training.turns import train_asr_endpoint as training  # imports torch
+
+    rng = np.random.default_rng(1)
+    finished = rng.integers(2, size=320)
+    states = rng.standard_normal((320, STATES, 288)).astype(np.float16)
+    states[:, -8:, :40] += (2 * finished - 1)[:, None, None]
+    endings = training.Endings(states, np.full(320, STATES), finished)
+    net = training.train(endings, epochs=3)
+    logits = training.logits_of(net, endings)
+    assert training.area(logits, training.torch.from_numpy(finished)) > 0.95
+    training.write(net, tmp_path / "asr_endpoint_head.onnx")
+    says = Finished(tmp_path / "asr_endpoint_head.onnx").probability(states[:1].astype(np.float32))
+    assert says == pytest.approx(float(training.torch.sigmoid(logits[0])), abs=1e-4)
+
+
+@pytest.mark.models
+@pytest.mark.slow
+def test_the_same_words_sound_finished_at_their_end_and_not_where_they_go_on(models: Store) -> None:
+    studio, ears = Studio(models), Moonshine(models.path("moonshine-tiny-en"), threads=1)
+
+    def rated(speech: Samples) -> float:
+        end = audible(speech)[1]
+        heard = np.concatenate((np.zeros(6000, np.float32), speech[:end], np.zeros(TAIL, np.float32)))
+        return ears.recognise(Resampler(SAMPLE_RATE, 16_000).push(heard), [], 0)[1]
+
+    pairs = (
+        ("She sold the house | in March.", "She sold the house."),
+        ("I met him | at the station.", "I met him."),
+        ("He paints the wall | with his sister.", "He paints the wall."),
+    )
+    voices = ("joe", EVALUATION[1], EVALUATION[2])
+    differences = [
+        rated(studio.say(alone, voice).samples) - rated(spoken_parts(studio, text, voice)[0])
+        for text, alone in pairs
+        for voice in voices
+    ]
+    assert np.mean(differences) > 0

@@ -1,0 +1,98 @@
+"""The speech network; its weights come with the installed silero-vad."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from time import perf_counter
+
+import numpy as np
+import pytest
+import soxr
+from numpy.typing import NDArray
+
+from harness.speech import Speaker
+from vivavoce.codecs.audio import SAMPLE_RATE
+from vivavoce.model.cascade.asr import Samples
+from vivavoce.model.store import Store
+from vivavoce.model.turns.silero_vad import WINDOW, SpeechNet, SpeechState, silero_path
+
+
+@pytest.fixture(scope="module")
+def net() -> SpeechNet:
+    return SpeechNet(silero_path())
+
+
+@pytest.fixture(scope="module")
+def hiss() -> NDArray[np.float32]:
+    return 0.1 * np.random.default_rng(5).standard_normal((60, WINDOW)).astype(np.float32)
+
+
+def probabilities(net: SpeechNet, windows: NDArray[np.float32], state: SpeechState | None = None) -> list[float]:
+    state = state or net.init_state()
+    return [net.step(window, state) for window in windows]
+
+
+def test_silence_and_hiss_are_no_speech(net: SpeechNet, hiss: NDArray[np.float32]) -> None:
+    assert max(probabilities(net, np.zeros_like(hiss))) < 0.2
+    assert max(probabilities(net, hiss)[5:]) < 0.3
+
+
+def test_calls_that_share_the_weights_do_not_disturb_each_other(net: SpeechNet, hiss: NDArray[np.float32]) -> None:
+    one, other = net.init_state(), net.init_state()
+    mixed = [(net.step(a, one), net.step(b, other)) for a, b in zip(hiss[:30], hiss[30:], strict=True)]
+    assert [a for a, _ in mixed] == probabilities(net, hiss[:30])
+    assert [b for _, b in mixed] == probabilities(net, hiss[30:])
+
+
+def test_a_reset_state_is_as_good_as_new(net: SpeechNet, hiss: NDArray[np.float32]) -> None:
+    state = net.init_state()
+    first = probabilities(net, hiss, state)
+    state.reset()
+    assert probabilities(net, hiss, state) == first
+
+
+def test_the_network_remembers_the_windows_before(net: SpeechNet, hiss: NDArray[np.float32]) -> None:
+    assert probabilities(net, hiss)[-1] != probabilities(net, hiss[-1:])[0]
+
+
+@pytest.mark.parametrize("length", [0, WINDOW - 1, WINDOW + 1, 768])
+def test_a_window_of_another_length_is_refused(net: SpeechNet, length: int) -> None:
+    with pytest.raises(ValueError, match="512 samples"):
+        net.step(np.zeros(length, np.float32), net.init_state())
+
+
+def test_a_step_takes_less_than_a_tenth_of_the_window_it_judges(net: SpeechNet, hiss: NDArray[np.float32]) -> None:
+    state = net.init_state()
+    times: list[float] = []
+    for window in hiss:
+        began = perf_counter()
+        net.step(window, state)
+        times.append(perf_counter() - began)
+    assert np.median(times) < 0.0032
+
+
+@pytest.mark.slow
+def test_the_weights_are_found_without_importing_torch() -> None:
+    load = "from vivavoce.model.turns.silero_vad import SpeechNet, silero_path; SpeechNet(silero_path())"
+    code = f"import sys; {load}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def say(models: Store) -> Callable[[str], Samples]:
+    speaker = Speaker(models)
+    return lambda text: np.asarray(soxr.resample(speaker.say(text), SAMPLE_RATE, 16_000), np.float32)
+
+
+@pytest.mark.models
+@pytest.mark.slow
+def test_speech_is_told_from_the_silence_around_it(net: SpeechNet, say: Callable[[str], Samples]) -> None:
+    speech = say("The weather in the mountains was cold, but the sky was clear.")
+    sound = np.concatenate((np.zeros(31 * WINDOW, np.float32), speech, np.zeros(16_000, np.float32)))
+    heard = np.array(probabilities(net, sound[: len(sound) // WINDOW * WINDOW].reshape(-1, WINDOW)))
+    end = 31 + len(speech) // WINDOW
+    assert heard[:31].max() < 0.2
+    assert (heard[31:end] > 0.5).mean() > 0.75
+    assert heard[-15:].max() < 0.2

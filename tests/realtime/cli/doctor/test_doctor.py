@@ -1,0 +1,116 @@
+"""realtime/cli/doctor/findings.py, reach.py and stages.py: what the doctor judges."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import aioice
+import pytest
+from aiortc import RTCIceServer
+
+from harness import tidy
+from vivavoce.realtime.cli.doctor import network as reach
+from vivavoce.realtime.cli.doctor import speed as stages
+from vivavoce.realtime.cli.doctor.findings import Finding, sentence
+from vivavoce.realtime.config import ServerConfig
+
+
+@contextmanager
+def stun_server(answers: bool) -> Iterator[str]:
+    """A STUN server (RFC 8489) that answers every binding request, or none. (ICE does not ask from loopback.)"""
+    own = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=False)
+    if not own:
+        pytest.skip("needs a network interface besides loopback")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind((own[0], 0))
+
+        def serve() -> None:
+            while (received := listening.recvfrom(2048))[0]:
+                data, address = received
+                asked = aioice.stun.parse_message(data)
+                told = aioice.stun.Message(asked.message_method, aioice.stun.Class.RESPONSE, asked.transaction_id)
+                told.attributes["XOR-MAPPED-ADDRESS"] = ("203.0.113.7", address[1])
+                if answers:
+                    listening.sendto(bytes(told), address)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"stun:{own[0]}:{listening.getsockname()[1]}"
+        listening.sendto(b"", listening.getsockname())
+        thread.join()
+
+
+def test_a_finding_is_a_row_and_its_advice_a_second_one() -> None:
+    assert Finding("ok", "port", "free").row.split() == ["ok", "port", "free"]
+    first, second = Finding("slow", "ears", "1 s", "Buy a faster one.").row.splitlines()
+    assert first.split() == ["slow", "ears", "1", "s"]
+    assert second.strip() == "-> Buy a faster one."
+
+
+def test_an_error_becomes_a_sentence() -> None:
+    assert sentence(ValueError("the file is gone")) == "The file is gone."
+    assert sentence(ValueError("Gone.")) == "Gone."
+
+
+@pytest.mark.parametrize(
+    ("budget", "figure", "state"),
+    [
+        (stages.EARS, 299.0, "ok"),
+        (stages.EARS, 301.0, "slow"),
+        (stages.TOKENS, 12.1, "ok"),
+        (stages.TOKENS, 11.9, "slow"),
+    ],
+)
+def test_a_figure_is_judged_against_its_budget(budget: stages.Budget, figure: float, state: str) -> None:
+    finding = budget.judge(figure)
+    assert finding.state == state
+    assert bool(finding.advice) == (state == "slow")
+
+
+@pytest.mark.slow
+def test_a_call_to_oneself_connects_and_leaves_nothing() -> None:
+    async def main() -> None:
+        assert (await reach._connection(ServerConfig())).state == "ok"
+
+    tidy.run(main())
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses", "state"),
+    [("127.0.0.1", ["127.0.0.1"], "ok"), ("0.0.0.0", ["127.0.0.1"], "broken"), ("0.0.0.0", ["10.0.0.1"], "ok")],
+)
+def test_others_need_an_address_to_come_to(host: str, addresses: list[str], state: str) -> None:
+    assert reach._judged(ServerConfig(host=host, keys=("k",)), addresses, 0.1).state == state
+
+
+@pytest.mark.parametrize(
+    ("config", "state"),
+    [
+        (ServerConfig(), "ok"),
+        (ServerConfig(host="0.0.0.0", keys=("k",)), "note"),
+        (ServerConfig(host="0.0.0.0", keys=("k",), tls_certificate="c", tls_key="k"), "ok"),
+    ],
+)
+def test_browsers_want_encryption_from_elsewhere(config: ServerConfig, state: str) -> None:
+    finding = reach._tls(config)
+    assert finding.state == state
+    assert ("tls_certificate" in finding.advice) == (state == "note")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("answers", "state"), [(True, "ok"), (False, "broken")])
+def test_a_stun_server_answers_or_is_named(monkeypatch: pytest.MonkeyPatch, answers: bool, state: str) -> None:
+    monkeypatch.setattr(reach, "ANSWER", 0.5)
+    with stun_server(answers) as url:
+        finding = asyncio.run(reach._ice_server(RTCIceServer(url)))
+    assert (finding.state, finding.subject) == (state, url)
+    assert bool(finding.advice) == (state == "broken")
+
+
+@pytest.mark.parametrize("url", ["stun:", "stuns:127.0.0.1", "turn:127.0.0.1?transport=sctp"])
+def test_a_server_that_cannot_be_used_is_named(url: str) -> None:
+    finding = asyncio.run(reach._ice_server(RTCIceServer(url)))
+    assert finding.state == "broken"
+    assert "server.ice_servers" in finding.advice

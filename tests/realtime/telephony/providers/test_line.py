@@ -1,0 +1,307 @@
+"""Calls through real sockets: streamdouble plays Twilio (marks, clear, loss, keys); the models are scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import websockets
+from streamdouble.api import CallReport
+from streamdouble.chaos import Impairments
+from streamdouble.scenario import Scenario, parse
+from streamdouble.session import SessionConfig
+
+from harness.fakes import Line, ScriptedEngine
+from harness.gateway import Running, gateway
+from harness.streams import BASE, TOKEN, announce, ask, earpiece, signature, write_wav
+from harness.tidy import run
+from harness.tones import ToneEngine, spans
+from vivavoce.codecs import g711
+from vivavoce.codecs.audio import SAMPLE_RATE
+from vivavoce.model.dialogue import Message, ToolCall
+from vivavoce.realtime.config.phone import PhoneConfig
+
+pytestmark = pytest.mark.slow
+PHONE = PhoneConfig(
+    twilio_token=TOKEN,
+    telnyx_public_key="not used",
+    plivo_token="p",
+    vonage_secret="v",
+    secret="long-enough",
+    base_url=BASE,
+    greeting="",
+    opening=0.0,
+)
+Call = Callable[..., Awaitable[CallReport]]
+
+
+def voice(seconds: float) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return (0.5 * np.sin(2 * np.pi * 300 * np.arange(round(seconds * 8000)) / 8000)).astype(np.float32)
+
+
+@pytest.fixture
+def question(tmp_path: Path) -> str:
+    return str(write_wav(tmp_path / "question.wav", voice(0.8)))
+
+
+def script(*steps: Any) -> Scenario:
+    return parse({"name": "a call", "steps": list(steps)})
+
+
+def answers(*lines: Line) -> ScriptedEngine:
+    return ScriptedEngine(["hello"], lines)
+
+
+def test_history_is_cut_at_the_word_that_the_caller_heard_last(simulated_call: Call, question: str) -> None:
+    async def main() -> None:
+        engine = ToneEngine(words=20, seconds=0.3)
+        async with gateway(engine, phone=PHONE) as running:
+            url, _ = await announce(running)
+            steps = script(
+                {"say": question}, {"wait_for": "audio"}, {"wait": 2.0}, {"say": question}, {"wait": 0.5}, "hangup"
+            )
+            report = await simulated_call(url, scenario=steps)
+            await running.idle()
+        assert report.violations == []
+        assert report.result.clears_received >= 1
+        first = [word for word, seconds in spans(earpiece(report.result)) if seconds >= 0.28]
+        heard = next(cut for cut in engine.dialogues[-1].cuts)
+        said = "w00 w01 w02 w03 w04 w05 w06 w07 w08 w09 w10 w11 w12"[: heard.chars].split()
+        whole = first[: first.index(0, 1)] if 0 in first[1:] else first  # the second answer begins at w00 again
+        assert 4 <= len(whole) <= 11
+        assert len(said) in (len(whole), len(whole) - 1), f"heard {whole}, remembered {said}"
+
+    run(main())
+
+
+def test_greeting_keys_and_an_answer(simulated_call: Call) -> None:
+    async def main() -> None:
+        phone = PhoneConfig(twilio_token=TOKEN, base_url=BASE, greeting="Good morning")
+        engine = answers(Line("You pressed one and two.", 1.0))
+        async with gateway(engine, phone=phone) as running:
+            url, _ = await announce(running)
+            steps = script({"wait": 3.0}, {"dtmf": "12"}, {"wait": 2.6}, "hangup")
+            report = await simulated_call(url, scenario=steps)
+            await running.idle()
+        assert report.violations == []
+        assert report.time_to_first_audio_ms is not None
+        assert report.time_to_first_audio_ms < 600, "0.2 s of opening, and the machine may be busy"
+        heard = earpiece(report.result)
+        loud = np.flatnonzero(np.abs(heard) > 0.02) / SAMPLE_RATE
+        assert loud[loud < 3.0][-1] - loud[0] == pytest.approx(2.0, abs=0.1), "the greeting, whole"
+        texts = [item.text for item in engine.dialogues[-1].items if isinstance(item, Message)]
+        assert texts == ["Good morning", "[The caller pressed 1 2 on the telephone.]"]
+
+    run(main())
+
+
+def test_lost_pieces_neither_end_a_turn_nor_shorten_it(simulated_call: Call, question: str) -> None:
+    async def main() -> None:
+        engine = answers(Line("Yes.", 0.5))
+        steps = script({"wait": 0.3}, {"say": question}, {"wait_for": "audio"}, {"wait": 0.3}, "hangup")
+        async with gateway(engine, phone=PHONE) as running, asyncio.TaskGroup() as tasks:
+            calls = []
+            for loss in (0.01, 0.05):
+                url, _ = await announce(running, f"+{loss}")
+                bad = SessionConfig(impairments=Impairments(loss=loss, jitter_ms=30), chaos_seed=3)
+                calls.append(tasks.create_task(simulated_call(url, scenario=steps, config=bad)))
+            reports = [await call for call in calls]
+            await running.idle()
+        assert all(report.result.frames_dropped > 0 and report.spoke for report in reports)
+        assert [len(dialogue.turns) for dialogue in engine.dialogues if dialogue.specs and dialogue.turns] == [1, 1]
+
+    run(main())
+
+
+async def goodbye(call: ToolCall, then: str, simulated_call: Call, question: str) -> None:
+    """The assistant hangs up or transfers; `then` is what Twilio is told afterwards."""
+    phone = PhoneConfig(
+        twilio_token=TOKEN,
+        base_url=BASE,
+        greeting="",
+        tools=("hang_up", "transfer"),
+        transfers=("sales=+493012345",),
+    )
+    engine = answers(Line("", 0.0, calls=call), Line("Goodbye.", 1.0))
+    async with gateway(engine, phone=phone) as running:
+        url, afterwards = await announce(running)
+        report = await simulated_call(url, scenario=script({"say": question}, {"wait": 20.0}))
+        assert report.result.closed_by == "agent"
+        heard = np.abs(earpiece(report.result)) > 0.02
+        assert heard.sum() / SAMPLE_RATE == pytest.approx(1.0, abs=0.1), "the goodbye, whole"
+        assert then in await ask(running, afterwards, {"CallSid": "CA1"})
+
+
+def test_the_call_ends_or_goes_on_elsewhere_once_the_goodbye_was_heard(simulated_call: Call, question: str) -> None:
+    dialled = "<Dial><Number>+493012345</Number></Dial>"
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(goodbye(ToolCall("c", "hang_up", "{}", True), "<Hangup/>", simulated_call, question))
+            transfer = ToolCall("c", "transfer_call", '{"to": "sales"}', True)
+            tasks.create_task(goodbye(transfer, dialled, simulated_call, question))
+
+    run(main())
+
+
+def test_where_there_is_no_place_the_busy_line_is_heard_whole(simulated_call: Call, question: str) -> None:
+    async def main() -> None:
+        async with gateway(answers(), phone=PHONE, max_sessions=1) as running, asyncio.TaskGroup() as tasks:
+            first, _ = await announce(running, "+1")
+            second, _ = await announce(running, "+2")
+            holding = tasks.create_task(simulated_call(first, scenario=script({"wait": 4.0}, "hangup")))
+            await asyncio.sleep(0.5)
+            report = await simulated_call(second, scenario=script({"wait": 10.0}))
+            assert report.result.closed_by == "agent"
+            assert (np.abs(earpiece(report.result)) > 0.02).sum() / SAMPLE_RATE == pytest.approx(2.0, abs=0.1)
+            await holding
+
+    run(main())
+
+
+async def refused(url: str, **headers: str) -> int:
+    try:
+        async with websockets.connect(url, additional_headers=headers):
+            return 101
+    except websockets.InvalidStatus as error:
+        return error.response.status_code
+
+
+def test_only_who_was_announced_or_signs_gets_in(simulated_call: Call) -> None:
+    async def main() -> None:
+        async with gateway(answers(), phone=PHONE) as running:
+            sockets = running.url.replace("http", "ws", 1)
+            url, _ = await announce(running)
+            for path in ("/phone/twilio/stream", "/phone/twilio/stream/guessed", "/phone/twilio/long-enough2"):
+                assert await refused(f"{sockets}{path}") == 403, path
+            assert await refused(url.replace("twilio", "telnyx")) == 403, "a ticket is for one dialect"
+            assert await refused(url) == 101
+            assert await refused(url) == 403, "and for one call"
+            signed = signature(f"{BASE.replace('http', 'ws')}/phone/twilio/stream", {})
+            assert await refused(f"{sockets}/phone/twilio/stream", **{"X-Twilio-Signature": signed}) == 101
+            assert await refused(f"{sockets}/phone/exotel/long-enough") == 101
+            for dialect in ("twilio", "telnyx", "plivo", "vonage", "exotel"):
+                answer = await running.http.post(f"/phone/{dialect}", data={"From": "+1"})
+                assert answer.status_code == 403, dialect
+            assert (await running.http.get("/phone/exotel/long-enough")).json()["url"].startswith("wss://voice")
+            assert (await running.http.post("/phone/somebody")).status_code == 404
+            await running.idle()
+
+    run(main())
+
+
+def test_a_stream_that_is_not_the_announced_call_is_refused_in_words(simulated_call: Call) -> None:
+    async def main() -> None:
+        async with gateway(answers(), phone=PHONE) as running:
+            for first in (
+                '{"event": "start", "start": {"streamId": "s", "callId": "c"}}',
+                "nonsense",
+                '{"event": "x"}',
+            ):
+                url, _ = await announce(running)
+                async with websockets.connect(url) as socket:
+                    await socket.send(first)
+                    with pytest.raises(websockets.ConnectionClosed) as closed:
+                        await socket.recv()
+                    assert closed.value.rcvd is not None
+                    assert closed.value.rcvd.code == 1008
+                    assert closed.value.rcvd.reason
+            await running.idle()
+
+    run(main())
+
+
+# --- the other dialects --------------------------------------------------------------------------------------------
+
+STARTS = {
+    "telnyx": {
+        "event": "start",
+        "stream_id": "s",
+        "start": {"call_control_id": "c", "media_format": {"encoding": "PCMU", "sample_rate": 8000}},
+    },
+    "plivo": {
+        "event": "start",
+        "start": {"callId": "c", "streamId": "s", "mediaFormat": {"encoding": "audio/x-mulaw"}},
+    },
+    "exotel": {"event": "start", "stream_sid": "s", "start": {"stream_sid": "s", "call_sid": "c"}},
+    "vonage": {"event": "websocket:connected", "content-type": "audio/l16;rate=16000"},
+}
+CLEARS = {
+    "telnyx": {"event": "clear"},
+    "plivo": {"event": "clearAudio", "streamId": "s"},
+    "exotel": {"event": "clear", "stream_sid": "s"},
+    "vonage": {"action": "clear"},
+}
+
+
+class Provider:
+    """Speaks one dialect over a socket: sends 20 ms of sound at a time, keeps what comes."""
+
+    def __init__(self, dialect: str, socket: websockets.ClientConnection) -> None:
+        self._dialect, self._socket = dialect, socket
+        self.sound = bytearray()
+        self.sizes: list[int] = []
+        self.told: list[dict[str, Any]] = []
+
+    async def say(self, seconds: float, loud: bool) -> None:
+        rate = 16000 if self._dialect == "vonage" else 8000
+        frame = 0.5 * loud * np.sin(2 * np.pi * 300 * np.arange(rate // 50) / rate).astype(np.float32)
+        linear = (frame * 32767).astype("<i2").tobytes()
+        payload = linear if self._dialect in ("vonage", "exotel") else g711.encode(frame, "mu")
+        for _ in range(round(seconds * 50)):
+            text = json.dumps({"event": "media", "media": {"payload": base64.b64encode(payload).decode()}})
+            await self._socket.send(payload if self._dialect == "vonage" else text)
+            await asyncio.sleep(0.02)
+
+    async def listen(self) -> None:
+        async for message in self._socket:
+            said = json.loads(message) if isinstance(message, str) else {}
+            payload = (
+                message if isinstance(message, bytes) else base64.b64decode(said.get("media", {}).get("payload", ""))
+            )
+            if payload:
+                self.sound += payload
+                self.sizes.append(len(payload))
+            else:
+                self.told.append(said)
+
+
+async def speak_with(dialect: str, running: Running) -> Provider:
+    """A call: a question, the answer, and another question into it."""
+    url = f"{running.url.replace('http', 'ws', 1)}/phone/{dialect}/long-enough"
+    async with websockets.connect(url) as socket, asyncio.TaskGroup() as tasks:
+        provider = Provider(dialect, socket)
+        listening = tasks.create_task(provider.listen())
+        if dialect != "vonage":
+            await socket.send('{"event": "connected", "version": "1.0.0"}')
+        await socket.send(json.dumps(STARTS[dialect]))
+        await provider.say(0.8, loud=True)
+        await provider.say(2.5, loud=False)
+        await provider.say(0.8, loud=True)
+        await provider.say(0.3, loud=False)
+        listening.cancel()
+    return provider
+
+
+def test_every_dialect_is_spoken_and_interrupted() -> None:
+    async def main() -> None:
+        engine = ScriptedEngine(["hello", "stop"], [Line("one two three four five six", 6.0)] * 2)
+        async with gateway(engine, phone=PHONE) as running, asyncio.TaskGroup() as tasks:
+            calls = {dialect: tasks.create_task(speak_with(dialect, running)) for dialect in STARTS}
+            providers = {dialect: await call for dialect, call in calls.items()}
+            await running.idle()
+        for dialect, provider in providers.items():
+            width, rate = {"vonage": (2, 16000), "exotel": (2, 8000)}.get(dialect, (1, 8000))
+            assert 1.0 < len(provider.sound) / (width * rate) < 3.8, dialect
+            assert CLEARS[dialect] in provider.told
+            assert any("mark" in str(one) or "checkpoint" in str(one) or "notify" in str(one) for one in provider.told)
+        assert min(providers["exotel"].sizes) >= 3200
+        assert [len(dialogue.cuts) for dialogue in engine.dialogues if dialogue.turns] == [1] * 4, "and taken back"
+
+    run(main())

@@ -1,0 +1,132 @@
+"""A phone call with the real server and models: streamdouble plays Twilio, our own ears listen to the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamdouble.api import CallReport
+from streamdouble.chaos import Impairments
+from streamdouble.scenario import parse
+from streamdouble.session import SessionConfig
+
+from harness.server import Server, serving
+from harness.speech import Listener, Speaker, agrees, spoken_span
+from harness.streams import earpiece, write_wav
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
+from vivavoce.codecs.resample import Resampler
+from vivavoce.model.store import Store
+
+pytestmark = [pytest.mark.models, pytest.mark.slow]
+
+SECRET = "spoken-on-the-phone"
+GREETING = "Hello, this is the town library."
+Call = Callable[..., Awaitable[CallReport]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("calls")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Server]:
+    settings = {
+        "VIVAVOCE_PHONE_TWILIO_TOKEN": SECRET,
+        "VIVAVOCE_PHONE_SECRET": SECRET,
+        "VIVAVOCE_PHONE_GREETING": GREETING,
+        "VIVAVOCE_SERVER_RECORDINGS": str(folder / "recordings"),
+        "VIVAVOCE_SERVER_RECORDING_NOTICE": "",
+    }
+    with serving(environment=settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def speaker(models: Store) -> Speaker:
+    return Speaker(models)
+
+
+@pytest.fixture(scope="module")
+def listener(models: Store) -> Listener:
+    return Listener(models)
+
+
+def wav(folder: Path, speaker: Speaker, text: str) -> str:
+    """What the caller says, as a file of 8 kHz."""
+    narrow = Resampler(SAMPLE_RATE, 8000).push(speaker.say(text))
+    return str(write_wav(folder / f"{len(text)}.wav", narrow))
+
+
+def recorded(folder: Path) -> str:
+    """All that was decided in the last call, words included."""
+    (*_, last) = sorted((folder / "recordings").iterdir(), key=lambda call: call.name)
+    return (last / "events.jsonl").read_text()
+
+
+def understood(folder: Path) -> str:
+    """What the server heard in the last call."""
+    return " ".join(
+        re.findall(r'"is":"dialogue.Transcript"[^}]*?"stable":"([^"]*)"[^}]*"final":true', recorded(folder))
+    )
+
+
+def parts(heard: Samples) -> list[Samples]:
+    """Stretches of sound with more than a second of quiet between them."""
+    hop = SAMPLE_RATE // 50
+    loud = np.flatnonzero(np.abs(heard[: len(heard) // hop * hop].reshape(-1, hop)).max(axis=1) > 0.01)
+    cuts = np.flatnonzero(np.diff(loud) > 50) + 1
+    return [heard[part[0] * hop : (part[-1] + 1) * hop] for part in np.split(loud, cuts) if len(part) > 5]
+
+
+def test_a_call_is_greeting_question_answer_interruption_keys_and_hang_up(
+    simulated_call: Call, server: Server, folder: Path, speaker: Speaker, listener: Listener
+) -> None:
+    question = wav(folder, speaker, "What is the capital of France?")
+    story = wav(folder, speaker, "Please count slowly from one to twenty.")
+    stop = wav(folder, speaker, "Wait, stop, that is enough for me now.")
+    steps = [
+        {"wait": 2.8},
+        {"say": question},
+        {"wait": 4.0},
+        {"say": story},
+        {"wait": 3.0},
+        {"say": stop},
+        {"wait": 2.5},
+        {"dtmf": "42"},
+        {"wait": 2.5},
+        "hangup",
+    ]
+    url = f"{server.websocket}/phone/twilio/{SECRET}"
+    report = asyncio.run(simulated_call(url, scenario=parse({"name": "library", "steps": steps})))
+    server.until_calls(0)
+    assert report.violations == []
+    assert report.time_to_first_audio_ms is not None
+    assert report.time_to_first_audio_ms < 700, "the greeting was ready"
+    heard = earpiece(report.result)
+    greeting, answer = parts(heard)[:2]
+    assert agrees(listener.understand(greeting), GREETING)
+    assert spoken_span(greeting, SAMPLE_RATE)[1] > 1.2, "and was not clipped"
+    assert "paris" in recorded(folder).lower()
+    assert len(answer) > SAMPLE_RATE // 3
+    assert report.result.clears_received >= 1, "somebody cut in"
+    assert "[The caller pressed 4 2 on the telephone.]" in recorded(folder)
+
+
+def test_one_lost_piece_in_twenty_does_not_keep_a_caller_from_being_understood(
+    simulated_call: Call, server: Server, folder: Path, speaker: Speaker
+) -> None:
+    question = wav(folder, speaker, "How many days does a week have?")
+    steps = [{"wait": 2.8}, {"say": question}, {"wait": 2.0}, "hangup"]
+    bad = SessionConfig(impairments=Impairments(loss=0.05, jitter_ms=30), chaos_seed=7)
+    url = f"{server.websocket}/phone/twilio/{SECRET}"
+    report = asyncio.run(simulated_call(url, scenario=parse({"name": "loss", "steps": steps}), config=bad))
+    server.until_calls(0)
+    assert report.result.frames_dropped > 3
+    assert report.spoke
+    heard = understood(folder).lower()
+    assert "how many" in heard or "week" in heard, heard  # one word or two may lie in what was lost

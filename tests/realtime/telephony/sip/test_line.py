@@ -1,0 +1,184 @@
+"""Our telephone and a real one, baresip, in one process: codecs, hold, keys, transfer, busy lines. The model is
+scripted; test_sip_phone.py has the real one."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.baresip_phone import Phone, Talk, free_port, phone
+from harness.fakes import Line, ScriptedEngine
+from harness.gateway import gateway
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
+from vivavoce.model.dialogue import Message, ToolCall
+from vivavoce.realtime.config.phone import PhoneConfig
+from vivavoce.realtime.config.sip import SipConfig
+
+pytestmark = pytest.mark.slow
+
+GREETING = "Hello! How can I help you?"
+
+
+def tone(seconds: float) -> Samples:
+    """Loud enough to be speech for scripted ears, and fit for a telephone."""
+    wave = np.sign(np.sin(2 * np.pi * 400 * np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE))
+    return (0.5 * wave).astype(np.float32)
+
+
+@asynccontextmanager
+async def call(
+    engine: ScriptedEngine, *codecs: str, settings: dict[str, Any] | None = None, **options: Any
+) -> AsyncIterator[tuple[Phone, str]]:
+    """A gateway with a telephone (`settings`: of [phone], and max_sessions), and baresip with `options` beside it. When
+    the test is through with them, nothing of the calls may be left in the gateway."""
+    port, settings = free_port(), settings or {}
+    limits = {"max_sessions": settings.pop("max_sessions", 4)}
+    config = PhoneConfig(sip=SipConfig(listen=f"127.0.0.1:{port}"), **settings)
+    async with gateway(engine, phone=config, **limits) as running:
+        async with phone(*codecs, **options) as caller:
+            yield caller, f"sip:voice@127.0.0.1:{port}"
+        await running.idle()
+
+
+@pytest.mark.parametrize("codec", ["pcmu", "pcma", "g722", "opus"])
+def test_both_sides_hear_each_other_in_every_codec(codec: str) -> None:
+    async def talking() -> None:
+        engine = ScriptedEngine(lines=[Line(GREETING, 1.0)])
+        async with call(engine, codec) as (caller, uri):
+            talk = await caller.dial(uri)
+            await asyncio.sleep(0.2)
+            await talk.say(tone(1.0))
+            await asyncio.sleep(0.8)
+            heard = engine.dialogues[-1].heard_samples
+            await talk.hang_up()
+            assert heard > 0.9 * SAMPLE_RATE
+            assert len(talk.heard) > 1.5 * SAMPLE_RATE
+
+    asyncio.run(talking())
+
+
+def test_tcp_carries_calls_too() -> None:
+    async def talking() -> None:
+        async with call(ScriptedEngine(), transport="tcp") as (caller, uri):
+            talk = await caller.dial(f"{uri};transport=tcp")
+            await asyncio.sleep(0.5)
+            await talk.hang_up()
+
+    asyncio.run(talking())
+
+
+@pytest.mark.parametrize("dtmf", ["rtpevent", "info"])
+def test_keys_arrive_as_they_were_pressed(dtmf: str) -> None:
+    async def talking() -> None:
+        engine = ScriptedEngine()
+        async with call(engine, dtmf=dtmf) as (caller, uri):
+            talk = await caller.dial(uri)
+            await talk.press("15#")
+            async with asyncio.timeout(5):
+                while not (read := [item for item in engine.dialogues[-1].items if "pressed" in _text(item)]):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            assert _text(read[0]).endswith("pressed 1 5 # on the telephone.]")
+            await talk.hang_up()
+
+    asyncio.run(talking())
+
+
+def test_keys_of_ours_reach_the_phone() -> None:
+    async def talking() -> None:
+        pressing = ToolCall("call_1", "press_keys", '{"keys": "42"}', True)
+        engine = ScriptedEngine(lines=[Line("One moment.", 0.2, calls=pressing), Line("Done.", 0.2)])
+        async with call(engine, settings={"tools": ("keys",)}) as (caller, uri):
+            talk = await caller.dial(uri)
+            await talk.say(tone(0.6))
+            async with asyncio.timeout(8):
+                while "".join(talk.keys) != "42":  # noqa: ASYNC110 - the stack tells a list
+                    await asyncio.sleep(0.02)
+            await talk.hang_up()
+
+    asyncio.run(talking())
+
+
+def test_on_hold_nothing_is_said_and_nothing_heard() -> None:
+    async def talking() -> None:
+        engine = ScriptedEngine(lines=[Line(GREETING, 6.0)])
+        async with call(engine) as (caller, uri):
+            talk = await caller.dial(uri)
+            await talk.until_heard(5)
+            await talk.call.hold()
+            await asyncio.sleep(0.3)
+            before = len(talk.heard)
+            await asyncio.sleep(0.6)
+            assert len(talk.heard) - before < 0.2 * SAMPLE_RATE
+            await talk.call.resume()
+            await asyncio.sleep(0.2)
+            since = len(talk.heard)
+            await talk.until_heard(5, since=since)
+            await talk.hang_up()
+
+    asyncio.run(talking())
+
+
+def test_who_finds_no_place_hears_why_or_the_busy_tone() -> None:
+    async def talking(busy: str) -> tuple[Talk | None, str]:
+        engine = ScriptedEngine(lines=[Line(GREETING, 1.0)])
+        settings = {"max_sessions": 1, "busy": busy, "calls_per_caller": 5}
+        async with call(engine, settings=settings) as (caller, uri):
+            first = await caller.dial(uri)
+            second, problem = None, ""
+            try:
+                second = await caller.dial(uri)
+                await second.until_over(10)
+            except Exception as error:  # the stack's own, many kinds of it
+                problem = f"{type(error).__name__}: {error}"
+            await first.hang_up()
+            return second, problem
+
+    spoken, problem = asyncio.run(talking("All lines are busy."))
+    assert spoken is not None, problem
+    assert np.abs(spoken.heard).max() > 0.05
+    _, problem = asyncio.run(talking(""))
+    assert re.search("503|486|[Bb]usy|unavailable", problem), problem
+
+
+def test_a_caller_who_gives_up_leaves_nothing_behind() -> None:
+    async def talking() -> None:
+        settings = {"webhook": "http://127.0.0.1:9/none", "webhook_secret": "whsec_" + "QUFB" * 8, "ring_timeout": 30.0}
+        async with call(ScriptedEngine(), settings=settings) as (caller, uri):
+            ringing = await caller.agent.dial(uri)
+            await asyncio.sleep(0.3)
+            await ringing.hangup()
+
+    asyncio.run(talking())
+
+
+def test_a_caller_is_asked_to_call_somebody_else() -> None:
+    async def talking() -> None:
+        transferring = ToolCall("call_1", "transfer_call", '{"to": "sales"}', True)
+        lines = [Line("I connect you.", 0.2, calls=transferring), Line("Goodbye.", 0.2)]
+        port = free_port()
+        engine = ScriptedEngine(lines=lines)
+        target = f"sip:sales@127.0.0.1:{port}"
+        settings = {"tools": ("transfer",), "transfers": (f"sales={target}",)}
+        async with call(engine, settings=settings, port=port) as (caller, uri):
+            asked = asyncio.get_running_loop().create_future()
+            talk = await caller.dial(uri)
+            talk.call.on_transfer_request(lambda request: asked.done() or asked.set_result(request))
+            await talk.say(tone(0.6))
+            async with asyncio.timeout(8):
+                request = await asked
+            assert "sales@127.0.0.1" in request.target
+            await talk.call.reject_transfer()
+            await asyncio.sleep(0.3)
+            await talk.hang_up()
+
+    asyncio.run(talking())
+
+
+def _text(item: object) -> str:
+    return item.text if isinstance(item, Message) else ""

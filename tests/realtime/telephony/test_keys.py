@@ -1,0 +1,131 @@
+"""Keys of a telephone, from the wire to the model; and when to hang up."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.session_line import MS, SessionLine
+from vivavoce.realtime.config.phone import PhoneConfig, problems
+from vivavoce.realtime.events import Cut, Read, StartReply
+from vivavoce.realtime.recording.serialization import known_classes
+from vivavoce.realtime.telephony.transport import LONGEST, QUIET, SILENT, Keypad, Leaving
+from vivavoce.realtime.telephony.transport import LONGEST as LONGEST_GOODBYE
+from vivavoce.realtime.transports import Keys
+
+
+def test_each_key_is_told_and_all_of_them_after_a_pause() -> None:
+    keypad = Keypad(pause=1.5)
+    assert keypad.press("1", 10.0, at=7) == [Keys("1", 7)]
+    assert keypad.expire(11.0) == []
+    assert keypad.press("2", 11.0, at=8) == [Keys("2", 8)]
+    assert keypad.deadline == 12.5
+    assert keypad.expire(12.5) == [Keys("12", whole=True)]
+    assert keypad.deadline is None
+    assert keypad.expire(99.0) == []
+
+
+def test_the_hash_key_says_that_it_is_all() -> None:
+    keypad = Keypad(pause=1.5)
+    assert keypad.press("4#", 0.0, at=0) == [Keys("4"), Keys("#"), Keys("4#", whole=True)]
+    assert keypad.deadline is None
+
+
+def test_what_is_no_key_is_passed_over() -> None:
+    assert Keypad(1.0).press("x1 a", 0.0, at=0) == [Keys("1"), Keys("A")]
+
+
+def test_whoever_leans_on_the_keypad_is_told_in_parts() -> None:
+    told = Keypad(1.0).press("5" * 2 * LONGEST, 0.0, at=0)
+    assert [len(keys.keys) for keys in told if keys.whole] == [LONGEST, LONGEST]
+
+
+def test_a_goodbye_is_over_when_it_has_been_quiet_for_a_while() -> None:
+    leaving = Leaving()
+    assert not any(leaving.said(False) for _ in range(100)), "nothing was said yet"
+    assert not any(leaving.said(True) for _ in range(50))
+    assert not any(leaving.said(False) for _ in range(QUIET - 1))
+    assert not leaving.said(True), "a pause between two sentences"
+    assert not any(leaving.said(False) for _ in range(QUIET - 1))
+    assert leaving.said(False)
+
+
+def test_without_a_word_or_without_an_end_it_is_over_too() -> None:
+    silent, endless = Leaving(), Leaving()
+    assert [silent.said(False) for _ in range(SILENT)].index(True) == SILENT - 1
+    assert [endless.said(True) for _ in range(LONGEST_GOODBYE)].index(True) == LONGEST_GOODBYE - 1
+
+
+# --- in the session core -------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_told_as_the_protocol_has_it() -> None:
+    line = SessionLine(plays=True)
+    line.fact(Keys("5", at=1_700_000_000))
+    assert line.told[-1] == {
+        "type": "input_audio_buffer.dtmf_event_received",
+        "event": "5",
+        "received_at": 1_700_000_000,
+    }
+
+
+def test_a_whole_entry_is_an_item_of_the_user_and_is_answered() -> None:
+    line = SessionLine(plays=True)
+    line.fact(Keys("12#", whole=True))
+    added = [event for event in line.told if event["type"] == "conversation.item.added"]
+    assert added[-1]["item"]["role"] == "user"
+    assert added[-1]["item"]["content"][0]["text"] == "[The caller pressed 1 2 # on the telephone.]"
+    assert [type(action) for action in line.done if isinstance(action, Read | StartReply)] == [Read, StartReply]
+
+
+def test_a_key_cuts_what_is_being_said_as_a_voice_does() -> None:
+    line = SessionLine(plays=True)
+    line.fact(Keys("1#", whole=True))
+    (start,) = line.did(StartReply)
+    line.words(start.number, "Hello there")
+    line.voice(start.number, 1000, (5, 400), (11, 1000))
+    line.play(500)
+    line.fact(Keys("0"))
+    assert [(action.heard.samples, action.heard.chars) for action in line.did(Cut)] == [(500 * MS, 5)]
+
+
+def test_keys_can_be_recorded() -> None:
+    assert any(kind is Keys for kind in known_classes().values())
+
+
+# --- settings ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"opening": 42.0}, "'phone.opening' must be between 0 and 5, not 42."),
+        ({"key_pause": 0.0}, "'phone.key_pause' must be between"),
+        ({"comfort_noise": 10.0}, "'phone.comfort_noise' must be between -90 and 0"),
+        ({"tools": ("fly",)}, "'phone.tools' must hold names of hang_up, transfer, keys, not 'fly'."),
+        ({"transfers": ("+4930",)}, "'phone.transfers' must hold entries such as sales=+493012345, not '+4930'."),
+        ({"transfers": ("=+4930",)}, "'phone.transfers'"),
+        ({"base_url": "example.org"}, "'phone.base_url' must be an address such as https://voice.example.org"),
+        ({"secret": "short"}, "'phone.secret' must have at least 8"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_was_expected(settings: dict[str, object], message: str) -> None:
+    found = list(problems(PhoneConfig(**settings)))  # type: ignore[arg-type]  # a test's own words
+    assert [problem for problem in found if problem.startswith(message)], found
+
+
+def test_the_settings_as_they_are_have_no_problems_and_let_nobody_call() -> None:
+    assert list(problems(PhoneConfig())) == []
+    assert not PhoneConfig().wanted
+    assert PhoneConfig(twilio_token="t").wanted
+
+
+def test_secrets_and_numbers_are_in_no_repr() -> None:
+    shown = repr(PhoneConfig(twilio_token="hidden", plivo_token="hidden", vonage_secret="hidden", secret="hidden12"))
+    assert "hidden" not in shown
+
+
+def test_targets_are_found_by_name() -> None:
+    assert PhoneConfig(transfers=("sales=+4930", " help = sip:a@b?x=1 ")).targets == {
+        "sales": "+4930",
+        "help": "sip:a@b?x=1",
+    }

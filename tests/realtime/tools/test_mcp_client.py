@@ -1,0 +1,241 @@
+"""Tools of real MCP servers over HTTP: what comes back, what goes wrong, and what is not reached at all."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from harness.mcp_server import mcp_server, serving
+from vivavoce.realtime.events import Address, Answer, Failure
+from vivavoce.realtime.session.tool_settings import ImportedLater
+from vivavoce.realtime.tools import MAX_OUTPUT
+from vivavoce.realtime.tools.mcp_client import McpClient
+from vivavoce.realtime.tools.safe_http import MAX_BYTES
+
+pytestmark = pytest.mark.slow
+
+
+def with_server(test: Callable[[McpClient, Address, list[dict[str, str]]], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with mcp_server() as (url, seen):
+            await test(McpClient(private=True, deadline=5), Address(url), seen)
+
+    asyncio.run(main())
+
+
+def test_the_tools_of_a_server_are_listed_without_references() -> None:
+    async def test(client: McpClient, address: Address, seen: list[dict[str, str]]) -> None:
+        listed = await client.list(address)
+        assert isinstance(listed, tuple)
+        assert [tool.name for tool in listed] == ["weather", "fail", "sleep", "flood", "numbers"]
+        weather = listed[0]
+        assert weather.description == "The weather in a place."
+        assert weather.read_only
+        assert "$ref" not in str(weather.schema)
+        assert weather.schema["properties"]["place"]["properties"]["city"] == {"type": "string"}
+
+    with_server(test)
+
+
+def test_a_call_is_answered_and_its_secrets_reach_the_server() -> None:
+    async def test(client: McpClient, address: Address, seen: list[dict[str, str]]) -> None:
+        secret = Address(address.url, "hush", (("x-team", "blue"),))
+        outcome = await client.call(secret, "weather", '{"place": {"city": "Paris"}}')
+        assert outcome == Answer("Sunny in Paris, FR.")
+        assert {headers["authorization"] for headers in seen} == {"Bearer hush"}
+        assert {headers["x-team"] for headers in seen} == {"blue"}
+
+    with_server(test)
+
+
+def test_structured_and_long_answers_become_bounded_text() -> None:
+    async def test(client: McpClient, address: Address, seen: list[dict[str, str]]) -> None:
+        assert await client.call(address, "numbers", "{}") == Answer("1\n2")
+        long = await client.call(address, "flood", f'{{"chars": {MAX_OUTPUT + 1}}}')
+        assert isinstance(long, Answer)
+        assert long.text.startswith("x" * MAX_OUTPUT)
+        assert long.text.endswith("cut off.]")
+
+    with_server(test)
+
+
+def test_a_tool_that_fails_says_why() -> None:
+    async def test(client: McpClient, address: Address, seen: list[dict[str, str]]) -> None:
+        failure = await client.call(address, "fail", "{}")
+        assert isinstance(failure, Failure)
+        assert failure.kind == "tool_execution_error"
+
+    with_server(test)
+
+
+def test_an_answer_longer_than_the_bound_is_not_read() -> None:
+    async def test(client: McpClient, address: Address, seen: list[dict[str, str]]) -> None:
+        failure = await client.call(address, "flood", f'{{"chars": {MAX_BYTES + 1}}}')
+        assert isinstance(failure, Failure)
+
+    with_server(test)
+
+
+def test_a_tool_that_takes_too_long_is_given_up() -> None:
+    async def test(client: McpClient, address: Address, seen: list[dict[str, str]]) -> None:
+        hasty = McpClient(private=True, deadline=0.5)
+        began = time.monotonic()
+        failure = await hasty.call(address, "sleep", '{"seconds": 30}')
+        assert failure == Failure("tool_execution_error", "The tool took longer than 0.5 s.")
+        assert time.monotonic() - began < 3
+
+    with_server(test)
+
+
+def test_a_cancelled_call_leaves_nothing_behind() -> None:
+    async def test(client: McpClient, address: Address, seen: list[dict[str, str]]) -> None:
+        before = asyncio.all_tasks()
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(client.call(address, "sleep", '{"seconds": 30}'))
+            while not seen:  # noqa: ASYNC110 - seen from outside
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            task.cancel()
+        assert task.cancelled()
+        own = {task for task in asyncio.all_tasks() - before if "mcp.client" in str(task.get_coro())}
+        assert not own
+
+    with_server(test)
+
+
+def test_a_client_is_imported_when_it_is_first_used_and_logs_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(client: McpClient, address: Address, seen: list[dict[str, str]]) -> None:
+        later = ImportedLater(private=True, deadline=5)
+        secret = Address(f"{address.url}?key=hush", "hush", (("x-key", "hush"),))
+        with caplog.at_level("INFO"):
+            assert isinstance(await later.list(secret), tuple)
+            assert await later.call(secret, "numbers", "{}") == Answer("1\n2")
+            await later.call(Address("http://127.0.0.1:9/mcp?key=hush", "hush"), "numbers", "{}")
+        ours = [record for record in caplog.records if not record.name.startswith("uvicorn")]
+        assert [record.name for record in ours if record.levelname == "WARNING"] == [
+            "vivavoce.realtime.tools.mcp_client"
+        ]
+        assert "hush" not in str([vars(record) for record in ours])
+
+    with_server(test)
+
+
+# --- servers that misbehave ---
+
+
+def against(answer: Callable[[Request], Awaitable[Response]], private: bool = True) -> tuple[Any, Any]:
+    """What listing and calling come to when a server answers everything so."""
+
+    async def main() -> tuple[Any, Any]:
+        app = Starlette(routes=[Route("/mcp", answer, methods=["GET", "POST", "DELETE"])])
+        async with serving(app) as url:
+            client = McpClient(private, deadline=2)
+            address = Address(f"{url}/mcp")
+            return await client.list(address), await client.call(address, "go", "{}")
+
+    return asyncio.run(main())
+
+
+def test_an_http_error_is_told_with_its_status() -> None:
+    async def answer(request: Request) -> Response:
+        return PlainTextResponse("no", 403)
+
+    expected = Failure("http_error", "The server answered with status 403.", 403)
+    assert against(answer) == (expected, expected)
+
+
+def test_what_is_no_mcp_is_a_fault_of_the_protocol() -> None:
+    async def answer(request: Request) -> Response:
+        return Response("{}", media_type="application/json")
+
+    for failure in against(answer):
+        assert isinstance(failure, Failure)
+        assert failure.kind == "protocol_error"
+
+
+def test_redirects_are_not_followed() -> None:
+    followed: list[str] = []
+
+    async def answer(request: Request) -> Response:
+        followed.append(request.url.path)
+        return RedirectResponse("/mcp?again", 307)
+
+    for failure in against(answer):
+        assert isinstance(failure, Failure)
+    assert set(followed) == {"/mcp"}
+    assert len(followed) < 8
+
+
+def test_an_answer_without_end_is_cut() -> None:
+    async def answer(request: Request) -> Response:
+        async def pieces() -> Any:
+            for _ in range(3 * MAX_BYTES // 65_536):
+                yield b" " * 65_536
+                await asyncio.sleep(0)
+
+        return StreamingResponse(pieces(), media_type="application/json")
+
+    for failure in against(answer):
+        assert isinstance(failure, Failure)
+        assert failure.kind == "http_error"
+        assert "longer than" in failure.message
+
+
+def test_a_server_that_is_not_there_cannot_be_reached() -> None:
+    async def main() -> Any:
+        return await McpClient(private=True, deadline=2).call(Address("http://127.0.0.1:9/mcp"), "go", "{}")
+
+    failure = asyncio.run(main())
+    assert (failure.kind, failure.message) == ("http_error", "The server 127.0.0.1:9 cannot be reached.")
+
+
+# --- what is not reached ---
+
+
+def reached(addresses: list[str], private: bool = False) -> tuple[Any, int]:
+    """The outcome for a name that stands for these addresses, and how many requests came to a server of ours."""
+    count = 0
+
+    async def answer(request: Request) -> Response:
+        nonlocal count
+        count += 1
+        return PlainTextResponse("here", 418)
+
+    async def resolve(host: str, port: int) -> list[str]:
+        assert host == "tools.example"
+        return addresses
+
+    async def main() -> Any:
+        async with serving(Starlette(routes=[Route("/mcp", answer, methods=["GET", "POST"])])) as url:
+            port = url.rpartition(":")[2]
+            client = McpClient(private, 2, resolve)
+            return await client.call(Address(f"http://tools.example:{port}/mcp"), "go", "{}")
+
+    return asyncio.run(main()), count
+
+
+@pytest.mark.parametrize(
+    "addresses", [["127.0.0.1"], ["93.184.215.14", "10.0.0.1"], ["::ffff:127.0.0.1"], ["fe80::1%lo"]]
+)
+def test_a_name_that_stands_for_a_private_address_is_not_reached(addresses: list[str]) -> None:
+    failure, count = reached(addresses)
+    assert "private" in failure.message
+    assert count == 0
+
+
+def test_the_address_that_was_checked_is_the_one_connected_to() -> None:
+    failure, count = reached(["127.0.0.1"], private=True)
+    assert (failure.code, count > 0) == (418, True)
+
+
+def test_a_name_without_an_address_is_said_to_be_unknown() -> None:
+    failure, _ = reached([])
+    assert failure.message == "There is no server called tools.example."

@@ -1,0 +1,199 @@
+"""The WebSocket transport under a real server, with a real client."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+import uvicorn
+import websockets
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+from harness.tidy import run
+from vivavoce.codecs.audio import FRAME, Samples
+from vivavoce.realtime.transports import Message, PeerGone, PeerLost, Received
+from vivavoce.realtime.transports.websocket import CLOSE_CODES, WebSocketTransport
+
+Talk = Callable[[WebSocketTransport], Awaitable[None]]
+
+
+@asynccontextmanager
+async def served(talk: Talk, max_queued: int = 32 << 20) -> AsyncIterator[str]:
+    """A server on a free port whose only call is `talk`; gives its address."""
+
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await talk(WebSocketTransport(websocket, max_queued))
+
+    app = Starlette(routes=[WebSocketRoute("/", endpoint)])
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, log_level="warning", lifespan="off", ws_per_message_deflate=False, timeout_graceful_shutdown=2
+        )
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(server.serve([listening]))
+            try:
+                yield f"ws://127.0.0.1:{listening.getsockname()[1]}/"
+            finally:
+                server.should_exit = True
+                await serving
+
+
+class Log:
+    """Collects what a call received, until it ends."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self.gone: str | None = None
+        self.lost = False
+        self.ended = asyncio.Event()
+
+    async def deliver(self, item: Received) -> None:
+        self.received.append(item)
+
+    async def __call__(self, transport: WebSocketTransport) -> None:
+        try:
+            await transport.receive(self.deliver)
+        except PeerGone as gone:
+            self.gone, self.lost = str(gone), isinstance(gone, PeerLost)
+        finally:
+            await transport.close("over")
+            self.ended.set()
+
+
+@pytest.mark.slow
+def test_messages_go_both_ways_in_order() -> None:
+    async def body() -> None:
+        async def echo(transport: WebSocketTransport) -> None:
+            async def back(item: Received) -> None:
+                assert isinstance(item, Message)
+                transport.send(item.text.encode() if isinstance(item.text, str) else item.text)
+
+            with pytest.raises(PeerGone, match="1000: bye"):
+                await transport.receive(back)
+
+        async with served(echo) as url, websockets.connect(url) as client:
+            said: list[str | bytes] = [f"n {n} \N{SNOWMAN}" for n in range(200)]
+            for text in said:
+                await client.send(text)
+            await client.send(b"bytes are text too")
+            heard = [await client.recv() for _ in range(201)]
+            assert heard == [*said, "bytes are text too"]
+            await client.close(1000, "bye")
+
+    run(body())
+
+
+@pytest.mark.slow
+def test_a_client_that_breaks_off_is_noticed() -> None:
+    async def body() -> None:
+        log = Log()
+        async with served(log) as url, websockets.connect(url) as client:
+            client.transport.abort()
+            async with asyncio.timeout(2):
+                await log.ended.wait()
+        assert log.gone == "the connection to the client was lost"
+        assert log.lost
+
+    run(body())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        ("over", 1000),
+        ("it was nice", 1000),
+        ("expired: an hour is over", 1001),
+        ("shutdown", 1001),
+        ("refused: wrong key", 1008),
+        ("error: the model failed", 1011),
+        ("busy: all 8 lines are taken", 1013),
+        ("busy: " + "\N{SNOWMAN}" * 100, 1013),
+    ],
+)
+def test_a_call_ends_with_what_was_queued_a_code_and_the_reason(reason: str, code: int) -> None:
+    async def body() -> None:
+        async def talk(transport: WebSocketTransport) -> None:
+            for n in range(50):
+                transport.send(b"%d" % n)
+            await transport.close(reason)
+            await transport.close(reason)
+
+        async with served(talk) as url, websockets.connect(url) as client:
+            assert [await client.recv() for _ in range(50)] == [str(n) for n in range(50)]
+            with pytest.raises(websockets.ConnectionClosed):
+                await client.recv()
+            assert client.close_code == code
+            assert client.close_reason is not None
+            assert reason.startswith(client.close_reason)
+            assert len(client.close_reason) > len(reason) / 3
+
+    run(body())
+    assert set(CLOSE_CODES.values()) <= {1000, 1001, 1008, 1011, 1013}
+
+
+@pytest.mark.slow
+def test_a_client_that_reads_slowly_is_given_up_and_closing_it_takes_two_seconds_at_most() -> None:
+    async def body() -> None:
+        outcome: list[str] = []
+        took = 0.0
+        ended = asyncio.Event()
+
+        async def talk(transport: WebSocketTransport) -> None:
+            nonlocal took
+            async with asyncio.TaskGroup() as group:
+                receiving = group.create_task(transport.receive(Log().deliver))
+                try:
+                    while True:
+                        transport.send(b"x" * 100_000)
+                        await asyncio.sleep(0)
+                except PeerGone as gone:
+                    outcome.append(str(gone))
+                receiving.cancel()
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            await transport.close("error: too slow")
+            took = loop.time() - began
+            ended.set()
+
+        async with served(talk, max_queued=4 << 20) as url, websockets.connect(url, max_queue=1) as client:
+            await asyncio.wait_for(ended.wait(), 5)
+            client.transport.abort()
+        assert "reads too slowly" in outcome[0]
+        assert took < 2.2
+
+    run(body())
+
+
+@pytest.mark.slow
+def test_sound_is_pulled_in_real_time_for_a_client_that_plays_by_itself() -> None:
+    async def body() -> None:
+        pulled = 0
+
+        def pull() -> Samples:
+            nonlocal pulled
+            pulled += 1
+            return np.zeros(FRAME, np.float32)
+
+        async def talk(transport: WebSocketTransport) -> None:
+            assert not transport.plays
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.4):
+                    await transport.speak(pull)
+            await transport.close("over")
+
+        async with served(talk) as url, websockets.connect(url) as client:
+            with pytest.raises(websockets.ConnectionClosed):
+                await client.recv()
+        assert 15 <= pulled <= 21
+
+    run(body())

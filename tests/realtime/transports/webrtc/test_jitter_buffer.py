@@ -1,0 +1,320 @@
+"""The microphone's core: packets in any order and at any time, sound without gaps out."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from vivavoce.codecs.audio import Samples
+from vivavoce.codecs.packets import BadPacket
+from vivavoce.realtime.transports.webrtc.jitter_buffer import FADE, MAX_WAITING, STARVED, Microphone, Packet, Patience
+
+FRAME = 480
+PERIOD = 0.02
+
+
+class Levels:
+    """A codec whose packets are one byte, the level of 20 ms of sound; `redundant` ones carry the byte before, too."""
+
+    clock_hz = 48_000
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def decode(self, payload: bytes) -> Samples:
+        if payload[0] == 0:
+            raise BadPacket("zero")
+        self.last = payload[0]
+        return np.full(FRAME, payload[0], np.float32)
+
+    def recover(self, payload: bytes, n: int) -> Samples | None:
+        if len(payload) < 2:
+            return None
+        if payload[1] == 0:
+            raise BadPacket("zero")
+        return np.full(n, payload[1], np.float32)
+
+    def conceal(self, n: int) -> Samples:
+        return np.full(n, self.last, np.float32)
+
+
+class Line:
+    """A microphone and what it delivered. Packet `n` is picked up at n * 20 ms and says n + 1."""
+
+    def __init__(self, first: int = 0, ticks: int = 0) -> None:
+        self.microphone = Microphone(Levels())
+        self.first, self.ticks = first, ticks
+        self.heard: list[Samples] = []
+
+    def packet(self, n: int, payload: bytes | None = None, ssrc: int = 7) -> Packet:
+        return Packet(ssrc, (self.first + n) % 65536, (self.ticks + n * 960) % 2**32, payload or bytes([n % 250 + 1]))
+
+    def arrive(self, n: int, now: float | None = None, payload: bytes | None = None, ssrc: int = 7) -> None:
+        """Packet `n` arrives, by default at once."""
+        at = n * PERIOD if now is None else now
+        self.heard += self.microphone.receive(self.packet(n, payload, ssrc), at)
+
+    def settle(self) -> None:
+        """A clean second, so that patience is short; then nothing is in memory but the last level, 50."""
+        for n in range(300):
+            self.arrive(n)
+        self.heard.clear()
+
+    @property
+    def sound(self) -> Samples:
+        return np.concatenate([np.zeros(0, np.float32), *self.heard])
+
+    @property
+    def levels(self) -> list[float]:
+        """The level in the middle of each frame."""
+        return [round(float(level), 2) for level in self.sound[FRAME // 2 :: FRAME]]
+
+
+def level(n: int) -> float:
+    return n % 250 + 1
+
+
+def test_packets_in_order_are_heard_at_once() -> None:
+    line = Line()
+    for n in range(5):
+        line.arrive(n)
+        assert line.levels == [level(k) for k in range(n + 1)]
+
+
+def test_counters_that_wrap_do_not_disturb() -> None:
+    line = Line(first=65534, ticks=2**32 - 960)
+    for n in range(5):
+        line.arrive(n)
+    assert line.levels == [1, 2, 3, 4, 5]
+    assert line.microphone.lost == 0
+
+
+def test_swapped_packets_are_put_in_order() -> None:
+    line = Line()
+    for n in (0, 1, 3):
+        line.arrive(n, n * PERIOD + (0.02 if n == 1 else 0))
+    line.heard += line.microphone.receive(line.packet(2), 0.061)
+    assert line.levels == [1, 2, 3, 4]
+
+
+def test_a_packet_that_comes_twice_is_heard_once() -> None:
+    line = Line()
+    for n in (0, 1, 1, 0, 2):
+        line.arrive(n, 2 * PERIOD)
+    assert line.levels == [1, 2, 3]
+
+
+def test_a_lost_packet_is_recovered_from_the_next_one_as_soon_as_that_comes() -> None:
+    line = Line()
+    line.settle()
+    line.arrive(301, payload=bytes([9, 8]))
+    assert line.levels == [8, 9]
+
+
+@pytest.mark.parametrize("payload", [bytes([9]), bytes([9, 0])])
+def test_a_lost_packet_without_redundancy_is_guessed(payload: bytes) -> None:
+    line = Line()
+    line.settle()
+    line.arrive(301, payload=payload)
+    assert line.levels[0] == pytest.approx(level(299) * (1 - FRAME / 2 / FADE), rel=0.01)
+    assert line.levels[1] == 9
+
+
+def test_of_a_lost_burst_the_last_frame_is_recovered_and_the_others_guessed() -> None:
+    line = Line()
+    line.settle()
+    line.arrive(303, payload=bytes([9, 8]))
+    assert len(line.sound) == 4 * FRAME
+    assert line.levels[2:] == [8, 9]
+    assert line.levels[0] > line.levels[1] > 0
+
+
+def test_a_packet_that_comes_after_its_time_was_filled_is_dropped() -> None:
+    line = Line()
+    line.settle()
+    line.arrive(301)
+    line.arrive(300, 301 * PERIOD + 0.001)
+    line.arrive(302)
+    assert line.levels[1:] == [level(301), level(302)]
+
+
+def test_when_nothing_comes_time_goes_on_and_the_sound_fades_to_silence() -> None:
+    line = Line()
+    line.settle()
+    now = 299 * PERIOD
+    for _ in range(20):
+        assert line.microphone.deadline is not None
+        assert line.microphone.deadline - now < STARVED + PERIOD + 0.011
+        now = line.microphone.deadline
+        line.heard += line.microphone.tick(now)
+    assert len(line.sound) == 20 * FRAME
+    assert np.all(np.diff(line.sound[:FADE]) <= 0)
+    assert not line.sound[FADE:].any()
+
+
+def test_a_tick_before_the_deadline_gives_nothing() -> None:
+    line = Line()
+    assert line.microphone.tick(5.0) == []
+    line.settle()
+    assert line.microphone.deadline is not None
+    assert line.microphone.tick(line.microphone.deadline - 0.001) == []
+
+
+def test_sound_that_was_guessed_is_not_heard_again_when_it_arrives_late() -> None:
+    line = Line()
+    line.settle()
+    line.heard += line.microphone.tick(303 * PERIOD)  # frame 300, and nothing else, is overdue
+    guessed = len(line.sound)
+    for n in (300, 301, 302, 303):
+        line.arrive(n, 303 * PERIOD)
+    assert guessed == FRAME
+    assert len(line.sound) == 4 * FRAME
+    assert line.levels[1:] == [level(301), level(302), level(303)]
+
+
+def test_after_silence_the_sound_rises_without_a_click() -> None:
+    line = Line()
+    line.settle()
+    line.heard += line.microphone.tick(310 * PERIOD)
+    n = 300 + len(line.sound) // FRAME
+    line.heard.clear()
+    line.arrive(n, 310 * PERIOD, payload=bytes([100]))
+    assert line.sound[0] == 0
+    assert np.max(np.diff(line.sound)) < 2
+    assert line.levels == [100]
+
+
+def test_a_pause_of_the_sender_is_silence() -> None:
+    line = Line()
+    line.settle()
+    paused = line.packet(300)
+    line.heard += line.microphone.receive(
+        Packet(7, paused.sequence, paused.timestamp + 10 * 960, b"\x05"), 310 * PERIOD
+    )
+    assert len(line.sound) == 11 * FRAME
+    assert line.levels[-1] == 5
+
+
+def test_a_payload_that_cannot_be_decoded_is_guessed() -> None:
+    line = Line()
+    line.settle()
+    line.arrive(300, payload=b"\x00")
+    line.arrive(301)
+    assert len(line.sound) == 2 * FRAME
+    assert line.levels[1] == level(301)
+
+
+def test_a_late_payload_that_cannot_be_decoded_is_forgotten() -> None:
+    line = Line()
+    line.settle()
+    line.heard += line.microphone.tick(303 * PERIOD)
+    line.arrive(300, 303 * PERIOD, payload=b"\x00")
+    line.arrive(301, 303 * PERIOD)
+    assert line.levels[-1] == level(301)
+    assert len(line.sound) == 2 * FRAME
+
+
+def test_empty_packets_that_probe_the_line_make_no_sound() -> None:
+    line = Line()
+    line.settle()
+    before = line.packet(299)
+    line.heard += line.microphone.receive(Packet(7, before.sequence + 1, before.timestamp, b""), 300 * PERIOD)
+    line.heard += line.microphone.receive(Packet(7, before.sequence + 2, before.timestamp + 960, b"\x05"), 300 * PERIOD)
+    assert line.levels == [5]
+
+
+def test_a_new_source_goes_on_behind_the_old_one() -> None:
+    line = Line()
+    line.settle()
+    line.arrive(0, 300 * PERIOD, ssrc=8)
+    line.arrive(1, 301 * PERIOD, ssrc=8)
+    assert line.levels == [1, 2]
+
+
+def test_timestamps_that_jump_for_no_reason_are_followed() -> None:
+    line = Line()
+    line.settle()
+    for n in (0, 1):
+        jumped = Packet(7, 300 + n, 2**31 + n * 960, bytes([n + 1]))
+        line.heard += line.microphone.receive(jumped, (300 + n) * PERIOD)
+    assert line.levels == [1, 2]
+    assert line.microphone.deadline == pytest.approx(302 * PERIOD, abs=0.1)
+
+
+def test_sequence_numbers_that_begin_anew_are_followed() -> None:
+    line = Line()
+    line.settle()
+    for n in (0, 1):
+        line.heard += line.microphone.receive(
+            Packet(7, 60_000 + n, (300 + n) * 960, bytes([n + 1])), (300 + n) * PERIOD
+        )
+    assert line.levels == [1, 2]
+
+
+def test_a_long_pause_with_a_true_clock_loses_nothing() -> None:
+    line = Line()
+    line.settle()
+    for n in range(300, 600):
+        line.heard += line.microphone.tick(n * PERIOD)
+    line.arrive(600)
+    assert len(line.sound) == 301 * FRAME
+    assert line.levels[-1] == level(600)
+
+
+def test_a_flood_behind_a_hole_is_not_kept() -> None:
+    line = Line()
+    line.settle()
+    for n in range(301, 301 + MAX_WAITING + 1):
+        line.arrive(n, 300 * PERIOD)
+    assert len(line.sound) == (MAX_WAITING + 2) * FRAME
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_line_gives_each_sample_once_in_order_and_in_time(seed: int) -> None:
+    chance = random.Random(seed)
+    line = Line(first=chance.randrange(65536), ticks=chance.randrange(2**32))
+    jitter = chance.choice([0.0, 0.01, 0.06])
+    arrivals = [(n * PERIOD + chance.random() * jitter, n) for n in range(400) if n < 5 or chance.random() > 0.1]
+    delays = []
+    for at, n in sorted(arrivals):
+        while (deadline := line.microphone.deadline) is not None and deadline < at:
+            line.heard += line.microphone.tick(deadline)
+        line.arrive(n, at)
+        delays.append(at - len(line.sound) / FRAME * PERIOD + PERIOD)  # age of the oldest sound not yet delivered
+    assert 395 <= len(line.sound) / FRAME <= 405
+    assert max(delays) < Patience.MOST + STARVED + 2 * PERIOD
+    said = np.repeat([level(n) for n in range(410)], FRAME)[: len(line.sound)]
+    assert np.mean(line.sound == said) > 0.65  # the rest was guessed, or rises from a guess
+    assert np.corrcoef(line.sound, said)[0, 1] > 0.95
+
+
+def test_patience_follows_the_jitter_and_forgets_it() -> None:
+    patience, chance = Patience(), random.Random(1)
+    for _ in range(300):
+        patience.observe(1.0)
+    calm = patience.seconds
+    for _ in range(100):
+        patience.observe(1.0 + 0.05 * chance.random())
+    shaken = patience.seconds
+    for _ in range(150):
+        patience.observe(1.0)
+    assert calm == Patience.LEAST
+    assert 0.04 < shaken < 0.065
+    assert patience.seconds <= 0.01
+
+
+def test_patience_is_bounded() -> None:
+    patience = Patience()
+    for n in range(200):
+        patience.observe(n % 2 * 3.0)
+    assert patience.seconds == Patience.MOST
+
+
+def test_patience_follows_a_clock_that_drifts() -> None:
+    patience = Patience()
+    for n in range(5000):
+        patience.observe(1.0 + n * PERIOD * 100e-6)  # 100 ppm
+    assert patience.base == pytest.approx(1.01, abs=0.0011)
+    assert patience.seconds == Patience.LEAST

@@ -1,0 +1,123 @@
+"""Speaking over the assistant, in whole calls: the real nets and ears, a scripted model, and the virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+
+import pytest
+
+from harness import virtual_time
+from harness.fakes import QUIET, Line, LinePeer, ScriptedDialogue, complete
+from harness.tools import runner
+from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
+from vivavoce.model.cascade.asr import Ears, open_ears
+from vivavoce.model.cascade.dialogue import overheard
+from vivavoce.model.dialogue import Overheard
+from vivavoce.model.store import Store
+from vivavoce.model.training.data.speech import Studio
+from vivavoce.model.turns.overlap_classifier import OverlapNet
+from vivavoce.model.turns.silero_vad import SpeechNet, silero_path
+from vivavoce.realtime.audio.playout import Playout
+from vivavoce.realtime.monitor.latency import TurnLatency
+from vivavoce.realtime.monitor.watchdog import Watchdog
+from vivavoce.realtime.peers.sideband import Peers
+from vivavoce.realtime.pipeline import Parts, Pipeline
+from vivavoce.realtime.session.ids import Ids
+from vivavoce.realtime.session.opening import Wanted, open_session
+from vivavoce.realtime.transports import PeerGone, Sound
+from vivavoce.realtime.turns.classifiers import Judging
+from vivavoce.realtime.turns.floor import Floor
+from vivavoce.realtime.turns.windows import Listener
+
+pytestmark = [pytest.mark.models, pytest.mark.slow]
+
+SECONDS = 5.0
+STORY = "The next train to the coast leaves at nine and there is another one an hour later from the other side."
+OFFER = "There is a train at nine. Shall I book it? It takes two hours, and it goes along the river all the way."
+
+
+class Overhearing(ScriptedDialogue):
+    """Says what is written down, and listens with real ears to what is said meanwhile."""
+
+    def __init__(self, ears: Ears, words: str) -> None:
+        super().__init__(lines=[Line(words, SECONDS), Line("Fine.", 0.5)])
+        self._ears = ears
+
+    async def overhear(self, samples: Samples) -> Overheard:
+        await asyncio.sleep(0.05)
+        return overheard(self._ears, samples)
+
+
+@pytest.fixture(scope="module")
+def ears(models: Store) -> Ears:
+    return open_ears("en", models.path, threads=1)
+
+
+def call(dialogue: ScriptedDialogue, over: Samples, after: float) -> LinePeer:
+    """The assistant speaks; `over` is said over it, `after` seconds from its first word on."""
+    net, ear = SpeechNet(silero_path()), OverlapNet().init_state()
+    state = net.init_state()
+
+    async def scenario(peer: LinePeer) -> None:
+        await peer.until("session.created")
+        await peer.tell(type="response.create")
+        await peer.until("output_audio_buffer.started")
+        await peer.pause(after)
+        deliver = await peer._line()
+        for start in range(0, len(over) - FRAME, FRAME):
+            await deliver(Sound(over[start : start + FRAME]))
+            await asyncio.sleep(0.02)
+        while not (peer.of("output_audio_buffer.stopped") or peer.of("output_audio_buffer.cleared")):
+            await deliver(Sound(QUIET))
+            await asyncio.sleep(0.02)
+        await peer.pause(1.5)
+        peer.leave()
+
+    async def main() -> LinePeer:
+        peer, playout, numbers = LinePeer(plays=True), Playout(), count(1)
+        session = open_session(playout, True, Wanted(extras=True), Ids(lambda: str(next(numbers))), expires_at=1_000)
+        listener = Listener(lambda window: net.step(window, state), Floor(None, ear.scores, ears=True), ear.push)
+        judging, watchdog = Judging(complete, listener, dialogue.overhear), Watchdog(playout)
+        parts = Parts(Peers(peer), dialogue, session, playout, listener, judging, TurnLatency(), runner(), watchdog)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                peer.pipeline = Pipeline(parts)
+                tasks.create_task(peer.pipeline.run())
+                tasks.create_task(scenario(peer))
+        except* PeerGone:
+            pass
+        return peer
+
+    return virtual_time.run(main())
+
+
+@pytest.mark.parametrize("word", ["Mm-hmm.", "Right.", "Okay."])
+def test_agreement_leaves_the_reply_whole_to_the_sample_and_nothing_in_the_conversation(
+    models: Store, ears: Ears, word: str
+) -> None:
+    dialogue = Overhearing(ears, STORY)
+    peer = call(dialogue, Studio(models).say(word).samples, after=1.5)
+    assert sum(int(frame.astype(bool).sum()) for frame in peer.played) == int(SECONDS * SAMPLE_RATE) // 21 * 21
+    assert min(float(frame.max()) for frame in peer.played[90:120]) < 0.05  # it gave way meanwhile
+    assert not dialogue.turns
+    assert not dialogue.cuts
+    assert not peer.of("input_audio_buffer.speech_started")
+
+
+def test_an_objection_cuts_it_and_is_heard_from_its_first_word(models: Store, ears: Ears) -> None:
+    dialogue, over = Overhearing(ears, STORY), Studio(models).say("No, wait, what about Sunday?").samples
+    peer = call(dialogue, over, after=1.5)
+    (cut,) = dialogue.cuts
+    assert 1.5 < cut.samples / SAMPLE_RATE < 2.5
+    assert STORY.startswith(STORY[: cut.chars])
+    assert dialogue.heard_samples > len(over)  # and the padding before it
+    assert len(dialogue.turns) == 1
+    assert peer.of("output_audio_buffer.cleared")
+
+
+def test_yes_over_the_sentence_after_a_question_is_an_answer(models: Store, ears: Ears) -> None:
+    yes = Studio(models).say("Yes.").samples
+    answered = Overhearing(ears, OFFER)
+    call(answered, yes, after=2.3)
+    assert len(answered.cuts) == len(answered.turns) == 1

@@ -1,0 +1,337 @@
+"""JSON to messages and back: exact errors, bounds, and no input that breaks it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from vivavoce.realtime.wire import parsing as wire
+from vivavoce.realtime.wire.client_events import AudioAppend, ItemCreate, ResponseCreate, SessionUpdate
+from vivavoce.realtime.wire.errors import WireError
+from vivavoce.realtime.wire.server_events import PartialTranscript
+from vivavoce.realtime.wire.session_config import RealtimeSession
+from vivavoce.realtime.wire.validation import MAX_BYTES
+
+
+def parsed(**message: Any) -> Any:
+    return wire.parse(json.dumps(message))
+
+
+def session(**fields: Any) -> dict[str, Any]:
+    return {"type": "session.update", "session": {"type": "realtime", **fields}}
+
+
+def response(**fields: Any) -> dict[str, Any]:
+    return {"type": "response.create", "response": fields}
+
+
+def item(role: str, *content: dict[str, Any]) -> dict[str, Any]:
+    message = {"type": "message", "role": role, "content": list(content)}
+    return {"type": "conversation.item.create", "item": message}
+
+
+def deep(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"a": [value]}
+    return value
+
+
+ERRORS: list[tuple[dict[str, Any], str, str | None]] = [
+    ({}, "missing_required_parameter", "type"),
+    ({"type": "dance"}, "invalid_value", "type"),
+    ({"type": 3}, "invalid_type", "type"),
+    ({"type": "session.update"}, "missing_required_parameter", "session"),
+    ({"type": "session.update", "session": {}}, "missing_required_parameter", "session.type"),
+    ({"type": "session.update", "session": {"type": "other"}}, "invalid_value", "session.type"),
+    (session(modalities=["text"]), "unknown_parameter", "session.modalities"),
+    (session(temperature=0.8), "unknown_parameter", "session.temperature"),
+    (session(audio={"input": {"x": 1}}), "unknown_parameter", "session.audio.input.x"),
+    (session(tool_choice="maybe"), "invalid_value", "session.tool_choice"),
+    (session(output_modalities=["text", "audio"]), "array_above_max_length", "session.output_modalities"),
+    (session(output_modalities=[]), "array_below_min_length", "session.output_modalities"),
+    (session(max_output_tokens=5000), "integer_above_max_value", "session.max_output_tokens"),
+    (session(max_output_tokens=0), "integer_below_min_value", "session.max_output_tokens"),
+    (session(instructions=3), "invalid_type", "session.instructions"),
+    (session(instructions="x" * 70_000), "string_above_max_length", "session.instructions"),
+    (session(audio={"output": {"speed": 2.0}}), "decimal_above_max_value", "session.audio.output.speed"),
+    (
+        session(audio={"input": {"turn_detection": {"type": "server_vad", "threshold": -1}}}),
+        "decimal_below_min_value",
+        "session.audio.input.turn_detection.threshold",
+    ),
+    (session(tools=[{"type": "function", "name": "a b"}]), "invalid_value", "session.tools[0].name"),
+    (
+        session(tools=[{"type": "function", "name": "a"}, {"type": "function", "name": "a"}]),
+        "invalid_value",
+        "session.tools[1].name",
+    ),
+    (
+        session(tools=[{"type": "function", "name": "a", "parameters": deep(40)}]),
+        "invalid_value",
+        "session.tools[0].parameters",
+    ),
+    (session(tracing={"metadata": deep(40)}), "invalid_value", "session.tracing.metadata"),
+    ({"type": "input_audio_buffer.append", "audio": "%%%"}, "invalid_value", "audio"),
+    ({"type": "input_audio_buffer.append", "audio": 3}, "invalid_type", "audio"),
+    (response(metadata={str(i): "" for i in range(17)}), "object_above_max_properties", "response.metadata"),
+    (response(metadata={"a": "x" * 513}), "string_above_max_length", "response.metadata[...]"),
+    (
+        response(tools=[{"type": "function", "name": "b", "parameters": deep(40)}]),
+        "invalid_value",
+        "response.tools[0].parameters",
+    ),
+    (item("user", {"type": "output_text", "text": "x"}), "invalid_value", "item.content[0].type"),
+    (item("system", {"type": "input_audio", "audio": "AA=="}), "invalid_value", "item.content[0].type"),
+    (item("user", {"type": "input_audio", "audio": "?"}), "invalid_value", "item.content[0].audio"),
+    (
+        {
+            "type": "conversation.item.create",
+            "item": {
+                "type": "mcp_list_tools",
+                "server_label": "x",
+                "tools": [{"name": "a", "description": "", "input_schema": deep(40)}],
+            },
+        },
+        "invalid_value",
+        "item.tools[0]",
+    ),
+    (
+        {"type": "conversation.item.truncate", "item_id": "x", "content_index": 0, "audio_end_ms": -1},
+        "integer_below_min_value",
+        "audio_end_ms",
+    ),
+    (
+        {"type": "conversation.item.truncate", "item_id": "x", "content_index": 0, "audio_end_ms": 1.5},
+        "invalid_type",
+        "audio_end_ms",
+    ),
+    ({"type": "conversation.item.delete", "item_id": ""}, "string_below_min_length", "item_id"),
+]
+
+
+@pytest.mark.parametrize(("message", "code", "param"), ERRORS, ids=[f"{c}-{p}" for _, c, p in ERRORS])
+def test_a_fault_is_told_with_its_code_and_path(message: dict[str, Any], code: str, param: str) -> None:
+    error = parsed(**message, event_id="e1")
+    assert isinstance(error, WireError)
+    assert (error.code, error.param, error.event_id) == (code, param, "e1")
+    assert error.message
+    assert "`" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"type": "session.update", "session": {}}, "Missing required parameter: 'session.type'."),
+        (session(x=1), "Unknown parameter: 'session.x'."),
+        (session(tool_choice="maybe"), "Invalid value: 'maybe'."),
+    ],
+)
+def test_messages_have_the_form_that_people_know(message: dict[str, Any], text: str) -> None:
+    assert parsed(**message).message == text
+
+
+def test_an_unknown_event_is_answered_with_those_that_there_are() -> None:
+    error = parsed(type="dance")
+    assert error.message.startswith("Invalid value: 'dance'. Supported values are: 'session.update', ")
+    assert "'response.cancel'" in error.message
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "{", b"\xff", "\ud800", '{"type":"\\ud800"}', "[" * 10_000, '{"a":' * 100_000]
+)
+def test_what_is_not_json_is_said_to_be_so(text: str | bytes) -> None:
+    error = wire.parse(text)
+    assert isinstance(error, WireError)
+    assert error.event_id is None
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '"x"', "null"])
+def test_a_message_is_an_object(text: str) -> None:
+    error = wire.parse(text)
+    assert isinstance(error, WireError)
+    assert (error.code, error.param) == ("invalid_type", None)
+
+
+def test_nesting_beyond_all_measure_is_refused() -> None:
+    text = json.dumps(session(tools=[{"type": "function", "name": "a", "parameters": {}}]))
+    error = wire.parse(text.replace('"parameters": {}', '"parameters": ' + '{"a":' * 50_000 + "1" + "}" * 50_000))
+    assert isinstance(error, WireError)
+    assert error.message == "The message is nested too deeply."
+
+
+@pytest.mark.slow
+def test_sound_up_to_fifteen_mebibytes_is_taken_and_more_is_answered() -> None:
+    most = base64.b64encode(bytes(15 * 2**20)).decode()
+    taken = wire.parse(f'{{"type":"input_audio_buffer.append","audio":"{most}"}}')
+    assert isinstance(taken, AudioAppend)
+    more = base64.b64encode(bytes(16 * 2**20)).decode()
+    error = wire.parse(f'{{"type":"input_audio_buffer.append","event_id":"e","audio":"{more}"}}')
+    assert isinstance(error, WireError)
+    assert (error.code, error.param, error.event_id) == ("string_above_max_length", "audio", "e")
+    error = wire.parse(" " * (wire.MAX_MESSAGE + 1))
+    assert isinstance(error, WireError)
+    assert error.code == "string_above_max_length"
+
+
+def test_an_event_id_that_is_too_long_is_not_repeated() -> None:
+    error = parsed(type="response.cancel", event_id="x" * 513)
+    assert (error.code, error.param, error.event_id) == ("string_above_max_length", "event_id", None)
+    assert parsed(type="dance", event_id=3).event_id is None
+
+
+def test_leaving_out_and_null_are_different() -> None:
+    update = parsed(**session(tools=None))
+    assert isinstance(update, SessionUpdate)
+    assert isinstance(update.session, RealtimeSession)
+    assert (update.session.tools, update.session.audio) == (None, UNSET)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        session(model="gpt-realtime", tracing=None, audio={"input": {"noise_reduction": None}}),
+        session(
+            tools=[{"type": "function", "name": "a", "strict": True}], tool_choice={"type": "function", "name": "a"}
+        ),
+        session(
+            tracing={"workflow_name": "w", "metadata": {"a": [1, {"b": None}]}},
+            truncation={"type": "retention_ratio", "retention_ratio": 0.8},
+        ),
+        {"type": "session.update", "session": {"type": "transcription"}},
+        {
+            "type": "conversation.item.create",
+            "item": {
+                "type": "mcp_list_tools",
+                "server_label": "x",
+                "tools": [{"name": "a", "description": "", "input_schema": deep(3)}],
+            },
+        },
+        item("assistant", {"type": "text", "text": "x"}),
+        item("assistant", {"type": "input_text", "text": "x"}),
+        {"type": "response.create", "response": None},
+        {"type": "response.create"},
+        response(input=[{"type": "item_reference", "id": "x"}], max_output_tokens="inf"),
+    ],
+)
+def test_what_clients_send_is_taken(message: dict[str, Any]) -> None:
+    assert not isinstance(parsed(**message), WireError)
+
+
+# --- pictures ------------------------------------------------------------------------------------------------------
+
+
+def png(width: int, height: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + width.to_bytes(4) + height.to_bytes(4) + b"\x08\x02\0\0\0"
+
+
+def jpeg(width: int, height: int, *before: bytes) -> bytes:
+    frame = b"\xff\xc0\0\x0b\x08" + height.to_bytes(2) + width.to_bytes(2) + b"\x01\x01\x11\0"
+    return b"\xff\xd8" + b"".join(before) + frame
+
+
+def uri(content: bytes, kind: str = "png") -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def pictured(url: str) -> Any:
+    return parsed(**item("user", {"type": "input_image", "image_url": url, "detail": "auto"}))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        uri(png(4000, 4000)),
+        uri(jpeg(640, 480), "jpeg"),
+        uri(jpeg(640, 480, b"\xff\xe0\0\x04ab", b"\xff", b"\xff\xd0"), "jpg"),
+        uri(jpeg(640, 480)),
+    ],
+    ids=["png", "jpeg", "jpeg-with-segments", "jpeg-called-png"],
+)
+def test_pictures_of_a_sane_size_are_taken(url: str) -> None:
+    assert isinstance(pictured(url), ItemCreate)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://example.com/a.png", "data URI"),
+        ("data:image/gif;base64,R0lGODlh", "data URI"),
+        ("data:image/png;base64,A", "not valid base64"),
+        (uri(b"GIF89a"), "neither PNG nor JPEG"),
+        (uri(png(4, 4)[:20]), "neither PNG nor JPEG"),
+        (uri(png(0, 4)), "neither PNG nor JPEG"),
+        (uri(jpeg(4, 4)[:8]), "neither PNG nor JPEG"),
+        (uri(b"\xff\xd8\xff\xe0\xff\xff" + bytes(8)), "neither PNG nor JPEG"),
+        (uri(b"\xff\xd8" + bytes(20)), "neither PNG nor JPEG"),
+        (uri(png(4001, 4000)), "4001 x 4000 pixels"),
+        (uri(jpeg(65_535, 65_535)), "65535 x 65535 pixels"),
+        ("data:image/png;base64," + "A" * (MAX_BYTES * 4 // 3 + 8), "larger than 8 MiB"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_pictures_that_nobody_should_decode_are_refused(url: str, why: str) -> None:
+    error = pictured(url)
+    assert (error.code, error.param) == ("invalid_value", "item.content[0].image_url")
+    assert why in error.message
+
+
+def test_events_leave_as_json() -> None:
+    event = PartialTranscript(event_id="e", item_id=None, stable="a", tail="é")
+    assert json.loads(wire.encode(event)) == {
+        "type": "vivavoce.transcript.partial",
+        "event_id": "e",
+        "item_id": None,
+        "stable": "a",
+        "tail": "é",
+    }
+
+
+# --- any input -----------------------------------------------------------------------------------------------------
+
+SEEDS = [json.dumps(message) for message, _, _ in ERRORS] + [
+    json.dumps(item("user", {"type": "input_image", "image_url": uri(jpeg(4, 4, b"\xff\xe0\0\x04ab"), "jpeg")})),
+    json.dumps(response(input=[{"type": "item_reference", "id": "x"}], metadata={"a": "b"})),
+]
+
+leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
+values = st.recursive(
+    leaves, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=8), v, max_size=3), max_leaves=8
+)
+
+
+@pytest.mark.slow
+@given(st.binary(max_size=60) | st.text(max_size=60))
+def test_no_bytes_break_the_parser(text: str | bytes) -> None:
+    assert isinstance(wire.parse(text), WireError)
+
+
+@pytest.mark.slow
+@given(st.sampled_from(SEEDS), st.integers(0, 400), st.integers(0, 12), st.text(max_size=6))
+def test_no_edit_of_a_message_breaks_the_parser(seed: str, at: int, length: int, new: str) -> None:
+    result = wire.parse(seed[:at] + new + seed[at + length :])
+    assert result is not None
+    if isinstance(result, WireError):
+        assert result.code
+        assert result.message
+
+
+@pytest.mark.slow
+@given(
+    st.sampled_from(["session", "response", "item", "audio", "item_id", "event_id"]),
+    values,
+    st.sampled_from([m["type"] for m, _, _ in ERRORS if isinstance(m.get("type"), str)]),
+)
+def test_no_value_of_a_field_breaks_the_parser(field: str, value: Any, kind: str) -> None:
+    result = parsed(type=kind, **{field: value})
+    assert result is not None
+
+
+def test_a_response_may_be_asked_for_without_wishes() -> None:
+    assert parsed(type="response.create") == ResponseCreate()

@@ -1,0 +1,124 @@
+"""Talking to the page: real Chromium, the real server, the real models."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import soxr
+
+from harness import browser
+from harness.browser import RATE, Caller, calling
+from harness.server import VANISHED, Server, serving
+from harness.speech import Listener, Speaker, agrees, silence, spoken_span
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
+from vivavoce.model.store import Store
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.models,
+    pytest.mark.slow,
+    pytest.mark.skipif(browser.chromium() is None, reason="no Chromium; enable with: sudo apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serving(environment=VANISHED) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def speaker(models: Store) -> Speaker:
+    return Speaker(models)
+
+
+@pytest.fixture(scope="module")
+def listener(models: Store) -> Listener:
+    return Listener(models)
+
+
+@pytest.fixture
+def caller(server: Server) -> Iterator[Caller]:
+    """Somebody whose call is connected."""
+    with calling(server.url) as person:
+        person.page.click("#talk")
+        person.until("listening")
+        yield person
+        person.page.click("#talk")
+        server.until_calls(0)
+
+
+def ask(caller: Caller, question: Samples) -> tuple[float, Samples]:
+    """Asks, waits for the whole answer; returns seconds from the end of the question to the first sound of the
+    answer, and the answer as it was heard, at 24 kHz."""
+    begins = caller.say(np.concatenate([question, silence(0.3)]))
+    ends = begins + round(spoken_span(question, SAMPLE_RATE)[1] * RATE)
+    caller.until("speaking")
+    caller.until("listening")
+    time.sleep(0.3)
+    first, heard = caller.heard()
+    answer = heard[max(ends - first, 0) :]
+    begin, end = spoken_span(answer, RATE)
+    return begin, soxr.resample(answer[round(begin * RATE) : round(end * RATE)], RATE, SAMPLE_RATE)
+
+
+def test_a_spoken_question_is_answered_and_the_next_one_builds_on_it(
+    caller: Caller, speaker: Speaker, listener: Listener
+) -> None:
+    delay, answer = ask(caller, speaker.say("What is two plus three?"))
+    words = caller.captions("assistant")[-1]
+    assert "five" in words.lower() or "5" in words
+    assert agrees(listener.understand(answer), words)
+    assert delay < 5, "far beyond any budget; the bench measures the rest"
+
+    _, answer = ask(caller, speaker.say("What was the answer again?"))
+    words = caller.captions("assistant")[-1]
+    assert "five" in words.lower() or "5" in words
+    assert agrees(listener.understand(answer), words)
+
+
+def test_cutting_in_stops_the_voice_and_strikes_out_what_was_not_heard(caller: Caller, speaker: Speaker) -> None:
+    caller.say(np.concatenate([speaker.say("Tell me a little about the moon, please."), silence(0.3)]))
+    caller.until("speaking")
+    time.sleep(1)
+    interruption = speaker.say("Stop. Stop it please, that is enough.")
+    begins = caller.say(interruption) + round(spoken_span(interruption, SAMPLE_RATE)[0] * RATE)
+    caller.page.wait_for_selector("#captions s", timeout=5000)
+    time.sleep(0.2)
+    first, heard = caller.heard()
+    after = heard[begins - first : begins - first + RATE]
+    silent = spoken_span(after, RATE)[1]
+    assert silent <= 0.5, f"the voice went on for {silent:.2f} s"
+    struck = caller.page.locator("#captions s").first.inner_text()
+    assert struck.strip()
+
+
+def test_a_closed_tab_leaves_nothing_behind(server: Server, speaker: Speaker) -> None:
+    def call_and_vanish() -> None:
+        with calling(server.url) as person:
+            person.page.click("#talk")
+            person.until("listening")
+            person.say(np.concatenate([speaker.say("Tell me a long story about a dog."), silence(0.3)]))
+            person.until("speaking")
+        server.until_calls(0)
+
+    call_and_vanish()
+    pool = min(32, (os.cpu_count() or 1) + 4)  # asyncio's own, which fills up by and by and then stays
+    threads = server.threads()
+    for _ in range(2):
+        call_and_vanish()
+    assert server.threads() <= threads + pool
+
+
+def test_typed_words_are_answered_without_a_microphone(server: Server) -> None:
+    with calling(server.url, permissions=[]) as person:
+        person.page.fill("#message", "What is the capital of France?")
+        person.page.keyboard.press("Enter")
+        person.page.wait_for_function(
+            "[...document.querySelectorAll('li[data-role=assistant]')].some(e => e.innerText.includes('Paris'))",
+            timeout=30000,
+        )
