@@ -7,7 +7,7 @@ import numpy as np
 from vivavoce.codecs.audio import Samples
 
 
-class Recent:
+class RingBuffer:
     """Its last `length` samples, silence before it began. Long memories are not copied with every push."""
 
     def __init__(self, length: int) -> None:

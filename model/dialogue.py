@@ -8,11 +8,12 @@ model and voice; the native model), the call speaks to it only through this prot
     read(item)  ──┼──► context ──► reply(spec) ─────────────────┼──► ToolCall
     turn(id)    ──┘ the open turn becomes an item               └──► Done
     anticipate(spec) ───► the answer may be begun before the turn is over, unheard
-    overhear(sound) ────► what was said over the assistant: agreement, or an interruption? Leaves no trace
+    classify_overlap(sound) ─► speech over the assistant: backchannel or interruption? Leaves no trace
                          ▲
     cut(heard) ──────────┘ context rolled back to what reached the user's ear
 
-All methods but `overhear`, `reply`, `hearing` and `close` return at once; the work happens on the model's own threads.
+All methods but `classify_overlap`, `reply`, `transcripts` and `close` return at once; the work happens on the model's
+own threads.
 The protocol decides nothing about who may speak when: that is the call's business.
 """
 
@@ -195,7 +196,7 @@ class Transcript:
 
 
 @dataclass(frozen=True, slots=True)
-class Overheard:
+class OverlapOpinion:
     """What the ears make of sound over the assistant: words ("" for none), and how likely (0..1) it is that somebody
     wants to interrupt, by how it sounds; None when they cannot tell."""
 
@@ -234,10 +235,10 @@ class Dialogue(Protocol):
         """This will be asked for when the open turn ends (its `id` aside). The model may begin at any time, unheard and
         without a trace; `reply` with an equal spec takes up what was begun, if the turn turned out as expected."""
 
-    def unhear(self) -> None:
+    def discard_turn(self) -> None:
         """Drops the open turn."""
 
-    async def overhear(self, samples: Samples) -> Overheard:
+    async def classify_overlap(self, samples: Samples) -> OverlapOpinion:
         """Listens to sound that is in no turn: the last second, at most, while the assistant speaks. Nothing of it is
         kept. Raises `DialogueError`."""
 
@@ -259,7 +260,7 @@ class Dialogue(Protocol):
 
         Raises `DialogueError`."""
 
-    def hearing(self) -> AsyncIterator[Transcript]:
+    def transcripts(self) -> AsyncIterator[Transcript]:
         """Transcripts of the user's turns, partial ones while they speak; ends when the dialogue closes. Each turn that
         was closed gets a final one, if only to say that the ears failed."""
 

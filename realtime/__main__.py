@@ -186,7 +186,7 @@ def main(arguments: list[str] | None = None) -> int:
             case "replay":
                 from vivavoce.realtime.cli import replay
 
-                wishes = replay.Wishes(chosen.json, chosen.against_models, chosen.pack, chosen.accept)
+                wishes = replay.ReplayOptions(chosen.json, chosen.against_models, chosen.pack, chosen.accept)
                 return replay.run(config, chosen.folder, wishes)
             case "codec":
                 from vivavoce.realtime.cli import codec

@@ -26,15 +26,15 @@ from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.monitor.latency import TurnLatency
 from vivavoce.realtime.monitor.watchdog import Watchdog
-from vivavoce.realtime.peers.resumable import PeerLine, Since
+from vivavoce.realtime.peers.resumable import ResumableTransport, Since
 from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.pipeline import Parts, Pipeline
 from vivavoce.realtime.recording.recorder import Recording, Recordings
 from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.session.tool_settings import Tools
-from vivavoce.realtime.tools import MoreTools
+from vivavoce.realtime.tools import CallTools
 from vivavoce.realtime.transports import PeerGone, Transport
-from vivavoce.realtime.turns.classifiers import Judging
+from vivavoce.realtime.turns.classifiers import Classifiers
 from vivavoce.realtime.wire.server_events import Closing, Error, Fault, SessionCreated
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Ended(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Party:
+class RunningCall:
     """A running call, as somebody finds it who wants to join."""
 
     peers: Peers
@@ -76,13 +76,13 @@ class Party:
 
 
 @dataclass(slots=True)
-class _Place:
+class _CallSlot:
     """A call. `ending` is set to the reason once it has to end; the others when its peer has connected."""
 
     ending: asyncio.Future[str]
-    party: Party | None = None
-    line: PeerLine | None = None
-    extension: Extension | None = None  # of a phone call
+    party: RunningCall | None = None
+    line: ResumableTransport | None = None
+    extension: CallOptions | None = None  # of a phone call
 
     def end(self, reason: str) -> None:
         if not self.ending.done():
@@ -98,7 +98,7 @@ class Calls:
         self._tools = Tools(config)
         self._recordings = Recordings(config.recordings, lambda: datetime.now(UTC), engine.about)
         self._tasks = asyncio.TaskGroup()
-        self._running: dict[str, _Place] = {}
+        self._running: dict[str, _CallSlot] = {}
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -120,7 +120,7 @@ class Calls:
             raise Busy(f"All {self._config.max_sessions} lines are taken. Please try again in a moment.")
         if self._running and self._engine.cascade.lateness > LATE:
             raise Busy("The calls under way need all of this machine. Please try again in a moment.")
-        self._running[call_id] = _Place(asyncio.get_running_loop().create_future())
+        self._running[call_id] = _CallSlot(asyncio.get_running_loop().create_future())
 
     def release(self, call_id: str) -> None:
         """Gives back the place of a call that did not come about."""
@@ -130,17 +130,17 @@ class Calls:
         """Runs a call that has a place, in the background."""
         self._tasks.create_task(self.run(call_id, transport, session, playout))
 
-    def find(self, call_id: str) -> Party | None:
+    def find(self, call_id: str) -> RunningCall | None:
         """A running call; None when there is none of this id."""
         place = self._running.get(call_id)
         return place.party if place else None
 
-    def resumable(self, token: str) -> tuple[str, PeerLine] | None:
+    def resumable(self, token: str) -> tuple[str, ResumableTransport] | None:
         """The running call whose token this is, and its line."""
         lines = ((call_id, place.line) for call_id, place in self._running.items())
         return next(((call_id, line) for call_id, line in lines if line and line.knows(token)), None)
 
-    def resume(self, line: PeerLine, transport: Transport, since: Since) -> None:
+    def resume(self, line: ResumableTransport, transport: Transport, since: Since) -> None:
         """Lets the peer of a running call go on over another connection, in the background."""
         self._tasks.create_task(line.resume(transport, since))
 
@@ -157,7 +157,7 @@ class Calls:
         transport: Transport,
         session: Session,
         playout: Playout,
-        extension: Extension | None = None,
+        extension: CallOptions | None = None,
     ) -> None:
         """Runs a call that has a place to its end; `extension`: what sets it apart. Nothing of it is left afterwards,
         whatever happened."""
@@ -167,9 +167,9 @@ class Calls:
         recording = self._recordings.begin(call_id, session, transport.plays)
         if recording is not None:
             session, playout = recording.cores(session, playout)
-        line = place.line = PeerLine(transport, session, playout, self._config.resume_window)
+        line = place.line = ResumableTransport(transport, session, playout, self._config.resume_window)
         peers = Peers(line)
-        place.party = Party(peers, session)
+        place.party = RunningCall(peers, session)
         reason = "over"
         try:
             reason = await self._converse(peers, session, playout, place, recording)
@@ -194,7 +194,7 @@ class Calls:
         peers: Peers,
         session: Session,
         playout: Playout,
-        place: _Place,
+        place: _CallSlot,
         recording: Recording | None,
     ) -> str:
         extension = place.extension
@@ -202,7 +202,7 @@ class Calls:
         if extension is not None:
             dialogue = extension.rehearse(dialogue)
         listener = self._engine.listener()
-        judging = Judging(self._engine.judge, listener, dialogue.overhear)
+        judging = Classifiers(self._engine.judge, listener, dialogue.classify_overlap)
         front_end = FrontEnd(cancel=self._cancels(peers))
         watchdog = Watchdog(playout, self._config.patience, 2 * self._config.tool_timeout + 5)  # a turn, and the tool
         tools = self._tools.runner(extension.tools if extension else None)
@@ -229,7 +229,7 @@ class Calls:
         wanted = self._config.echo_cancellation
         return wanted == "on" or (wanted == "auto" and peers.plays)
 
-    async def _watch(self, pipeline: Pipeline, place: _Place) -> None:
+    async def _watch(self, pipeline: Pipeline, place: _CallSlot) -> None:
         """Ends calls that nobody uses, that last too long, or that were hung up."""
         loop = asyncio.get_running_loop()
         pipeline.active_at = began = loop.time()
@@ -275,9 +275,9 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 @dataclass(frozen=True, slots=True)
-class Extension:
+class CallOptions:
     """Of one call. `longest`: seconds it may last (0: as the server's settings say)."""
 
-    tools: MoreTools
+    tools: CallTools
     rehearse: Callable[[Dialogue], Dialogue]
     longest: float = 0.0

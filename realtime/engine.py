@@ -9,11 +9,11 @@ from pathlib import Path
 from vivavoce.codecs.audio import Samples
 from vivavoce.model.cascade import Cascade
 from vivavoce.model.settings import CascadeSettings
-from vivavoce.model.turns.overlap_classifier import OverlapNet
-from vivavoce.model.turns.silero_vad import SpeechNet, silero_path
+from vivavoce.model.turns.overlap_classifier import OverlapClassifier
+from vivavoce.model.turns.silero_vad import SileroVad, silero_path
 from vivavoce.model.turns.smart_turn import SmartTurn
 from vivavoce.realtime.turns.floor import Floor
-from vivavoce.realtime.turns.windows import Listener
+from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 
 class Engine:
@@ -22,8 +22,8 @@ class Engine:
     def __init__(self, settings: CascadeSettings, directory_of: Callable[[str], Path]) -> None:
         """`directory_of` gives the folder of a catalog artefact; it raises `ModelError` for one that is not there."""
         self._settings = settings
-        self._speech = SpeechNet(silero_path())
-        self._overlap = OverlapNet()
+        self._speech = SileroVad(silero_path())
+        self._overlap = OverlapClassifier()
         (file,) = directory_of("smart-turn").glob("*.onnx")
         self._smart_turn = SmartTurn(file)
         self.cascade = Cascade(settings, directory_of)
@@ -35,11 +35,13 @@ class Engine:
         language = model.endpoint_model if model.remote else model.language
         return {"ears": model.spoken, "language": language, "voice": model.voice}
 
-    def listener(self) -> Listener:
+    def listener(self) -> MicrophoneWindows:
         """The microphone of a new call."""
         state = self._speech.init_state()
         ear = self._overlap.init_state()
-        return Listener(lambda window: self._speech.step(window, state), Floor(None, ear.scores, ears=True), ear.push)
+        return MicrophoneWindows(
+            lambda window: self._speech.step(window, state), Floor(None, ear.scores, ears=True), ear.push
+        )
 
     async def judge(self, sound: Samples) -> float:
         """The probability that the turn is complete whose end `sound` holds: the last 8 s at 16 kHz."""

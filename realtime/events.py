@@ -178,13 +178,13 @@ class ToolsLate:
 
 
 @dataclass(frozen=True, slots=True)
-class Rang:
+class TimerFired:
     """Something that the assistant has to say by itself; `notice` tells the model what has happened."""
 
     notice: str
 
 
-ToolFact = ToolsListed | ToolAnswered | ToolsLate | Rang
+ToolFact = ToolsListed | ToolAnswered | ToolsLate | TimerFired
 
 Fact = (
     ClientEvent

@@ -62,10 +62,10 @@ from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.tools.runner import ToolRunner
 from vivavoce.realtime.transports import Keys, Message, Received, Seen, Sound
-from vivavoce.realtime.turns.classifiers import Caught, Judged, Judging, Opinion
-from vivavoce.realtime.turns.endpointing import Ask
-from vivavoce.realtime.turns.floor import Catch, FloorFact
-from vivavoce.realtime.turns.windows import Listener
+from vivavoce.realtime.turns.classifiers import Classifiers, EndpointJudged, Opinion, OverlapClassified
+from vivavoce.realtime.turns.endpointing import AskEndpoint
+from vivavoce.realtime.turns.floor import AskOverlap, FloorFact
+from vivavoce.realtime.turns.windows import MicrophoneWindows
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire.client_events import AudioAppend, AudioCommit, OutputClear
 from vivavoce.realtime.wire.errors import WireError
@@ -85,8 +85,8 @@ class Parts:
     dialogue: Dialogue
     session: Session
     playout: Playout
-    listener: Listener
-    judging: Judging
+    listener: MicrophoneWindows
+    judging: Classifiers
     latency: TurnLatency
     tools: ToolRunner
     watchdog: Watchdog
@@ -119,7 +119,7 @@ class Pipeline:
     # --- towards the inbox -------------------------------------------------------------------------------------
 
     async def _hearing(self) -> None:
-        async for transcript in self._parts.dialogue.hearing():
+        async for transcript in self._parts.dialogue.transcripts():
             self._inbox.post(transcript)
 
     async def _respond(self, action: StartReply) -> None:
@@ -167,7 +167,7 @@ class Pipeline:
                     self._parts.dialogue.see(picture)
                 case Message(text=text):
                     await self._read(text)
-                case Judged() | Caught():
+                case EndpointJudged() | OverlapClassified():
                     await self._take_opinion(fact)
                 case Tick():
                     await self._rescue()
@@ -189,14 +189,14 @@ class Pipeline:
 
     async def _take_turns(self, facts: list[FloorFact]) -> None:
         for fact in facts:
-            if isinstance(fact, Ask | Catch):
+            if isinstance(fact, AskEndpoint | AskOverlap):
                 self._parts.judging.start(fact, self._tasks, self._inbox.post)
             else:
                 await self._decide(fact)
 
     async def _take_opinion(self, opinion: Opinion) -> None:
         floor = self._parts.listener.floor
-        if isinstance(opinion, Judged):
+        if isinstance(opinion, EndpointJudged):
             await self._take_turns(floor.answer(opinion.at, opinion.probability))
         else:
             heard, asked = opinion.heard, self._parts.session.awaits_answer
@@ -252,7 +252,7 @@ class Pipeline:
                     if by_client:
                         floor.release()
                 case DropTurn():
-                    dialogue.unhear()
+                    dialogue.discard_turn()
                     floor.release()
                 case Read(item=item, after=after):
                     dialogue.read(item, after)

@@ -17,12 +17,12 @@ from typing import Final
 
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.codecs.resample import Resampler
-from vivavoce.model.cascade.asr import open_ears
+from vivavoce.model.cascade.asr import open_asr
 from vivavoce.model.cascade.dialogue import CascadeDialogue
-from vivavoce.model.cascade.llm import Language
+from vivavoce.model.cascade.llm import Llm
 from vivavoce.model.cascade.llm.llama_cpp import LlamaModel
 from vivavoce.model.cascade.llm.openai_endpoint import Endpoint
-from vivavoce.model.cascade.speech_queue import Mouth
+from vivavoce.model.cascade.speech_queue import SpeechQueue
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.cascade.tts import open_voice
 from vivavoce.model.settings import CascadeSettings
@@ -44,12 +44,12 @@ class Cascade:
         # one thread and 1 to 4 s on two (model/LOG.md); the ears' 5 s took 67 ms on one, 90 to 170 ms on two.
         threads = settings.threads or max(min(os.cpu_count() or 1, 8) // 2, 1)
         with ThreadPoolExecutor(3, thread_name_prefix="loading") as loading:
-            ears = loading.submit(open_ears, settings.spoken, directory_of, threads)
+            ears = loading.submit(open_asr, settings.spoken, directory_of, threads)
             language = loading.submit(_language, settings, directory_of, threads)
             voice = loading.submit(open_voice, settings.voice, directory_of, threads)
         self.ears, self.language, self.voice = ears.result(), language.result(), voice.result()
         self._threads = Threads()
-        self._mouth = Mouth(self.voice, self._threads)
+        self._mouth = SpeechQueue(self.voice, self._threads)
         self._warm_up()
 
     def open(self) -> CascadeDialogue:
@@ -74,7 +74,7 @@ class Cascade:
         self.language.close()
 
 
-def _language(settings: CascadeSettings, directory_of: Callable[[str], Path], threads: int) -> Language:
+def _language(settings: CascadeSettings, directory_of: Callable[[str], Path], threads: int) -> Llm:
     if settings.remote:
         model, key = settings.endpoint_model, settings.endpoint_key
         return Endpoint(settings.language, model, key, settings.endpoint_vision, settings.endpoint_ahead)

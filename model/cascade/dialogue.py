@@ -24,11 +24,11 @@ import numpy as np
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.resample import Resampler
 from vivavoce.model.cascade.asr import SAMPLE_RATE as EARS_RATE
-from vivavoce.model.cascade.asr import Ears, Hypothesis, Listening
+from vivavoce.model.cascade.asr import Asr, Hypothesis, Recognition
 from vivavoce.model.cascade.context import Context, wanted
-from vivavoce.model.cascade.llm import Language, Prompt
+from vivavoce.model.cascade.llm import Llm, Prompt
 from vivavoce.model.cascade.reply import Begun, Reply
-from vivavoce.model.cascade.speech_queue import Mouth
+from vivavoce.model.cascade.speech_queue import SpeechQueue
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.dialogue import (
     DialogueError,
@@ -37,7 +37,7 @@ from vivavoce.model.dialogue import (
     Item,
     Message,
     NotHeard,
-    Overheard,
+    OverlapOpinion,
     Picture,
     ReplySpec,
     ReplyToken,
@@ -54,9 +54,9 @@ MAX_TOKENS: Final = 160
 
 
 class CascadeDialogue:
-    """See `dialogue.Dialogue`. `hearing()` must be consumed: it is what drives the ears."""
+    """See `dialogue.Dialogue`. `transcripts()` must be consumed: it is what drives the ears."""
 
-    def __init__(self, ears: Ears, language: Language, mouth: Mouth, threads: Threads, instructions: str) -> None:
+    def __init__(self, ears: Asr, language: Llm, mouth: SpeechQueue, threads: Threads, instructions: str) -> None:
         self._ears = ears
         self._language = language
         self._thread = language.open()
@@ -102,14 +102,14 @@ class CascadeDialogue:
         self._expected = replace(spec, id="")
         self._anticipated = self._language.speculative
 
-    def unhear(self) -> None:
+    def discard_turn(self) -> None:
         self._open, self._anticipated = None, False
         self._drop_ahead()
 
-    async def overhear(self, samples: Samples) -> Overheard:
-        return await self._threads.ears(lambda: overheard(self._ears, samples))
+    async def classify_overlap(self, samples: Samples) -> OverlapOpinion:
+        return await self._threads.ears(lambda: classified_overlap(self._ears, samples))
 
-    async def hearing(self) -> AsyncIterator[Transcript]:
+    async def transcripts(self) -> AsyncIterator[Transcript]:
         while not self._ended:
             await self._wake.wait()
             self._wake.clear()
@@ -252,10 +252,10 @@ class CascadeDialogue:
         await asyncio.get_running_loop().run_in_executor(None, self._thread.close)
 
 
-def overheard(ears: Ears, samples: Samples) -> Overheard:
+def classified_overlap(ears: Asr, samples: Samples) -> OverlapOpinion:
     """What `ears` make of sound at `SAMPLE_RATE`."""
     resampler = Resampler(SAMPLE_RATE, EARS_RATE)
-    return ears.overhear(np.concatenate((resampler.push(samples), resampler.flush())))
+    return ears.classify_overlap(np.concatenate((resampler.push(samples), resampler.flush())))
 
 
 def so_far(turn: Turn, heard: Hypothesis) -> Transcript:
@@ -271,7 +271,7 @@ UPDATE: Final = EARS_RATE // 4
 class Turn:
     """One turn. Counts in samples at `EARS_RATE`."""
 
-    def __init__(self, listening: Listening) -> None:
+    def __init__(self, listening: Recognition) -> None:
         self.listening = listening
         self.pushed = 0
         self.seen = 0  # pushed when the last look began

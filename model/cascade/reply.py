@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from vivavoce.model.cascade.llm import Calls, Generation, Piece, Stopped, Words
-from vivavoce.model.cascade.speech_queue import Mouth, Silent, Spoke
+from vivavoce.model.cascade.speech_queue import Silent, SpeechQueue, Spoke
 from vivavoce.model.dialogue import (
     AudioToken,
     DialogueError,
@@ -36,7 +36,7 @@ from vivavoce.model.dialogue import (
 class Reply:
     """One reply. Made and read on one event loop; `deliver` may be called from any thread."""
 
-    def __init__(self, mouth: Mouth, spec: ReplySpec, held: bool = False) -> None:
+    def __init__(self, mouth: SpeechQueue, spec: ReplySpec, held: bool = False) -> None:
         self.failed = False
         self._held = held
         self._unsaid: list[str] = []  # words that the voice gets upon release

@@ -157,7 +157,7 @@ class Utterance:
         return False
 
 
-class Mouth:
+class SpeechQueue:
     """A voice and the thread it speaks on."""
 
     def __init__(self, voice: Voice, threads: Threads) -> None:

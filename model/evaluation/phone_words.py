@@ -23,7 +23,7 @@ from vivavoce.codecs import phone as codecs
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.codecs.phone import Encoding
 from vivavoce.codecs.resample import Resampler
-from vivavoce.model.cascade.asr import Ears, open_ears
+from vivavoce.model.cascade.asr import Asr, open_asr
 from vivavoce.model.store import Store, catalog, default_home
 from vivavoce.model.training.data.sounds import mix, pink
 from vivavoce.model.training.data.speech import EVALUATION, Studio
@@ -78,7 +78,7 @@ def rate(counts: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
 
 def main() -> None:
     store = Store(default_home(os.environ, sys.platform), catalog.load())
-    studio, ears = Studio(store), open_ears("en", store.path, threads=1)
+    studio, ears = Studio(store), open_asr("en", store.path, threads=1)
     texts = [text for kind, texts in read_texts("evaluation").items() if kind in COMPLETE for text in texts]
     counts: dict[str, list[tuple[int, int]]] = {name: [] for name in LINES}
     for number, text in enumerate(texts):
@@ -92,7 +92,7 @@ def main() -> None:
         print(f"{name:20} WER {share:6.1%} ({low:.1%}..{high:.1%})   n {len(found)} sentences, {words} words")
 
 
-def _understood(ears: Ears, samples: Samples) -> str:
+def _understood(ears: Asr, samples: Samples) -> str:
     resampler, listening = Resampler(SAMPLE_RATE, 16_000), ears.open()
     listening.push(np.concatenate((resampler.push(samples), resampler.flush())))
     heard = listening.finish()

@@ -22,7 +22,7 @@ STATES: Final = 48
 """States it looks at: the last 1.15 s."""
 
 
-class Finished:
+class AsrEndpointHead:
     """The weights. Safe to share between threads."""
 
     def __init__(self, path: Path = WEIGHTS) -> None:

@@ -20,7 +20,7 @@ from vivavoce.codecs.onnx_session import open_onnx
 WEIGHTS: Final = Path(__file__).with_name("asr_overlap_head.onnx")
 
 
-class Aside:
+class AsrOverlapHead:
     """The weights. Safe to share between threads."""
 
     def __init__(self, path: Path = WEIGHTS) -> None:

@@ -1,11 +1,11 @@
 """Interruption, backchannel, noise or echo? A small network on onnxruntime, 32 ms at a time.
 
     the last windows (16 kHz) ──► log-mel features (40 mels, every 8 ms) ──► network ──► Scores, better with each window
-                                                                    └─ OverlapEar: recurrent state ─┘
+                                                                    └─ OverlapStream: recurrent state ─┘
 
-`OverlapNet` holds the weights (90 000 of them, made in `training/`) and serves all calls; `OverlapEar` is the slot of
-one call. A sound is judged together with the 96 ms before it, which tell what the place sounds like. What follows from
-the scores is decided in `overlap.py`.
+`OverlapClassifier` holds the weights (90 000 of them, made in `training/`) and serves all calls; `OverlapStream` is the
+slot of one call. A sound is judged together with the 96 ms before it, which tell what the place sounds like. What
+follows from the scores is decided in `realtime/turns/barge_in.py`.
 """
 
 from __future__ import annotations
@@ -71,17 +71,17 @@ class Features:
         return np.asarray((np.log10(np.maximum(power @ self._filters, 1e-7)) + 3.0) / 3.0, np.float32)
 
 
-class OverlapNet:
-    """The weights. Safe to share between threads; an `OverlapEar` is not."""
+class OverlapClassifier:
+    """The weights. Safe to share between threads; an `OverlapStream` is not."""
 
     def __init__(self, path: Path = WEIGHTS) -> None:
         """Loads the ONNX file `path`; onnxruntime raises when it is missing or broken."""
         self._session = open_onnx(path)
         self.features = Features()
 
-    def init_state(self) -> OverlapEar:
+    def init_state(self) -> OverlapStream:
         """The slot of a new call."""
-        return OverlapEar(self)
+        return OverlapStream(self)
 
     def step(self, features: Sound, state: Sound) -> tuple[Sound, Sound]:
         """Probabilities, shape (4,), after a window whose features (with those of the window before) have shape
@@ -90,10 +90,10 @@ class OverlapNet:
         return scores[0], after
 
 
-class OverlapEar:
+class OverlapStream:
     """What one call has heard last."""
 
-    def __init__(self, net: OverlapNet) -> None:
+    def __init__(self, net: OverlapClassifier) -> None:
         self._net = net
         self._sound: Sound = np.zeros(KEPT, np.float32)
         self._state: Sound = np.zeros((1, UNITS), np.float32)

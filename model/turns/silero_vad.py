@@ -3,7 +3,7 @@
     window (512 samples, 16 kHz) ──► 64 samples of the window before ▏ window ──► network ──► probability
                                           └── SpeechState ──┘   recurrent state ──┘
 
-`SpeechNet` holds the weights and serves all calls; `SpeechState` is the slot of one call. What follows from the
+`SileroVad` holds the weights and serves all calls; `SileroState` is the slot of one call. What follows from the
 probabilities (when speech begins and ends) is decided in `vad.py`, not here.
 """
 
@@ -34,7 +34,7 @@ def silero_path() -> Path:
 
 
 @dataclass(slots=True)
-class SpeechState:
+class SileroState:
     """What the network remembers of one call."""
 
     sound: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, CONTEXT + WINDOW), np.float32))
@@ -46,18 +46,18 @@ class SpeechState:
         self.recurrent = np.zeros_like(self.recurrent)
 
 
-class SpeechNet:
-    """The weights. Safe to share between threads; a `SpeechState` is not."""
+class SileroVad:
+    """The weights. Safe to share between threads; a `SileroState` is not."""
 
     def __init__(self, path: Path) -> None:
         """Loads the ONNX file `path`; onnxruntime raises when it is missing or broken."""
         self._session = open_onnx(path)
 
-    def init_state(self) -> SpeechState:
+    def init_state(self) -> SileroState:
         """The slot of a new call."""
-        return SpeechState()
+        return SileroState()
 
-    def step(self, window: NDArray[np.float32], state: SpeechState) -> float:
+    def step(self, window: NDArray[np.float32], state: SileroState) -> float:
         """Probability (0..1) that `window`, shape (512,), -1..1, is speech; `state` moves on by it.
 
         Raises `ValueError` for another length."""

@@ -18,10 +18,10 @@ from vivavoce.realtime.admission import client_secrets
 from vivavoce.realtime.admission.auth import Denied, check_session
 from vivavoce.realtime.admission.client_secrets import ClientSecrets, SecretsFull
 from vivavoce.realtime.audio.playout import Playout
-from vivavoce.realtime.call import Busy, Calls, Party
+from vivavoce.realtime.call import Busy, Calls, RunningCall
 from vivavoce.realtime.config import ServerConfig
-from vivavoce.realtime.peers.resumable import PeerLine, Since
-from vivavoce.realtime.session.opening import VOICE, House, Wanted, open_session, random_ids
+from vivavoce.realtime.peers.resumable import ResumableTransport, Since
+from vivavoce.realtime.session.opening import VOICE, SessionDefaults, SessionRequest, open_session, random_ids
 from vivavoce.realtime.session.rate_limit import WINDOW, Addresses, Bucket
 from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.session.tool_settings import options as tools
@@ -38,7 +38,7 @@ class Admission:
         self._config = config
         self._clock = clock
         notice = config.recording_notice if config.recordings else None
-        self.house = House(tools(config), voice, notice, config.apology)
+        self.house = SessionDefaults(tools(config), voice, notice, config.apology)
         self._secrets = ClientSecrets(lambda: secrets.token_urlsafe(24))
         self._addresses = Addresses(config.sessions_per_minute)
 
@@ -59,14 +59,16 @@ class Admission:
             asked = client_secrets.read(body)
         except Refused as refused:
             raise _denied(refused) from refused
-        session = self.session(Playout(), False, Wanted(config=asked.config))
+        session = self.session(Playout(), False, SessionRequest(config=asked.config))
         try:
             value, expires_at = self._secrets.issue(asked.config, asked.seconds, self._clock())
         except SecretsFull as full:
             raise Denied(429, "rate_limit_exceeded", str(full), retry_after=WINDOW) from full
         return {"value": value, "expires_at": expires_at, "session": to_builtins(session.view)}
 
-    def session(self, playout: Playout, plays: bool, wanted: Wanted, house: House | None = None) -> Session:
+    def session(
+        self, playout: Playout, plays: bool, wanted: SessionRequest, house: SessionDefaults | None = None
+    ) -> Session:
         """A session as it was asked for; `house`: other than usual. Raises `Denied`."""
         expires_at = int(self._clock() + self._config.max_duration)
         responses = Bucket(self._config.responses_per_minute)
@@ -87,7 +89,7 @@ class Admission:
             raise Denied(503, "server_full", str(busy)) from busy
         return calls
 
-    def resumable(self, query: Mapping[str, str], plays: bool) -> tuple[str, PeerLine, Since]:
+    def resumable(self, query: Mapping[str, str], plays: bool) -> tuple[str, ResumableTransport, Since]:
         """The call that the request's resume token belongs to, its line, and where the client stands. Raises
         `Denied`."""
         found = self.ready().resumable(query.get("resume", ""))
@@ -107,7 +109,7 @@ class Admission:
             raise Denied(409, "resume_events_lost", message, "received")
         return call_id, line, since
 
-    def find(self, call_id: str) -> Party:
+    def find(self, call_id: str) -> RunningCall:
         """A running call. Raises `Denied`."""
         party = self.ready().find(call_id)
         if party is None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.fft import irfft, rfft
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.codecs.ring_buffer import Recent
+from vivavoce.codecs.ring_buffer import RingBuffer
 
 FRAME: Final = SAMPLE_RATE // 100
 """Samples (10 ms) at a time."""
@@ -65,8 +65,8 @@ class OwnVoice:
     def __init__(self) -> None:
         self.delay: int | None = None
         """Of the echo, in samples at `RATE`, once it is known."""
-        self._played = Recent(LONGEST + WINDOW)
-        self._heard = Recent(WINDOW)
+        self._played = RingBuffer(LONGEST + WINDOW)
+        self._heard = RingBuffer(WINDOW)
         self._found: list[int] = []  # delays found lately, each like the others
         self._frames = 0
         self._gain = 1.0

@@ -22,7 +22,7 @@ MOST_CALLS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BenchOptions:
     """`url` "": our own server is started, with the settings of `settings`. `calls`: levels of a load sweep.
     `punctual`: numbers of calls in which nobody speaks. `soak`: number of short calls, 0 for none. `long`: minutes of
     one call, 0 for none.
@@ -55,7 +55,7 @@ class Choice:
         return bool((self.calls or self.punctual or self.soak or self.long) and not self.scenarios)
 
 
-def choose(options: argparse.Namespace) -> Choice:
+def choose(options: argparse.Namespace) -> BenchOptions:
     """Raises `ConfigError`, which names the option."""
     losses = _numbers(options.loss, float, "--loss")
     try:
@@ -78,7 +78,7 @@ def choose(options: argparse.Namespace) -> Choice:
     transports = _transports(options.transport or ["webrtc"])
     if options.url and PHONE in transports:
         raise ConfigError(f"'--transport {PHONE}' works with our own server only, not with '--url'.")
-    return Choice(
+    return BenchOptions(
         url=options.url,
         key=options.api_key,
         model=options.model,

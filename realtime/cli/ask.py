@@ -13,7 +13,7 @@ import numpy as np
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.media import Unreadable, read_picture, read_sound, write_sound
 from vivavoce.model.cascade import Cascade
-from vivavoce.model.cascade.asr import EarsError
+from vivavoce.model.cascade.asr import AsrError
 from vivavoce.model.cascade.tts import VoiceError
 from vivavoce.model.dialogue import AudioToken, Dialogue, DialogueError, Picture, ReplySpec, TextToken
 from vivavoce.model.settings import CascadeSettings
@@ -39,7 +39,7 @@ def run(config: Config, question: Path, output: Path | None, image: Path | None)
         answer = _answered(config.model, store, sound, picture)
         if output:
             write_sound(output, answer)
-    except (DialogueError, EarsError, VoiceError) as error:
+    except (DialogueError, AsrError, VoiceError) as error:
         print(f"vivavoce: {error}", file=sys.stderr)
         return 1
     except OSError as error:
@@ -83,7 +83,7 @@ async def _turn(cascade: Cascade, sound: Samples, picture: Picture | None) -> Sa
 
 
 async def _hear(dialogue: Dialogue) -> None:
-    async for transcript in dialogue.hearing():
+    async for transcript in dialogue.transcripts():
         if transcript.final:
             print(f"{'heard':<16}{transcript.text or '(no words)'}")
 

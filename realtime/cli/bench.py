@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import httpx
 
-from vivavoce.model.cascade.asr import EarsError
+from vivavoce.model.cascade.asr import AsrError
 from vivavoce.model.cascade.tts import VoiceError
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store, catalog
@@ -29,7 +29,7 @@ from vivavoce.realtime.bench.caller.link import Broken, Refused, Target
 from vivavoce.realtime.bench.caller.prepare import Play, prepare
 from vivavoce.realtime.bench.caller.server import ServerFailed, serving
 from vivavoce.realtime.bench.measure.history import listener, remembered
-from vivavoce.realtime.bench.options import Choice
+from vivavoce.realtime.bench.options import BenchOptions
 from vivavoce.realtime.bench.report import machine, report, table
 from vivavoce.realtime.bench.report.html import page
 from vivavoce.realtime.bench.report.report import compare
@@ -56,14 +56,14 @@ Values = dict[str, Any]
 class _Bench:
     """A run under way: what was asked for, whom to call, and what was found so far."""
 
-    choice: Choice
+    choice: BenchOptions
     target: Target
     pid: int | None
     store: Store
     made: Values
 
 
-def run(config: Config, choice: Choice) -> int:
+def run(config: Config, choice: BenchOptions) -> int:
     """Prints the table, and writes report.json and report.html where asked. Raises `ModelError`."""
     made = _header(config, choice)
     try:
@@ -71,7 +71,7 @@ def run(config: Config, choice: Choice) -> int:
         plays = _prepare(store, config, choice)
         with _target(config, choice) as (target, pid):
             _measure(_Bench(choice, target, pid, store, made), plays)
-    except (scenario.ScenarioError, ServerFailed, Refused, Broken, VoiceError, EarsError) as error:
+    except (scenario.ScenarioError, ServerFailed, Refused, Broken, VoiceError, AsrError) as error:
         print(f"vivavoce: {error}", file=sys.stderr)
         if choice.output and made["runs"]:
             _keep(made, choice.output)  # what there is
@@ -89,7 +89,7 @@ def compare_files(a: Path, b: Path) -> int:
     return 0
 
 
-def _prepare(store: Store, config: Config, choice: Choice) -> list[Play]:
+def _prepare(store: Store, config: Config, choice: BenchOptions) -> list[Play]:
     names = choice.scenarios or ("single",)
     wanted = [scenario.load(name) for name in (scenario.names() if "all" in names else names)]
     models.prepare(store, _models(config, choice))
@@ -198,7 +198,7 @@ class _Progress:
 
 
 @contextmanager
-def _target(config: Config, choice: Choice) -> Iterator[tuple[Target, int | None]]:
+def _target(config: Config, choice: BenchOptions) -> Iterator[tuple[Target, int | None]]:
     """The server to call, and its process: somebody's, or our own for as long as it is needed."""
     if choice.url:
         target = Target(choice.url, choice.key, choice.model or "vivavoce")
@@ -214,7 +214,7 @@ def _target(config: Config, choice: Choice) -> Iterator[tuple[Target, int | None
         yield Target(own.url, extras=True), own.pid
 
 
-def _models(config: Config, choice: Choice) -> CascadeSettings:
+def _models(config: Config, choice: BenchOptions) -> CascadeSettings:
     return replace(config.model, language=choice.language or config.model.language)
 
 
@@ -230,7 +230,7 @@ def _is_ours(target: Target) -> bool:
 # --- the report ---------------------------------------------------------------------------------------------------
 
 
-def _header(config: Config, choice: Choice) -> Values:
+def _header(config: Config, choice: BenchOptions) -> Values:
     chosen = _models(config, choice)
     server = {"url": choice.url, "model": choice.model or "vivavoce"} if choice.url else {"own": True}
     settings = {} if choice.url else {"language": chosen.language, "voice": chosen.voice, "threads": chosen.threads}

@@ -19,7 +19,7 @@ from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.codecs.files import CodesError, decode_whole, encode_whole, read, write
 from vivavoce.codecs.media import Unreadable, read_sound, write_sound
 from vivavoce.codecs.tokenizer import WEIGHTS, AudioTokenizer
-from vivavoce.model.cascade.asr import EarsError
+from vivavoce.model.cascade.asr import AsrError
 from vivavoce.model.cascade.tts.names import CODED
 from vivavoce.model.evaluation.codec.delay import delays, work
 from vivavoce.model.evaluation.codec.dnsmos import Dnsmos, DnsmosMissing
@@ -107,7 +107,7 @@ def evaluate(store: Store, options: argparse.Namespace) -> None:
         about: dict[str, Any] = {"machine": machine.describe()}
         if CODEC in systems:
             about["streaming"] = _streaming(material, sets[0])
-    except (Missing, MaterialError, EarsError) as error:
+    except (Missing, MaterialError, AsrError) as error:
         raise Unusable(str(error)) from error
     if options.output:
         text = json.dumps(report(found, about), indent=1, ensure_ascii=False)

@@ -10,7 +10,7 @@ from typing import Any
 
 from vivavoce.model.store import Store, catalog
 from vivavoce.realtime.config import Config
-from vivavoce.realtime.recording.reader import BadTape, Tape
+from vivavoce.realtime.recording.reader import BadRecording, RecordingReader
 from vivavoce.realtime.recording.replay import Models, Outcome, Replay
 from vivavoce.realtime.recording.summary import Summary
 
@@ -22,7 +22,7 @@ WIDTH = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class ReplayOptions:
     """`against_models`: today's networks are asked too. `pack`: write the small form there, with today's answers if
     `accept`."""
 
@@ -32,16 +32,16 @@ class Wishes:
     accept: bool = False
 
 
-def run(config: Config, folder: Path, wishes: Wishes) -> int:
+def run(config: Config, folder: Path, wishes: ReplayOptions) -> int:
     """Exit code 1 when there are differences, 2 when there is nothing to replay. Raises `ModelError`."""
     summary = Summary()
     try:
-        tape = Tape(folder)
+        tape = RecordingReader(folder)
         replay = Replay(tape, _models(config) if wishes.against_models else None, summary.receive)
         outcome = replay.run()
         if wishes.pack is not None:
             tape.pack(wishes.pack, replay.accepted if wishes.accept else None)
-    except BadTape as error:
+    except BadRecording as error:
         print(f"vivavoce: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -55,16 +55,16 @@ def run(config: Config, folder: Path, wishes: Wishes) -> int:
 
 
 def _models(config: Config) -> Models:
-    from vivavoce.model.turns.silero_vad import SpeechNet, silero_path
+    from vivavoce.model.turns.silero_vad import SileroVad, silero_path
     from vivavoce.model.turns.smart_turn import SmartTurn
 
     (file,) = Store(config.home, catalog.load()).path("smart-turn").glob("*.onnx")
-    net, judge = SpeechNet(silero_path()), SmartTurn(file)
+    net, judge = SileroVad(silero_path()), SmartTurn(file)
     state = net.init_state()
     return Models(lambda window: net.step(window, state), judge.complete)
 
 
-def _report(tape: Tape, outcome: Outcome, summary: Summary) -> dict[str, Any]:
+def _report(tape: RecordingReader, outcome: Outcome, summary: Summary) -> dict[str, Any]:
     """Everything that is known, as JSON values."""
     return {
         "folder": str(tape.folder),
@@ -92,7 +92,7 @@ def _compared(outcome: Outcome) -> dict[str, dict[str, float]]:
     return found
 
 
-def _print(tape: Tape, outcome: Outcome, summary: Summary) -> None:
+def _print(tape: RecordingReader, outcome: Outcome, summary: Summary) -> None:
     print(f"{tape.folder.name}: {tape.seconds:.1f} s, recorded by {tape.header['vivavoce']}, ended: {tape.end}")
     for line in summary.lines():
         print(f"  {line}")

@@ -48,7 +48,7 @@ from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.gateway.codec_preview import AsHeard
 from vivavoce.realtime.gateway.phone_calls import CallRest
 from vivavoce.realtime.peers.sideband import MAX_BEHIND, Crowded
-from vivavoce.realtime.session.opening import MODEL, VOICE, Wanted
+from vivavoce.realtime.session.opening import MODEL, VOICE, SessionRequest
 from vivavoce.realtime.telephony.phones import CannotListen, Phones
 from vivavoce.realtime.transports.webrtc import IceServer, IceSettings, OfferError, WebRtcTransport, answer
 from vivavoce.realtime.transports.websocket import WebSocketTransport
@@ -187,7 +187,9 @@ class Gateway:
             return await self._go_on(request, sdp)
         self._door.ready()
         call_id, playout = new_call_id(), Playout()
-        session = self._door.session(playout, True, Wanted.from_query(request.query_params, settings or carried))
+        session = self._door.session(
+            playout, True, SessionRequest.from_query(request.query_params, settings or carried)
+        )
         calls = self._door.reserve(call_id, *_origin(request))
         try:
             transport, local = await self._answer(sdp)
@@ -228,7 +230,7 @@ class Gateway:
             return await self._go_on_talking(socket)
         self._door.ready()
         call_id, playout = new_call_id(), Playout()
-        session = self._door.session(playout, False, Wanted.from_query(socket.query_params, carried))
+        session = self._door.session(playout, False, SessionRequest.from_query(socket.query_params, carried))
         calls = self._door.reserve(call_id, *_origin(socket))
         try:
             await socket.accept(_subprotocol(socket), [(b"location", _location(call_id).encode())])
@@ -250,7 +252,7 @@ class Gateway:
         try:
             with party.peers.seat():
                 await socket.accept(_subprotocol(socket))
-                extras = Wanted.from_query(socket.query_params).extras
+                extras = SessionRequest.from_query(socket.query_params).extras
                 await party.join(WebSocketTransport(socket, MAX_BEHIND), extras)
         except Crowded as crowded:
             raise Denied(429, "too_many_sidebands", str(crowded)) from crowded

@@ -54,7 +54,7 @@ class Since:
     played: int | None = None
 
 
-class _Stint:
+class _Connection:
     """One connection's time on the line."""
 
     def __init__(self, transport: Transport) -> None:
@@ -99,7 +99,7 @@ class _Stint:
             self.closed.set()
 
 
-class PeerLine:
+class ResumableTransport:
     """Implements `Transport` for one call, over the connections that its peer makes one after the other."""
 
     def __init__(self, transport: Transport, session: Session, playout: Playout, window: float) -> None:
@@ -108,8 +108,8 @@ class PeerLine:
         self._session = session
         self._playout = playout
         self._window = window if session.extras else 0.0
-        self._stint = _Stint(transport)
-        self._next: _Stint | None = None
+        self._stint = _Connection(transport)
+        self._next: _Connection | None = None
         self._log = EventLog(self.plays)
         self._token = ""
         self._over = False
@@ -188,7 +188,7 @@ class PeerLine:
     async def resume(self, transport: Transport, since: Since) -> None:
         """Lets the peer go on over `transport`, once that is connected, and stays until it is closed again. A later
         attempt takes the place of one that is still connecting."""
-        stint = _Stint(transport)
+        stint = _Connection(transport)
         if self._next is not None:
             self._next.over.set()
         self._next = stint
@@ -208,7 +208,7 @@ class PeerLine:
         await old.close(REPLACED)
         await stint.closed.wait()
 
-    def _swap(self, stint: _Stint, since: Since) -> _Stint:
+    def _swap(self, stint: _Connection, since: Since) -> _Connection:
         """Without a pause in between, so that no event can come between the old ones and the new."""
         old = self._stint
         old.over.set()
@@ -246,7 +246,7 @@ class PeerLine:
                 raise
             self._stint.over.set()
 
-    def _pull(self, stint: _Stint, pull: Pull) -> Samples:
+    def _pull(self, stint: _Connection, pull: Pull) -> Samples:
         samples = pull()
         stint.note(self._playout.place)
         return samples

@@ -37,7 +37,7 @@ CHANCE_DIGITS: Final = 4
 """Of a probability that a network gave."""
 
 
-class Diary:
+class EventRecorder:
     """One recording. `line` takes a JSON text; `blob` takes bytes and says at which place they are; `sound` takes
     pairs of samples; `fail` is told, at most once, why nothing more is written."""
 

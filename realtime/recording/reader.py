@@ -29,7 +29,7 @@ READABLE: Final = (1, FORMAT)
 CRASHED: Final = "crash: the recording has no end"
 
 
-class BadTape(Exception):
+class BadRecording(Exception):
     """Not a recording, or none of ours; the message names the folder."""
 
 
@@ -42,21 +42,21 @@ class Accepted:
     right: list[tuple[int, bytes]] = field(default_factory=list)
 
 
-class Tape:
+class RecordingReader:
     """One recording. `header` and `entries` are JSON values as `diary.py` wrote them."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises `BadTape`."""
+        """Raises `BadRecording`."""
         self.folder = folder
         try:
             lines = _read(folder, EVENTS).split(b"\n")
             self._bytes = _read(folder, BYTES)
             self._sound = _sound(folder)
         except (OSError, EOFError, gzip.BadGzipFile, av.FFmpegError) as error:
-            raise BadTape(f"{folder} is no recording: {error}") from error
+            raise BadRecording(f"{folder} is no recording: {error}") from error
         entries = list(_parsed(lines))
         if not entries or entries[0].get("format") not in READABLE:
-            raise BadTape(f"{folder} is no recording of this version: expected format {FORMAT} in its first line.")
+            raise BadRecording(f"{folder} is no recording of this version: expected format {FORMAT} in its first line.")
         if entries[0]["format"] == 1:
             entries = [upgraded(entry) for entry in entries]
             entries[0]["format"] = FORMAT

@@ -18,7 +18,7 @@ from typing import Final
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.pipeline import Parts
-from vivavoce.realtime.recording.event_recorder import Diary
+from vivavoce.realtime.recording.event_recorder import EventRecorder
 from vivavoce.realtime.recording.writer import MAX_BYTES, Writer
 from vivavoce.realtime.session.session import Options, Session
 
@@ -76,7 +76,7 @@ class Recording:
     def __init__(self, call_id: str, writer: Writer) -> None:
         self._call_id = call_id
         self._writer = writer
-        self.diary = Diary(self._line, writer.blob, writer.sound, self._fail, secrets.token_bytes(16))
+        self.diary = EventRecorder(self._line, writer.blob, writer.sound, self._fail, secrets.token_bytes(16))
 
     def cores(self, session: Session, playout: Playout) -> tuple[Session, Playout]:
         """For everybody who has to do with the call."""

@@ -21,15 +21,15 @@ from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.monitor.latency import TurnLatency
 from vivavoce.realtime.monitor.watchdog import Watchdog
 from vivavoce.realtime.recording.event_recorder import CHANCE_DIGITS, HIDDEN, REMEMBERED
-from vivavoce.realtime.recording.reader import Accepted, BadTape, Tape
+from vivavoce.realtime.recording.reader import Accepted, BadRecording, RecordingReader
 from vivavoce.realtime.recording.serialization import Unrecordable, digest, plain, restored, to_bytes
 from vivavoce.realtime.session.ids import Ids
 from vivavoce.realtime.session.opening import seeded_ids
 from vivavoce.realtime.session.rate_limit import Bucket
 from vivavoce.realtime.session.session import Options, Session
-from vivavoce.realtime.turns.endpointing import Ask
+from vivavoce.realtime.turns.endpointing import AskEndpoint
 from vivavoce.realtime.turns.floor import Floor
-from vivavoce.realtime.turns.windows import Listener
+from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 SHOWN: Final = 5
 """Calls before a difference that are shown with it."""
@@ -76,8 +76,8 @@ Follow = Callable[[dict[str, Any], list[Any], object], None]
 class Replay:
     """One run of one tape."""
 
-    def __init__(self, tape: Tape, against: Models | None = None, follow: Follow | None = None) -> None:
-        """Raises `BadTape` for a header that cannot be read."""
+    def __init__(self, tape: RecordingReader, against: Models | None = None, follow: Follow | None = None) -> None:
+        """Raises `BadRecording` for a header that cannot be read."""
         self.outcome = Outcome()
         self.accepted = Accepted()
         self._tape = tape
@@ -89,7 +89,7 @@ class Replay:
         self._asked: tuple[int, float] | None = None  # the pause that the judge looks at, and what a real one says
         self.session, playout, watchdog = _cores(tape)
         overhear = self._scores if tape.header["overhears"] else None
-        self._listener = Listener(self._probability, Floor(None, overhear, tape.header.get("ears", False)))
+        self._listener = MicrophoneWindows(self._probability, Floor(None, overhear, tape.header.get("ears", False)))
         self._cores: dict[str, object] = {
             "session": self.session,
             "playout": playout,
@@ -100,7 +100,7 @@ class Replay:
         }
 
     def run(self) -> Outcome:
-        """Raises `BadTape` for an entry that asks for what there is not."""
+        """Raises `BadRecording` for an entry that asks for what there is not."""
         for entry in self._tape.entries:
             self._step(entry)
         return self.outcome
@@ -115,7 +115,7 @@ class Replay:
             self._differ(entry, "with", "what an earlier call gave", str(gone))
             return
         except (Unrecordable, TypeError, KeyError) as error:
-            raise BadTape(f"entry {n} ({call}) cannot be read: {error}") from error
+            raise BadRecording(f"entry {n} ({call}) cannot be read: {error}") from error
         self._chances = {name: deque(chances) for name, chances in entry.get("chances", {}).items()}
         self._judge_again(call, given)
         method = self._method(call, n)
@@ -137,7 +137,7 @@ class Replay:
     def _method(self, call: str, n: int) -> Callable[..., object]:
         core, _, name = call.partition(".")
         if core not in self._cores or name.startswith("_") or not hasattr(self._cores[core], name):
-            raise BadTape(f"entry {n} asks for {call}, which this version does not have.")
+            raise BadRecording(f"entry {n} asks for {call}, which this version does not have.")
         method: Callable[..., object] = getattr(self._cores[core], name)
         return method
 
@@ -189,7 +189,7 @@ class Replay:
     def _look(self, gave: object) -> None:
         if self._against is not None and isinstance(gave, list):
             for one in gave:
-                if isinstance(one, Ask) and self._asked is None:  # else the judge was busy, and was not asked
+                if isinstance(one, AskEndpoint) and self._asked is None:  # else the judge was busy, and was not asked
                     self._asked = one.at, self._against.complete(self._listener.recent())
 
     def _judge_again(self, call: str, given: list[Any]) -> None:
@@ -243,8 +243,8 @@ def _brief(value: Any) -> str:
     return str(value)[:40]
 
 
-def _cores(tape: Tape) -> tuple[Session, Playout, Watchdog]:
-    """Those that begin otherwise in each call, as they did in this one. Raises `BadTape`."""
+def _cores(tape: RecordingReader) -> tuple[Session, Playout, Watchdog]:
+    """Those that begin otherwise in each call, as they did in this one. Raises `BadRecording`."""
     header = tape.header
     try:
         limit = header["responses"]
@@ -256,7 +256,7 @@ def _cores(tape: Tape) -> tuple[Session, Playout, Watchdog]:
         session = Session(options, playout, header["plays"], ids)
         return session, playout, Watchdog(playout, **header["watchdog"])
     except (KeyError, TypeError, Unrecordable) as error:
-        raise BadTape(f"the header of {tape.folder} cannot be read: {error}") from error
+        raise BadRecording(f"the header of {tape.folder} cannot be read: {error}") from error
 
 
 def _hide(secret: str) -> str:

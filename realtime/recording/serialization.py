@@ -29,7 +29,7 @@ from vivavoce.realtime.session.settings import Settings
 from vivavoce.realtime.wire import ServerEvent
 from vivavoce.realtime.wire.errors import WireError
 
-TAGS: Final[dict[str, str]] = {}
+TAGS: Final = {"AskEndpoint": "Ask", "AskOverlap": "Catch", "TimerFired": "Rang"}
 """Tags of classes that have been renamed since they were first recorded: name today -> tag."""
 
 SECRETS: Final = frozenset({"authorization", "headers"})

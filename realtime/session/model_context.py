@@ -13,7 +13,7 @@ from vivavoce.model.dialogue import Heard
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.events import Action, Cut, Forget, Read, Send
 from vivavoce.realtime.session.conversation import Conversation, Entry
-from vivavoce.realtime.session.response_output import Ladder
+from vivavoce.realtime.session.response_output import ResponseEmitter
 from vivavoce.realtime.session.response_plan import Plan
 from vivavoce.realtime.wire import server_events as ev
 from vivavoce.realtime.wire.client_events import ItemTruncate
@@ -28,7 +28,7 @@ def read(conversation: Conversation, item_id: str, newest: bool = False) -> Iter
         after = item.id
 
 
-def settle(conversation: Conversation, plan: Plan, ladder: Ladder, heard: Heard | None) -> Iterator[Action]:
+def settle(conversation: Conversation, plan: Plan, ladder: ResponseEmitter, heard: Heard | None) -> Iterator[Action]:
     """A reply has ended; `heard` tells where, if it was cut."""
     by_itself = plan.spec.context is None
     if not plan.joins:

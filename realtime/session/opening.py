@@ -28,7 +28,7 @@ VOICE: Final = "joe"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SessionRequest:
     """`config` is the session object a client sent along, or that its client secret brings along, as JSON values.
     `model` "" means: what `config` says. `extras`: the client understands our own `vivavoce.…` events, which strict
     clients of the protocol would trip over."""
@@ -38,7 +38,7 @@ class Wanted:
     extras: bool = False
 
     @classmethod
-    def from_query(cls, query: Mapping[str, str], config: Mapping[str, Any] | None = None) -> Wanted:
+    def from_query(cls, query: Mapping[str, str], config: Mapping[str, Any] | None = None) -> SessionRequest:
         """From a URL's query; keys we do not know are passed over."""
         if config is None:
             config = {"type": "transcription"} if query.get("intent") == "transcription" else {}
@@ -46,7 +46,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class SessionDefaults:
     """What the server's settings say of every session. `tools`: those that the server runs; `voice` speaks unless the
     client asks for another one; `notice`, `apology`, `greeting`: see `Options`."""
 
@@ -71,16 +71,16 @@ def seeded_ids(seed: str) -> Ids:
 def open_session(
     playout: Playout,
     plays: bool,
-    wanted: Wanted,
+    wanted: SessionRequest,
     ids: Ids,
     expires_at: int,
     responses: Bucket | None = None,
-    house: House | None = None,
+    house: SessionDefaults | None = None,
 ) -> Session:
     """A session with what its client wanted; `expires_at` in unix seconds; `responses` bounds how many it may ask for.
 
     Raises `Refused`."""
-    house = house or House()
+    house = house or SessionDefaults()
     try:
         update = msgspec.json.encode({"type": "session.update", "session": {"type": "realtime", **wanted.config}})
     except RecursionError:

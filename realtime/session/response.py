@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from vivavoce.model.dialogue import Heard, Item, Usage
-from vivavoce.realtime.session.response_output import Ladder
+from vivavoce.realtime.session.response_output import ResponseEmitter
 from vivavoce.realtime.session.response_plan import Plan
 from vivavoce.realtime.session.state import State
 from vivavoce.realtime.wire.response_events import StatusDetails
@@ -24,7 +24,7 @@ class Waiting:
 
 
 @dataclass(slots=True)
-class Reply:
+class ActiveResponse:
     """`running`: the response is not done; `making`: the model is at it. `short`: it was cancelled, and what it has
     said so far is all there will be. `heard`: samples, as told by a client that truncated while the reply was running.
     `by_itself`: the server began it, and no client has asked for it so far. `again`: the model was asked twice.
@@ -35,7 +35,7 @@ class Reply:
 
     number: int
     plan: Plan
-    ladder: Ladder
+    ladder: ResponseEmitter
     running: bool = True
     making: bool = True
     pushed: bool = False
@@ -67,7 +67,7 @@ def asks(said: str) -> bool:
     return bool({"?", "？"} & set(said[-ANSWERABLE:]))
 
 
-def cut_at(reply: Reply, state: State) -> Heard | None:
+def cut_at(reply: ActiveResponse, state: State) -> Heard | None:
     """Where a reply ends that is cut now; None when that is the client's to tell."""
     if not reply.ladder.opened:
         return Heard(reply.item_id, 0, 0)
@@ -78,7 +78,7 @@ def cut_at(reply: Reply, state: State) -> Heard | None:
     return as_told(reply, state)
 
 
-def as_told(reply: Reply, state: State) -> Heard | None:
+def as_told(reply: ActiveResponse, state: State) -> Heard | None:
     """What the client said was heard, while the reply was still running."""
     if reply.heard is None:
         return None

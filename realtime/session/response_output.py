@@ -61,7 +61,7 @@ class _Place(ev.OutputPlace):
     content_index: int
 
 
-class Ladder:
+class ResponseEmitter:
     """Events of one response. `deltas`: sound goes to the client as messages."""
 
     def __init__(

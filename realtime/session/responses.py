@@ -18,12 +18,12 @@ from typing import Final
 from vivavoce.model.dialogue import AudioToken, TextToken, ToolCall
 from vivavoce.realtime.audio.playout import PlayoutFull
 from vivavoce.realtime.events import Action, Replied, ReplyFailed, Send, StartReply, StopReply, ToolAnswered
-from vivavoce.realtime.session.response import Reply, asks, total
-from vivavoce.realtime.session.response_output import Ladder
+from vivavoce.realtime.session.response import ActiveResponse, asks, total
+from vivavoce.realtime.session.response_output import ResponseEmitter
 from vivavoce.realtime.session.response_plan import Plan
 from vivavoce.realtime.session.server_tools import ServerCalls
 from vivavoce.realtime.session.state import State, sends
-from vivavoce.realtime.session.truncation import Endings
+from vivavoce.realtime.session.truncation import Truncation
 from vivavoce.realtime.wire.errors import Refused
 from vivavoce.realtime.wire.response_events import StatusDetails, StatusError
 
@@ -31,16 +31,16 @@ MAX_BESIDE: Final = 8
 """Replies out of band that may run at once."""
 
 
-class Replies:
+class Responses:
     """Everything the assistant says in one session."""
 
     def __init__(self, state: State, conversation_id: str) -> None:
         self._state = state
         self._conversation_id = conversation_id
         self._count = 0
-        self._replies: dict[int, Reply] = {}
+        self._replies: dict[int, ActiveResponse] = {}
         self._calls = ServerCalls(state)
-        self.endings = Endings(state, self._replies, self._calls)
+        self.endings = Truncation(state, self._replies, self._calls)
         self.spoke = False  # the voice cannot change any more
 
     @property
@@ -96,8 +96,8 @@ class Replies:
         self._count += 1
         state = self._state
         opening = plan.opening(state.ids.new("resp"), self._conversation_id)
-        ladder = Ladder(self._count, opening, plan, state.conversation, state.ids, deltas=not state.plays)
-        reply = self._replies[self._count] = Reply(self._count, plan, ladder, by_itself=by_itself)
+        ladder = ResponseEmitter(self._count, opening, plan, state.conversation, state.ids, deltas=not state.plays)
+        reply = self._replies[self._count] = ActiveResponse(self._count, plan, ladder, by_itself=by_itself)
         if plan.joins and state.approved:
             approved, state.approved, reply.making = state.approved, [], False
             yield Send(ladder.create())
@@ -161,7 +161,7 @@ class Replies:
 
     # --- how it is done ---
 
-    def _sound(self, reply: Reply, token: AudioToken) -> Iterator[Action]:
+    def _sound(self, reply: ActiveResponse, token: AudioToken) -> Iterator[Action]:
         if not len(token.samples):
             return
         self.spoke |= reply.plan.joins
@@ -174,7 +174,7 @@ class Replies:
             yield StopReply(reply.number)
             yield from self.fail(ReplyFailed(reply.number, str(full)))
 
-    def _go_on(self, reply: Reply) -> Iterator[Action]:
+    def _go_on(self, reply: ActiveResponse) -> Iterator[Action]:
         """The model has stopped, or a call was answered while it stood still."""
         if reply.waiting:
             return

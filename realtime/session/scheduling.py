@@ -18,7 +18,7 @@ from vivavoce.realtime.events import Action, Send
 from vivavoce.realtime.session.images import Decode, look
 from vivavoce.realtime.session.rate_limit import Bucket, take
 from vivavoce.realtime.session.response_plan import Plan, plan, recital
-from vivavoce.realtime.session.responses import Replies
+from vivavoce.realtime.session.responses import Responses
 from vivavoce.realtime.session.server_tools import ServerTools
 from vivavoce.realtime.session.state import State
 from vivavoce.realtime.wire.client_events import ResponseParams
@@ -26,13 +26,13 @@ from vivavoce.realtime.wire.errors import Refused
 from vivavoce.realtime.wire.server_events import RecordingStarted
 
 
-class Answers:
+class Scheduling:
     """Begins the replies of one session."""
 
     def __init__(
         self,
         state: State,
-        replies: Replies,
+        replies: Responses,
         tools: ServerTools,
         decode: Decode,
         responses: Bucket | None,

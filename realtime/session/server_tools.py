@@ -32,19 +32,19 @@ from vivavoce.realtime.events import (
     Forget,
     ListedTool,
     ListTools,
-    Rang,
     Read,
     Send,
     StartReply,
     StopReply,
     StopTools,
+    TimerFired,
     ToolAnswered,
     ToolsListed,
 )
 from vivavoce.realtime.session.conversation import Entry, called, entry
 from vivavoce.realtime.session.mcp_servers import Approved, Served
 from vivavoce.realtime.session.model_context import read
-from vivavoce.realtime.session.response import Reply, Waiting
+from vivavoce.realtime.session.response import ActiveResponse, Waiting
 from vivavoce.realtime.session.response_plan import Plan
 from vivavoce.realtime.session.state import State, sends
 from vivavoce.realtime.tools import OWN_LABEL
@@ -71,7 +71,7 @@ class ServerTools:
         self._state = state
         self._listings: dict[str, str] = {}  # item -> label, while a server is asked
         self._decided: set[str] = set()  # requests for approval that have their answer
-        self._notices: deque[Rang] = deque(maxlen=MAX_NOTICES)
+        self._notices: deque[TimerFired] = deque(maxlen=MAX_NOTICES)
         self._answered = False
 
     @property
@@ -131,7 +131,7 @@ class ServerTools:
             served = Served(label, name, dialogue.Tool(name, "", {}), approval=True)
             self._state.approved.append(Approved(served, request.id, request.item.arguments))
 
-    def ring(self, fact: Rang) -> None:
+    def ring(self, fact: TimerFired) -> None:
         """Something has happened that the user must be told of."""
         self._notices.append(fact)
 
@@ -171,7 +171,7 @@ class ServerCalls:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def piece(self, reply: Reply, token: ToolCall) -> Iterator[Action]:
+    def piece(self, reply: ActiveResponse, token: ToolCall) -> Iterator[Action]:
         """The model says more of a call."""
         served = reply.plan.served.get(token.name)
         if served is not None and served.hidden:
@@ -179,12 +179,12 @@ class ServerCalls:
         else:
             yield from self._show(reply, token, served)
 
-    def approve(self, reply: Reply, approved: Approved) -> Iterator[Action]:
+    def approve(self, reply: ActiveResponse, approved: Approved) -> Iterator[Action]:
         """A reply begins with a call that the client has allowed."""
         token = ToolCall(approved.request_id, approved.served.name, approved.arguments, final=True)
         yield from self._show(reply, token, approved.served, approved)
 
-    def answered(self, reply: Reply, fact: ToolAnswered) -> Iterator[Action]:
+    def answered(self, reply: ActiveResponse, fact: ToolAnswered) -> Iterator[Action]:
         """A call has its outcome; one that nobody waits for any more is dropped."""
         waiting = reply.waiting.pop(fact.call_id, None)
         if waiting is None:
@@ -204,7 +204,7 @@ class ServerCalls:
         if reply.plan.spec.context is not None:
             reply.extra += items
 
-    def late(self, reply: Reply) -> Iterator[Action]:
+    def late(self, reply: ActiveResponse) -> Iterator[Action]:
         """The calls take long: the assistant says so, once, if it has not said anything yet."""
         words = self._state.servers.filler
         silent = reply.waiting and not reply.making and not reply.ladder.opened
@@ -212,27 +212,27 @@ class ServerCalls:
             reply.making = True
             yield StartReply(reply.number, replace(reply.plan.spec, words=words, tools=(), tool_choice="none"))
 
-    def goes_on(self, reply: Reply) -> bool:
+    def goes_on(self, reply: ActiveResponse) -> bool:
         """The model has stopped, every call is answered, and it has something to say to the answers."""
         return reply.answered > 0 and not reply.handed
 
-    def here(self, reply: Reply) -> bool:
+    def here(self, reply: ActiveResponse) -> bool:
         """It may go on in the same response."""
         return not reply.shown and not reply.ladder.opened
 
-    def go_on(self, reply: Reply) -> Iterator[Action]:
+    def go_on(self, reply: ActiveResponse) -> Iterator[Action]:
         """The model goes on in the same response."""
         reply.plan = _next(reply, reply.item_id)
         reply.answered, reply.making = 0, True
         reply.extra.clear()
         yield StartReply(reply.number, reply.plan.spec)
 
-    def follow_up(self, reply: Reply) -> Plan:
+    def follow_up(self, reply: ActiveResponse) -> Plan:
         """The response in which the model goes on."""
         return _next(reply, self._state.ids.new("item"))
 
     @staticmethod
-    def stop(reply: Reply) -> Iterator[Action]:
+    def stop(reply: ActiveResponse) -> Iterator[Action]:
         """Nothing more is made for a reply."""
         if reply.making:
             reply.making = False
@@ -240,7 +240,7 @@ class ServerCalls:
         yield from ServerCalls.leave(reply)
 
     @staticmethod
-    def leave(reply: Reply) -> Iterator[Action]:
+    def leave(reply: ActiveResponse) -> Iterator[Action]:
         """A reply ends: nobody waits for its calls, and the model forgets what clients do not know of."""
         if reply.waiting:
             reply.waiting.clear()
@@ -249,7 +249,7 @@ class ServerCalls:
         reply.shadows.clear()
 
     def _show(
-        self, reply: Reply, token: ToolCall, served: Served | None, approved: Approved | None = None
+        self, reply: ActiveResponse, token: ToolCall, served: Served | None, approved: Approved | None = None
     ) -> Iterator[Action]:
         arguments = ""
         for event in reply.ladder.tool(token, approved):
@@ -265,7 +265,7 @@ class ServerCalls:
                     reply.shown = True
                     yield self._call(reply, item_id, served, Waiting(served.name, arguments, hidden=False))
 
-    def _hide(self, reply: Reply, token: ToolCall, served: Served) -> Iterator[Action]:
+    def _hide(self, reply: ActiveResponse, token: ToolCall, served: Served) -> Iterator[Action]:
         pieces = reply.pieces.setdefault(token.call_id, [])
         pieces.append(token.arguments)
         if token.final:
@@ -273,13 +273,13 @@ class ServerCalls:
             waiting = Waiting(token.name, "".join(pieces), hidden=True)
             yield self._call(reply, self._state.ids.new("item"), served, waiting)
 
-    def _call(self, reply: Reply, call_id: str, served: Served, waiting: Waiting) -> CallTool:
+    def _call(self, reply: ActiveResponse, call_id: str, served: Served, waiting: Waiting) -> CallTool:
         reply.waiting[call_id] = waiting
         address = self._state.servers.address(served.label)
         return CallTool(reply.number, call_id, address, served.name, waiting.arguments)
 
 
-def _next(reply: Reply, item_id: str) -> Plan:
+def _next(reply: ActiveResponse, item_id: str) -> Plan:
     plan, spec = reply.plan, reply.plan.spec
     last = plan.round + 1 >= MAX_ROUNDS
     after = ReplySpec(

@@ -30,10 +30,10 @@ from vivavoce.realtime.events import (
     Overlapped,
     PlayoutEnded,
     PlayoutStarted,
-    Rang,
     Replied,
     ReplyFailed,
     Send,
+    TimerFired,
     ToolAnswered,
     ToolsLate,
     ToolsListed,
@@ -49,8 +49,8 @@ from vivavoce.realtime.session.item_requests import ItemRequests
 from vivavoce.realtime.session.mcp_servers import Servers, ToolOptions
 from vivavoce.realtime.session.rate_limit import Bucket, report
 from vivavoce.realtime.session.response_plan import likely
-from vivavoce.realtime.session.responses import Replies
-from vivavoce.realtime.session.scheduling import Answers
+from vivavoce.realtime.session.responses import Responses
+from vivavoce.realtime.session.scheduling import Scheduling
 from vivavoce.realtime.session.server_tools import ServerTools
 from vivavoce.realtime.session.settings import Settings, merge, retunings, view
 from vivavoce.realtime.session.state import State
@@ -96,9 +96,9 @@ class Session:
         self._state = State(options.settings, Conversation(), playout, plays, ids, servers)
         self._turns = UserTurns(self._state)
         self._items = ItemRequests(self._state, self._turns, options.decode)
-        self._replies = Replies(self._state, ids.new("conv"))
+        self._replies = Responses(self._state, ids.new("conv"))
         self._tools = ServerTools(self._state)
-        self._answers = Answers(
+        self._answers = Scheduling(
             self._state, self._replies, self._tools, options.decode, options.responses, options.apology
         )
         self.id = ids.new("sess")
@@ -207,7 +207,7 @@ class Session:
                 yield from self._replies.answered(fact)
             case ToolsLate(number=number):
                 yield from self._replies.late(number)
-            case Rang():
+            case TimerFired():
                 self._tools.ring(fact)
             case _:
                 yield from self._obey(fact, now)

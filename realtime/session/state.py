@@ -18,7 +18,7 @@ from vivavoce.realtime.wire.server_events import ItemAdded, ItemDone
 
 
 @dataclass(slots=True)
-class Owed:
+class PendingResponse:
     """What the user has a right to and has not been given. `answer`: to a turn, once the reply that runs is over.
     `unheard`: an answer was cut before any of it was heard, or never begun; if the turn that the next reply follows is
     but a noise, it is still wanted. `apology`: for a reply that failed. `empty`: replies begun since the last turn
@@ -54,7 +54,7 @@ class State:
     ids: Ids
     servers: Servers
     approved: list[Approved] = field(default_factory=list)
-    owed: Owed = field(default_factory=Owed)
+    owed: PendingResponse = field(default_factory=PendingResponse)
 
     def require_room(self) -> None:
         """Raises `Refused` when the conversation is full and the client forbade to drop anything."""

@@ -11,7 +11,7 @@ from typing import Final
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.events import Address, Failure, ListedTool, Outcome
 from vivavoce.realtime.session.mcp_servers import ToolOptions
-from vivavoce.realtime.tools import MoreTools
+from vivavoce.realtime.tools import CallTools
 from vivavoce.realtime.tools.builtin import GROUPS, BuiltIn, Shared, listed
 from vivavoce.realtime.tools.notes import Notes
 from vivavoce.realtime.tools.runner import McpServers, ToolRunner
@@ -34,7 +34,7 @@ class Tools:
         self._shared = Shared(lambda: datetime.now().astimezone(), Notes(Path(config.notes)))
         self._servers = ImportedLater(config.private_tools, config.tool_timeout)
 
-    def runner(self, more: MoreTools | None = None) -> ToolRunner:
+    def runner(self, more: CallTools | None = None) -> ToolRunner:
         """The tools of a new call; `more`: that it alone has."""
         return ToolRunner(BuiltIn(self._shared, more), self._servers)
 

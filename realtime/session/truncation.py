@@ -13,7 +13,7 @@ from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.model.dialogue import Heard
 from vivavoce.realtime.events import Action, Send
 from vivavoce.realtime.session.model_context import aim, roll_back, settle
-from vivavoce.realtime.session.response import Reason, Reply, as_told, cancelled, cut_at
+from vivavoce.realtime.session.response import ActiveResponse, Reason, as_told, cancelled, cut_at
 from vivavoce.realtime.session.response_output import Status
 from vivavoce.realtime.session.server_tools import ServerCalls
 from vivavoce.realtime.session.state import State, sends
@@ -29,16 +29,16 @@ REMEMBERED: Final = 4
 """Replies that can begin again after they were played."""
 
 
-class Endings:
+class Truncation:
     """The ends of one session's replies; takes out of `replies` those that are over."""
 
-    def __init__(self, state: State, replies: dict[int, Reply], calls: ServerCalls) -> None:
+    def __init__(self, state: State, replies: dict[int, ActiveResponse], calls: ServerCalls) -> None:
         self._state = state
         self._replies = replies
         self._calls = calls
-        self._played: dict[int, Reply] = {}  # the last ones that were played to their end
+        self._played: dict[int, ActiveResponse] = {}  # the last ones that were played to their end
 
-    def default(self) -> Reply | None:
+    def default(self) -> ActiveResponse | None:
         """The reply of the conversation that is being made."""
         return next((r for r in self._replies.values() if r.running and r.plan.joins), None)
 
@@ -114,7 +114,7 @@ class Endings:
             yield Send(ev.OutputCleared(response_id=reply.ladder.id))
         yield Send(ev.ItemTruncated(item_id=entry.id, content_index=0, audio_end_ms=asked.audio_end_ms))
 
-    def close(self, reply: Reply, status: Status, details: StatusDetails | None) -> Iterator[Action]:
+    def close(self, reply: ActiveResponse, status: Status, details: StatusDetails | None) -> Iterator[Action]:
         """Nothing more is made; what has been made is still heard."""
         reply.running = False
         if reply.plan.joins:
@@ -130,7 +130,7 @@ class Endings:
         yield from settle(self._state.conversation, reply.plan, reply.ladder, as_told(reply, self._state))
         yield from self._state.trim()
 
-    def _silence(self, replies: list[Reply], reason: Reason) -> tuple[list[Action], list[Action]]:
+    def _silence(self, replies: list[ActiveResponse], reason: Reason) -> tuple[list[Action], list[Action]]:
         """Cuts replies: first what is done, then what is told."""
         done: list[Action] = []
         told: list[Action] = []
@@ -159,7 +159,7 @@ class Endings:
             self._state.owed.unheard = unheard
         return done, told
 
-    def _context(self, reply: Reply) -> Iterator[Action]:
+    def _context(self, reply: ActiveResponse) -> Iterator[Action]:
         """The model's context after a reply was cut."""
         conversation = self._state.conversation
         heard = cut_at(reply, self._state)
@@ -169,6 +169,6 @@ class Endings:
             yield from roll_back(conversation, entry, heard)
 
 
-def _noticed(reply: Reply, samples: int) -> bool:
+def _noticed(reply: ActiveResponse, samples: int) -> bool:
     """Some of the reply reached the user."""
     return samples > NOTICED if reply.plan.modality == "audio" else reply.ladder.opened

@@ -40,7 +40,7 @@ class Limits:
     all_per_minute: int = 120
 
 
-class Guard:
+class CallLimits:
     """The phone calls of one process; what `switchboard.Guard` asks for."""
 
     def __init__(self, limits: Limits) -> None:

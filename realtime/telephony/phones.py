@@ -21,7 +21,7 @@ from vivavoce.realtime.config.sip import SipConfig, split
 from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.telephony.asterisk.audiosocket_server import AudioSocketServer
 from vivavoce.realtime.telephony.asterisk.websocket_server import AsteriskSocket
-from vivavoce.realtime.telephony.call_limits import Guard, Limits
+from vivavoce.realtime.telephony.call_limits import CallLimits, Limits
 from vivavoce.realtime.telephony.providers.routes import Streams
 from vivavoce.realtime.telephony.sip.endpoint import SipEndpoint
 from vivavoce.realtime.telephony.switchboard import Switchboard
@@ -42,7 +42,7 @@ class Phones:
     def __init__(self, door: Admission, settings: PhoneConfig, clock: Callable[[], float]) -> None:
         """`clock` gives unix seconds."""
         limits = Limits(settings.calls or MANY, settings.calls_per_caller, settings.calls_per_minute)
-        self.guard = Guard(limits)
+        self.guard = CallLimits(limits)
         self.dialling = Dialling(settings.outbound, settings.targets.values())
         self.ringing = Ringing(settings, Webhook(settings, clock).tell if settings.webhook else None)
         self.switchboard = Switchboard(door, settings, clock, self.guard)

@@ -20,7 +20,7 @@ from vivavoce.model.dialogue import (
     Heard,
     Item,
     Message,
-    Overheard,
+    OverlapOpinion,
     Picture,
     ReplySpec,
     ReplyToken,
@@ -29,7 +29,7 @@ from vivavoce.model.dialogue import (
 )
 
 
-class Rehearsal:
+class Prerecording:
     """What was made so far, by words and voice, at the usual speed."""
 
     def __init__(self) -> None:
@@ -56,10 +56,10 @@ class Rehearsal:
         return self._made.get((spec.words, spec.voice)) if known else None
 
 
-class Rehearsed:
+class PrerecordedDialogue:
     """A `Dialogue` that has rehearsed lines at hand. All else is done by the one behind it."""
 
-    def __init__(self, dialogue: Dialogue, rehearsal: Rehearsal) -> None:
+    def __init__(self, dialogue: Dialogue, rehearsal: Prerecording) -> None:
         self._dialogue = dialogue
         self._rehearsal = rehearsal
 
@@ -72,8 +72,8 @@ class Rehearsed:
     def anticipate(self, spec: ReplySpec) -> None:
         self._dialogue.anticipate(spec)
 
-    def unhear(self) -> None:
-        self._dialogue.unhear()
+    def discard_turn(self) -> None:
+        self._dialogue.discard_turn()
 
     def see(self, picture: Picture) -> None:
         self._dialogue.see(picture)
@@ -87,11 +87,11 @@ class Rehearsed:
     def cut(self, heard: Heard) -> None:
         self._dialogue.cut(heard)
 
-    async def overhear(self, samples: Samples) -> Overheard:
-        return await self._dialogue.overhear(samples)
+    async def classify_overlap(self, samples: Samples) -> OverlapOpinion:
+        return await self._dialogue.classify_overlap(samples)
 
-    def hearing(self) -> AsyncIterator[Transcript]:
-        return self._dialogue.hearing()
+    def transcripts(self) -> AsyncIterator[Transcript]:
+        return self._dialogue.transcripts()
 
     async def close(self) -> None:
         await self._dialogue.close()

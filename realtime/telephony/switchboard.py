@@ -22,13 +22,13 @@ from vivavoce.model.dialogue import DialogueError
 from vivavoce.realtime.admission.admission import Admission
 from vivavoce.realtime.admission.auth import Denied
 from vivavoce.realtime.audio.playout import Playout
-from vivavoce.realtime.call import Extension
+from vivavoce.realtime.call import CallOptions
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.engine import Engine
-from vivavoce.realtime.session.opening import Wanted
+from vivavoce.realtime.session.opening import SessionRequest
 from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.telephony import PhoneCall, PhoneLine
-from vivavoce.realtime.telephony.prerecorded import Rehearsal, Rehearsed
+from vivavoce.realtime.telephony.prerecorded import PrerecordedDialogue, Prerecording
 from vivavoce.realtime.telephony.tools import PhoneTools, offered
 from vivavoce.realtime.telephony.transport import PhoneTransport
 from vivavoce.realtime.transports import PeerGone, Received
@@ -60,7 +60,7 @@ class Switchboard:
         self._door = door
         self._clock = clock
         self._guard = guard
-        self._rehearsal = Rehearsal()
+        self._rehearsal = Prerecording()
         self._lines: dict[str, PhoneTransport] = {}
         self._expected: dict[str, asyncio.Future[bool]] = {}
 
@@ -123,7 +123,7 @@ class Switchboard:
             raise
         longest = self.settings.max_duration
         tools = PhoneTools(transport, self.settings)
-        extension = Extension(tools, lambda dialogue: Rehearsed(dialogue, self._rehearsal), longest)
+        extension = CallOptions(tools, lambda dialogue: PrerecordedDialogue(dialogue, self._rehearsal), longest)
         self._lines[call.id] = transport
         self._tell(call, begun=True)
         log.info("phone call", extra={"call": call.id, "dialect": call.dialect, "direction": call.direction})
@@ -187,7 +187,7 @@ class Switchboard:
             words = settings.outgoing_greeting if call and call.direction == "outgoing" else settings.greeting
             tools = replace(house.tools, offered=(*house.tools.offered, *offered(settings)))
             house = replace(house, tools=tools, greeting=words)
-        return self._door.session(playout, True, Wanted(config=config, extras=True), house)
+        return self._door.session(playout, True, SessionRequest(config=config, extras=True), house)
 
 
 async def _recite(line: PhoneLine, sound: Samples) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Final, Protocol
 
 
-class MoreTools(Protocol):
+class CallTools(Protocol):
     """Built-in tools that belong to one call."""
 
     def has(self, name: str) -> bool:

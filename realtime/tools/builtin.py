@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from vivavoce.realtime.events import Answer, Failure, ListedTool, Outcome
-from vivavoce.realtime.tools import MoreTools, ToolError
+from vivavoce.realtime.tools import CallTools, ToolError
 from vivavoce.realtime.tools.arithmetic import CannotCompute, compute, shown
 from vivavoce.realtime.tools.clock import UnknownPlace, told
 from vivavoce.realtime.tools.notes import Notes, NotesError
@@ -98,7 +98,7 @@ class Shared:
 class BuiltIn:
     """The built-in tools of one call."""
 
-    def __init__(self, shared: Shared, more: MoreTools | None = None) -> None:
+    def __init__(self, shared: Shared, more: CallTools | None = None) -> None:
         """`more`: tools of this call alone."""
         self._shared = shared
         self._more = more

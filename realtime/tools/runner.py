@@ -20,8 +20,8 @@ from vivavoce.realtime.events import (
     ListedTool,
     ListTools,
     Outcome,
-    Rang,
     StopTools,
+    TimerFired,
     ToolAction,
     ToolAnswered,
     ToolFact,
@@ -133,7 +133,7 @@ class ToolRunner:
 
     def _ring(self) -> None:
         for timer in self._own.timers.ring(asyncio.get_running_loop().time()):
-            self._post(Rang(_notice(timer)))
+            self._post(TimerFired(_notice(timer)))
         self._wind()
 
 

@@ -18,7 +18,7 @@ from enum import Enum
 from typing import Final
 
 
-class Reading(Enum):
+class BackchannelReading(Enum):
     """What the words are; see the module's page."""
 
     NOTHING = "nothing"
@@ -61,25 +61,25 @@ _STOPPING_CHINESE: Final = ("等", "不", "停", "别", "什么", "为什么", "
 _BEFORE_STOPPING: Final = _set("mm hm hmm mhm uh um ah oh yeah yes right okay ok well so and")
 
 
-def read(text: str) -> Reading:
+def read(text: str) -> BackchannelReading:
     """What `text` is, as a recogniser writes it; it may break off in the middle of a word."""
     words = re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.lower().replace("-", "").replace("’", "'"))
     if not words:
-        return Reading.NOTHING
+        return BackchannelReading.NOTHING
     spoken = " ".join(words)
     if set("".join(words)) <= _CHINESE:
-        return Reading.AGREES
+        return BackchannelReading.AGREES
     if spoken.startswith(_STOPPING_CHINESE):
-        return Reading.STOPS
+        return BackchannelReading.STOPS
     rest = _without_agreement(words)
     if not rest:
-        return Reading.AGREES
+        return BackchannelReading.AGREES
     if any(phrase.startswith(f"{' '.join(rest)} ") for phrase in _PHRASES):
-        return Reading.BEGINS
+        return BackchannelReading.BEGINS
     first = next((word for word in words if word not in _BEFORE_STOPPING), "")
     if first in _STOPPING:
-        return Reading.STOPS
-    return Reading.WORDS if len(words) > 1 else Reading.WORD
+        return BackchannelReading.STOPS
+    return BackchannelReading.WORDS if len(words) > 1 else BackchannelReading.WORD
 
 
 def _without_agreement(words: list[str]) -> list[str]:

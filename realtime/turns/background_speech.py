@@ -51,7 +51,7 @@ AFTER: Final = 40
 (`playout.py`), and the client plays a little later than we send."""
 
 
-class Crowd:
+class BackgroundSpeech:
     """Keeps what the background is like."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ from math import exp, inf, log
 from typing import Final, NamedTuple
 
 from vivavoce.model.turns.overlap_classifier import LOOKS, Scores
-from vivavoce.realtime.turns.backchannel_words import Reading, read
+from vivavoce.realtime.turns.backchannel_words import BackchannelReading, read
 
 HOLD_AFTER: Final = 11
 """Windows (352 ms) for which the voice goes on softly. A person who is not stopped by then feels ignored."""
@@ -66,9 +66,9 @@ FADED_BY: Final = 8
 have been the assistant's own: ducked by 18 dB, its echo is gone 0.2 s later. The ears do not count then."""
 EAR_SHARE: Final = 0.2
 """What the ear's log-odds count for, beside the ears' opinion."""
-WORDS: Final = {Reading.AGREES: -0.6, Reading.STOPS: 0.4}
+WORDS: Final = {BackchannelReading.AGREES: -0.6, BackchannelReading.STOPS: 0.4}
 """Log-odds that words add to the ears' opinion, which knows most of it."""
-WORDS_ALONE: Final = {Reading.AGREES: -2.0, Reading.STOPS: 1.5}
+WORDS_ALONE: Final = {BackchannelReading.AGREES: -2.0, BackchannelReading.STOPS: 1.5}
 """The same where the ears have words and no opinion of their own; the ear counts in full then."""
 ANSWERS: Final = 4.0
 """Log-odds of "yes" and "mhm" when the assistant has just asked something."""
@@ -98,12 +98,12 @@ class _State(Enum):
     WATCHED = auto()
 
 
-class Overlap:
+class BargeIn:
     """Judges what is heard while the assistant speaks, one window at a time."""
 
     def __init__(self, overhear: Overhear | None = None, ears: bool = False) -> None:
-        """Without `overhear`, the pattern of voiced windows alone decides. `ears`: somebody carries what is `wanted` to
-        the ears, and their answers to `caught`."""
+        """Without `overhear`, the pattern of voiced windows alone decides. `ears`: somebody carries what is `wanted`
+        to the ears, and their answers to `caught`."""
         self.overhear = overhear
         self.ears = ears
         self.reset()
@@ -159,7 +159,7 @@ class Overlap:
             return Verdict.NOTHING
         reading = read(text)
         words = (WORDS_ALONE if interruption is None else WORDS).get(reading, 0.0)
-        if asked and reading is Reading.AGREES:
+        if asked and reading is BackchannelReading.AGREES:
             words = ANSWERS
         self._caught, self._caught_at = (interruption, words), age
         return self._watch() if self._state is _State.WATCHED else self._judge(audible=True)

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.model.dialogue import DialogueError, Overheard
-from vivavoce.realtime.turns.endpointing import Ask
-from vivavoce.realtime.turns.floor import Catch
-from vivavoce.realtime.turns.windows import Listener
+from vivavoce.model.dialogue import DialogueError, OverlapOpinion
+from vivavoce.realtime.turns.endpointing import AskEndpoint
+from vivavoce.realtime.turns.floor import AskOverlap
+from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 LAG: Final = 3 * SAMPLE_RATE // 10
 """Samples (0.3 s) that the floor may be ahead of the judge."""
@@ -29,28 +29,28 @@ PATIENCE: Final = 1.0
 Judge = Callable[[Samples], Awaitable[float]]
 """Is the turn complete whose end these samples hold (16 kHz, at most 8 s)? A probability."""
 
-Ears = Callable[[Samples], Awaitable[Overheard]]
-"""What was said over the assistant; see `Dialogue.overhear`."""
+Ears = Callable[[Samples], Awaitable[OverlapOpinion]]
+"""What was said over the assistant; see `Dialogue.classify_overlap`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """The judge's answer to `Ask(at)`: the probability that the turn is complete."""
+class EndpointJudged:
+    """The judge's answer to `AskEndpoint(at)`: the probability that the turn is complete."""
 
     at: int
     probability: float
 
 
 @dataclass(frozen=True, slots=True)
-class Caught:
-    """The ears' answer to `Catch(at, age)`."""
+class OverlapClassified:
+    """The ears' answer to `AskOverlap(at, age)`."""
 
     at: int
     age: int
-    heard: Overheard
+    heard: OverlapOpinion
 
 
-Opinion = Judged | Caught
+Opinion = EndpointJudged | OverlapClassified
 
 
 @dataclass(slots=True)
@@ -62,17 +62,17 @@ class _Look:
     given_up: bool = False  # it takes too long, and is not waited for again
 
 
-class Judging:
+class Classifiers:
     """Carries the floor's questions to the judge and the ears."""
 
-    def __init__(self, judge: Judge, listener: Listener, ears: Ears | None = None) -> None:
+    def __init__(self, judge: Judge, listener: MicrophoneWindows, ears: Ears | None = None) -> None:
         """Without `ears`, whoever asks them hears that they caught nothing."""
         self._judge = judge
         self._listener = listener
         self._ears = ears
-        self._looks: dict[type[Ask | Catch], _Look] = {}
+        self._looks: dict[type[AskEndpoint | AskOverlap], _Look] = {}
 
-    def start(self, asked: Ask | Catch, tasks: asyncio.TaskGroup, post: Callable[[Opinion], None]) -> None:
+    def start(self, asked: AskEndpoint | AskOverlap, tasks: asyncio.TaskGroup, post: Callable[[Opinion], None]) -> None:
         """Asks, unless whom it concerns is still looking: the next question comes soon. The answer goes to `post`."""
         look = self._looks.get(type(asked))
         if look is None or look.answer.done():
@@ -91,16 +91,16 @@ class Judging:
                 return look.answer.result()
         return None
 
-    async def _look(self, asked: Ask | Catch, post: Callable[[Opinion], None]) -> Opinion:
+    async def _look(self, asked: AskEndpoint | AskOverlap, post: Callable[[Opinion], None]) -> Opinion:
         opinion = await self._opinion(asked)
         post(opinion)
         return opinion
 
-    async def _opinion(self, asked: Ask | Catch) -> Opinion:
-        if isinstance(asked, Ask):
-            return Judged(asked.at, await self._judge(self._listener.recent()))
+    async def _opinion(self, asked: AskEndpoint | AskOverlap) -> Opinion:
+        if isinstance(asked, AskEndpoint):
+            return EndpointJudged(asked.at, await self._judge(self._listener.recent()))
         try:
-            heard = await self._ears(asked.samples) if self._ears else Overheard("")
+            heard = await self._ears(asked.samples) if self._ears else OverlapOpinion("")
         except DialogueError:
-            heard = Overheard("")
-        return Caught(asked.at, asked.age, heard)
+            heard = OverlapOpinion("")
+        return OverlapClassified(asked.at, asked.age, heard)

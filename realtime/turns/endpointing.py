@@ -62,13 +62,13 @@ when it is not. Found on the development half of `bench/turns.toml`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class AskEndpoint:
     """The judge should say whether the turn that pauses at sample `at` is complete."""
 
     at: int
 
 
-class Endpoint:
+class Endpointing:
     """Watches one turn. `receive` takes its windows, `answer` what the judge says, `heard` the words; all return True
     when it is over."""
 
@@ -85,7 +85,7 @@ class Endpoint:
         self._short = False  # of a word or two
         self._finished: float | None = None  # the ears' opinion of this pause, as they first heard it
 
-    def receive(self, voiced: bool, samples: int, position: int) -> bool | Ask:
+    def receive(self, voiced: bool, samples: int, position: int) -> bool | AskEndpoint:
         """Takes a window of `samples` which ends at `position`."""
         if voiced:
             self.silence = 0
@@ -98,7 +98,7 @@ class Endpoint:
             return True
         if self._asked < len(CANDIDATES_MS) and self.silence >= _samples(CANDIDATES_MS[self._asked]):
             self._asked += 1
-            return Ask(self._pause_at) if self._semantic else False
+            return AskEndpoint(self._pause_at) if self._semantic else False
         return False
 
     def answer(self, at: int, probability: float) -> bool:

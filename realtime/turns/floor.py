@@ -25,13 +25,13 @@ import numpy as np
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.model.turns.overlap_classifier import CATCH_LEAD
 from vivavoce.realtime.events import Loudness, Overlapped, TurnDetection, TurnEnded, TurnIdle, TurnSound, TurnStarted
-from vivavoce.realtime.turns.barge_in import Overhear, Overlap, Verdict
-from vivavoce.realtime.turns.endpointing import Ask, Endpoint
-from vivavoce.realtime.turns.vad import Onset, Vad, level_of
+from vivavoce.realtime.turns.barge_in import BargeIn, Overhear, Verdict
+from vivavoce.realtime.turns.endpointing import AskEndpoint, Endpointing
+from vivavoce.realtime.turns.vad import Debounce, Vad, level_of
 
 
 @dataclass(frozen=True, slots=True)
-class Catch:
+class AskOverlap:
     """The ears should say what `samples` are: what was said over the assistant so far, `age` windows from sample `at`
     on, and `CATCH_LEAD` windows before them."""
 
@@ -40,7 +40,7 @@ class Catch:
     samples: Samples
 
 
-FloorFact = TurnStarted | TurnSound | TurnEnded | TurnIdle | Overlapped | Ask | Catch
+FloorFact = TurnStarted | TurnSound | TurnEnded | TurnIdle | Overlapped | AskEndpoint | AskOverlap
 
 
 MANUAL_THRESHOLD: Final = 0.5
@@ -56,15 +56,15 @@ class Floor:
 
     def __init__(self, detection: TurnDetection | None, overhear: Overhear | None = None, ears: bool = False) -> None:
         """`overhear`: what the classifier makes of sound over the assistant; without it, its length decides. `ears`:
-        whoever gets a `Catch` sees to an answer."""
+        whoever gets a `AskOverlap` sees to an answer."""
         self.position = 0
         self.turn_start = 0  # of the open turn, or of the last one
         self._past: deque[tuple[Samples, bool]] = deque()
         self._past_samples = 0
         self._idle = 0
-        self._endpoint: Endpoint | None = None
-        self._onset = Onset()
-        self.overlap = Overlap(overhear, ears)
+        self._endpoint: Endpointing | None = None
+        self._onset = Debounce()
+        self.overlap = BargeIn(overhear, ears)
         self._overlap_at = 0
         self._wary = False  # a turn had to be ended; what has been going on ever since is no new one
         self.retune(detection)
@@ -76,7 +76,7 @@ class Floor:
         self._onset.reset()
         self.overlap.reset()
         if self._endpoint is not None:
-            self._endpoint = Endpoint(detection) if detection else None
+            self._endpoint = Endpointing(detection) if detection else None
 
     @property
     def taken(self) -> bool:
@@ -108,7 +108,7 @@ class Floor:
         return self._wait(len(samples), busy or voiced)
 
     def answer(self, at: int, probability: float) -> list[FloorFact]:
-        """Takes the judge's answer to `Ask(at)`."""
+        """Takes the judge's answer to `AskEndpoint(at)`."""
         if self._endpoint is not None and self._endpoint.answer(at, probability):
             return self._end(self._endpoint)
         return []
@@ -120,7 +120,7 @@ class Floor:
         return []
 
     def caught(self, at: int, age: int, text: str, interruption: float | None, asked: bool) -> list[FloorFact]:
-        """Takes the ears' answer to `Catch(at, age)`; see `Overlap.caught`. One that is about a sound that has passed
+        """Takes the ears' answer to `AskOverlap(at, age)`; see `BargeIn.caught`. One about a sound that has passed
         does not count."""
         if self._detection is None or self._endpoint is not None or at != self._overlap_at:
             return []
@@ -161,7 +161,7 @@ class Floor:
         facts = self._follow(verdict, detection)
         if self.overlap.wanted:
             sound = [samples for samples, _ in self._past][-self.overlap.age - CATCH_LEAD :]
-            facts.append(Catch(self._overlap_at, self.overlap.age, np.concatenate(sound)))
+            facts.append(AskOverlap(self._overlap_at, self.overlap.age, np.concatenate(sound)))
         return facts
 
     def _follow(self, verdict: Verdict, detection: TurnDetection) -> list[FloorFact]:
@@ -170,9 +170,9 @@ class Floor:
         loudness = LOUDNESS.get(verdict)
         return [Overlapped(loudness)] if loudness else []
 
-    def _watch(self, endpoint: Endpoint, voiced: bool, samples: int) -> list[FloorFact]:
+    def _watch(self, endpoint: Endpointing, voiced: bool, samples: int) -> list[FloorFact]:
         match endpoint.receive(voiced, samples, self.position):
-            case Ask() as ask:
+            case AskEndpoint() as ask:
                 return [ask]
             case True:
                 return self._end(endpoint)
@@ -180,7 +180,7 @@ class Floor:
                 return []
 
     def _begin(self, age: int, detection: TurnDetection) -> list[FloorFact]:
-        self._endpoint = Endpoint(detection)
+        self._endpoint = Endpointing(detection)
         spoken = sum(len(samples) for samples, _ in list(self._past)[-age:])
         padding = detection.prefix_padding_ms * SAMPLE_RATE // 1000
         keep = min(self._past_samples, spoken + padding)
@@ -196,7 +196,7 @@ class Floor:
         self._past_samples = self._idle = 0
         return [*facts, *self._watch(self._endpoint, False, quiet)] if quiet else facts
 
-    def _end(self, endpoint: Endpoint) -> list[FloorFact]:
+    def _end(self, endpoint: Endpointing) -> list[FloorFact]:
         self.release()
         return [TurnEnded(self.position, endpoint.silence)]
 

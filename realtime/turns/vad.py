@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from vivavoce.codecs.audio import Samples
-from vivavoce.realtime.turns.background_speech import Crowd
+from vivavoce.realtime.turns.background_speech import BackgroundSpeech
 
 HYSTERESIS: Final = 0.15
 """Speech ends this far below the probability at which it begins; Silero's own recipe."""
@@ -40,7 +40,7 @@ class Vad:
         self.threshold = threshold
         self.voiced = False
         self._loudest = SILENT_DB
-        self._crowd = Crowd()
+        self._crowd = BackgroundSpeech()
 
     def receive(self, probability: float, level: float = 0.0, audible: bool = False) -> bool:
         """Takes the speech probability of the next window (0..1), its level in dBFS, and whether the assistant can be
@@ -63,7 +63,7 @@ LOOK_BACK: Final = 9
 """Windows (288 ms) within which an earlier voiced one belongs to the same speech."""
 
 
-class Onset:
+class Debounce:
     """Counts voiced windows until they are taken for a turn."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.resample import Resampler
-from vivavoce.codecs.ring_buffer import Recent
+from vivavoce.codecs.ring_buffer import RingBuffer
 from vivavoce.realtime.events import TurnSound
 from vivavoce.realtime.turns.floor import Floor, FloorFact
 
@@ -24,7 +24,7 @@ NET_WINDOW = WINDOW * NET_RATE // SAMPLE_RATE
 JUDGED = 8 * NET_RATE  # the judge looks at 8 s
 
 
-class Listener:
+class MicrophoneWindows:
     """Holds one call's microphone: what does not fill a window yet, what the judge will want to hear, and the floor."""
 
     def __init__(
@@ -38,7 +38,7 @@ class Listener:
         self._resampler = Resampler(SAMPLE_RATE, NET_RATE)
         self._sound: Samples = np.zeros(0, np.float32)
         self._net_sound: Samples = np.zeros(0, np.float32)
-        self._judged = Recent(JUDGED)
+        self._judged = RingBuffer(JUDGED)
 
     def receive(self, samples: Samples, audible: bool, busy: bool) -> list[FloorFact]:
         """Takes more sound (24 kHz mono, any length); see `Floor.receive`."""

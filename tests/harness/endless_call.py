@@ -43,7 +43,6 @@ from vivavoce.realtime.events import (
     ListTools,
     PlayoutEnded,
     PlayoutStarted,
-    Rang,
     Replied,
     ReplyFailed,
     Retune,
@@ -51,6 +50,7 @@ from vivavoce.realtime.events import (
     StartReply,
     StopReply,
     StopTools,
+    TimerFired,
     ToolAnswered,
     ToolsLate,
     ToolsListed,
@@ -59,9 +59,9 @@ from vivavoce.realtime.events import (
 )
 from vivavoce.realtime.monitor.watchdog import LINE, LONGEST_TURN, LOOK, PATIENCE, TOOLS, WORDS, TurnStuck, Watchdog
 from vivavoce.realtime.session.mcp_servers import ToolOptions
-from vivavoce.realtime.session.opening import House, Wanted, open_session, seeded_ids
+from vivavoce.realtime.session.opening import SessionDefaults, SessionRequest, open_session, seeded_ids
 from vivavoce.realtime.tools.builtin import listed
-from vivavoce.realtime.turns.endpointing import Ask
+from vivavoce.realtime.turns.endpointing import AskEndpoint
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire import response_events as ev
@@ -153,8 +153,8 @@ class Call:
         self.floor = Floor(None)
         self.watchdog = Watchdog(self.playout)
         self.watch = Watch()
-        house = House(ToolOptions(offered=listed(["time"])), apology="Sorry.")
-        wanted = Wanted(config={"tools": [SERVER] if self.chance.random() < 0.3 else []}, extras=True)
+        house = SessionDefaults(ToolOptions(offered=listed(["time"])), apology="Sorry.")
+        wanted = SessionRequest(config={"tools": [SERVER] if self.chance.random() < 0.3 else []}, extras=True)
         self.session = open_session(self.playout, self.plays, wanted, seeded_ids(str(seed)), 1_000, None, house)
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -258,7 +258,7 @@ class Call:
             self._turn_fact(fact)
 
     def _turn_fact(self, fact: Any) -> None:
-        if not isinstance(fact, Ask):
+        if not isinstance(fact, AskEndpoint):
             self._fact(fact)
         elif not self._happens(self.nature.judge_lost):
             self._later(self.chance.choice((0.05, 0.05, 0.3)), lambda: self._judged(fact.at))
@@ -449,7 +449,7 @@ class Call:
                 lambda: self._tell(
                     "session.update", session={"type": "realtime", "audio": {"input": self._detection()}}
                 ),
-                lambda: self._fact(Rang("A timer is over.")),
+                lambda: self._fact(TimerFired("A timer is over.")),
             )
         )()
 

@@ -21,7 +21,7 @@ from vivavoce.model.dialogue import (
     Done,
     Heard,
     Item,
-    Overheard,
+    OverlapOpinion,
     Picture,
     ReplySpec,
     ReplyToken,
@@ -33,7 +33,7 @@ from vivavoce.model.dialogue import (
 from vivavoce.realtime.pipeline import Pipeline
 from vivavoce.realtime.transports import Deliver, Message, PeerGone, PeerLost, Pull, Seen, Sound
 from vivavoce.realtime.turns.floor import Floor
-from vivavoce.realtime.turns.windows import Listener
+from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 SECOND = SAMPLE_RATE
 QUIET: Samples = np.zeros(FRAME, np.float32)
@@ -96,11 +96,11 @@ class ScriptedDialogue:
     def anticipate(self, spec: ReplySpec) -> None:
         self.anticipated.append(spec)
 
-    def unhear(self) -> None:
+    def discard_turn(self) -> None:
         self.dropped += 1
 
-    async def overhear(self, samples: Samples) -> Overheard:
-        return Overheard("")
+    async def classify_overlap(self, samples: Samples) -> OverlapOpinion:
+        return OverlapOpinion("")
 
     def see(self, picture: Picture) -> None:
         self.seen.append(picture)
@@ -138,7 +138,7 @@ class ScriptedDialogue:
             self.cancelled += 1
             raise
 
-    async def hearing(self) -> AsyncIterator[Transcript]:
+    async def transcripts(self) -> AsyncIterator[Transcript]:
         while True:
             transcript = await self._final.get()
             await asyncio.sleep(0.05)
@@ -165,8 +165,8 @@ class ScriptedEngine:
         self.dialogues.append(ScriptedDialogue(self._transcripts, self._lines))
         return self.dialogues[-1]
 
-    def listener(self) -> Listener:
-        return Listener(energy, Floor(None))
+    def listener(self) -> MicrophoneWindows:
+        return MicrophoneWindows(energy, Floor(None))
 
     def close(self) -> None:
         """There is nothing to free."""

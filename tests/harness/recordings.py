@@ -20,17 +20,17 @@ from vivavoce.realtime.monitor.latency import TurnLatency
 from vivavoce.realtime.monitor.watchdog import Watchdog
 from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.pipeline import Parts, Pipeline
-from vivavoce.realtime.recording.reader import Tape
+from vivavoce.realtime.recording.reader import RecordingReader
 from vivavoce.realtime.recording.recorder import Recordings
 from vivavoce.realtime.recording.replay import Models, Replay
 from vivavoce.realtime.recording.summary import Line, Summary
 from vivavoce.realtime.recording.writer import MAX_BYTES
-from vivavoce.realtime.session.opening import House, Wanted, open_session, random_ids
+from vivavoce.realtime.session.opening import SessionDefaults, SessionRequest, open_session, random_ids
 from vivavoce.realtime.transports import PeerGone
 from vivavoce.realtime.turns.barge_in import Overhear
-from vivavoce.realtime.turns.classifiers import Judging
+from vivavoce.realtime.turns.classifiers import Classifiers
 from vivavoce.realtime.turns.floor import Floor
-from vivavoce.realtime.turns.windows import Listener
+from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 Test = Callable[[LinePeer], Awaitable[None]]
 
@@ -43,7 +43,7 @@ def record(
     folder: Path,
     plays: bool = True,
     notice: str | None = None,
-    wanted: Wanted | None = None,
+    wanted: SessionRequest | None = None,
     max_bytes: int = MAX_BYTES,
     overhear: Overhear | None = None,
 ) -> LinePeer:
@@ -52,12 +52,12 @@ def record(
 
     async def main() -> LinePeer:
         peer, playout = LinePeer(plays), Playout()
-        wanted_now = wanted or Wanted(extras=True)
-        session = open_session(playout, plays, wanted_now, random_ids(), 1_000, house=House(notice=notice))
+        wanted_now = wanted or SessionRequest(extras=True)
+        session = open_session(playout, plays, wanted_now, random_ids(), 1_000, house=SessionDefaults(notice=notice))
         recording = recordings.begin("rtc_test", session, plays)
         assert recording is not None
-        listener = Listener(energy, Floor(None, overhear))
-        judging = Judging(complete, listener)
+        listener = MicrophoneWindows(energy, Floor(None, overhear))
+        judging = Classifiers(complete, listener)
         watched, playout = recording.cores(session, playout)
         watchdog = Watchdog(playout)
         parts = Parts(Peers(peer), dialogue, watched, playout, listener, judging, TurnLatency(), runner(), watchdog)
@@ -89,6 +89,6 @@ def only(folder: Path) -> Path:
 def replayed(folder: Path, against: Models | None = None) -> tuple[Replay, list[Line]]:
     """A replay of the recording in `folder`, and what was said in it. Raises `BadTape`."""
     summary = Summary()
-    replay = Replay(Tape(folder), against, summary.receive)
+    replay = Replay(RecordingReader(folder), against, summary.receive)
     replay.run()
     return replay, list(summary.lines())

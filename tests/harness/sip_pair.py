@@ -9,12 +9,12 @@ from aiosipua import SipMessage, SipRequest, SipResponse
 from aiosipua.auth import SipDigestAuth
 
 from vivavoce.realtime.config.sip import CODECS, CodecName
-from vivavoce.realtime.telephony.sip.dialog import Leg, LegEvent
+from vivavoce.realtime.telephony.sip.dialog import InviteDialog, LegEvent
 from vivavoce.realtime.telephony.sip.messages import Remote, Wire
 from vivavoce.realtime.telephony.sip.outgoing import Outgoing
-from vivavoce.realtime.telephony.sip.sdp import Own
+from vivavoce.realtime.telephony.sip.sdp import LocalSdp
 from vivavoce.realtime.telephony.sip.transactions import Outbox, Transactions
-from vivavoce.realtime.telephony.sip.user_agent import Agent, Fact, Happened, Invited
+from vivavoce.realtime.telephony.sip.user_agent import Fact, Happened, Invited, UserAgent
 
 Sent = SipRequest | SipResponse
 
@@ -24,13 +24,13 @@ class Side:
 
     def __init__(self, host: str, auth: SipDigestAuth | None, codecs: tuple[CodecName, ...], wire: Wire) -> None:
         self.at = Remote(host, 5060, wire)
-        self.own = Own(host, 40_000, codecs, 1, 1)
+        self.own = LocalSdp(host, 40_000, codecs, 1, 1)
         outbox = Outbox(Transactions(), lambda remote: host, 5060, "me", auth)
-        self.agent = Agent(outbox, codecs, lambda remote: True)
+        self.agent = UserAgent(outbox, codecs, lambda remote: True)
         self.facts: list[Fact] = []
 
     @property
-    def leg(self) -> Leg:
+    def leg(self) -> InviteDialog:
         """The last call that came in."""
         return next(fact.leg for fact in reversed(self.facts) if isinstance(fact, Invited))
 
@@ -62,7 +62,7 @@ class Pair:
         self.settle()
         return leg
 
-    def talk(self) -> tuple[Outgoing, Leg]:
+    def talk(self) -> tuple[Outgoing, InviteDialog]:
         """A call that stands: Anna's leg, Bob's leg."""
         leg = self.call()
         self.bob.leg.ring()

@@ -11,7 +11,7 @@ import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.resample import Resampler
-from vivavoce.model.cascade.asr import open_ears
+from vivavoce.model.cascade.asr import open_asr
 from vivavoce.model.cascade.tts import open_voice
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Listener:
     """Understands what was said."""
 
     def __init__(self, models: Store) -> None:
-        self._ears = open_ears("en", models.path, 2)
+        self._ears = open_asr("en", models.path, 2)
 
     def understand(self, samples: Samples) -> str:
         """The words of up to half a minute of speech at `SAMPLE_RATE`, in small letters."""

@@ -32,11 +32,11 @@ from vivavoce.realtime.monitor.watchdog import LINE, PATIENCE, Watchdog
 from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.pipeline import Parts, Pipeline
 from vivavoce.realtime.session.ids import Ids
-from vivavoce.realtime.session.opening import House, Wanted, open_session
+from vivavoce.realtime.session.opening import SessionDefaults, SessionRequest, open_session
 from vivavoce.realtime.transports import PeerGone
-from vivavoce.realtime.turns.classifiers import Judging
+from vivavoce.realtime.turns.classifiers import Classifiers
 from vivavoce.realtime.turns.floor import Floor
-from vivavoce.realtime.turns.windows import Listener
+from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 SORRY = "Sorry, once more please."
 VAD = {"type": "server_vad"}
@@ -240,10 +240,10 @@ def call(
 
     async def main() -> LinePeer:
         peer, playout, numbers = LinePeer(plays=True), Playout(), count(1)
-        house, ids = House(apology=SORRY), Ids(lambda: str(next(numbers)))
-        session = open_session(playout, True, Wanted(extras=True), ids, 1_000, house=house)
-        listener = Listener(energy, Floor(None))
-        judging, watchdog = Judging(judge, listener), Watchdog(playout)
+        house, ids = SessionDefaults(apology=SORRY), Ids(lambda: str(next(numbers)))
+        session = open_session(playout, True, SessionRequest(extras=True), ids, 1_000, house=house)
+        listener = MicrophoneWindows(energy, Floor(None))
+        judging, watchdog = Classifiers(judge, listener), Watchdog(playout)
         parts = Parts(Peers(peer), dialogue, session, playout, listener, judging, TurnLatency(), runner(), watchdog)
 
         async def scenario() -> None:

@@ -20,11 +20,11 @@ from vivavoce.realtime.monitor.watchdog import Watchdog
 from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.pipeline import Parts, Pipeline
 from vivavoce.realtime.session.ids import Ids
-from vivavoce.realtime.session.opening import Wanted, open_session
+from vivavoce.realtime.session.opening import SessionRequest, open_session
 from vivavoce.realtime.transports import PeerGone
-from vivavoce.realtime.turns.classifiers import Judging
+from vivavoce.realtime.turns.classifiers import Classifiers
 from vivavoce.realtime.turns.floor import Floor
-from vivavoce.realtime.turns.windows import Listener
+from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 Test = Callable[[LinePeer, ScriptedDialogue], Awaitable[None]]
 Judge = Callable[[Samples], Awaitable[float]]
@@ -36,15 +36,17 @@ def call(test: Test, dialogue: ScriptedDialogue, plays: bool = True, judge: Judg
     async def main() -> LinePeer:
         peer = LinePeer(plays)
         playout, numbers = Playout(), count(1)
-        session = open_session(playout, plays, Wanted(extras=True), Ids(lambda: str(next(numbers))), expires_at=1_000)
-        listener = Listener(energy, Floor(None))
+        session = open_session(
+            playout, plays, SessionRequest(extras=True), Ids(lambda: str(next(numbers))), expires_at=1_000
+        )
+        listener = MicrophoneWindows(energy, Floor(None))
         parts = Parts(
             Peers(peer),
             dialogue,
             session,
             playout,
             listener,
-            Judging(judge, listener),
+            Classifiers(judge, listener),
             TurnLatency(),
             runner(),
             Watchdog(playout),

@@ -1,6 +1,6 @@
 """Ears: what the user says, as text, while they say it.
 
-One `Ears` holds the weights and is shared by all calls; one `Listening` is one turn of one call and owns all state:
+One `Asr` holds the weights and is shared by all calls; one `Recognition` is one turn of one call and owns all state:
 
     push(samples) ──► waiting sound                                  any thread, only stores
     update() ───────► segment since the last cut ──► recogniser ──► local agreement ──► Hypothesis
@@ -9,7 +9,7 @@ One `Ears` holds the weights and is shared by all calls; one `Listening` is one 
                           └── long turn: cut at a pause; what lies before it is settled for good
     finish(end) ────► the last word about the turn; without any work when the last update already heard all of it
 
-`Ears.overhear` listens to a second of sound on its own, which is in no turn: somebody speaks over the assistant.
+`Asr.overhear` listens to a second of sound on its own, which is in no turn: somebody speaks over the assistant.
 
 Sound enters as 16 kHz mono float32; text leaves as `Hypothesis`, whose `stable` part only ever grows. Recognition is
 CPU work on the caller's thread: this package starts no threads, knows no clock and does not decide where turns begin
@@ -26,7 +26,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vivavoce.model.dialogue import Overheard
+from vivavoce.model.dialogue import OverlapOpinion
 
 SAMPLE_RATE: Final = 16_000
 """Samples per second of everything the ears take."""
@@ -49,7 +49,7 @@ class Hypothesis:
     finished: float | None = None
 
 
-class Listening(Protocol):
+class Recognition(Protocol):
     """One turn. `push` may be called from any thread; `update` and `finish` from one thread at a time."""
 
     def push(self, samples_16k: Samples) -> None:
@@ -63,25 +63,25 @@ class Listening(Protocol):
         activity detector, only silence came; None when nobody knows."""
 
 
-class Ears(Protocol):
+class Asr(Protocol):
     """A recogniser, shared by all calls."""
 
-    def open(self) -> Listening:
+    def open(self) -> Recognition:
         """Listens to a new turn."""
 
-    def overhear(self, samples_16k: Samples) -> Overheard:
+    def classify_overlap(self, samples_16k: Samples) -> OverlapOpinion:
         """What a second of sound over the assistant holds, for somebody who cannot wait for its end."""
 
 
-class EarsError(Exception):
+class AsrError(Exception):
     """The recogniser's files are missing or not what they should be; the message names the file."""
 
 
-def open_ears(language: str, directory_of: Callable[[str], Path], threads: int) -> Ears:
+def open_asr(language: str, directory_of: Callable[[str], Path], threads: int) -> Asr:
     """Loads the recogniser for `language` (ISO 639-1, such as "en"; "auto" detects it in each turn).
 
     `directory_of` gives the directory of a catalog artefact: "moonshine-tiny-en" for English, "whisper-base" for the
-    rest. Raises `EarsError` when its files cannot be loaded, `ValueError` for an unknown language.
+    rest. Raises `AsrError` when its files cannot be loaded, `ValueError` for an unknown language.
     """
     if language == "en":
         from vivavoce.model.cascade.asr.moonshine import Moonshine

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile
 
 from vivavoce.codecs.onnx_session import open_onnx
-from vivavoce.model.cascade.asr import SAMPLE_RATE, EarsError, Samples
+from vivavoce.model.cascade.asr import SAMPLE_RATE, AsrError, Samples
 from vivavoce.model.cascade.asr.loudness import is_empty, levels_of
-from vivavoce.model.cascade.asr.streaming import SegmentedListening, loop_start
+from vivavoce.model.cascade.asr.streaming import SegmentedRecognition, loop_start
 from vivavoce.model.cascade.asr.tokens import BEGIN, END, Vocabulary
-from vivavoce.model.dialogue import Overheard
-from vivavoce.model.turns.asr_endpoint_head import Finished
-from vivavoce.model.turns.asr_overlap_head import Aside
+from vivavoce.model.dialogue import OverlapOpinion
+from vivavoce.model.turns.asr_endpoint_head import AsrEndpointHead
+from vivavoce.model.turns.asr_overlap_head import AsrOverlapHead
 
 TOKENS_PER_SECOND: Final = 6.5
 """More than anyone says; what the decoder adds beyond is invented (Jeffries et al. 2024, section 4)."""
@@ -55,25 +55,25 @@ class Moonshine:
     def __init__(self, directory: Path, threads: int) -> None:
         """Loads `encoder_model.ort`, `decoder_model_merged.ort` and `tokenizer.bin`; `threads` >= 1 of onnxruntime.
 
-        Raises `EarsError`."""
+        Raises `AsrError`."""
         self._vocabulary = Vocabulary.read(directory / "tokenizer.bin")
         self._encoder = _session(directory / "encoder_model.ort", threads)
         self._decoder = _Decoder(_session(directory / "decoder_model_merged.ort", threads))
-        self._aside = Aside()
-        self._finished = Finished()
+        self._aside = AsrOverlapHead()
+        self._finished = AsrEndpointHead()
 
-    def open(self) -> SegmentedListening:
+    def open(self) -> SegmentedRecognition:
         """Listens to a new turn."""
-        return SegmentedListening(MoonshineTurn(self))
+        return SegmentedRecognition(MoonshineTurn(self))
 
-    def overhear(self, samples_16k: Samples) -> Overheard:
+    def classify_overlap(self, samples_16k: Samples) -> OverlapOpinion:
         """Words of a second of sound, and what the encoder hears in it. Silence behind it keeps the decoder from saying
         a word that breaks off again and again."""
         states = self.states(np.pad(samples_16k, (0, OVERHEARD_PAD)))
         interruption = self._aside.interruption(states)
         if is_empty(levels_of(samples_16k), -np.inf):
-            return Overheard("", interruption)
-        return Overheard(self.text(self._decode(states, [], 0, token_limit(len(samples_16k)))), interruption)
+            return OverlapOpinion("", interruption)
+        return OverlapOpinion(self.text(self._decode(states, [], 0, token_limit(len(samples_16k)))), interruption)
 
     def text(self, tokens: Sequence[int]) -> str:
         return self._vocabulary.text(tokens)
@@ -198,4 +198,4 @@ def _session(path: Path, threads: int) -> ort.InferenceSession:
     try:
         return open_onnx(path, threads)
     except _BROKEN as error:
-        raise EarsError(f"cannot load {path}: {error}") from error
+        raise AsrError(f"cannot load {path}: {error}") from error

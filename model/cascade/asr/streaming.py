@@ -71,7 +71,7 @@ _VOTE: Final = 12_800  # samples, 0.8 s: hypotheses closer together than this ag
 _AFTER: Final = 3_200  # samples, 0.2 s of what follows the end of speech; the last sound's decay
 
 
-class Recogniser(Protocol):
+class Recognizer(Protocol):
     """Speech to tokens."""
 
     def recognise(self, samples: Samples, draft: Sequence[int], forced: int) -> list[int]:
@@ -92,10 +92,10 @@ class Recogniser(Protocol):
         """What stands between two segments: a space, or nothing in languages written without."""
 
 
-class SegmentedListening:
-    """Implements `Listening` on a `Recogniser`. Counts its decoder runs in `decodes`."""
+class SegmentedRecognition:
+    """Implements `Listening` on a `Recognizer`. Counts its decoder runs in `decodes`."""
 
-    def __init__(self, recogniser: Recogniser) -> None:
+    def __init__(self, recogniser: Recognizer) -> None:
         self._recogniser = recogniser
         self._waiting: deque[Samples] = deque()  # filled by push on its thread, drained by update on its own
         self._arrived = 0  # samples pushed

@@ -18,9 +18,9 @@ from typing import Final
 import numpy as np
 from faster_whisper import WhisperModel
 
-from vivavoce.model.cascade.asr import SAMPLE_RATE, EarsError, Samples
-from vivavoce.model.cascade.asr.streaming import SegmentedListening, loop_start
-from vivavoce.model.dialogue import Overheard
+from vivavoce.model.cascade.asr import SAMPLE_RATE, AsrError, Samples
+from vivavoce.model.cascade.asr.streaming import SegmentedRecognition, loop_start
+from vivavoce.model.dialogue import OverlapOpinion
 
 FILES: Final = ("config.json", "model.bin", "tokenizer.json", "vocabulary.txt")
 DETECTABLE: Final = 2 * SAMPLE_RATE
@@ -41,29 +41,29 @@ class Whisper:
     def __init__(self, directory: Path, language: str, threads: int) -> None:
         """Loads a CTranslate2 model (`FILES`) as int8; `language` is ISO 639-1 or "auto".
 
-        Raises `EarsError` when a file is missing or broken, `ValueError` when Whisper does not know the language."""
+        Raises `AsrError` when a file is missing or broken, `ValueError` when Whisper does not know the language."""
         for name in FILES:  # faster-whisper would look for a missing one on the network
             if not (directory / name).is_file():
-                raise EarsError(f"{directory / name} is missing")
+                raise AsrError(f"{directory / name} is missing")
         try:
             self.model = WhisperModel(
                 str(directory), device="cpu", compute_type="int8", cpu_threads=threads, local_files_only=True
             )
         except (RuntimeError, ValueError) as error:
-            raise EarsError(f"cannot load {directory}: {error}") from error
+            raise AsrError(f"cannot load {directory}: {error}") from error
         if language != "auto" and self.special(language) is None:
             raise ValueError(f"Whisper does not know the language {language!r}")
         self._language = language
 
-    def open(self) -> SegmentedListening:
+    def open(self) -> SegmentedRecognition:
         """Listens to a new turn."""
-        return SegmentedListening(WhisperTurn(self, None if self._language == "auto" else self._language))
+        return SegmentedRecognition(WhisperTurn(self, None if self._language == "auto" else self._language))
 
-    def overhear(self, samples_16k: Samples) -> Overheard:
+    def classify_overlap(self, samples_16k: Samples) -> OverlapOpinion:
         """The words, without an opinion what they are for."""
         listening = self.open()
         listening.push(samples_16k)
-        return Overheard(listening.finish().stable)
+        return OverlapOpinion(listening.finish().stable)
 
     def special(self, name: str) -> int | None:
         """Id of the special token <|name|>; None when there is no such token."""

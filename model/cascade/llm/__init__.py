@@ -18,7 +18,7 @@ from vivavoce.model.dialogue import Item, Picture, Tool, Usage
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model answers. `tool_choice` as in `dialogue.ReplySpec`; pictures count only where `Language.vision` is
+    """What the model answers. `tool_choice` as in `dialogue.ReplySpec`; pictures count only where `Llm.vision` is
     true."""
 
     instructions: str
@@ -81,7 +81,7 @@ class Thread(Protocol):
         prefill)."""
 
 
-class Language(Protocol):
+class Llm(Protocol):
     """A loaded language model."""
 
     vision: bool

@@ -50,9 +50,9 @@ def open_voice(name: str, directory_of: Callable[[str], Path], threads: int) -> 
     from vivavoce.model.cascade.tts.piper import Piper
 
     if name == CODED:
-        from vivavoce.model.cascade.tts.codec_voice import CodedPiper
+        from vivavoce.model.cascade.tts.codec_voice import CodecVoice
 
-        return CodedPiper(directory_of("piper-joe"), threads)
+        return CodecVoice(directory_of("piper-joe"), threads)
     if name not in ("", JOE):
         try:
             folder = directory_of("kokoro")

@@ -33,7 +33,7 @@ BEYOND: Final = 2
 """Codes behind a part that breaks off: what it looks ahead at."""
 
 
-class CodedPiper(Piper):
+class CodecVoice(Piper):
     """Piper in `directory`, with the codec in `weights`. Raises `BrokenVoice`. As joe it speaks without the codec.
 
     Safe to share between threads; `threads` is what one call may use.

@@ -19,7 +19,7 @@ import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.resample import Resampler
-from vivavoce.model.cascade.asr import open_ears
+from vivavoce.model.cascade.asr import open_asr
 from vivavoce.model.evaluation.codec.dnsmos import Dnsmos
 from vivavoce.model.evaluation.codec.material import Clip, Material
 from vivavoce.model.evaluation.codec.scores import Heard, Row
@@ -125,7 +125,7 @@ def open_judges(names: Sequence[str], store: Store, threads: int = 1) -> dict[st
 
 
 def _moonshine(store: Store, threads: int) -> Judge:
-    ears = open_ears("en", store.path, threads)
+    ears = open_asr("en", store.path, threads)
 
     def hear(samples: Samples) -> str:
         listening, sound = ears.open(), _for_ears(samples)

@@ -30,7 +30,7 @@ from vivavoce.model.training.turns.overlap_mixing import CLASSES, Recordings, Su
 from vivavoce.model.training.turns.train_overlap import first_voiced
 from vivavoce.model.turns.asr_overlap_head import WEIGHTS
 from vivavoce.model.turns.overlap_classifier import CATCH_LEAD, LOOKS, WINDOW
-from vivavoce.model.turns.silero_vad import SpeechNet, silero_path
+from vivavoce.model.turns.silero_vad import SileroVad, silero_path
 
 PARTS: Final = 6
 EACH: Final = 1000
@@ -54,7 +54,7 @@ def make(folder: Path, ears: Moonshine, part: int) -> Looks:
     """One part of the examples, the same on every run."""
     rng = np.random.default_rng(part)
     recordings = Recordings.read(folder, development=False)
-    around, net = Surroundings.make(recordings, rng), SpeechNet(silero_path())
+    around, net = Surroundings.make(recordings, rng), SileroVad(silero_path())
     states: list[NDArray[np.float16]] = []
     lengths: list[int] = []
     kinds: list[int] = []

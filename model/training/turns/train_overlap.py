@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from vivavoce.model.training.turns.overlap_mixing import CLASSES, LENGTH, Overheard, Recordings, Surroundings, overhear
 from vivavoce.model.turns.overlap_classifier import FRAME, HOP, LEAD, MELS, STEP, UNITS, WEIGHTS, WINDOW, Features
-from vivavoce.model.turns.silero_vad import SpeechNet, silero_path
+from vivavoce.model.turns.silero_vad import SileroVad, silero_path
 
 EXAMPLES: Final = 10_000
 CHECKED: Final = 800
@@ -195,7 +195,7 @@ def make(folder: Path, count: int, seed: int, development: bool) -> tuple[NDArra
     """`count` examples: features, shape (count, FRAMES, 40), and classes, shape (count,)."""
     recordings, rng = Recordings.read(folder, development), np.random.default_rng(seed)
     around = Surroundings.make(recordings, rng)
-    net, features = SpeechNet(silero_path()), Features()
+    net, features = SileroVad(silero_path()), Features()
     made: list[NDArray[np.float16]] = []
     kinds: list[int] = []
     while len(made) < count:
@@ -211,7 +211,7 @@ def make(folder: Path, count: int, seed: int, development: bool) -> tuple[NDArra
     return np.stack(made), np.array(kinds)
 
 
-def first_voiced(overheard: Overheard, net: SpeechNet) -> int | None:
+def first_voiced(overheard: Overheard, net: SileroVad) -> int | None:
     """The window at which an overlap begins; None when the speech net does not notice it."""
     state = net.init_state()
     for window in range(LENGTH // WINDOW):

@@ -43,7 +43,7 @@ from vivavoce.codecs import g711
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.realtime.admission.rest import read_offer
 from vivavoce.realtime.bench.caller.caller import Caller, Clip, Room
-from vivavoce.realtime.bench.caller.link import Broken, Target, Wishes
+from vivavoce.realtime.bench.caller.link import Broken, LinkOptions, Target
 from vivavoce.realtime.bench.measure.distribution import Distribution, describe
 from vivavoce.realtime.bench.runs.run import Plan, open_link
 from vivavoce.realtime.transports import Message, PeerGone, Received, Sound, Transport
@@ -109,7 +109,7 @@ def calibrate(plan: Plan, tones: int = TONES) -> Calibration:
 
 
 async def _measure(plan: Plan, delay: float, tones: int) -> list[Beep]:
-    wishes = Wishes(str(delay * 1000))
+    wishes = LinkOptions(str(delay * 1000))
     caller = Caller(open_link(plan, wishes, round(delay * 1000)), Room(skew=plan.impairment.skew), wishes, plan.seed)
     sound = tone(_TONE_SECONDS)
     clip = Clip("tone", sound, 0, len(sound))

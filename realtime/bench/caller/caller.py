@@ -19,9 +19,9 @@ from typing import Any, Final
 
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.realtime.bench.caller.call_record import CallRecord, Event, Kind, Said
-from vivavoce.realtime.bench.caller.link import Broken, Link, Sink, Wishes
+from vivavoce.realtime.bench.caller.link import Broken, Link, LinkOptions, Sink
 from vivavoce.realtime.bench.caller.loudspeaker import Loudspeaker
-from vivavoce.realtime.bench.caller.microphone import ECHO_DELAY, MicClock, Mouth
+from vivavoce.realtime.bench.caller.microphone import ECHO_DELAY, MicClock, VirtualMicrophone
 from vivavoce.realtime.bench.measure.audio_truth import audible, first_sound
 
 QUIET: Final = 0.7
@@ -63,12 +63,12 @@ class Room:
 class Caller:
     """One call over `link`. `seed` sets the pauses between turns and where in a frame speech begins."""
 
-    def __init__(self, link: Link, room: Room, wishes: Wishes, seed: int) -> None:
+    def __init__(self, link: Link, room: Room, wishes: LinkOptions, seed: int) -> None:
         self._link, self._room, self._wishes = link, room, wishes
         self.random = random.Random(seed)
         self._clock = MicClock(room.skew)
         self._ear = Loudspeaker(link.live)
-        self._mouth = Mouth(room.noise, self._echo if room.echo else None)
+        self._mouth = VirtualMicrophone(room.noise, self._echo if room.echo else None)
         self.origin = 0.0
         """When the call's clock began, on the event loop's."""
         self._events: list[Event] = []

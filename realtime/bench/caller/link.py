@@ -74,7 +74,7 @@ class Sink:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class LinkOptions:
     """The session that the caller asks for; JSON values of the protocol. `detection` None: what the server does by
     itself."""
 

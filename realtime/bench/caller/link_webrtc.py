@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from vivavoce.codecs import g711, opus
 from vivavoce.codecs.audio import Samples
 from vivavoce.realtime.bench.caller.impairments import Line
-from vivavoce.realtime.bench.caller.link import Broken, Refused, Sink, Target, Wishes
+from vivavoce.realtime.bench.caller.link import Broken, LinkOptions, Refused, Sink, Target
 from vivavoce.realtime.transports.webrtc import aiortc_patches as patches
 from vivavoce.realtime.transports.webrtc.jitter_buffer import Packet
-from vivavoce.realtime.transports.webrtc.tracks import Hearing
+from vivavoce.realtime.transports.webrtc.tracks import AudioReceiver
 
 PATIENCE: Final = 20.0
 """Seconds that connecting may take."""
@@ -56,16 +56,16 @@ class WebRtcLink:
         up: Line | None = None,
         down: Line | None = None,
         picture: Pixels | None = None,
-        wishes: Wishes | None = None,
+        wishes: LinkOptions | None = None,
     ) -> None:
         self.sound: str | None = None
-        self._target, self._codec, self._wishes = target, codec, wishes or Wishes()
+        self._target, self._codec, self._wishes = target, codec, wishes or LinkOptions()
         self._mouth = _Mouth(opus.Encoder() if codec == "opus" else g711.Encoder(codec), codec)
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._camera = _Camera(picture) if picture is not None else None
         self._up, self._down = up, down
         self._late = _Late()
-        self._hearing: Hearing | None = None
+        self._hearing: AudioReceiver | None = None
         self._open, self._gone = asyncio.Event(), asyncio.Event()
         self._channel = self._peer.createDataChannel("oai-events")
 
@@ -121,7 +121,7 @@ class WebRtcLink:
         known = RTCRtpSender.getCapabilities("audio").codecs
         audio.setCodecPreferences([c for c in known if c.mimeType.lower() == f"audio/{self._codec}"])
         decoder = opus.Decoder() if self._codec == "opus" else g711.Decoder(self._codec)
-        hearing = self._hearing = Hearing(decoder, lambda samples: sink.heard(samples, ""))
+        hearing = self._hearing = AudioReceiver(decoder, lambda samples: sink.heard(samples, ""))
         patches.take_packets(audio.receiver, self._receive if self._disturbed(self._down) else hearing.receive)
         if self._camera is not None:
             self._peer.addTrack(self._camera)

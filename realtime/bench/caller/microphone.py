@@ -53,7 +53,7 @@ class MicClock:
 
 
 @dataclass(slots=True)
-class Mouth:
+class VirtualMicrophone:
     """Sound to be spoken, by sample of the microphone. `noise` is repeated for ever; `echo(start, n)` gives what came
     to the microphone from the loudspeaker."""
 

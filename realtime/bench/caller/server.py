@@ -29,7 +29,7 @@ class ServerFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class OwnServer:
     """The running server."""
 
     url: str
@@ -37,7 +37,7 @@ class Own:
 
 
 @contextmanager
-def serving(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[Own]:
+def serving(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[OwnServer]:
     """Starts `vivavoce [arguments]`, where `arguments` end in `serve` and its options; stops it as Ctrl-C would, also
     when we are terminated. Only the main thread may do this.
 
@@ -59,7 +59,7 @@ def serving(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterato
                 process.wait(GOODBYE)
                 raise ServerFailed(f"The server did not start.\n{_end_of(log)}")
             _until_ready(found[1], process, log)
-            yield Own(found[1], process.pid)
+            yield OwnServer(found[1], process.pid)
         finally:
             signal.signal(signal.SIGTERM, before)
             process.send_signal(signal.SIGINT)

@@ -17,7 +17,7 @@ import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.resample import Resampler
-from vivavoce.model.cascade.asr import open_ears
+from vivavoce.model.cascade.asr import open_asr
 from vivavoce.model.store import Store
 from vivavoce.realtime.bench.caller.call_record import CallRecord, Said
 from vivavoce.realtime.bench.measure.audio_truth import AFTER, Overlap, first_sound, overlaps
@@ -56,8 +56,8 @@ def remembered(records: Sequence[CallRecord], understand: Understand) -> list[Re
 
 
 def listener(store: Store) -> Understand:
-    """Our own English ears, apart from the server's. Raises what `open_ears` raises."""
-    ears = open_ears("en", store.path, 2)
+    """Our own English ears, apart from the server's. Raises what `open_asr` raises."""
+    ears = open_asr("en", store.path, 2)
 
     def understand(sound: Samples) -> str:
         resampler = Resampler(SAMPLE_RATE, _EARS_HZ)

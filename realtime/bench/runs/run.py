@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vivavoce.realtime.bench.caller.call_record import CallRecord, no_sound
 from vivavoce.realtime.bench.caller.caller import Caller, Room
 from vivavoce.realtime.bench.caller.impairments import Impairment, Line
-from vivavoce.realtime.bench.caller.link import Broken, Link, Refused, Target, Wishes
+from vivavoce.realtime.bench.caller.link import Broken, Link, LinkOptions, Refused, Target
 from vivavoce.realtime.bench.caller.link_phone import PhoneLink
 from vivavoce.realtime.bench.caller.link_webrtc import WebRtcLink
 from vivavoce.realtime.bench.caller.link_websocket import WebSocketLink
@@ -83,7 +83,7 @@ async def one_call(play: Play, plan: Plan, acts: list[Act], first: int) -> CallR
 
 def caller_of(play: Play, plan: Plan, number: int) -> Caller:
     """Whoever makes the call `number` of a plan; nobody has called yet."""
-    wishes = Wishes(play.scenario.instructions, SEMANTIC, play.scenario.tools)
+    wishes = LinkOptions(play.scenario.instructions, SEMANTIC, play.scenario.tools)
     link = open_link(plan, wishes, number, picture(play.scenario.picture) if play.scenario.picture else None)
     room = Room(play.noise, play.echo, plan.impairment.skew, play.scenario.answers)
     return Caller(link, room, wishes, plan.seed * 7919 + number)
@@ -94,7 +94,7 @@ def failed_call(plan: Plan, scenario: str, error: Broken) -> CallRecord:
     return CallRecord(plan.transport, scenario, (), no_sound(), (), failure=str(error))
 
 
-def open_link(plan: Plan, wishes: Wishes, number: int, sees: NDArray[np.uint8] | None = None) -> Link:
+def open_link(plan: Plan, wishes: LinkOptions, number: int, sees: NDArray[np.uint8] | None = None) -> Link:
     """The link of a plan's call `number`, not yet connected. `sees`: what its camera shows (WebRTC only)."""
     if plan.transport.endswith("websocket"):
         return WebSocketLink(plan.target, "audio/pcmu" if plan.transport.startswith("g711") else "audio/pcm")

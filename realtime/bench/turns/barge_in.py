@@ -34,20 +34,20 @@ from typing import Final, Literal, get_args
 import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.model.cascade.asr import Ears, open_ears
-from vivavoce.model.cascade.dialogue import overheard
+from vivavoce.model.cascade.asr import Asr, open_asr
+from vivavoce.model.cascade.dialogue import classified_overlap
 from vivavoce.model.dialogue import AudioToken
 from vivavoce.model.store import Store, catalog, default_home
 from vivavoce.model.training.data import sounds
 from vivavoce.model.training.data.speech import EVALUATION, Studio
 from vivavoce.model.training.turns.phrases import EVALUATION_BACKCHANNELS, EVALUATION_INTERRUPTIONS, EVALUATION_TURNED
-from vivavoce.model.turns.overlap_classifier import OverlapNet
-from vivavoce.model.turns.silero_vad import SpeechNet, silero_path
+from vivavoce.model.turns.overlap_classifier import OverlapClassifier
+from vivavoce.model.turns.silero_vad import SileroVad, silero_path
 from vivavoce.realtime.audio.fader import DUCKED
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.events import Overlapped, TurnDetection, TurnStarted
-from vivavoce.realtime.turns.floor import Catch, Floor, FloorFact
-from vivavoce.realtime.turns.windows import Listener
+from vivavoce.realtime.turns.floor import AskOverlap, Floor, FloorFact
+from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 SEED: Final = 11
 ECHO_DELAY: Final = 4  # frames: 80 ms
@@ -82,9 +82,9 @@ class Outcome:
 class Rig:
     """What every case is heard with."""
 
-    def __init__(self, studio: Studio, rule: Rule, ears: Ears) -> None:
-        self._speech = SpeechNet(silero_path())
-        self._net = OverlapNet() if rule != "pattern" else None
+    def __init__(self, studio: Studio, rule: Rule, ears: Asr) -> None:
+        self._speech = SileroVad(silero_path())
+        self._net = OverlapClassifier() if rule != "pattern" else None
         self._ears = ears if rule == "words" else None
         self._story = np.concatenate([studio.say(text).samples for text in STORY])
 
@@ -93,12 +93,12 @@ class Rig:
         state = self._speech.init_state()
         ear = self._net.init_state() if self._net else None
         floor = Floor(TurnDetection(), ear.scores if ear else None, ears=self._ears is not None)
-        listener = Listener(lambda window: self._speech.step(window, state), floor, ear.push if ear else None)
+        listener = MicrophoneWindows(lambda window: self._speech.step(window, state), floor, ear.push if ear else None)
         voice, gains = _playing(self._story), _playing(np.ones_like(self._story))
         played: list[Samples] = [np.zeros(FRAME, np.float32)] * (ECHO_DELAY + 1)
         shape: list[Samples] = []
         cut: int | None = None
-        looks: deque[tuple[int, Catch]] = deque()  # with the frame in which the answer comes
+        looks: deque[tuple[int, AskOverlap]] = deque()  # with the frame in which the answer comes
         for start in range(0, len(case.microphone) - FRAME + 1, FRAME):
             frame = case.microphone[start : start + FRAME]
             if case.echo_db is not None:
@@ -113,18 +113,18 @@ class Rig:
                 elif isinstance(fact, Overlapped) and self._net:
                     voice.turn(fact.loudness)
                     gains.turn(fact.loudness)
-                elif isinstance(fact, Catch) and not looks:
+                elif isinstance(fact, AskOverlap) and not looks:
                     looks.append((start + READING * FRAME, fact))
             played.append(voice.take(FRAME).samples)
             shape.append(gains.take(FRAME).samples)
         return _outcome(case, np.concatenate(shape), cut)
 
-    def _answered(self, floor: Floor, looks: deque[tuple[int, Catch]], now: int) -> list[FloorFact]:
+    def _answered(self, floor: Floor, looks: deque[tuple[int, AskOverlap]], now: int) -> list[FloorFact]:
         """What the floor makes of what the ears say now."""
         if self._ears is None or not looks or looks[0][0] > now:
             return []
         _, catch = looks.popleft()
-        heard = overheard(self._ears, catch.samples)
+        heard = classified_overlap(self._ears, catch.samples)
         return floor.caught(catch.at, catch.age, heard.text, heard.interruption, asked=False)
 
 
@@ -203,7 +203,7 @@ def main(argv: Sequence[str]) -> None:
     asked = parser.parse_args(argv)
     store = Store(default_home(os.environ, sys.platform), catalog.load())
     studio = Studio(store)
-    rig = Rig(studio, asked.rule, open_ears("en", store.path, 1))
+    rig = Rig(studio, asked.rule, open_asr("en", store.path, 1))
     print(report([rig.run(case) for case in cases(studio, asked.seed)]))
 
 

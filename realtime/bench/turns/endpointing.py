@@ -33,17 +33,17 @@ from numpy.typing import NDArray
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.resample import Resampler
-from vivavoce.model.cascade.asr import Ears, Hypothesis, Listening, open_ears
+from vivavoce.model.cascade.asr import Asr, Hypothesis, Recognition, open_asr
 from vivavoce.model.dialogue import joined
 from vivavoce.model.store import Store, catalog, default_home
 from vivavoce.model.training.data.speech import Studio
 from vivavoce.model.training.data.turns import COMPLETE, CONDITIONS, LEAD, Turn, turns
-from vivavoce.model.turns.silero_vad import SpeechNet, silero_path
+from vivavoce.model.turns.silero_vad import SileroVad, silero_path
 from vivavoce.model.turns.smart_turn import SmartTurn
 from vivavoce.realtime.events import TurnDetection, TurnEnded, TurnSound, TurnStarted
-from vivavoce.realtime.turns.endpointing import Ask
+from vivavoce.realtime.turns.endpointing import AskEndpoint
 from vivavoce.realtime.turns.floor import Floor, FloorFact
-from vivavoce.realtime.turns.windows import NET_RATE, Listener
+from vivavoce.realtime.turns.windows import NET_RATE, MicrophoneWindows
 
 FRAME: Final = SAMPLE_RATE // 50
 """Sound comes 20 ms at a time."""
@@ -58,7 +58,7 @@ class Judge(Protocol):
 
 
 class Net(Protocol):
-    """`SpeechNet` with a state of its own: the speech probability of the next window."""
+    """`SileroVad` with a state of its own: the speech probability of the next window."""
 
     def __call__(self, window: Samples) -> float: ...
 
@@ -88,7 +88,7 @@ class Parts:
 
     open_net: Callable[[], Net]
     judge: Judge
-    ears: Ears
+    ears: Asr
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def listen(turn: Turn, parts: Parts, detection: TurnDetection, lags: Lags = USUA
 class _Look:
     """The ears' schedule within one turn of the floor, as the cascade keeps it. Counts samples at `NET_RATE`."""
 
-    def __init__(self, listening: Listening) -> None:
+    def __init__(self, listening: Recognition) -> None:
         self.listening = listening
         self._resampler = Resampler(SAMPLE_RATE, NET_RATE)
         self.pushed = self.seen = self.voiced_end = 0
@@ -170,7 +170,7 @@ class _Hearing:
         self._parts = parts
         self._lags = lags
         self._floor = Floor(detection)
-        self._listener = Listener(parts.open_net(), self._floor)
+        self._listener = MicrophoneWindows(parts.open_net(), self._floor)
         self._due: list[tuple[int, int, Callable[[], list[FloorFact]]]] = []
         self._order = 0
         self._judging = False
@@ -202,14 +202,14 @@ class _Hearing:
                     self._began = self._began or (fact.voiced and self._now > self._turn.speech_start)
                     if self._look is not None and self._look.hear(fact):
                         self._start_look(self._look)
-                case Ask() if not self._judging:
+                case AskEndpoint() if not self._judging:
                     self._start_judging(fact)
                 case TurnEnded():
                     self._look = None
                     if self._now > self._turn.speech_start and self._ended is None:
                         self._ended = self._now
 
-    def _start_judging(self, ask: Ask) -> None:
+    def _start_judging(self, ask: AskEndpoint) -> None:
         self._judging = True
         probability = self._parts.judge.complete(self._listener.recent())
 
@@ -300,7 +300,7 @@ def report(outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 def open_parts(store: Store) -> Parts:
     """The detector, judge and English ears of this machine, on one thread each."""
-    net = SpeechNet(silero_path())
+    net = SileroVad(silero_path())
     judge = SmartTurn(store.path("smart-turn") / "smart-turn-v3.2-cpu.onnx", threads=1)
 
     def open_net() -> Net:
@@ -311,7 +311,7 @@ def open_parts(store: Store) -> Parts:
 
         return probability
 
-    return Parts(open_net, judge, open_ears("en", store.path, threads=1))
+    return Parts(open_net, judge, open_asr("en", store.path, threads=1))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ from vivavoce.model.training.data.sounds import room, white
 from vivavoce.realtime.audio.front_end import FrontEnd
 from vivavoce.realtime.events import Overlapped, TurnDetection, TurnStarted
 from vivavoce.realtime.turns.floor import FloorFact
-from vivavoce.realtime.turns.windows import Listener
+from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 PER_CALL: Final = 5
 """Replies of one call. With each call the canceller begins without knowing the room."""
@@ -96,7 +96,7 @@ class Outcome:
 class Setup:
     """`listener` and `front_end` make those of a new call."""
 
-    listener: Callable[[], Listener]
+    listener: Callable[[], MicrophoneWindows]
     front_end: Callable[[], FrontEnd]
 
 

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.codecs.resample import Resampler
 from vivavoce.model.cascade import INSTRUCTIONS, Cascade
-from vivavoce.model.cascade.asr import Ears, EarsError
-from vivavoce.model.cascade.llm import Language, Piece, Prompt, Stopped, Words
+from vivavoce.model.cascade.asr import Asr, AsrError
+from vivavoce.model.cascade.llm import Llm, Piece, Prompt, Stopped, Words
 from vivavoce.model.cascade.llm import Thread as LanguageThread
 from vivavoce.model.cascade.tts import Voice, VoiceError
 from vivavoce.model.dialogue import DialogueError, Message
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store.errors import ModelError
-from vivavoce.model.turns.silero_vad import WINDOW, SpeechNet, silero_path
+from vivavoce.model.turns.silero_vad import WINDOW, SileroVad, silero_path
 from vivavoce.model.turns.smart_turn import SmartTurn
 from vivavoce.realtime.cli.doctor.findings import Finding, sentence
 
@@ -98,7 +98,7 @@ PATIENCE: Final = 60.0
 
 def look(settings: CascadeSettings, directory_of: DirectoryOf) -> Iterator[Finding]:
     """One finding for each figure, or one for stages that cannot run."""
-    net = SpeechNet(silero_path())
+    net = SileroVad(silero_path())
     state, window = net.init_state(), np.zeros(WINDOW, np.float32)
     yield VAD.judge(1000 * _median(lambda: net.step(window, state), 50))
     yield from _guarded("end of turn", lambda: _judge(directory_of))
@@ -110,7 +110,7 @@ def _guarded(stage: str, measure: Callable[[], Iterator[Finding]]) -> Iterator[F
         yield from measure()
     except ModelError as error:
         yield Finding("missing", stage, "untested", sentence(error))
-    except (EarsError, VoiceError, DialogueError, RuntimeError, ValueError) as error:  # the last two: onnxruntime's
+    except (AsrError, VoiceError, DialogueError, RuntimeError, ValueError) as error:  # the last two: onnxruntime's
         yield Finding("broken", stage, "does not work", sentence(error))
 
 
@@ -149,7 +149,7 @@ def _voice(voice: Voice) -> Iterator[Finding]:
     yield VOICE.judge(_median(lambda: list(voice.speak(ANSWER)), RUNS) / length)
 
 
-def _ears(ears: Ears, speech: Sound) -> Iterator[Finding]:
+def _ears(ears: Asr, speech: Sound) -> Iterator[Finding]:
     def hear() -> float:
         """As in a call: they look again every quarter of a second, and once more at the end."""
         listening = ears.open()
@@ -164,7 +164,7 @@ def _ears(ears: Ears, speech: Sound) -> Iterator[Finding]:
     yield EARS.judge(1000 * statistics.median(hear() for _ in range(RUNS)))
 
 
-def _language(language: Language) -> Iterator[Finding]:
+def _language(language: Llm) -> Iterator[Finding]:
     thread = language.open()
     try:
         runs = [_answer(thread, question) for question in QUESTIONS]

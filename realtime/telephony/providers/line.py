@@ -50,7 +50,7 @@ from vivavoce.realtime.telephony.providers import BadFrame, Dialect, Left, Marke
 from vivavoce.realtime.transports import Deliver, Keys, PeerGone, Pull, Sound
 from vivavoce.realtime.transports.pacing import PERIOD, Pace
 from vivavoce.realtime.transports.queues import Outbox, until_gone
-from vivavoce.realtime.transports.webrtc.jitter_buffer import Microphone, Packet
+from vivavoce.realtime.transports.webrtc.jitter_buffer import JitterBuffer, Packet
 
 LEAD: Final = 3
 """Frames (60 ms) that leave at once when sound begins."""
@@ -245,7 +245,7 @@ class Inbound:
         """`width`: bytes of one tick of the codec's clock."""
         self._clock_hz = decoder.clock_hz
         self._width = width
-        self._microphone = Microphone(decoder)
+        self._microphone = JitterBuffer(decoder)
         self._place = 0  # of the piece before
         self._newest = 0
         self._at: int | None = None

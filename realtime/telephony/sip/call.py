@@ -18,7 +18,7 @@ from vivavoce.realtime.telephony import CannotDo
 from vivavoce.realtime.telephony.sip.dialog import (
     Answered,
     HungUp,
-    Leg,
+    InviteDialog,
     LegEvent,
     MediaChanged,
     Pressed,
@@ -38,13 +38,13 @@ T = TypeVar("T")
 UNAVAILABLE: Final = 480
 
 
-class Connection:
+class SipCall:
     """One call of an endpoint; the `Control` of its line."""
 
-    leg: Leg
+    leg: InviteDialog
 
     def __init__(
-        self, acting: Callable[[], AbstractContextManager[None]], over: Callable[[Leg], None], domain: str
+        self, acting: Callable[[], AbstractContextManager[None]], over: Callable[[InviteDialog], None], domain: str
     ) -> None:
         """`acting`: a context in which legs may be used; what they say is sent at its end. `over`: called when the leg
         is not needed any more. `domain`: of plain numbers."""

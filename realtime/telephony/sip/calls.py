@@ -2,7 +2,7 @@
 
 Invited ──► admit ──► ring ──► decide ──► answer ──► Switchboard.connect        no place: busy line, 486 or 503
 dial    ──► admit ──► INVITE ──► answered ─────────► Switchboard.connect        not answered: `NotReached`
-Happened ─► the call's `Connection`, and so its line
+Happened ─► the call's `SipCall`, and so its line
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from vivavoce.realtime.call import new_call_id
 from vivavoce.realtime.config.sip import CodecName, SipConfig, split
 from vivavoce.realtime.telephony import PhoneCall
 from vivavoce.realtime.telephony.call_limits import sip_status
-from vivavoce.realtime.telephony.sip.call import Connection
-from vivavoce.realtime.telephony.sip.dialog import Leg
+from vivavoce.realtime.telephony.sip.call import SipCall
+from vivavoce.realtime.telephony.sip.dialog import InviteDialog
 from vivavoce.realtime.telephony.sip.line import SipLine
 from vivavoce.realtime.telephony.sip.messages import Remote
-from vivavoce.realtime.telephony.sip.sdp import Media, NoDeal, Own
+from vivavoce.realtime.telephony.sip.sdp import LocalSdp, Media, NotAcceptable
 from vivavoce.realtime.telephony.sip.sockets import Sound
-from vivavoce.realtime.telephony.sip.user_agent import Agent, Fact, Invited
+from vivavoce.realtime.telephony.sip.user_agent import Fact, Invited, UserAgent
 from vivavoce.realtime.telephony.switchboard import Switchboard
 from vivavoce.realtime.telephony.webhooks.ringing import Decision, Rejected
 
@@ -59,14 +59,14 @@ class NotReached(Exception):
         self.status = status
 
 
-class Exchange:
+class SipCalls:
     """All calls of one endpoint. `tasks` is set before the first."""
 
     tasks: asyncio.TaskGroup
 
     def __init__(
         self,
-        agent: Agent,
+        agent: UserAgent,
         switchboard: Switchboard,
         decide: Callable[[PhoneCall], Awaitable[Decision]],
         clock: Callable[[], float],
@@ -80,7 +80,7 @@ class Exchange:
         self._clock = clock
         self._settings = settings
         self._flush = flush
-        self._connections: dict[str, Connection] = {}
+        self._connections: dict[str, SipCall] = {}
         self._declined = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -92,7 +92,7 @@ class Exchange:
         """Something happened to a call, or one comes in."""
         connection = self._connections.get(fact.leg.dialog.local_tag)
         if isinstance(fact, Invited):
-            connection = Connection(self._acting, self._forget, self._settings.domain)
+            connection = SipCall(self._acting, self._forget, self._settings.domain)
             connection.leg = fact.leg
             self._keep(connection)
             connection.task = self.tasks.create_task(self._supervise(connection))
@@ -117,7 +117,7 @@ class Exchange:
         caller = self._settings.account or f"sip:vivavoce@{self._agent.outbox.sent_by(to)}"
         call = PhoneCall(new_call_id(), "sip", "outgoing", caller, target)
         self._switchboard.admit(call)
-        connection = Connection(self._acting, self._forget, self._settings.domain)
+        connection = SipCall(self._acting, self._forget, self._settings.domain)
         standing = False
         try:
             line = connection.line = await self._open(connection)
@@ -136,7 +136,7 @@ class Exchange:
 
     # --- incoming ----------------------------------------------------------------------------------------------------
 
-    async def _supervise(self, connection: Connection) -> None:
+    async def _supervise(self, connection: SipCall) -> None:
         try:
             await self._incoming(connection)
         except Exception:  # the border: one call's bug must not end the others
@@ -144,7 +144,7 @@ class Exchange:
         finally:
             connection.hang_up()
 
-    async def _incoming(self, connection: Connection) -> None:
+    async def _incoming(self, connection: SipCall) -> None:
         leg, call = connection.leg, _phone_call(connection.leg)
         try:
             self._switchboard.admit(call)
@@ -168,7 +168,7 @@ class Exchange:
                 with suppress(Denied):  # the server is stopping, and with it all places
                     self._switchboard.dismiss(call)
 
-    async def _turn_away(self, connection: Connection, denied: Denied) -> None:
+    async def _turn_away(self, connection: SipCall, denied: Denied) -> None:
         """There is no place: says so, in words if there are some."""
         spoken = denied.code == "server_full" and self._switchboard.settings.busy and self._declined < MAX_DECLINED
         if not spoken:
@@ -182,7 +182,7 @@ class Exchange:
         finally:
             self._declined -= 1
 
-    async def _answer(self, connection: Connection) -> SipLine | None:
+    async def _answer(self, connection: SipCall) -> SipLine | None:
         """Takes the call; None when nothing came of it."""
         leg = connection.leg
         try:
@@ -196,7 +196,7 @@ class Exchange:
         try:
             with self._acting():
                 media = leg.answer(self._own(leg.to, line))
-        except NoDeal:
+        except NotAcceptable:
             with self._acting():
                 leg.refuse(488)
             await line.close("error")
@@ -207,7 +207,7 @@ class Exchange:
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
-    async def _answered(self, connection: Connection) -> Media:
+    async def _answered(self, connection: SipCall) -> Media:
         """Raises `NotReached`."""
         try:
             async with asyncio.timeout(RING):
@@ -225,21 +225,21 @@ class Exchange:
             raise NotReached(result)
         return result
 
-    async def _open(self, connection: Connection) -> SipLine:
+    async def _open(self, connection: SipCall) -> SipLine:
         """Raises `OSError`."""
         host, _ = split(self._settings.listen, 0)
         ports = await Sound.open(host, self._settings.port_range, connection.packet)
         return SipLine(ports, connection, self._clock)
 
-    def _own(self, to: Remote, line: SipLine) -> Own:
+    def _own(self, to: Remote, line: SipLine) -> LocalSdp:
         codecs = cast("tuple[CodecName, ...]", self._settings.codecs)
-        return Own(self._agent.outbox.host_for(to), line.port, codecs, secrets.randbits(31), 1)
+        return LocalSdp(self._agent.outbox.host_for(to), line.port, codecs, secrets.randbits(31), 1)
 
-    def _keep(self, connection: Connection) -> None:
+    def _keep(self, connection: SipCall) -> None:
         self._connections[connection.leg.dialog.local_tag] = connection
         self._idle.clear()
 
-    def _forget(self, leg: Leg) -> None:
+    def _forget(self, leg: InviteDialog) -> None:
         self._agent.forget(leg)
         self._connections.pop(leg.dialog.local_tag, None)
         if not self._connections:
@@ -252,6 +252,6 @@ class Exchange:
         self._flush()
 
 
-def _phone_call(leg: Leg) -> PhoneCall:
+def _phone_call(leg: InviteDialog) -> PhoneCall:
     headers = tuple((name, value) for name, values in leg.invite.headers.items() for value in values)
     return PhoneCall(new_call_id(), "sip", caller=leg.dialog.remote_uri, called=leg.dialog.local_uri, headers=headers)

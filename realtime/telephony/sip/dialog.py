@@ -22,7 +22,7 @@ from aiosipua.headers import parse_address, stringify_uri
 
 from vivavoce.realtime.telephony import KEYS
 from vivavoce.realtime.telephony.sip.messages import ALLOW, Remote, key_of, kind_of, news_of
-from vivavoce.realtime.telephony.sip.sdp import SDP, Agreement, Media, NoDeal, Own
+from vivavoce.realtime.telephony.sip.sdp import SDP, Agreement, LocalSdp, Media, NotAcceptable
 from vivavoce.realtime.telephony.sip.session_timer import SessionTimer
 from vivavoce.realtime.telephony.sip.transactions import Outbox
 
@@ -40,10 +40,12 @@ class State(Enum):
     ENDED = auto()
 
 
-class Leg:
+class InviteDialog:
     """One call. `invite`: what opened it, theirs or ours."""
 
-    def __init__(self, outbox: Outbox, dialog: Dialog, invite: SipRequest, to: Remote, own: Own, state: State) -> None:
+    def __init__(
+        self, outbox: Outbox, dialog: Dialog, invite: SipRequest, to: Remote, own: LocalSdp, state: State
+    ) -> None:
         self.dialog = dialog
         self.invite = invite
         self.to = to
@@ -64,11 +66,11 @@ class Leg:
         """Says that it rings."""
         self._reply(self.invite, 180, {"Contact": self._outbox.contact(self.to)})
 
-    def answer(self, own: Own) -> Media | None:
+    def answer(self, own: LocalSdp) -> Media | None:
         """Takes the call, our sound at `own`. None: the far end will describe its sound when it acknowledges. Raises
-        `NoDeal`."""
+        `NotAcceptable`."""
         if self.state is not State.RINGING:
-            raise NoDeal("nobody waits for an answer any more")
+            raise NotAcceptable("nobody waits for an answer any more")
         self.sound.own = own
         sdp = self.sound.describe(self.invite)
         self._accept(self.invite, sdp)
@@ -186,7 +188,7 @@ class Leg:
         self.sound.own = self.sound.own.next()
         try:
             sdp = "" if bare else self.sound.describe(request)
-        except NoDeal:
+        except NotAcceptable:
             self._reply(request, 488)
             return []
         self._retarget(request)
@@ -199,7 +201,7 @@ class Leg:
             return []
         try:
             return [MediaChanged(self.sound.settle(ack.text))]
-        except NoDeal as error:
+        except NotAcceptable as error:
             self.hang_up()
             return [HungUp(str(error))]
 
@@ -221,7 +223,7 @@ class Leg:
         self._outbox.acknowledge(self.dialog, response, invite, self.to)
         try:
             return [MediaChanged(self.sound.settle(response.text))]
-        except NoDeal:
+        except NotAcceptable:
             return []  # what was agreed before goes on
 
     def _retarget(self, message: SipRequest | SipResponse) -> None:

@@ -24,13 +24,13 @@ from aiosipua.headers import parse_uri
 
 from vivavoce.realtime.config.sip import CodecName, SipConfig, split
 from vivavoce.realtime.telephony import PhoneCall
-from vivavoce.realtime.telephony.sip.calls import Exchange, NotReached
+from vivavoce.realtime.telephony.sip.calls import NotReached, SipCalls
 from vivavoce.realtime.telephony.sip.messages import Remote
 from vivavoce.realtime.telephony.sip.registration import Registration
 from vivavoce.realtime.telephony.sip.registration import State as Registered
 from vivavoce.realtime.telephony.sip.sockets import Wires
 from vivavoce.realtime.telephony.sip.transactions import Outbox, Transactions
-from vivavoce.realtime.telephony.sip.user_agent import Agent
+from vivavoce.realtime.telephony.sip.user_agent import UserAgent
 from vivavoce.realtime.telephony.switchboard import Switchboard
 from vivavoce.realtime.telephony.webhooks.ringing import Decision
 
@@ -61,8 +61,8 @@ class SipEndpoint:
         self._wires = Wires(self._received)
         auth = SipDigestAuth(settings.login or settings.user, settings.password) if settings.password else None
         outbox = Outbox(Transactions(), self._host_for, 0, settings.user, auth)
-        self._agent = Agent(outbox, cast("tuple[CodecName, ...]", settings.codecs), self._welcome)
-        self._exchange = Exchange(self._agent, switchboard, decide, clock, settings, self._flush)
+        self._agent = UserAgent(outbox, cast("tuple[CodecName, ...]", settings.codecs), self._welcome)
+        self._exchange = SipCalls(self._agent, switchboard, decide, clock, settings, self._flush)
         self._tasks = asyncio.TaskGroup()
         self._timer: asyncio.TimerHandle | None = None
         self._uplink: asyncio.Future[Remote] = asyncio.get_running_loop().create_future()

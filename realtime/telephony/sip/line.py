@@ -18,7 +18,7 @@ from typing import Final, Never, Protocol
 
 from vivavoce.realtime.telephony import CannotDo
 from vivavoce.realtime.telephony.sip import rtp
-from vivavoce.realtime.telephony.sip.media import Channel, open_channel
+from vivavoce.realtime.telephony.sip.media import RtpMedia, open_channel
 from vivavoce.realtime.telephony.sip.sdp import Media
 from vivavoce.realtime.telephony.sip.sockets import Address
 from vivavoce.realtime.telephony.sip.sockets import Sound as SoundPorts
@@ -65,7 +65,7 @@ class SipLine:
         self._clock = clock
         self._inbox = Inbox()
         self._opened = asyncio.Event()  # or it never will be
-        self._channel: Channel | None = None
+        self._channel: RtpMedia | None = None
         self._outgoing = rtp.Outgoing(secrets.randbits(32), secrets.randbits(16), secrets.randbits(32))
         self._name = secrets.token_hex(6).encode()
         self._pace = Pace()
@@ -187,7 +187,7 @@ class SipLine:
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
-    async def _open(self) -> Channel:
+    async def _open(self) -> RtpMedia:
         """The channel, once there is one. Raises `PeerGone` when the call has ended."""
         await self._opened.wait()
         if self._channel is None:
@@ -207,7 +207,7 @@ class SipLine:
             channel = await self._open()
         self._inbox.end(f"nothing came from the far end for {SILENT:g} s", lost=True)
 
-    def _send(self, channel: Channel, number: int, pull: Pull) -> None:
+    def _send(self, channel: RtpMedia, number: int, pull: Pull) -> None:
         media, step = channel.media, channel.media.clock_hz // 50
         event = channel.keys.next()
         if event is not None and media.keys is not None:
@@ -219,7 +219,7 @@ class SipLine:
             self._marker = False
         self._ports.send(data, channel.incoming.latch.address)
 
-    def _report(self, channel: Channel) -> None:
+    def _report(self, channel: RtpMedia) -> None:
         media, (host, port) = channel.media, channel.incoming.latch.address
         told = (host, port) == (media.host, media.port)
         to = (host, media.reports if told else port if media.muxed else port + 1)
@@ -227,7 +227,7 @@ class SipLine:
             report = self._outgoing.report(channel.incoming.reception, self._clock(), self._name)
             self._ports.report(report, to, media.muxed)
 
-    def _take_report(self, channel: Channel, data: bytes, source: Address) -> None:
+    def _take_report(self, channel: RtpMedia, data: bytes, source: Address) -> None:
         if source[0] != channel.incoming.latch.address[0]:
             return
         missed = rtp.lost_there(data, self._outgoing.ssrc)
@@ -235,7 +235,7 @@ class SipLine:
             self.missed = missed
             self._heard_at = asyncio.get_running_loop().time()
 
-    def _account(self, channel: Channel) -> dict[str, object]:
+    def _account(self, channel: RtpMedia) -> dict[str, object]:
         reception = channel.incoming.reception
         return {
             "codec": channel.media.codec,

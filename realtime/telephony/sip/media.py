@@ -25,7 +25,7 @@ from vivavoce.codecs.packets import Decoder
 from vivavoce.realtime.config.sip import CodecName
 from vivavoce.realtime.telephony.sip import rtp
 from vivavoce.realtime.telephony.sip.sdp import Media
-from vivavoce.realtime.transports.webrtc.tracks import Hearing
+from vivavoce.realtime.transports.webrtc.tracks import AudioReceiver
 
 
 class Encoder(Protocol):
@@ -36,12 +36,12 @@ class Encoder(Protocol):
 
 
 @dataclass(slots=True)
-class Channel:
+class RtpMedia:
     """What one codec needs."""
 
     media: Media
     incoming: rtp.Incoming
-    hearing: Hearing
+    hearing: AudioReceiver
     encoder: Encoder
     keys: Keys
 
@@ -55,10 +55,10 @@ class Channel:
         return True
 
 
-def open_channel(media: Media, heard: Callable[[Samples], None]) -> Channel:
+def open_channel(media: Media, heard: Callable[[Samples], None]) -> RtpMedia:
     """A channel for `media`; `heard` gets the sound of the far end. To be made on the event loop."""
-    hearing = Hearing(_decoder(media.codec), heard)
-    return Channel(media, rtp.Incoming(media), hearing, _encoder(media.codec), Keys(media.keys_hz))
+    hearing = AudioReceiver(_decoder(media.codec), heard)
+    return RtpMedia(media, rtp.Incoming(media), hearing, _encoder(media.codec), Keys(media.keys_hz))
 
 
 def _needs(media: Media) -> tuple[object, ...]:

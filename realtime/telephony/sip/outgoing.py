@@ -1,6 +1,6 @@
 """A call that we make: an INVITE, with our password if it is asked for, until somebody answers or nobody does.
 
-start ──► INVITE ──100, 180──► Rang ──200──► Answered, and from here a `Leg` like any other
+start ──► INVITE ──100, 180──► Rang ──200──► Answered, and from here a `InviteDialog` like any other
              │ 401, 407: once more, with proof      │ 3xx and above ──► Refused
              └ cancel ──► CANCEL as soon as the far end has given a sign of life
 """
@@ -12,9 +12,9 @@ from aiosipua.headers import parse_address, stringify_uri
 from aiosipua.utils import generate_call_id
 
 from vivavoce.realtime.telephony.sip import sdp as offers
-from vivavoce.realtime.telephony.sip.dialog import Answered, Leg, LegEvent, Rang, Refused, State
+from vivavoce.realtime.telephony.sip.dialog import Answered, InviteDialog, LegEvent, Rang, Refused, State
 from vivavoce.realtime.telephony.sip.messages import Remote, new_tag
-from vivavoce.realtime.telephony.sip.sdp import SDP, NoDeal, Own
+from vivavoce.realtime.telephony.sip.sdp import SDP, LocalSdp, NotAcceptable
 from vivavoce.realtime.telephony.sip.session_timer import INTERVAL, MIN_INTERVAL
 from vivavoce.realtime.telephony.sip.transactions import AGENT, Outbox
 
@@ -22,10 +22,10 @@ MAX_TRIES = 3
 """INVITEs of one call: the first, one with our password, one with a longer session interval."""
 
 
-class Outgoing(Leg):
+class Outgoing(InviteDialog):
     """One call of ours, before and after it is answered."""
 
-    def __init__(self, outbox: Outbox, caller: str, called: str, to: Remote, own: Own) -> None:
+    def __init__(self, outbox: Outbox, caller: str, called: str, to: Remote, own: LocalSdp) -> None:
         """`caller`, `called`: URIs; `to`: where the INVITE goes."""
         dialog = Dialog(generate_call_id(outbox.host_for(to)), new_tag(), "", caller, called, called)
         super().__init__(outbox, dialog, SipRequest(), to, own, State.CALLING)
@@ -98,7 +98,7 @@ class Outgoing(Leg):
             return [Refused(487)]
         try:
             return [Answered(self.sound.settle(response.text))]
-        except NoDeal:
+        except NotAcceptable:
             self.hang_up()
             return [Refused(488)]
 

@@ -41,7 +41,7 @@ _FORMS: Final[dict[CodecName, tuple[int, str, int]]] = {
 """Payload type in our offers, what it is called there, and the rate of its RTP clock."""
 
 
-class NoDeal(ValueError):
+class NotAcceptable(ValueError):
     """The two ends have nothing in common, or what came is no description; worth a 488."""
 
 
@@ -74,7 +74,7 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class LocalSdp:
     """Our end: the address and port in our descriptions, the codecs we speak, best first, and the description's
     number."""
 
@@ -84,21 +84,21 @@ class Own:
     session: int = 0
     version: int = 0
 
-    def next(self) -> Own:
+    def next(self) -> LocalSdp:
         """The same, for the next description of the call."""
         return replace(self, version=self.version + 1)
 
 
-def offer(own: Own) -> str:
+def offer(own: LocalSdp) -> str:
     """Our offer: all we speak."""
     codecs = [(name, _FORMS[name][0]) for name in own.codecs]
     keys = [(KEYS_TYPE, 8_000)] + ([(KEYS_TYPE + 1, 48_000)] if "opus" in own.codecs else [])
     return _write(own, [_audio(own.port, codecs, keys, "sendrecv", muxed=True)])
 
 
-def answer(text: str, own: Own) -> tuple[str, Media]:
+def answer(text: str, own: LocalSdp) -> tuple[str, Media]:
     """Our answer to their offer, and what is agreed by it. Of what they offer we take the codec that we like best.
-    Raises `NoDeal`."""
+    Raises `NotAcceptable`."""
     theirs = _read(text)
     index, audio = _audio_of(theirs)
     media = _match(theirs, audio, own.codecs)
@@ -112,8 +112,8 @@ def answer(text: str, own: Own) -> tuple[str, Media]:
     return _write(own, declined), media
 
 
-def settle(text: str, own: Own) -> Media:
-    """What is agreed by their answer to our offer. Raises `NoDeal`."""
+def settle(text: str, own: LocalSdp) -> Media:
+    """What is agreed by their answer to our offer. Raises `NotAcceptable`."""
     theirs = _read(text)
     _, audio = _audio_of(theirs)
     return _match(theirs, audio, own.codecs)
@@ -124,13 +124,13 @@ def settle(text: str, own: Own) -> Media:
 
 def _read(text: str) -> SdpMessage:
     if len(text) > MAX_SDP:
-        raise NoDeal(f"{len(text)} characters of SDP; at most {MAX_SDP}")
+        raise NotAcceptable(f"{len(text)} characters of SDP; at most {MAX_SDP}")
     try:
         sdp = parse_sdp(text)
     except (ValueError, IndexError) as error:
-        raise NoDeal(f"no readable SDP: {error}") from error
+        raise NotAcceptable(f"no readable SDP: {error}") from error
     if len(sdp.media) > MAX_MEDIA or not all(media.media.isalnum() and media.proto for media in sdp.media):
-        raise NoDeal("SDP with media of no name, or with too many")
+        raise NotAcceptable("SDP with media of no name, or with too many")
     return sdp
 
 
@@ -138,20 +138,20 @@ def _audio_of(sdp: SdpMessage) -> tuple[int, MediaDescription]:
     for index, media in enumerate(sdp.media):
         if media.media == "audio" and media.port and media.proto.upper() in ("RTP/AVP", "RTP/AVPF"):
             return index, media
-    raise NoDeal("no sound over plain RTP is offered")
+    raise NotAcceptable("no sound over plain RTP is offered")
 
 
 def _match(sdp: SdpMessage, audio: MediaDescription, ours: Iterable[CodecName]) -> Media:
     codec, name = _best(audio.codecs, ours)
     connection = audio.connection or sdp.connection
     if connection is None:
-        raise NoDeal("no address for the sound")
+        raise NotAcceptable("no address for the sound")
     try:
         address = ipaddress.ip_address(connection.address.partition("/")[0])
     except ValueError:
-        raise NoDeal("the address for the sound is no IP address") from None
+        raise NotAcceptable("the address for the sound is no IP address") from None
     if address.is_multicast or not 0 < audio.port < 65536:
-        raise NoDeal("the address for the sound is none of one machine")
+        raise NotAcceptable("the address for the sound is none of one machine")
     direction = _direction(sdp, audio)
     nowhere = address.is_unspecified  # how old phones put a call on hold (RFC 2543)
     muxed = "rtcp-mux" in audio.attributes
@@ -177,7 +177,7 @@ def _best(offered: list[SdpCodec], ours: Iterable[CodecName]) -> tuple[SdpCodec,
             if _FORMS[name][1].lower().startswith(form) and 0 <= codec.payload_type < 128 and codec.clock_rate:
                 return codec, name
     names = ", ".join(codec.encoding_name for codec in offered if codec.encoding_name)
-    raise NoDeal(f"no codec in common: {len(offered)} offered ({names[:200]})")
+    raise NotAcceptable(f"no codec in common: {len(offered)} offered ({names[:200]})")
 
 
 def _keys(offered: list[SdpCodec], clock_hz: int) -> SdpCodec | None:
@@ -226,7 +226,7 @@ def _audio(
     return MediaDescription("audio", port, "RTP/AVP", formats, attributes=attributes)
 
 
-def _write(own: Own, media: list[MediaDescription]) -> str:
+def _write(own: LocalSdp, media: list[MediaDescription]) -> str:
     kind = "IP6" if ":" in own.host else "IP4"
     origin = Origin("-", str(own.session), str(own.version), "IN", kind, own.host)
     where = ConnectionData("IN", kind, own.host)
@@ -239,24 +239,24 @@ SDP: Final = "application/sdp"
 class Agreement:
     """That of one call. `own`: our end, as we described it last."""
 
-    def __init__(self, own: Own) -> None:
+    def __init__(self, own: LocalSdp) -> None:
         self.own = own
         self.media: Media | None = None
         self.owed = False
         """Our offer waits for its answer."""
 
     def describe(self, request: SipRequest) -> str:
-        """What our 200 to `request` says. Raises `NoDeal`."""
+        """What our 200 to `request` says. Raises `NotAcceptable`."""
         if not request.body:
             self.owed = True
             return offers.offer(self.own)
         if kind_of(request) != SDP:
-            raise NoDeal("the body is no SDP")
+            raise NotAcceptable("the body is no SDP")
         sdp, self.media = offers.answer(request.text, self.own)
         return sdp
 
     def settle(self, text: str) -> Media:
-        """Takes their answer to our offer. Raises `NoDeal`."""
+        """Takes their answer to our offer. Raises `NotAcceptable`."""
         self.owed = False
         self.media = offers.settle(text, self.own)
         return self.media

@@ -19,11 +19,11 @@ from aiosipua.dialog import create_dialog_from_request
 
 from vivavoce.realtime.config.sip import CodecName
 from vivavoce.realtime.telephony.sip import sdp as offers
-from vivavoce.realtime.telephony.sip.dialog import Leg, LegEvent, State
+from vivavoce.realtime.telephony.sip.dialog import InviteDialog, LegEvent, State
 from vivavoce.realtime.telephony.sip.messages import ALLOW, BadMessage, Remote, kind_of, read
 from vivavoce.realtime.telephony.sip.outgoing import Outgoing
 from vivavoce.realtime.telephony.sip.registration import Registration
-from vivavoce.realtime.telephony.sip.sdp import SDP, NoDeal, Own
+from vivavoce.realtime.telephony.sip.sdp import SDP, LocalSdp, NotAcceptable
 from vivavoce.realtime.telephony.sip.session_timer import MIN_INTERVAL, too_short
 from vivavoce.realtime.telephony.sip.transactions import Outbox, Unanswered, Unconfirmed
 
@@ -35,21 +35,21 @@ MAX_LEGS: Final = 1000
 class Invited:
     """Somebody calls: `ring`, `answer`, `refuse` the leg."""
 
-    leg: Leg
+    leg: InviteDialog
 
 
 @dataclass(frozen=True, slots=True)
 class Happened:
     """Something happened to a leg."""
 
-    leg: Leg
+    leg: InviteDialog
     event: LegEvent
 
 
 Fact = Invited | Happened
 
 
-class Agent:
+class UserAgent:
     """One user agent: its calls, and its registration if it has one."""
 
     def __init__(self, outbox: Outbox, codecs: tuple[CodecName, ...], welcome: Callable[[Remote], bool]) -> None:
@@ -59,7 +59,7 @@ class Agent:
         self._transactions = outbox.transactions
         self._codecs = codecs
         self._welcome = welcome
-        self._legs: dict[str, Leg] = {}  # by our tag, which nobody can guess
+        self._legs: dict[str, InviteDialog] = {}  # by our tag, which nobody can guess
 
     def __len__(self) -> int:
         return len(self._legs)
@@ -104,14 +104,14 @@ class Agent:
             facts += self._told(leg, leg.tick())
         return facts
 
-    def call(self, caller: str, called: str, to: Remote, own: Own) -> Outgoing:
+    def call(self, caller: str, called: str, to: Remote, own: LocalSdp) -> Outgoing:
         """Calls `called`, a URI, by way of `to`."""
         leg = Outgoing(self.outbox, caller, called, to, own)
         self._legs[leg.dialog.local_tag] = leg
         leg.start()
         return leg
 
-    def forget(self, leg: Leg) -> None:
+    def forget(self, leg: InviteDialog) -> None:
         """A leg that has ended by our own wish is not needed any more, but for what it still has to be answered."""
         if leg.state is State.ENDED:
             self._legs.pop(leg.dialog.local_tag, None)
@@ -150,7 +150,7 @@ class Agent:
             self.outbox.reply(request, 405, headers={"Allow": ALLOW})
         return []
 
-    def _leg_of(self, request: SipRequest) -> Leg | None:
+    def _leg_of(self, request: SipRequest) -> InviteDialog | None:
         tag = request.to_addr.tag if request.to_addr else None
         leg = self._legs.get(tag or "")
         theirs = request.from_addr.tag if request.from_addr else None
@@ -174,8 +174,8 @@ class Agent:
             self.outbox.reply(invite, status, headers=headers)
             return []
         self.outbox.reply(invite, 100)
-        own = Own(self.outbox.host_for(source), 9, self._codecs)
-        leg = Leg(self.outbox, create_dialog_from_request(invite), invite, source, own, State.RINGING)
+        own = LocalSdp(self.outbox.host_for(source), 9, self._codecs)
+        leg = InviteDialog(self.outbox, create_dialog_from_request(invite), invite, source, own, State.RINGING)
         self._legs[leg.dialog.local_tag] = leg
         return [Invited(leg)]
 
@@ -194,8 +194,8 @@ class Agent:
             if kind_of(invite) != SDP:
                 return 415, {"Accept": SDP}
             try:
-                offers.answer(invite.text, Own("0.0.0.0", 9, self._codecs))
-            except NoDeal:
+                offers.answer(invite.text, LocalSdp("0.0.0.0", 9, self._codecs))
+            except NotAcceptable:
                 return 488, {}
         return (503, {"Retry-After": "30"}) if len(self._legs) >= MAX_LEGS else None
 
@@ -212,6 +212,6 @@ class Agent:
         leg = next((leg for leg in self._legs.values() if leg.invite is request), None)
         return self._told(leg, leg.unconfirmed()) if leg else []
 
-    def _told(self, leg: Leg, events: list[LegEvent]) -> list[Fact]:
+    def _told(self, leg: InviteDialog, events: list[LegEvent]) -> list[Fact]:
         self.forget(leg)
         return [Happened(leg, event) for event in events]

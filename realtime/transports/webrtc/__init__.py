@@ -40,7 +40,7 @@ from vivavoce.realtime.transports.webrtc import aiortc_patches as patches
 from vivavoce.realtime.transports.webrtc.delivery import Confirmed, Delivery, Report
 from vivavoce.realtime.transports.webrtc.jitter_buffer import Packet
 from vivavoce.realtime.transports.webrtc.sdp import IceServer, IceSettings, OfferError, check
-from vivavoce.realtime.transports.webrtc.tracks import Camera, Hearing, Speaker
+from vivavoce.realtime.transports.webrtc.tracks import AudioReceiver, AudioSender, Camera
 
 __all__ = ["IceServer", "IceSettings", "OfferError", "WebRtcTransport", "answer"]
 
@@ -86,10 +86,10 @@ class WebRtcTransport:
     def __init__(self, peer: RTCPeerConnection) -> None:
         self._peer = peer
         self._inbox = Inbox()
-        self._speaker = Speaker()
+        self._speaker = AudioSender()
         self._delivery = Delivery()
         self._audible = True  # the client wants to hear us
-        self._hearing: Hearing | None = None
+        self._hearing: AudioReceiver | None = None
         self._video: MediaStreamTrack | None = None
         self._channel: RTCDataChannel | None = None
         self._open = asyncio.Event()
@@ -188,11 +188,11 @@ class WebRtcTransport:
         if codec == "opus":
             clock_hz = opus.CLOCK_HZ
             self._speaker.encode_with(opus.Encoder(speech), clock_hz)
-            self._hearing = Hearing(opus.Decoder(), self._hear)
+            self._hearing = AudioReceiver(opus.Decoder(), self._hear)
         else:
             law, clock_hz = cast(Literal["pcmu", "pcma"], codec), g711.CLOCK_HZ
             self._speaker.encode_with(g711.Encoder(law), clock_hz)
-            self._hearing = Hearing(g711.Decoder(law), self._hear)
+            self._hearing = AudioReceiver(g711.Decoder(law), self._hear)
         patches.watch_sent(audio.sender, lambda number, at: self._delivery.sent(number, at, self._speaker.pulled))
         patches.watch_reports(audio.sender, clock_hz, self._take_report)
         for transceiver in self._peer.getTransceivers():

@@ -87,7 +87,7 @@ class Patience:
         return min(self._fastest, self._fastest_before)
 
 
-class Microphone:
+class JitterBuffer:
     """One stream of packets as one stream of sound. `deadline` is when `tick` wants to be called."""
 
     def __init__(self, decoder: Decoder) -> None:

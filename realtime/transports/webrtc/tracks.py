@@ -29,7 +29,7 @@ from vivavoce.codecs.packets import Decoder
 from vivavoce.model.dialogue import Picture
 from vivavoce.realtime.transports import Pull
 from vivavoce.realtime.transports.pacing import Pace
-from vivavoce.realtime.transports.webrtc.jitter_buffer import Microphone, Packet
+from vivavoce.realtime.transports.webrtc.jitter_buffer import JitterBuffer, Packet
 
 PICTURE_PERIOD = 0.5
 """Seconds between two pictures handed on."""
@@ -40,11 +40,11 @@ PICTURE_SIDE = 640
 _OWN_STALL = 0.01  # a timer this late (seconds) says that the loop stood still, not the network
 
 
-class Hearing:
-    """Feeds one `Microphone` with packets and with time. `heard` gets the samples, on the event loop."""
+class AudioReceiver:
+    """Feeds one `JitterBuffer` with packets and with time. `heard` gets the samples, on the event loop."""
 
     def __init__(self, decoder: Decoder, heard: Callable[[Samples], None]) -> None:
-        self._microphone = Microphone(decoder)
+        self._microphone = JitterBuffer(decoder)
         self._heard = heard
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -87,7 +87,7 @@ class Hearing:
             self._heard(samples)
 
 
-class Speaker(MediaStreamTrack):
+class AudioSender(MediaStreamTrack):
     """The track we send: silence, until somebody speaks."""
 
     kind = "audio"

@@ -15,7 +15,7 @@ from vivavoce.codecs.audio import Samples
 from vivavoce.model.cascade.asr import Hypothesis
 from vivavoce.model.cascade.dialogue import CascadeDialogue
 from vivavoce.model.cascade.llm import Deliver, Prompt, Stopped, Words
-from vivavoce.model.cascade.speech_queue import Mouth
+from vivavoce.model.cascade.speech_queue import SpeechQueue
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.cascade.tts import WHOLE, Part, Speech
 from vivavoce.model.dialogue import AudioToken, Heard, Message, ReplySpec, TextToken, WordEnd
@@ -99,7 +99,7 @@ class Call:
     def __init__(self, dialogue: CascadeDialogue, threads: Threads, ears: Ears, model: Model, voice: Voice) -> None:
         self.dialogue, self.ears, self.model, self.voice = dialogue, ears, model, voice
         self._threads = threads
-        self._hearing = dialogue.hearing()
+        self._hearing = dialogue.transcripts()
 
     async def say(self, text: str, then_pause: bool = True) -> None:
         """The user says `text`, pauses, and the ears have looked."""
@@ -137,7 +137,7 @@ class Call:
 @asynccontextmanager
 async def calling(speculative: bool = True) -> AsyncIterator[Call]:
     ears, model, voice, threads = Ears(), Model(speculative), Voice(), Threads()
-    dialogue = CascadeDialogue(ears, model, Mouth(voice, threads), threads, "")  # type: ignore[arg-type]  # scripted
+    dialogue = CascadeDialogue(ears, model, SpeechQueue(voice, threads), threads, "")  # type: ignore[arg-type]  # scripted
     try:
         yield Call(dialogue, threads, ears, model, voice)
     finally:
@@ -266,7 +266,7 @@ def test_a_turn_that_is_dropped_takes_its_answer_with_it() -> None:
         call.dialogue.anticipate(ReplySpec(""))
         await call.say("hello")
         before = call.model.cancelled
-        call.dialogue.unhear()
+        call.dialogue.discard_turn()
         assert call.model.cancelled == before + 1
 
     run(test)

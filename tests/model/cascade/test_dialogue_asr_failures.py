@@ -75,7 +75,7 @@ def test_a_turn_that_cannot_be_recognised_is_reported_and_the_next_one_is_heard(
     threads: Threads, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def test(dialogue: CascadeDialogue, ears: FailingEars) -> None:
-        hearing = dialogue.hearing()
+        hearing = dialogue.transcripts()
         dialogue.hear(SECOND)  # a second of it is worth a look, which fails and is passed over
         dialogue.turn("first")
         failed = await anext(hearing)
@@ -92,7 +92,7 @@ def test_a_turn_that_cannot_be_recognised_is_reported_and_the_next_one_is_heard(
 
 def test_a_turn_that_is_too_long_for_the_ears_is_reported_and_the_call_goes_on(threads: Threads) -> None:
     async def test(dialogue: CascadeDialogue, ears: FailingEars) -> None:
-        hearing = dialogue.hearing()
+        hearing = dialogue.transcripts()
         dialogue.turn("nothing")
         await anext(hearing)
         dialogue.hear(np.zeros(24_000 * 301, np.float32))
@@ -106,7 +106,7 @@ def test_a_turn_that_is_too_long_for_the_ears_is_reported_and_the_call_goes_on(t
 
 def test_a_look_that_fails_is_passed_over(threads: Threads) -> None:
     async def test(dialogue: CascadeDialogue, ears: FailingEars) -> None:
-        hearing = dialogue.hearing()
+        hearing = dialogue.transcripts()
         dialogue.hear(SECOND)
         async with asyncio.TaskGroup() as tasks:
             first = tasks.create_task(anext(hearing))  # type: ignore[arg-type]  # a coroutine, as generators' are
@@ -120,7 +120,7 @@ def test_a_look_that_fails_is_passed_over(threads: Threads) -> None:
 def test_a_reply_to_a_turn_that_could_not_be_recognised_fails_with_words(threads: Threads) -> None:
     async def test(dialogue: CascadeDialogue, ears: FailingEars) -> None:
         async def listen() -> None:
-            async for _ in dialogue.hearing():
+            async for _ in dialogue.transcripts():
                 pass
 
         async with asyncio.TaskGroup() as tasks:

@@ -16,7 +16,7 @@ from vivavoce.model.cascade.dialogue import CascadeDialogue
 from vivavoce.model.cascade.llm import Prompt, Stopped
 from vivavoce.model.cascade.llm.generation import NO_ANSWER
 from vivavoce.model.cascade.llm.llama_cpp import LlamaThread
-from vivavoce.model.cascade.speech_queue import Mouth, Silent, Spoke
+from vivavoce.model.cascade.speech_queue import Silent, SpeechQueue, Spoke
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.dialogue import Message, NotHeard, ReplySpec, TextToken
 
@@ -68,7 +68,7 @@ def test_a_turn_that_was_not_heard_fails_one_reply_only(threads: Threads, caplog
     async def test() -> None:
         dialogue = CascadeDialogue(Deaf(), Parrot(), None, threads, "")  # type: ignore[arg-type]  # nothing is said aloud
         dialogue.turn("lost")
-        async for transcript in dialogue.hearing():
+        async for transcript in dialogue.transcripts():
             assert transcript.error
             break
         with pytest.raises(NotHeard, match="could not be recognised"):
@@ -94,7 +94,7 @@ def test_given_words_do_not_wait_for_the_ears(threads: Threads) -> None:
 
 def test_a_voice_with_a_bug_says_so_instead_of_nothing(threads: Threads, caplog: pytest.LogCaptureFixture) -> None:
     heard: queue.Queue[Spoke | Silent] = queue.Queue()
-    utterance = Mouth(Broken(), threads).begin(ReplySpec("a"), heard.put)  # type: ignore[arg-type]  # it only breaks
+    utterance = SpeechQueue(Broken(), threads).begin(ReplySpec("a"), heard.put)  # type: ignore[arg-type]  # it only breaks
     utterance.say("Hello there. ")
     utterance.finish()
     assert heard.get(timeout=10) == Silent("The voice failed.")

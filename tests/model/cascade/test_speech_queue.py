@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.model.cascade.speech_queue import RUNNING_OUT, Mouth, Silent, Spoke, Utterance
+from vivavoce.model.cascade.speech_queue import RUNNING_OUT, Silent, SpeechQueue, Spoke, Utterance
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.cascade.tts import WHOLE, Part, Speech
 from vivavoce.model.dialogue import ReplySpec, WordEnd
@@ -39,7 +39,7 @@ def begin() -> Iterator[Begin]:
 
     def begin(voice: Voice) -> tuple[Utterance, queue.Queue[Spoke | Silent]]:
         heard: queue.Queue[Spoke | Silent] = queue.Queue()
-        return Mouth(voice, threads).begin(ReplySpec("a"), heard.put), heard
+        return SpeechQueue(voice, threads).begin(ReplySpec("a"), heard.put), heard
 
     yield begin
     threads.close()

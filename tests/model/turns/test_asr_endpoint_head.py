@@ -13,13 +13,13 @@ from vivavoce.model.store import Store
 from vivavoce.model.training.data.speech import EVALUATION, Studio, audible
 from vivavoce.model.training.data.turns import read_texts, spoken_parts
 from vivavoce.model.training.turns.sentences import first_half, sentences
-from vivavoce.model.turns.asr_endpoint_head import STATES, Finished
+from vivavoce.model.turns.asr_endpoint_head import STATES, AsrEndpointHead
 
 TAIL = round(0.08 * SAMPLE_RATE)
 
 
 def test_only_the_last_second_counts() -> None:
-    ears, rng = Finished(), np.random.default_rng(0)
+    ears, rng = AsrEndpointHead(), np.random.default_rng(0)
     states = rng.standard_normal((1, 100, 288)).astype(np.float32)
     assert 0.0 <= ears.probability(states[:, :3]) <= 1.0
     assert ears.probability(states) == ears.probability(states[:, -STATES:])
@@ -61,7 +61,7 @@ def test_a_network_learns_from_endings_that_differ(tmp_path: Path) -> None:
     logits = training.logits_of(net, endings)
     assert training.area(logits, training.torch.from_numpy(finished)) > 0.95
     training.write(net, tmp_path / "asr_endpoint_head.onnx")
-    says = Finished(tmp_path / "asr_endpoint_head.onnx").probability(states[:1].astype(np.float32))
+    says = AsrEndpointHead(tmp_path / "asr_endpoint_head.onnx").probability(states[:1].astype(np.float32))
     assert says == pytest.approx(float(training.torch.sigmoid(logits[0])), abs=1e-4)
 
 

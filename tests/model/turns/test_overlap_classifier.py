@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vivavoce.model.turns.overlap_classifier import FRAME, HOP, LEAD, WEIGHTS, WINDOW, Features, OverlapNet
+from vivavoce.model.turns.overlap_classifier import FRAME, HOP, LEAD, WEIGHTS, WINDOW, Features, OverlapClassifier
 
 
 def windows(count: int, seed: int = 0) -> list[np.ndarray]:
@@ -30,7 +30,7 @@ def test_a_tone_is_louder_in_its_own_mel() -> None:
 
 
 def test_scores_are_probabilities_and_need_no_history() -> None:
-    ear = OverlapNet().init_state()
+    ear = OverlapClassifier().init_state()
     ear.push(windows(1)[0])
     scores = ear.scores(fresh=True)
     assert sum(scores) == pytest.approx(1.0, abs=1e-5)
@@ -41,7 +41,7 @@ def test_scores_are_probabilities_and_need_no_history() -> None:
 @given(st.integers(0, 12))
 def test_a_fresh_sound_is_judged_by_itself_and_a_little_before(earlier: int) -> None:
     """What was heard more than a few windows before a sound does not change what it is taken for."""
-    net, said = OverlapNet(), windows(LEAD + 8, seed=1)
+    net, said = OverlapClassifier(), windows(LEAD + 8, seed=1)
     verdicts = []
     for past in ([], windows(earlier, seed=2)):
         ear = net.init_state()
@@ -57,7 +57,7 @@ def test_a_fresh_sound_is_judged_by_itself_and_a_little_before(earlier: int) -> 
 
 
 def test_two_calls_do_not_mix() -> None:
-    net = OverlapNet()
+    net = OverlapClassifier()
     alone, first, second = net.init_state(), net.init_state(), net.init_state()
     expected, got = [], []
     for n, (mine, theirs) in enumerate(zip(windows(6, 1), windows(6, 2), strict=True)):

@@ -16,12 +16,12 @@ from harness.speech import Speaker
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.model.cascade.asr import Samples
 from vivavoce.model.store import Store
-from vivavoce.model.turns.silero_vad import WINDOW, SpeechNet, SpeechState, silero_path
+from vivavoce.model.turns.silero_vad import WINDOW, SileroState, SileroVad, silero_path
 
 
 @pytest.fixture(scope="module")
-def net() -> SpeechNet:
-    return SpeechNet(silero_path())
+def net() -> SileroVad:
+    return SileroVad(silero_path())
 
 
 @pytest.fixture(scope="module")
@@ -29,41 +29,41 @@ def hiss() -> NDArray[np.float32]:
     return 0.1 * np.random.default_rng(5).standard_normal((60, WINDOW)).astype(np.float32)
 
 
-def probabilities(net: SpeechNet, windows: NDArray[np.float32], state: SpeechState | None = None) -> list[float]:
+def probabilities(net: SileroVad, windows: NDArray[np.float32], state: SileroState | None = None) -> list[float]:
     state = state or net.init_state()
     return [net.step(window, state) for window in windows]
 
 
-def test_silence_and_hiss_are_no_speech(net: SpeechNet, hiss: NDArray[np.float32]) -> None:
+def test_silence_and_hiss_are_no_speech(net: SileroVad, hiss: NDArray[np.float32]) -> None:
     assert max(probabilities(net, np.zeros_like(hiss))) < 0.2
     assert max(probabilities(net, hiss)[5:]) < 0.3
 
 
-def test_calls_that_share_the_weights_do_not_disturb_each_other(net: SpeechNet, hiss: NDArray[np.float32]) -> None:
+def test_calls_that_share_the_weights_do_not_disturb_each_other(net: SileroVad, hiss: NDArray[np.float32]) -> None:
     one, other = net.init_state(), net.init_state()
     mixed = [(net.step(a, one), net.step(b, other)) for a, b in zip(hiss[:30], hiss[30:], strict=True)]
     assert [a for a, _ in mixed] == probabilities(net, hiss[:30])
     assert [b for _, b in mixed] == probabilities(net, hiss[30:])
 
 
-def test_a_reset_state_is_as_good_as_new(net: SpeechNet, hiss: NDArray[np.float32]) -> None:
+def test_a_reset_state_is_as_good_as_new(net: SileroVad, hiss: NDArray[np.float32]) -> None:
     state = net.init_state()
     first = probabilities(net, hiss, state)
     state.reset()
     assert probabilities(net, hiss, state) == first
 
 
-def test_the_network_remembers_the_windows_before(net: SpeechNet, hiss: NDArray[np.float32]) -> None:
+def test_the_network_remembers_the_windows_before(net: SileroVad, hiss: NDArray[np.float32]) -> None:
     assert probabilities(net, hiss)[-1] != probabilities(net, hiss[-1:])[0]
 
 
 @pytest.mark.parametrize("length", [0, WINDOW - 1, WINDOW + 1, 768])
-def test_a_window_of_another_length_is_refused(net: SpeechNet, length: int) -> None:
+def test_a_window_of_another_length_is_refused(net: SileroVad, length: int) -> None:
     with pytest.raises(ValueError, match="512 samples"):
         net.step(np.zeros(length, np.float32), net.init_state())
 
 
-def test_a_step_takes_less_than_a_tenth_of_the_window_it_judges(net: SpeechNet, hiss: NDArray[np.float32]) -> None:
+def test_a_step_takes_less_than_a_tenth_of_the_window_it_judges(net: SileroVad, hiss: NDArray[np.float32]) -> None:
     state = net.init_state()
     times: list[float] = []
     for window in hiss:
@@ -88,7 +88,7 @@ def say(models: Store) -> Callable[[str], Samples]:
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_speech_is_told_from_the_silence_around_it(net: SpeechNet, say: Callable[[str], Samples]) -> None:
+def test_speech_is_told_from_the_silence_around_it(net: SileroVad, say: Callable[[str], Samples]) -> None:
     speech = say("The weather in the mountains was cold, but the sky was clear.")
     sound = np.concatenate((np.zeros(31 * WINDOW, np.float32), speech, np.zeros(16_000, np.float32)))
     heard = np.array(probabilities(net, sound[: len(sound) // WINDOW * WINDOW].reshape(-1, WINDOW)))

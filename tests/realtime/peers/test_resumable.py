@@ -19,7 +19,7 @@ from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.call import Calls
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.peers.resumable import NOT_TAKEN, PLAIN, REPLACED, EventLog, Since
-from vivavoce.realtime.session.opening import Wanted, open_session, random_ids
+from vivavoce.realtime.session.opening import SessionRequest, open_session, random_ids
 from vivavoce.realtime.transports import PeerGone
 
 CALL = "rtc_1"
@@ -78,7 +78,7 @@ def call(test: Test, plays: bool = True, extras: bool = True, **settings: float)
         async with Calls(engine, ServerConfig(**settings)) as calls:  # type: ignore[arg-type]  # all that is used of it
             client, playout = Client(calls, plays), Playout()
             calls.reserve(CALL)
-            session = open_session(playout, plays, Wanted(extras=extras), random_ids(), 1000)
+            session = open_session(playout, plays, SessionRequest(extras=extras), random_ids(), 1000)
             calls.start(CALL, client.peer, session, playout)
             await client.peer.until("session.created")
             await test(client, calls)

@@ -19,9 +19,9 @@ from harness.server import Server, serving
 from harness.speech import Speaker
 from vivavoce.model.store import Store
 from vivavoce.realtime.cli import replay as command
-from vivavoce.realtime.cli.replay import Wishes
+from vivavoce.realtime.cli.replay import ReplayOptions
 from vivavoce.realtime.config import Config
-from vivavoce.realtime.recording.reader import Tape
+from vivavoce.realtime.recording.reader import RecordingReader
 
 RECORDINGS = sorted((DATA / "recordings").iterdir())
 
@@ -93,10 +93,10 @@ def test_a_real_call_is_recorded_and_decided_again_without_a_difference(
     recorded: Path, models: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = only(recorded)
-    assert Tape(folder).end == "over"
+    assert RecordingReader(folder).end == "over"
     replay, said = replayed(folder)
     assert replay.outcome.differences == []
     assert said[0].who == "user"
     assert any(line.heard is not None for line in said)
-    assert command.run(Config(home=models.root.parent), folder, Wishes(against_models=True)) == 0
+    assert command.run(Config(home=models.root.parent), folder, ReplayOptions(against_models=True)) == 0
     print(capsys.readouterr().out)

@@ -22,13 +22,13 @@ from harness.recordings import only, record, replayed
 from vivavoce.model.dialogue import DialogueError, ToolCall
 from vivavoce.model.turns.overlap_classifier import Scores
 from vivavoce.realtime.cli import replay as command
-from vivavoce.realtime.cli.replay import Wishes
+from vivavoce.realtime.cli.replay import ReplayOptions
 from vivavoce.realtime.config import Config
 from vivavoce.realtime.recording import writer as writers
-from vivavoce.realtime.recording.reader import BadTape, Tape
+from vivavoce.realtime.recording.reader import BadRecording, RecordingReader
 from vivavoce.realtime.recording.replay import Models
 from vivavoce.realtime.recording.writer import MAX_WAITING, Writer
-from vivavoce.realtime.session.opening import Wanted
+from vivavoce.realtime.session.opening import SessionRequest
 
 NOTICE = "This call is being recorded."
 SECONDS = 6.0
@@ -145,7 +145,7 @@ def test_the_notice_is_said_only_where_there_is_a_voice(
     async def test(peer: LinePeer) -> None:
         await peer.pause(1.0)
 
-    wanted = Wanted(config=config, extras=extras)
+    wanted = SessionRequest(config=config, extras=extras)
     peer = record(test, ScriptedDialogue(), tmp_path / "calls", notice=notice, wanted=wanted)
     assert "response.created" not in peer.kinds()
     assert ("vivavoce.recording.started" in peer.kinds()) == extras
@@ -235,25 +235,25 @@ def test_the_command_says_what_differs_and_where(
             entry["gave"][1]["event"]["session"]["model"] = "another"
 
     folder = changed(recorded[1], tmp_path / "other", change)
-    assert command.run(Config(), recorded[1], Wishes()) == 0
+    assert command.run(Config(), recorded[1], ReplayOptions()) == 0
     assert "no differences" in capsys.readouterr().out
-    assert command.run(Config(), folder, Wishes()) == 1
+    assert command.run(Config(), folder, ReplayOptions()) == 1
     out = capsys.readouterr().out
     assert "differs at gave[1].event.session.model" in out
     assert 'recorded "another"' in out
-    assert command.run(Config(), folder, Wishes(as_json=True)) == 1
+    assert command.run(Config(), folder, ReplayOptions(as_json=True)) == 1
     report = json.loads(capsys.readouterr().out)
     assert (report["differences"], report["end"]) == (1, "over")
     assert report["said"][1]["text"] == "count to ten"
 
 
 def test_a_folder_that_is_no_recording_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.run(Config(), tmp_path, Wishes()) == 2
+    assert command.run(Config(), tmp_path, ReplayOptions()) == 2
     assert "is no recording" in capsys.readouterr().err
     for name, content in {"events.jsonl": b'{"format": 99}\n', "bytes.bin": b"", "sound.wav": b""}.items():
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(BadTape, match="expected format 2"):
-        Tape(tmp_path)
+    with pytest.raises(BadRecording, match="expected format 2"):
+        RecordingReader(tmp_path)
 
 
 @pytest.mark.parametrize("call", ["session._named", "os.system", "floor.shout"])
@@ -264,14 +264,14 @@ def test_a_recording_can_ask_for_nothing_but_the_cores_own_methods(
         if entry.get("n") == 3:
             entry["call"] = call
 
-    with pytest.raises(BadTape, match=f"entry 3 asks for {call}"):
+    with pytest.raises(BadRecording, match=f"entry 3 asks for {call}"):
         replayed(changed(recorded[1], tmp_path / "other", change))
 
 
 def test_the_small_form_holds_the_same(recorded: tuple[LinePeer, Path], tmp_path: Path) -> None:
-    tape = Tape(recorded[1])
+    tape = RecordingReader(recorded[1])
     tape.pack(tmp_path / "small")
-    small = Tape(tmp_path / "small")
+    small = RecordingReader(tmp_path / "small")
     assert small.entries == tape.entries
     assert small.side(0, 0, 144_000) == tape.side(0, 0, 144_000)
     assert small.side(1, 0, 144_000) == tape.side(1, 0, 144_000)
@@ -287,10 +287,10 @@ def test_today_s_answers_can_be_made_the_right_ones(recorded: tuple[LinePeer, Pa
             entry["chances"]["speech"] = [0.0 for _ in entry["chances"]["speech"]]
 
     folder = changed(recorded[1], tmp_path / "other", change)
-    assert command.run(Config(), folder, Wishes(pack=tmp_path / "kept")) == 1
-    assert command.run(Config(), tmp_path / "kept", Wishes()) == 1
-    assert command.run(Config(), folder, Wishes(pack=tmp_path / "new", accept=True)) == 1
-    assert command.run(Config(), tmp_path / "new", Wishes()) == 0
+    assert command.run(Config(), folder, ReplayOptions(pack=tmp_path / "kept")) == 1
+    assert command.run(Config(), tmp_path / "kept", ReplayOptions()) == 1
+    assert command.run(Config(), folder, ReplayOptions(pack=tmp_path / "new", accept=True)) == 1
+    assert command.run(Config(), tmp_path / "new", ReplayOptions()) == 0
 
 
 def test_what_the_ear_for_overlaps_found_is_recorded_too(tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_a_recording_that_was_cut_short_is_read_as_far_as_it_goes(
     for name in ("events.jsonl", "sound.wav"):
         content = (folder / name).read_bytes()
         (folder / name).write_bytes(content[: len(content) - cut * (4 if name == "sound.wav" else 1)])
-    tape = Tape(folder)
+    tape = RecordingReader(folder)
     assert tape.end.startswith("crash")
     replay, _ = replayed(folder)
     assert replay.outcome.count == 0
@@ -357,7 +357,7 @@ def test_a_recording_that_is_full_ends_with_a_note_and_the_call_goes_on(tmp_path
     assert len(peer.of("response.done")) == 2
     folder = only(tmp_path / "calls")
     assert sum(file.stat().st_size for file in folder.iterdir()) < 301_000
-    tape = Tape(folder)
+    tape = RecordingReader(folder)
     assert tape.end == "full: a recording has at most 300000 bytes"
     replay, _ = replayed(folder)
     assert (replay.outcome.count, replay.outcome.calls > 100) == (0, True)
@@ -409,7 +409,7 @@ def test_a_server_records_when_it_is_told_to_and_only_then(tmp_path: Path) -> No
 
     folder = tmp_path / "calls"
     assert asyncio.run(call(str(folder)))[1] == "vivavoce.recording.started"
-    tape = Tape(only(folder))
+    tape = RecordingReader(only(folder))
     assert tape.end == "over"
     replay, _ = replayed(tape.folder)
     assert (replay.outcome.count, replay.outcome.calls > 0) == (0, True)

@@ -17,12 +17,12 @@ from vivavoce.realtime.events import (
     Forget,
     ListedTool,
     ListTools,
-    Rang,
     Read,
     Replied,
     StartReply,
     StopReply,
     StopTools,
+    TimerFired,
     ToolAnswered,
     ToolsLate,
     ToolsListed,
@@ -674,7 +674,7 @@ def test_an_interrupted_hidden_call_leaves_no_trace() -> None:
 
 def test_when_a_timer_rings_the_assistant_speaks_by_itself() -> None:
     line = SessionLine()
-    told = line.fact(Rang("The timer is over."))
+    told = line.fact(TimerFired("The timer is over."))
     assert kinds(told) == ["conversation.item.added", "conversation.item.done", "response.created"]
     assert told[0]["item"]["role"] == "system"
     assert line.did(Read)[0].item == Message(told[0]["item"]["id"], "system", "The timer is over.")
@@ -684,7 +684,7 @@ def test_when_a_timer_rings_the_assistant_speaks_by_itself() -> None:
 def test_a_timer_does_not_cut_in() -> None:
     line = SessionLine()
     line.fact(TurnStarted(0))
-    assert line.fact(Rang("The timer is over.")) == []
+    assert line.fact(TimerFired("The timer is over.")) == []
     line.fact(TurnEnded(24_000))
     assert line.session.response_id(1), "the answer to the turn comes first"
     line.words(1, "Yes.")

@@ -29,13 +29,13 @@ from vivavoce.realtime.events import (
     ListTools,
     PlayoutEnded,
     PlayoutStarted,
-    Rang,
     Read,
     Replied,
     ReplyFailed,
     StartReply,
     StopReply,
     StopTools,
+    TimerFired,
     ToolAnswered,
     ToolsLate,
     ToolsListed,
@@ -265,7 +265,7 @@ class World:
         return self.line.fact(ToolsLate(max(len(self.specs) - n % 2, 1)))
 
     def ring(self, n: int) -> Any:
-        return self.line.fact(Rang(f"ring {n}"))
+        return self.line.fact(TimerFired(f"ring {n}"))
 
     # --- the floor ---
 

@@ -8,8 +8,8 @@ from harness.session_line import MS, SessionLine
 from vivavoce.realtime.config.phone import PhoneConfig, problems
 from vivavoce.realtime.events import Cut, Read, StartReply
 from vivavoce.realtime.recording.serialization import known_classes
-from vivavoce.realtime.telephony.transport import LONGEST, QUIET, SILENT, Keypad, Leaving
-from vivavoce.realtime.telephony.transport import LONGEST as LONGEST_GOODBYE
+from vivavoce.realtime.telephony.transport import LONGEST_FAREWELL as LONGEST_GOODBYE
+from vivavoce.realtime.telephony.transport import MAX_KEYS, QUIET, SILENT, Keypad, Leaving
 from vivavoce.realtime.transports import Keys
 
 
@@ -35,8 +35,8 @@ def test_what_is_no_key_is_passed_over() -> None:
 
 
 def test_whoever_leans_on_the_keypad_is_told_in_parts() -> None:
-    told = Keypad(1.0).press("5" * 2 * LONGEST, 0.0, at=0)
-    assert [len(keys.keys) for keys in told if keys.whole] == [LONGEST, LONGEST]
+    told = Keypad(1.0).press("5" * 2 * MAX_KEYS, 0.0, at=0)
+    assert [len(keys.keys) for keys in told if keys.whole] == [MAX_KEYS, MAX_KEYS]
 
 
 def test_a_goodbye_is_over_when_it_has_been_quiet_for_a_while() -> None:

@@ -20,13 +20,13 @@ from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.pipeline import Parts, Pipeline
 from vivavoce.realtime.session.ids import Ids
 from vivavoce.realtime.session.mcp_servers import ToolOptions
-from vivavoce.realtime.session.opening import House, Wanted, open_session
+from vivavoce.realtime.session.opening import SessionDefaults, SessionRequest, open_session
 from vivavoce.realtime.tools.builtin import listed
 from vivavoce.realtime.tools.runner import AT_ONCE
 from vivavoce.realtime.transports import PeerGone
-from vivavoce.realtime.turns.classifiers import Judging
+from vivavoce.realtime.turns.classifiers import Classifiers
 from vivavoce.realtime.turns.floor import Floor
-from vivavoce.realtime.turns.windows import Listener
+from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 Test = Callable[[LinePeer], Awaitable[None]]
 
@@ -52,8 +52,10 @@ def call(test: Test, dialogue: ScriptedDialogue, servers: ScriptedServers | None
         config: dict[str, Any] = {"tools": [SERVER]} if servers else {}
         options = ToolOptions(offered=listed(["all"]))
         ids = Ids(lambda: str(next(numbers)))
-        session = open_session(playout, True, Wanted(config=config, extras=True), ids, 1_000, house=House(options))
-        listener = Listener(energy, Floor(None))
+        session = open_session(
+            playout, True, SessionRequest(config=config, extras=True), ids, 1_000, house=SessionDefaults(options)
+        )
+        listener = MicrophoneWindows(energy, Floor(None))
         tools = runner(servers)
         parts = Parts(
             Peers(peer),
@@ -61,7 +63,7 @@ def call(test: Test, dialogue: ScriptedDialogue, servers: ScriptedServers | None
             session,
             playout,
             listener,
-            Judging(complete, listener),
+            Classifiers(complete, listener),
             TurnLatency(),
             tools,
             Watchdog(playout),

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from random import Random
 
-from vivavoce.realtime.turns.background_speech import Crowd
+from vivavoce.realtime.turns.background_speech import BackgroundSpeech
 from vivavoce.realtime.turns.vad import Vad
 
 SECOND = 31  # windows
@@ -101,7 +101,7 @@ def test_it_is_forgotten_that_there_were_people_when_they_are_gone() -> None:
 
 
 def test_a_voice_that_never_changes_becomes_background() -> None:
-    crowd = Crowd()
+    crowd = BackgroundSpeech()
     hidden = [crowd.hides(True, -20.0) for _ in range(10 * SECOND)]
     assert not any(hidden[:10])
     assert hidden[-1]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vivavoce.model.turns.overlap_classifier import LOOKS, Scores
-from vivavoce.realtime.turns.barge_in import DECIDE_AFTER, HOLD_AFTER, Overlap, Verdict
+from vivavoce.realtime.turns.barge_in import DECIDE_AFTER, HOLD_AFTER, BargeIn, Verdict
 
 D, H, R, C, _ = Verdict.DUCK, Verdict.HOLD, Verdict.RESUME, Verdict.CUT, Verdict.NOTHING
 
@@ -20,7 +20,7 @@ def judge(pattern: str, likely: float | list[float] | None, audible: bool = True
     """The verdicts on a pattern of windows ('#' is voiced), up to a cut; `likely`: what the classifier says, maybe for
     each window of the sound."""
     said = iter(likely) if isinstance(likely, list) else None
-    overlap = Overlap(None if likely is None else lambda fresh: scores(next(said) if said else float(str(likely))))
+    overlap = BargeIn(None if likely is None else lambda fresh: scores(next(said) if said else float(str(likely))))
     verdicts: list[Verdict] = []
     for mark in pattern:
         verdicts.append(overlap.receive(mark == "#", audible))
@@ -56,7 +56,7 @@ def test_who_is_told_no_more_than_the_pattern_waits_for_a_quarter_of_a_second_of
 
 
 def test_when_the_assistant_has_ended_three_windows_in_a_row_take_the_floor() -> None:
-    overlap = Overlap(lambda fresh: scores(0.3))
+    overlap = BargeIn(lambda fresh: scores(0.3))
     assert overlap.receive(True, audible=True) is D
     assert [overlap.receive(True, audible=False) for _ in range(2)] == [_, C]
     assert overlap.age == 3
@@ -73,23 +73,23 @@ def test_the_classifier_begins_anew_with_each_sound() -> None:
         asked.append(fresh)
         return scores(0.1)
 
-    overlap = Overlap(overhear)
+    overlap = BargeIn(overhear)
     for mark in ".##....##":
         overlap.receive(mark == "#", True)
     assert asked == [True, *[False] * 5, True, False]
 
 
 def test_reset_forgets_the_sound() -> None:
-    overlap = Overlap()
+    overlap = BargeIn()
     overlap.receive(True, True)
     overlap.reset()
     assert not overlap.active
     assert overlap.age == 0
 
 
-def listening(scores_of: Scores, pattern: str) -> tuple[Overlap, list[Verdict]]:
+def listening(scores_of: Scores, pattern: str) -> tuple[BargeIn, list[Verdict]]:
     """An overlap with ears that have said nothing yet, and its verdicts on `pattern`."""
-    overlap = Overlap(lambda fresh: scores_of, ears=True)
+    overlap = BargeIn(lambda fresh: scores_of, ears=True)
     return overlap, [overlap.receive(mark == "#", True) for mark in pattern]
 
 
@@ -113,13 +113,13 @@ def test_the_ears_decide_as_soon_as_they_are_sure(text: str, opinion: float | No
 
 
 def test_the_ears_are_asked_early_and_at_each_pause_of_a_sound_that_is_not_too_long() -> None:
-    overlap = Overlap(lambda fresh: UNSURE, ears=True)
+    overlap = BargeIn(lambda fresh: UNSURE, ears=True)
     asked = []
     for age in range(1, 60):
         overlap.receive(age != 11, True)
         asked += [age] if overlap.wanted else []
     assert asked == sorted({*LOOKS, 11})
-    assert not any(Overlap(lambda fresh: UNSURE).wanted for _window in range(8))
+    assert not any(BargeIn(lambda fresh: UNSURE).wanted for _window in range(8))
 
 
 def test_the_ear_alone_does_not_cut_while_the_ears_have_time_to_answer() -> None:
@@ -145,11 +145,11 @@ def test_the_ears_do_not_make_an_interruption_of_the_assistants_own_echo() -> No
 
 
 def test_what_goes_away_when_the_voice_is_ducked_was_the_voice() -> None:
-    overlap = Overlap(lambda fresh: UNSURE, ears=True)
+    overlap = BargeIn(lambda fresh: UNSURE, ears=True)
     verdicts = [overlap.receive(True, True, level) for level in (-38.0, -38.0, -45.0, -56.0, -57.0, -59.0, -63.0)]
     assert verdicts[-1] is _
     assert overlap.caught(6, "The next train", 0.95, asked=False) is not C
-    back = Overlap(lambda fresh: UNSURE, ears=True)
+    back = BargeIn(lambda fresh: UNSURE, ears=True)
     for level in (-38.0, -38.0, -59.0, -60.0, -38.0, -38.0):  # between two words
         back.receive(True, True, level)
     assert back.caught(6, "Please stop", 0.95, asked=False) is C
@@ -174,7 +174,7 @@ def test_yeah_but_is_cut_after_the_voice_has_gone_on() -> None:
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1), st.booleans()), min_size=40, max_size=80))
 def test_every_overlap_is_decided_within_a_second(windows: list[tuple[bool, float, bool]]) -> None:
     likely = 0.0
-    overlap = Overlap(lambda fresh: scores(likely))
+    overlap = BargeIn(lambda fresh: scores(likely))
     waiting = 0
     for voiced, likely, audible in windows:  # noqa: B007 - the classifier reads it
         verdict = overlap.receive(voiced, audible)

@@ -11,24 +11,24 @@ from harness import virtual_time
 from harness.fakes import QUIET, Line, LinePeer, ScriptedDialogue, complete
 from harness.tools import runner
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
-from vivavoce.model.cascade.asr import Ears, open_ears
-from vivavoce.model.cascade.dialogue import overheard
-from vivavoce.model.dialogue import Overheard
+from vivavoce.model.cascade.asr import Asr, open_asr
+from vivavoce.model.cascade.dialogue import classified_overlap
+from vivavoce.model.dialogue import OverlapOpinion
 from vivavoce.model.store import Store
 from vivavoce.model.training.data.speech import Studio
-from vivavoce.model.turns.overlap_classifier import OverlapNet
-from vivavoce.model.turns.silero_vad import SpeechNet, silero_path
+from vivavoce.model.turns.overlap_classifier import OverlapClassifier
+from vivavoce.model.turns.silero_vad import SileroVad, silero_path
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.monitor.latency import TurnLatency
 from vivavoce.realtime.monitor.watchdog import Watchdog
 from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.pipeline import Parts, Pipeline
 from vivavoce.realtime.session.ids import Ids
-from vivavoce.realtime.session.opening import Wanted, open_session
+from vivavoce.realtime.session.opening import SessionRequest, open_session
 from vivavoce.realtime.transports import PeerGone, Sound
-from vivavoce.realtime.turns.classifiers import Judging
+from vivavoce.realtime.turns.classifiers import Classifiers
 from vivavoce.realtime.turns.floor import Floor
-from vivavoce.realtime.turns.windows import Listener
+from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
@@ -40,23 +40,23 @@ OFFER = "There is a train at nine. Shall I book it? It takes two hours, and it g
 class Overhearing(ScriptedDialogue):
     """Says what is written down, and listens with real ears to what is said meanwhile."""
 
-    def __init__(self, ears: Ears, words: str) -> None:
+    def __init__(self, ears: Asr, words: str) -> None:
         super().__init__(lines=[Line(words, SECONDS), Line("Fine.", 0.5)])
         self._ears = ears
 
-    async def overhear(self, samples: Samples) -> Overheard:
+    async def classify_overlap(self, samples: Samples) -> OverlapOpinion:
         await asyncio.sleep(0.05)
-        return overheard(self._ears, samples)
+        return classified_overlap(self._ears, samples)
 
 
 @pytest.fixture(scope="module")
-def ears(models: Store) -> Ears:
-    return open_ears("en", models.path, threads=1)
+def ears(models: Store) -> Asr:
+    return open_asr("en", models.path, threads=1)
 
 
 def call(dialogue: ScriptedDialogue, over: Samples, after: float) -> LinePeer:
     """The assistant speaks; `over` is said over it, `after` seconds from its first word on."""
-    net, ear = SpeechNet(silero_path()), OverlapNet().init_state()
+    net, ear = SileroVad(silero_path()), OverlapClassifier().init_state()
     state = net.init_state()
 
     async def scenario(peer: LinePeer) -> None:
@@ -76,9 +76,13 @@ def call(dialogue: ScriptedDialogue, over: Samples, after: float) -> LinePeer:
 
     async def main() -> LinePeer:
         peer, playout, numbers = LinePeer(plays=True), Playout(), count(1)
-        session = open_session(playout, True, Wanted(extras=True), Ids(lambda: str(next(numbers))), expires_at=1_000)
-        listener = Listener(lambda window: net.step(window, state), Floor(None, ear.scores, ears=True), ear.push)
-        judging, watchdog = Judging(complete, listener, dialogue.overhear), Watchdog(playout)
+        session = open_session(
+            playout, True, SessionRequest(extras=True), Ids(lambda: str(next(numbers))), expires_at=1_000
+        )
+        listener = MicrophoneWindows(
+            lambda window: net.step(window, state), Floor(None, ear.scores, ears=True), ear.push
+        )
+        judging, watchdog = Classifiers(complete, listener, dialogue.classify_overlap), Watchdog(playout)
         parts = Parts(Peers(peer), dialogue, session, playout, listener, judging, TurnLatency(), runner(), watchdog)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -94,7 +98,7 @@ def call(dialogue: ScriptedDialogue, over: Samples, after: float) -> LinePeer:
 
 @pytest.mark.parametrize("word", ["Mm-hmm.", "Right.", "Okay."])
 def test_agreement_leaves_the_reply_whole_to_the_sample_and_nothing_in_the_conversation(
-    models: Store, ears: Ears, word: str
+    models: Store, ears: Asr, word: str
 ) -> None:
     dialogue = Overhearing(ears, STORY)
     peer = call(dialogue, Studio(models).say(word).samples, after=1.5)
@@ -105,7 +109,7 @@ def test_agreement_leaves_the_reply_whole_to_the_sample_and_nothing_in_the_conve
     assert not peer.of("input_audio_buffer.speech_started")
 
 
-def test_an_objection_cuts_it_and_is_heard_from_its_first_word(models: Store, ears: Ears) -> None:
+def test_an_objection_cuts_it_and_is_heard_from_its_first_word(models: Store, ears: Asr) -> None:
     dialogue, over = Overhearing(ears, STORY), Studio(models).say("No, wait, what about Sunday?").samples
     peer = call(dialogue, over, after=1.5)
     (cut,) = dialogue.cuts
@@ -116,7 +120,7 @@ def test_an_objection_cuts_it_and_is_heard_from_its_first_word(models: Store, ea
     assert peer.of("output_audio_buffer.cleared")
 
 
-def test_yes_over_the_sentence_after_a_question_is_an_answer(models: Store, ears: Ears) -> None:
+def test_yes_over_the_sentence_after_a_question_is_an_answer(models: Store, ears: Asr) -> None:
     yes = Studio(models).say("Yes.").samples
     answered = Overhearing(ears, OFFER)
     call(answered, yes, after=2.3)

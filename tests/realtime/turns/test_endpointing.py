@@ -4,13 +4,13 @@ import pytest
 
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.realtime.events import TurnDetection
-from vivavoce.realtime.turns.endpointing import CANDIDATES_MS, PATIENCE_MS, Ask, Endpoint
+from vivavoce.realtime.turns.endpointing import CANDIDATES_MS, PATIENCE_MS, AskEndpoint, Endpointing
 
 WINDOW = 768
 SEMANTIC = TurnDetection(kind="semantic_vad")
 
 
-def feed(endpoint: Endpoint, pattern: str, position: int = 0) -> list[bool | Ask]:
+def feed(endpoint: Endpointing, pattern: str, position: int = 0) -> list[bool | AskEndpoint]:
     answers = []
     for mark in pattern:
         position += WINDOW
@@ -24,38 +24,38 @@ def ms(windows: int) -> int:
 
 @pytest.mark.parametrize("silence_ms", [200, 500, 1000])
 def test_server_vad_ends_after_its_silence_and_asks_nobody(silence_ms: int) -> None:
-    endpoint = Endpoint(TurnDetection(silence_duration_ms=silence_ms))
+    endpoint = Endpointing(TurnDetection(silence_duration_ms=silence_ms))
     answers = feed(endpoint, "##" + "." * 40)
     end = answers.index(True)
     assert ms(end - 2) < silence_ms <= ms(end - 1)
-    assert not any(isinstance(answer, Ask) for answer in answers)
+    assert not any(isinstance(answer, AskEndpoint) for answer in answers)
 
 
 def test_a_voiced_window_begins_the_silence_anew() -> None:
-    endpoint = Endpoint(TurnDetection(silence_duration_ms=320))
+    endpoint = Endpointing(TurnDetection(silence_duration_ms=320))
     assert feed(endpoint, "." * 9 + "#" + "." * 9) == [False] * 19
     assert feed(endpoint, ".") == [True]
 
 
 def test_the_judge_is_asked_at_each_candidate_about_the_same_pause() -> None:
-    endpoint = Endpoint(TurnDetection(kind="semantic_vad", eagerness="low"))
+    endpoint = Endpointing(TurnDetection(kind="semantic_vad", eagerness="low"))
     answers = feed(endpoint, "#" + "." * 100)
-    asked = [ms(place) for place, answer in enumerate(answers) if isinstance(answer, Ask)]
+    asked = [ms(place) for place, answer in enumerate(answers) if isinstance(answer, AskEndpoint)]
     assert len(asked) == len(CANDIDATES_MS)
     assert all(0 <= at - due < 32 for at, due in zip(asked, CANDIDATES_MS, strict=True))
-    assert {answer.at for answer in answers if isinstance(answer, Ask)} == {WINDOW}
+    assert {answer.at for answer in answers if isinstance(answer, AskEndpoint)} == {WINDOW}
 
 
 @pytest.mark.parametrize("eagerness", ["low", "medium", "high", "auto"])
 def test_patience_ends_a_turn_whatever_the_judge_says(eagerness: str) -> None:
-    endpoint = Endpoint(TurnDetection(kind="semantic_vad", eagerness=eagerness))  # type: ignore[arg-type]  # a Literal
+    endpoint = Endpointing(TurnDetection(kind="semantic_vad", eagerness=eagerness))  # type: ignore[arg-type]  # a Literal
     answers = feed(endpoint, "#" + "." * 200)
     assert 0 <= ms(answers.index(True)) - PATIENCE_MS[eagerness] < 32
 
 
 def end_ms(detection: TurnDetection, probability: float | None, text: str = "", finished: float | None = None) -> int:
     """Silence after which a turn ends whose evidence all comes after 96 ms."""
-    endpoint = Endpoint(detection)
+    endpoint = Endpointing(detection)
     feed(endpoint, "#...")
     if probability is not None and endpoint.answer(WINDOW, probability):
         return ms(3)
@@ -105,7 +105,7 @@ def test_the_ears_and_the_judge_have_to_agree_that_it_sounds_finished() -> None:
 
 
 def test_the_ears_opinion_counts_as_they_first_heard_the_pause_and_for_that_pause_only() -> None:
-    endpoint = Endpoint(SEMANTIC)
+    endpoint = Endpointing(SEMANTIC)
     feed(endpoint, "#...")
     endpoint.heard("I left my glasses.", 0.05)
     endpoint.answer(WINDOW, 0.95)
@@ -127,7 +127,7 @@ def test_the_eager_wait_less_and_the_patient_more(text: str, probability: float)
 
 
 def test_words_count_only_for_the_pause_in_which_they_come() -> None:
-    endpoint = Endpoint(SEMANTIC)
+    endpoint = Endpointing(SEMANTIC)
     feed(endpoint, "#..")
     assert not endpoint.heard("What time is it?")
     feed(endpoint, "#", 3 * WINDOW)
@@ -139,14 +139,14 @@ def test_words_count_only_for_the_pause_in_which_they_come() -> None:
 
 
 def test_words_and_judge_say_nothing_to_server_vad() -> None:
-    endpoint = Endpoint(TurnDetection(silence_duration_ms=500))
+    endpoint = Endpointing(TurnDetection(silence_duration_ms=500))
     feed(endpoint, "#...")
     assert not endpoint.heard("What time is it?")
     assert not endpoint.answer(WINDOW, 1.0)
 
 
 def test_an_answer_about_an_earlier_pause_does_not_count() -> None:
-    endpoint = Endpoint(SEMANTIC)
+    endpoint = Endpointing(SEMANTIC)
     feed(endpoint, "#...")
     assert not endpoint.heard("What time is it?")
     feed(endpoint, "#", 4 * WINDOW)

@@ -5,8 +5,8 @@ import pytest
 
 from vivavoce.model.turns.overlap_classifier import CATCH_LEAD, Scores
 from vivavoce.realtime.events import Overlapped, TurnDetection, TurnEnded, TurnIdle, TurnSound, TurnStarted
-from vivavoce.realtime.turns.endpointing import Ask
-from vivavoce.realtime.turns.floor import Catch, Floor, FloorFact
+from vivavoce.realtime.turns.endpointing import AskEndpoint
+from vivavoce.realtime.turns.floor import AskOverlap, Floor, FloorFact
 
 WINDOW = 768  # 32 ms
 SERVER = TurnDetection(prefix_padding_ms=64, silence_duration_ms=96)
@@ -37,7 +37,7 @@ def brief(facts: list[FloorFact]) -> list[str]:
                 names.append(f"idle {start // WINDOW} {end // WINDOW}")
             case Overlapped(loudness=loudness):
                 names.append(loudness)
-            case Ask(at=at):
+            case AskEndpoint(at=at):
                 names.append(f"ask {at // WINDOW}")
     return names
 
@@ -119,7 +119,7 @@ def test_a_backchannel_leaves_the_floor_open_and_is_no_part_of_a_later_turn() ->
 
 def test_the_ears_are_given_the_sound_from_a_little_before_its_beginning() -> None:
     floor = Floor(SERVER, lambda fresh: Scores(0.5, 0.5, 0.0, 0.0), ears=True)
-    (catch,) = [fact for fact in feed(floor, "......" + "#" * 6, audible=True) if isinstance(fact, Catch)]
+    (catch,) = [fact for fact in feed(floor, "......" + "#" * 6, audible=True) if isinstance(fact, AskOverlap)]
     assert (catch.at, catch.age) == (6 * WINDOW, 6)
     assert catch.samples[::WINDOW].tolist() == [*range(7 - CATCH_LEAD, 13)]
 

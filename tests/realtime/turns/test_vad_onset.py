@@ -2,7 +2,7 @@
 
 import pytest
 
-from vivavoce.realtime.turns.vad import Onset
+from vivavoce.realtime.turns.vad import Debounce
 
 
 @pytest.mark.parametrize(
@@ -16,12 +16,12 @@ from vivavoce.realtime.turns.vad import Onset
     ],
 )
 def test_three_voiced_windows_in_a_row_take_the_floor(pattern: str, expected: list[int]) -> None:
-    onset = Onset()
+    onset = Debounce()
     assert [onset.receive(mark == "#") for mark in pattern] == expected
 
 
 def test_reset_forgets_what_was_counted() -> None:
-    onset = Onset()
+    onset = Debounce()
     for _ in range(2):
         onset.receive(True)
     onset.reset()
@@ -29,7 +29,7 @@ def test_reset_forgets_what_was_counted() -> None:
 
 
 def test_somebody_has_begun_while_the_last_window_is_voiced() -> None:
-    onset = Onset()
+    onset = Debounce()
     assert not onset.begun
     onset.receive(True)
     assert onset.begun

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.realtime.events import TurnDetection, TurnSound
 from vivavoce.realtime.turns.floor import Floor
-from vivavoce.realtime.turns.windows import JUDGED, NET_RATE, Listener
+from vivavoce.realtime.turns.windows import JUDGED, NET_RATE, MicrophoneWindows
 
 
 def quiet(window: Samples) -> float:
@@ -23,7 +23,7 @@ def loud(window: Samples) -> float:
 @given(st.lists(st.integers(0, 3000), max_size=20))
 def test_any_chunking_gives_the_same_sound_without_gaps(sizes: list[int]) -> None:
     stream = np.sin(np.arange(sum(sizes), dtype=np.float32))
-    listener = Listener(quiet, Floor(None))
+    listener = MicrophoneWindows(quiet, Floor(None))
     heard: list[Samples] = []
     at = 0
     for size in sizes:
@@ -37,7 +37,7 @@ def test_any_chunking_gives_the_same_sound_without_gaps(sizes: list[int]) -> Non
 
 
 def test_the_judge_gets_the_turn_and_nothing_from_before_it() -> None:
-    listener = Listener(loud, Floor(TurnDetection(kind="semantic_vad", prefix_padding_ms=320)))
+    listener = MicrophoneWindows(loud, Floor(TurnDetection(kind="semantic_vad", prefix_padding_ms=320)))
     before = np.full(4 * SAMPLE_RATE, 0.05, np.float32)
     listener.receive(before, audible=False, busy=False)
     listener.receive(np.full(SAMPLE_RATE, 0.5, np.float32), audible=False, busy=False)
@@ -47,10 +47,10 @@ def test_the_judge_gets_the_turn_and_nothing_from_before_it() -> None:
 
 
 def test_the_judge_gets_at_most_eight_seconds() -> None:
-    listener = Listener(loud, Floor(TurnDetection(kind="semantic_vad")))
+    listener = MicrophoneWindows(loud, Floor(TurnDetection(kind="semantic_vad")))
     listener.receive(np.full(20 * SAMPLE_RATE, 0.5, np.float32), audible=False, busy=False)
     assert len(listener.recent()) == JUDGED
 
 
 def test_without_sound_there_is_nothing_to_judge() -> None:
-    assert len(Listener(quiet, Floor(None)).recent()) == 0
+    assert len(MicrophoneWindows(quiet, Floor(None)).recent()) == 0

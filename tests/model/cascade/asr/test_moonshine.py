@@ -13,9 +13,9 @@ import soxr
 
 from harness.speech import Speaker
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.model.cascade.asr import EarsError, Samples, open_ears
+from vivavoce.model.cascade.asr import AsrError, Samples, open_asr
 from vivavoce.model.cascade.asr.moonshine import Moonshine, token_limit
-from vivavoce.model.cascade.dialogue import overheard
+from vivavoce.model.cascade.dialogue import classified_overlap
 from vivavoce.model.store import Store
 from vivavoce.model.training.data.speech import Studio
 
@@ -46,7 +46,7 @@ def word_errors(said: list[str], heard: list[str]) -> int:
 
 @pytest.fixture(scope="module")
 def moonshine(models: Store) -> Moonshine:
-    ears = open_ears("en", models.path, threads=1)
+    ears = open_asr("en", models.path, threads=1)
     assert isinstance(ears, Moonshine)
     return ears
 
@@ -168,7 +168,7 @@ def test_a_damaged_file_is_named(models: Store, tmp_path: Path, name: str, damag
     (tmp_path / name).unlink()
     if damage == "truncated":
         (tmp_path / name).write_bytes((source / name).read_bytes()[:-1_000])
-    with pytest.raises(EarsError, match=re.escape(name)):
+    with pytest.raises(AsrError, match=re.escape(name)):
         Moonshine(tmp_path, threads=1)
 
 
@@ -177,10 +177,10 @@ def test_what_is_overheard_is_read_and_weighed(
     models: Store, moonshine: Moonshine, said: str, text: str, stops: bool
 ) -> None:
     sound = np.concatenate([np.zeros(3000, np.float32), Studio(models).say(said).samples])[: SAMPLE_RATE * 6 // 10]
-    heard = overheard(moonshine, sound)
+    heard = classified_overlap(moonshine, sound)
     assert words(heard.text)[:1] == [text]
     assert (heard.interruption or 0.0) > 0.5 if stops else (heard.interruption or 0.0) < 0.5
 
 
 def test_silence_that_is_overheard_has_no_words(moonshine: Moonshine) -> None:
-    assert moonshine.overhear(np.zeros(9_600, np.float32)).text == ""
+    assert moonshine.classify_overlap(np.zeros(9_600, np.float32)).text == ""

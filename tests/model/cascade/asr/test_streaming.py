@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vivavoce.model.cascade.asr import SAMPLE_RATE, Hypothesis, Samples
 from vivavoce.model.cascade.asr.loudness import FRAME
-from vivavoce.model.cascade.asr.streaming import LONGEST, WAITING, SegmentedListening
+from vivavoce.model.cascade.asr.streaming import LONGEST, WAITING, SegmentedRecognition
 
 WORD = 16 * FRAME  # 0.32 s
 GAP = 4 * FRAME
@@ -66,7 +66,7 @@ class CodeReader:
         return token != COMMA
 
 
-def stream(listening: SegmentedListening, sound: Samples, step: int = UPDATE) -> list[Hypothesis]:
+def stream(listening: SegmentedRecognition, sound: Samples, step: int = UPDATE) -> list[Hypothesis]:
     """Pushes `sound` in steps with an update after each."""
     hypotheses: list[Hypothesis] = []
     for start in range(0, len(sound), step):
@@ -89,7 +89,7 @@ LONG_TURN = (*SENTENCE, None) * 8  # 35 s
 @settings(max_examples=20, deadline=None)
 def test_any_chunking_gives_the_same_text_when_only_the_end_is_asked_for(cuts: list[int]) -> None:
     sound = say(*LONG_TURN)
-    listening = SegmentedListening(CodeReader())
+    listening = SegmentedRecognition(CodeReader())
     for chunk in np.split(sound, np.minimum(np.cumsum(cuts, dtype=int), len(sound))):
         listening.push(chunk)
     assert listening.finish() == Hypothesis(" ".join([SPOKEN] * 8), "", len(sound))
@@ -99,7 +99,7 @@ def test_any_chunking_gives_the_same_text_when_only_the_end_is_asked_for(cuts: l
 @pytest.mark.parametrize("step", [1_600, 4_000, 13_000, 100_000])
 @pytest.mark.parametrize("words", [SENTENCE, LONG_TURN], ids=["short", "long"])
 def test_what_is_stable_begins_every_later_hypothesis(words: Sequence[int | None], step: int) -> None:
-    listening = SegmentedListening(CodeReader())
+    listening = SegmentedRecognition(CodeReader())
     hypotheses = [*stream(listening, say(*words), step), listening.finish()]
     for earlier, later in itertools.pairwise(hypotheses):
         assert later.stable.startswith(earlier.stable)
@@ -108,14 +108,14 @@ def test_what_is_stable_begins_every_later_hypothesis(words: Sequence[int | None
 
 
 def test_words_become_stable_while_the_user_speaks() -> None:
-    listening = SegmentedListening(CodeReader())
+    listening = SegmentedRecognition(CodeReader())
     last = stream(listening, say(*SENTENCE))[-1]
     assert len(last.stable.split()) >= len(SENTENCE) // 2
     assert last.tail
 
 
 def test_a_misheard_word_is_corrected_when_it_is_over() -> None:
-    listening = SegmentedListening(CodeReader())
+    listening = SegmentedRecognition(CodeReader())
     sound = say(7, 8)
     listening.push(sound[: WORD + GAP + WORD // 2])
     assert text_of(listening.update()) == "7 108"
@@ -125,14 +125,14 @@ def test_a_misheard_word_is_corrected_when_it_is_over() -> None:
 
 def test_stable_tokens_are_forced_on_the_recogniser() -> None:
     reader = CodeReader()
-    stream(SegmentedListening(reader), say(*SENTENCE))
+    stream(SegmentedRecognition(reader), say(*SENTENCE))
     assert reader.forced[0] == []
     assert reader.forced[-1] == list(SENTENCE[: len(reader.forced[-1])])
     assert len(reader.forced[-1]) > 3
 
 
 def test_nothing_is_decoded_when_nothing_came() -> None:
-    listening = SegmentedListening(CodeReader())
+    listening = SegmentedRecognition(CodeReader())
     (hypothesis,) = stream(listening, say(1, 2), step=100_000)
     listening.push(silence(0))
     assert listening.update() is hypothesis
@@ -140,7 +140,7 @@ def test_nothing_is_decoded_when_nothing_came() -> None:
 
 
 def test_sound_is_kept_even_if_the_caller_reuses_its_buffer() -> None:
-    listening = SegmentedListening(CodeReader())
+    listening = SegmentedRecognition(CodeReader())
     buffer = say(1, 2)
     listening.push(buffer)
     buffer[:] = 0.0
@@ -148,7 +148,7 @@ def test_sound_is_kept_even_if_the_caller_reuses_its_buffer() -> None:
 
 
 def test_finish_after_an_update_that_covers_the_end_decodes_nothing() -> None:
-    listening = SegmentedListening(CodeReader())
+    listening = SegmentedRecognition(CodeReader())
     sound = say(1, 2)
     stream(listening, sound)
     decodes = listening.decodes
@@ -158,7 +158,7 @@ def test_finish_after_an_update_that_covers_the_end_decodes_nothing() -> None:
 
 
 def test_finish_without_an_end_sees_for_itself_that_only_silence_came() -> None:
-    listening = SegmentedListening(CodeReader())
+    listening = SegmentedRecognition(CodeReader())
     stream(listening, say(1, 2))
     decodes = listening.decodes
     listening.push(silence(8_000))
@@ -168,7 +168,7 @@ def test_finish_without_an_end_sees_for_itself_that_only_silence_came() -> None:
 
 @pytest.mark.parametrize("known", [True, False], ids=["end given", "no end"])
 def test_finish_decodes_speech_that_no_update_covered(known: bool) -> None:
-    listening = SegmentedListening(CodeReader())
+    listening = SegmentedRecognition(CodeReader())
     stream(listening, say(1, 2))
     decodes = listening.decodes
     listening.push(say(3, None))
@@ -177,14 +177,14 @@ def test_finish_decodes_speech_that_no_update_covered(known: bool) -> None:
 
 
 def test_sound_long_after_the_end_of_speech_is_left_out() -> None:
-    listening = SegmentedListening(CodeReader())
+    listening = SegmentedRecognition(CodeReader())
     listening.push(say(1, 2, None, 9))
     assert listening.finish(end=2 * (WORD + GAP)).stable == "1 2"
 
 
 def test_a_turn_of_minutes_is_decoded_in_short_segments() -> None:
     reader = CodeReader()
-    listening = SegmentedListening(reader)
+    listening = SegmentedRecognition(reader)
     stream(listening, say(*LONG_TURN))
     assert reader.longest <= LONGEST
     assert listening.finish().stable == " ".join([SPOKEN] * 8)
@@ -193,7 +193,7 @@ def test_a_turn_of_minutes_is_decoded_in_short_segments() -> None:
 def test_speech_without_any_pause_is_cut_between_words() -> None:
     words = SENTENCE * 6
     reader = CodeReader()
-    listening = SegmentedListening(reader)
+    listening = SegmentedRecognition(reader)
     stream(listening, say(*words))
     assert listening.finish().stable == " ".join(map(str, words))
     assert reader.longest <= LONGEST + UPDATE
@@ -202,30 +202,30 @@ def test_speech_without_any_pause_is_cut_between_words() -> None:
 def test_silence_and_noise_are_not_given_to_the_recogniser() -> None:
     noise = 0.05 * np.random.default_rng(2).standard_normal(40_000).astype(np.float32)
     for sound in (silence(40_000), noise):
-        listening = SegmentedListening(CodeReader())
+        listening = SegmentedRecognition(CodeReader())
         stream(listening, sound)
         assert listening.finish() == Hypothesis("", "", 40_000)
         assert listening.decodes == 0
 
 
 def test_a_turn_without_any_sound_is_empty() -> None:
-    assert SegmentedListening(CodeReader()).finish() == Hypothesis("", "", 0)
+    assert SegmentedRecognition(CodeReader()).finish() == Hypothesis("", "", 0)
 
 
 def test_a_comma_that_comes_to_mind_after_a_word_is_stable_is_dropped() -> None:
-    listening = SegmentedListening(CodeReader(afterthoughts=True))
+    listening = SegmentedRecognition(CodeReader(afterthoughts=True))
     stream(listening, say(*SENTENCE))
     assert listening.finish().stable == SPOKEN
 
 
 def test_segments_join_as_the_language_is_written() -> None:
-    listening = SegmentedListening(CodeReader(separator=""))
+    listening = SegmentedRecognition(CodeReader(separator=""))
     stream(listening, say(*LONG_TURN))
     assert listening.finish().stable == "".join(map(str, SENTENCE)) * 8
 
 
 def test_a_finished_listening_takes_no_more_sound_and_keeps_its_answer() -> None:
-    listening = SegmentedListening(CodeReader())
+    listening = SegmentedRecognition(CodeReader())
     listening.push(say(1))
     final = listening.finish()
     assert listening.finish() is final
@@ -235,7 +235,7 @@ def test_a_finished_listening_takes_no_more_sound_and_keeps_its_answer() -> None
 
 
 def test_sound_that_nobody_recognises_does_not_pile_up_without_end() -> None:
-    listening = SegmentedListening(CodeReader())
+    listening = SegmentedRecognition(CodeReader())
     listening.push(silence(WAITING))
     with pytest.raises(BufferError, match="300 s"):
         listening.push(silence(1))

@@ -11,7 +11,7 @@ import soxr
 
 from harness.speech import Speaker
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.model.cascade.asr import EarsError, Samples, open_ears
+from vivavoce.model.cascade.asr import AsrError, Samples, open_asr
 from vivavoce.model.cascade.asr.whisper import Whisper, WhisperTurn
 from vivavoce.model.store import Store
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def whisper(models: Store) -> Whisper:
-    ears = open_ears("auto", models.path, threads=1)
+    ears = open_asr("auto", models.path, threads=1)
     assert isinstance(ears, Whisper)
     return ears
 
@@ -83,14 +83,14 @@ def test_silence_and_hiss_give_no_words(whisper: Whisper) -> None:
 
 def test_an_unknown_language_is_refused(models: Store) -> None:
     with pytest.raises(ValueError, match="'xx'"):
-        open_ears("xx", models.path, threads=1)
+        open_asr("xx", models.path, threads=1)
 
 
 def test_a_missing_file_is_named_and_not_looked_for_on_the_network(models: Store, tmp_path: Path) -> None:
     source = models.path("whisper-base")
     for name in ("config.json", "model.bin", "vocabulary.txt"):
         (tmp_path / name).symlink_to(source / name)
-    with pytest.raises(EarsError, match=r"tokenizer\.json is missing"):
+    with pytest.raises(AsrError, match=r"tokenizer\.json is missing"):
         Whisper(tmp_path, "auto", threads=1)
 
 
@@ -99,5 +99,5 @@ def test_a_truncated_file_is_named(models: Store, tmp_path: Path) -> None:
     for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
         (tmp_path / name).symlink_to(source / name)
     (tmp_path / "model.bin").write_bytes((source / "model.bin").read_bytes()[:1_000_000])
-    with pytest.raises(EarsError, match="cannot load"):
+    with pytest.raises(AsrError, match="cannot load"):
         Whisper(tmp_path, "auto", threads=1)

@@ -11,7 +11,7 @@ from harness.tokens import make_weights
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.latents import LATENT_SIZE
 from vivavoce.model.cascade.tts import WHOLE, BrokenVoice, Part, Speech, UnknownVoice
-from vivavoce.model.cascade.tts.codec_voice import BEFORE, FIRST_CODES, CodedPiper
+from vivavoce.model.cascade.tts.codec_voice import BEFORE, FIRST_CODES, CodecVoice
 from vivavoce.model.cascade.tts.names import CODED
 from vivavoce.model.store import Store
 
@@ -21,20 +21,20 @@ TEXT = "The train to the coast leaves at half past eight tomorrow morning."
 
 
 @pytest.fixture(scope="module")
-def voice(models: Store, tmp_path_factory: pytest.TempPathFactory) -> CodedPiper:
+def voice(models: Store, tmp_path_factory: pytest.TempPathFactory) -> CodecVoice:
     weights = make_weights(tmp_path_factory.mktemp("weights"))
-    return CodedPiper(models.path("piper-joe"), 1, noise=False, weights=weights)
+    return CodecVoice(models.path("piper-joe"), 1, noise=False, weights=weights)
 
 
 def sound(stretches: list[Speech]) -> Samples:
     return np.concatenate([stretch.samples for stretch in stretches])
 
 
-def say(voice: CodedPiper, part: Part = WHOLE) -> list[Speech]:
+def say(voice: CodecVoice, part: Part = WHOLE) -> list[Speech]:
     return list(voice.speak(TEXT, name=CODED, part=part))
 
 
-def test_every_word_ends_in_the_sound_and_all_text_is_said(voice: CodedPiper) -> None:
+def test_every_word_ends_in_the_sound_and_all_text_is_said(voice: CodecVoice) -> None:
     stretches = say(voice)
     ends = [word for stretch in stretches for word in stretch.words]
     assert ends[-1].chars == len(TEXT)
@@ -44,7 +44,7 @@ def test_every_word_ends_in_the_sound_and_all_text_is_said(voice: CodedPiper) ->
     assert samples[-1] <= len(sound(stretches))
 
 
-def test_the_codecs_chunks_sound_as_the_whole(voice: CodedPiper) -> None:
+def test_the_codecs_chunks_sound_as_the_whole(voice: CodecVoice) -> None:
     codes = np.arange(60)[None] * 60
     total = codes.shape[1] * 4
     whole = np.concatenate(list(voice._sound(codes, 0, total)))
@@ -55,7 +55,7 @@ def test_the_codecs_chunks_sound_as_the_whole(voice: CodedPiper) -> None:
     np.testing.assert_array_equal(early, whole[3 * LATENT_SIZE : 57 * LATENT_SIZE])
 
 
-def test_the_first_sound_waits_for_few_codes(voice: CodedPiper) -> None:
+def test_the_first_sound_waits_for_few_codes(voice: CodecVoice) -> None:
     codes = np.full((1, 200), 3000)
     for start in (0, 400):
         first, second = list(voice._sound(codes, start, 800))[:2]
@@ -64,7 +64,7 @@ def test_the_first_sound_waits_for_few_codes(voice: CodedPiper) -> None:
     assert BEFORE > FIRST_CODES
 
 
-def test_parts_said_one_after_the_other_are_the_whole(voice: CodedPiper) -> None:
+def test_parts_said_one_after_the_other_are_the_whole(voice: CodecVoice) -> None:
     whole = say(voice)
     first = say(voice, part=Part(goes_on=True))
     said = first[-1].words[-1].chars if first[-1].words else max(w.chars for s in first for w in s.words)
@@ -73,7 +73,7 @@ def test_parts_said_one_after_the_other_are_the_whole(voice: CodedPiper) -> None
     assert len(sound(first)) + len(sound(rest)) == pytest.approx(len(sound(whole)), abs=0.2 * SAMPLE_RATE)
 
 
-def test_other_names_are_refused(voice: CodedPiper) -> None:
+def test_other_names_are_refused(voice: CodecVoice) -> None:
     with pytest.raises(UnknownVoice, match="joe-codec, joe"):
         list(voice.speak("Hello.", name="nobody"))
     with pytest.raises(ValueError, match="speed"):
@@ -82,7 +82,7 @@ def test_other_names_are_refused(voice: CodedPiper) -> None:
 
 def test_missing_weights_are_named(models: Store, tmp_path: Path) -> None:
     with pytest.raises(BrokenVoice, match=r"latents\.onnx"):
-        CodedPiper(models.path("piper-joe"), 1, weights=tmp_path)
+        CodecVoice(models.path("piper-joe"), 1, weights=tmp_path)
 
 
 def test_weights_of_two_codecs_are_refused(models: Store, tmp_path: Path) -> None:
@@ -91,4 +91,4 @@ def test_weights_of_two_codecs_are_refused(models: Store, tmp_path: Path) -> Non
     make_weights(tmp_path / "other", "ffffffffffff")
     (tmp_path / "other" / "latents.onnx").rename(tmp_path / "latents.onnx")
     with pytest.raises(BrokenVoice, match="do not belong together"):
-        CodedPiper(models.path("piper-joe"), 1, weights=tmp_path)
+        CodecVoice(models.path("piper-joe"), 1, weights=tmp_path)

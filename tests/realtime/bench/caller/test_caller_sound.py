@@ -7,7 +7,7 @@ from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.realtime.bench.caller.call_record import Gap
 from vivavoce.realtime.bench.caller.impairments import Impairment, Line
 from vivavoce.realtime.bench.caller.loudspeaker import Loudspeaker
-from vivavoce.realtime.bench.caller.microphone import MicClock, Mouth
+from vivavoce.realtime.bench.caller.microphone import MicClock, VirtualMicrophone
 
 
 def sound(seconds: float, level: float = 0.5) -> Samples:
@@ -132,14 +132,14 @@ def test_a_clock_that_runs_fast_speaks_early() -> None:
 
 
 def test_the_microphone_hears_speech_noise_and_its_own_loudspeaker() -> None:
-    mouth = Mouth(noise=sound(0.01, 0.1), echo=lambda start, n: np.full(n, 0.2, np.float32))
+    mouth = VirtualMicrophone(noise=sound(0.01, 0.1), echo=lambda start, n: np.full(n, 0.2, np.float32))
     mouth.put(sound(0.01, 0.3), 240)
     assert mouth.frame(0)[:240] == pytest.approx(0.3)
     assert mouth.frame(0)[240:] == pytest.approx(0.3)  # what has been handed on is spoken no more
 
 
 def test_speech_is_placed_to_the_sample() -> None:
-    mouth = Mouth()
+    mouth = VirtualMicrophone()
     mouth.put(sound(0.03), 100)
     spoken = np.concatenate([mouth.frame(number) for number in range(3)])
     assert spans(spoken) == [(100 / SAMPLE_RATE, (100 + 720) / SAMPLE_RATE)]

@@ -18,7 +18,7 @@ from vivavoce.realtime.__main__ import parser
 from vivavoce.realtime.bench.caller import scenario
 from vivavoce.realtime.bench.caller.call_record import CallRecord, Event, Said
 from vivavoce.realtime.bench.caller.caller import Clip
-from vivavoce.realtime.bench.caller.link import Target, Wishes
+from vivavoce.realtime.bench.caller.link import LinkOptions, Target
 from vivavoce.realtime.bench.caller.prepare import NOISES, Act, Play
 from vivavoce.realtime.bench.measure.distribution import describe
 from vivavoce.realtime.bench.options import choose
@@ -117,8 +117,8 @@ def test_servers_are_found_with_and_without_their_version(url: str, address: str
 
 
 def test_a_session_names_its_sound_only_where_it_travels_in_messages() -> None:
-    assert "audio" not in Wishes().session(None)
-    assert Wishes().session("audio/pcm")["audio"]["output"] == {"format": {"type": "audio/pcm", "rate": 24_000}}
+    assert "audio" not in LinkOptions().session(None)
+    assert LinkOptions().session("audio/pcm")["audio"]["output"] == {"format": {"type": "audio/pcm", "rate": 24_000}}
 
 
 # --- report ----------------------------------------------------------------------------------------------------

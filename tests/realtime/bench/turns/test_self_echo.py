@@ -10,7 +10,7 @@ from harness.speech import agrees
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.model.store import Store
 from vivavoce.model.training.data.speech import Studio
-from vivavoce.model.turns.silero_vad import SpeechNet, silero_path
+from vivavoce.model.turns.silero_vad import SileroVad, silero_path
 from vivavoce.realtime.audio.front_end import FrontEnd
 from vivavoce.realtime.bench.turns.self_echo import (
     INTERRUPTIONS,
@@ -23,7 +23,7 @@ from vivavoce.realtime.bench.turns.self_echo import (
 )
 from vivavoce.realtime.events import Noise
 from vivavoce.realtime.turns.floor import Floor
-from vivavoce.realtime.turns.windows import Listener
+from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 pytestmark = [pytest.mark.slow, pytest.mark.models]
 
@@ -34,11 +34,11 @@ def studio(models: Store, tmp_path_factory: pytest.TempPathFactory) -> Studio:
 
 
 def setup(cancel: bool) -> Setup:
-    net = SpeechNet(silero_path())
+    net = SileroVad(silero_path())
 
-    def listener() -> Listener:
+    def listener() -> MicrophoneWindows:
         state = net.init_state()
-        return Listener(lambda window: net.step(window, state), Floor(None))
+        return MicrophoneWindows(lambda window: net.step(window, state), Floor(None))
 
     return Setup(listener, lambda: FrontEnd(cancel))
 

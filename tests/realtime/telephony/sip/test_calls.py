@@ -139,7 +139,7 @@ def test_nothing_can_be_answered_after_the_caller_gave_up() -> None:
     leg = pair.bob.leg
     ours.cancel()
     pair.settle()
-    with pytest.raises(offers.NoDeal):
+    with pytest.raises(offers.NotAcceptable):
         leg.answer(pair.bob.own)
 
 

@@ -11,10 +11,10 @@ from vivavoce.realtime.telephony.sip import rtp
 from vivavoce.realtime.telephony.sip import sdp as offers
 from vivavoce.realtime.telephony.sip.dialog import State
 from vivavoce.realtime.telephony.sip.messages import BadMessage, Remote, read, return_address
-from vivavoce.realtime.telephony.sip.sdp import Media, NoDeal, Own
+from vivavoce.realtime.telephony.sip.sdp import LocalSdp, Media, NotAcceptable
 
 SOURCE = Remote("198.51.100.7", 40_001)
-OWN = Own("192.0.2.1", 40_000)
+OWN = LocalSdp("192.0.2.1", 40_000)
 QUICK = settings(max_examples=60, deadline=None)
 
 INVITE = (
@@ -95,7 +95,7 @@ def test_no_description_breaks_an_answer(data: bytes) -> None:
     text = data.decode(errors="replace")
     try:
         ours, media = offers.answer(text, OWN)
-    except NoDeal:
+    except NotAcceptable:
         return
     assert 0 < media.port < 65536
     assert offers.settle(ours, OWN).codec == media.codec

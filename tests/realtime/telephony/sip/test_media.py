@@ -11,10 +11,10 @@ from vivavoce.codecs import g722
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.realtime.telephony.sip import rtp
 from vivavoce.realtime.telephony.sip.media import FRAMES, GAP, LASTS, Keys
-from vivavoce.realtime.telephony.sip.sdp import Media, NoDeal, Own, answer, offer, settle
-from vivavoce.realtime.transports.webrtc.jitter_buffer import Microphone, Packet
+from vivavoce.realtime.telephony.sip.sdp import LocalSdp, Media, NotAcceptable, answer, offer, settle
+from vivavoce.realtime.transports.webrtc.jitter_buffer import JitterBuffer, Packet
 
-OWN = Own("192.0.2.1", 40_000)
+OWN = LocalSdp("192.0.2.1", 40_000)
 HERE = ("192.0.2.9", 5004)
 MEDIA = Media("pcmu", 0, *HERE, 5005, keys=101)
 
@@ -39,21 +39,21 @@ def test_of_what_is_offered_we_take_what_we_like_best() -> None:
     text, media = answer(PHONE, OWN)
     assert (media.codec, media.payload_type, media.keys, media.host, media.port) == ("g722", 9, 101, *HERE)
     assert "m=audio 40000 RTP/AVP 9 101" in text
-    assert settle(text, Own("192.0.2.9", 5004)).codec == "g722"
+    assert settle(text, LocalSdp("192.0.2.9", 5004)).codec == "g722"
 
 
 def test_the_settings_say_what_we_like() -> None:
-    assert answer(PHONE, Own("192.0.2.1", 40_000, ("pcma", "pcmu")))[1].codec == "pcma"
+    assert answer(PHONE, LocalSdp("192.0.2.1", 40_000, ("pcma", "pcmu")))[1].codec == "pcma"
 
 
 def test_static_payload_types_need_no_description() -> None:
     bare = PHONE.split("a=rtpmap", maxsplit=1)[0]
-    assert answer(bare, Own("192.0.2.1", 40_000, ("pcmu",)))[1].payload_type == 0
+    assert answer(bare, LocalSdp("192.0.2.1", 40_000, ("pcmu",)))[1].payload_type == 0
 
 
 def test_opus_keeps_the_number_that_the_far_end_gave_it() -> None:
     text = offer(OWN).replace("107", "111")
-    ours, media = answer(text, Own("192.0.2.9", 5004))
+    ours, media = answer(text, LocalSdp("192.0.2.9", 5004))
     assert (media.codec, media.payload_type, media.keys, media.keys_hz) == ("opus", 111, 102, 48_000)
     assert "a=rtpmap:111 opus/48000/2" in ours
     assert "useinbandfec=1" in ours
@@ -83,7 +83,7 @@ def test_all_that_is_offered_beside_sound_is_declined_in_its_place() -> None:
     ],
 )
 def test_offers_that_cannot_be_taken_are_refused(old: str, new: str) -> None:
-    with pytest.raises(NoDeal):
+    with pytest.raises(NotAcceptable):
         answer(PHONE.replace(old, new), OWN)
 
 
@@ -189,7 +189,7 @@ def test_events_that_are_no_keys_are_passed_over(payload: bytes) -> None:
 
 
 def test_a_long_key_leaves_no_hole_in_the_sound() -> None:
-    incoming, microphone, heard = rtp.Incoming(MEDIA), Microphone(g722.Decoder()), 0
+    incoming, microphone, heard = rtp.Incoming(MEDIA), JitterBuffer(g722.Decoder()), 0
     for n in range(200):
         pressed = 50 <= n < 150
         data = _packet(n, _key(1, 160 * (n - 49)), 101, 160 * 50) if pressed else _packet(n)

@@ -8,7 +8,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection
 from harness.tidy import run
 from vivavoce.realtime.transports.webrtc import aiortc_patches
 from vivavoce.realtime.transports.webrtc.jitter_buffer import Packet
-from vivavoce.realtime.transports.webrtc.tracks import Speaker
+from vivavoce.realtime.transports.webrtc.tracks import AudioSender
 
 
 def test_packets_come_to_us_and_not_to_aiortcs_buffer() -> None:
@@ -43,7 +43,7 @@ def test_an_aiortc_without_the_parts_we_replace_is_noticed() -> None:
 def test_a_changed_aiortc_is_noticed_where_sent_packets_are_watched() -> None:
     async def body() -> None:
         peer = RTCPeerConnection()
-        sender = peer.addTrack(Speaker())
+        sender = peer.addTrack(AudioSender())
         delattr(sender, "_RTCRtpSender__rtp_history")
         with pytest.raises(aiortc_patches.AiortcChanged):
             aiortc_patches.watch_sent(sender, lambda number, at: None)

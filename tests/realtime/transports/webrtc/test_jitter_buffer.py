@@ -9,7 +9,7 @@ import pytest
 
 from vivavoce.codecs.audio import Samples
 from vivavoce.codecs.packets import BadPacket
-from vivavoce.realtime.transports.webrtc.jitter_buffer import FADE, MAX_WAITING, STARVED, Microphone, Packet, Patience
+from vivavoce.realtime.transports.webrtc.jitter_buffer import FADE, MAX_WAITING, STARVED, JitterBuffer, Packet, Patience
 
 FRAME = 480
 PERIOD = 0.02
@@ -44,7 +44,7 @@ class Line:
     """A microphone and what it delivered. Packet `n` is picked up at n * 20 ms and says n + 1."""
 
     def __init__(self, first: int = 0, ticks: int = 0) -> None:
-        self.microphone = Microphone(Levels())
+        self.microphone = JitterBuffer(Levels())
         self.first, self.ticks = first, ticks
         self.heard: list[Samples] = []
 

@@ -19,7 +19,7 @@ from vivavoce.realtime.transports import Message, PeerGone, Seen, Sound
 from vivavoce.realtime.transports.pacing import PERIOD, STALL, Pace, play_to_nobody
 from vivavoce.realtime.transports.queues import MAX_MESSAGES, MAX_SOUND, Inbox
 from vivavoce.realtime.transports.webrtc.jitter_buffer import Packet
-from vivavoce.realtime.transports.webrtc.tracks import Camera, Hearing, Speaker, rgb
+from vivavoce.realtime.transports.webrtc.tracks import AudioReceiver, AudioSender, Camera, rgb
 
 # --- pace --------------------------------------------------------------------------------------------------------
 
@@ -81,7 +81,7 @@ def test_where_nobody_takes_the_sound_it_is_pulled_in_real_time() -> None:
 @pytest.mark.parametrize(("codec", "step"), [("opus", 960), ("pcmu", 160)])
 def test_packets_leave_in_real_time_with_the_codecs_timestamps(codec: str, step: int) -> None:
     async def body() -> None:
-        speaker = Speaker()
+        speaker = AudioSender()
         if codec == "pcmu":
             speaker.encode_with(g711.Encoder("pcmu"), g711.CLOCK_HZ)
         loop = asyncio.get_running_loop()
@@ -100,7 +100,7 @@ def test_packets_leave_in_real_time_with_the_codecs_timestamps(codec: str, step:
 
 def test_a_source_is_asked_for_one_frame_at_the_last_moment() -> None:
     async def body() -> None:
-        speaker, asked = Speaker(), []
+        speaker, asked = AudioSender(), []
         loop = asyncio.get_running_loop()
 
         def pull() -> Samples:
@@ -124,7 +124,7 @@ def test_a_source_is_asked_for_one_frame_at_the_last_moment() -> None:
 @pytest.mark.slow
 def test_pauses_are_not_sent_when_dtx_is_set() -> None:
     async def body() -> None:
-        speaker = Speaker()
+        speaker = AudioSender()
         speaker.encode_with(opus.Encoder(opus.OpusSettings(dtx=True)), opus.CLOCK_HZ)
         stamps: list[int] = []
         with suppress(TimeoutError):
@@ -144,7 +144,7 @@ def test_pauses_are_not_sent_when_dtx_is_set() -> None:
 def test_sound_goes_on_when_packets_stop_until_it_is_closed() -> None:
     async def body() -> None:
         heard: list[Samples] = []
-        hearing = Hearing(g711.Decoder("pcmu"), heard.append)
+        hearing = AudioReceiver(g711.Decoder("pcmu"), heard.append)
         hearing.receive(Packet(1, 0, 0, bytes([0xFF] * 160)))
         hearing.receive(Packet(1, 1, 160, bytes([0xFF] * 160)))
         assert len(heard) == 2
