@@ -38,4 +38,4 @@ def needed(settings: CascadeSettings) -> tuple[str, ...]:
     language = () if settings.remote or settings.language.endswith(".gguf") else (settings.language,)
     ears = ("moonshine-tiny-en",) if settings.spoken == "en" else ("moonshine-tiny-en", "whisper-base")
     voice = ("piper-joe",) if settings.voice in ("joe", "joe-codec") else ("piper-joe", "kokoro")
-    return ("smart-turn", *ears, *language, *voice)
+    return ("silero-vad", "smart-turn", *ears, *language, *voice)

@@ -10,7 +10,7 @@ from vivavoce.codecs.audio import Samples
 from vivavoce.model.cascade import Cascade
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.turns.overlap_classifier import OverlapClassifier
-from vivavoce.model.turns.silero_vad import SileroVad, silero_path
+from vivavoce.model.turns.silero_vad import SileroVad
 from vivavoce.model.turns.smart_turn import SmartTurn
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.windows import MicrophoneWindows
@@ -22,7 +22,7 @@ class Engine:
     def __init__(self, settings: CascadeSettings, directory_of: Callable[[str], Path]) -> None:
         """`directory_of` gives the folder of a catalog artefact; it raises `ModelError` for one that is not there."""
         self._settings = settings
-        self._speech = SileroVad(silero_path())
+        self._speech = SileroVad(directory_of("silero-vad"))
         self._overlap = OverlapClassifier()
         (file,) = directory_of("smart-turn").glob("*.onnx")
         self._smart_turn = SmartTurn(file)

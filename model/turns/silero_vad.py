@@ -10,7 +10,6 @@ probabilities (when speech begins and ends) is decided in `vad.py`, not here.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +23,8 @@ WINDOW: Final = 512
 """Samples of one window, 32 ms; the network knows no other length at 16 kHz."""
 CONTEXT: Final = 64
 """Samples of the window before that the network looks at again."""
-
-
-def silero_path() -> Path:
-    """The weights inside the installed `silero-vad` distribution, found without importing it: it imports torch.
-
-    Of its files the one for 16 kHz without branches in the graph: the same figures in four fifths of the time."""
-    return Path(str(distribution("silero-vad").locate_file("silero_vad/data/silero_vad_openvino_16k.onnx")))
+FILE: Final = "silero_vad_openvino_16k.onnx"
+"""Of Silero's files the one for 16 kHz without branches in the graph: the same figures in four fifths of the time."""
 
 
 @dataclass(slots=True)
@@ -49,9 +43,9 @@ class SileroState:
 class SileroVad:
     """The weights. Safe to share between threads; a `SileroState` is not."""
 
-    def __init__(self, path: Path) -> None:
-        """Loads the ONNX file `path`; onnxruntime raises when it is missing or broken."""
-        self._session = open_onnx(path)
+    def __init__(self, directory: Path) -> None:
+        """Loads `FILE` of the catalog artefact "silero-vad"; onnxruntime raises when it is missing or broken."""
+        self._session = open_onnx(directory / FILE)
 
     def init_state(self) -> SileroState:
         """The slot of a new call."""

@@ -55,11 +55,12 @@ def run(config: Config, folder: Path, wishes: ReplayOptions) -> int:
 
 
 def _models(config: Config) -> Models:
-    from vivavoce.model.turns.silero_vad import SileroVad, silero_path
+    from vivavoce.model.turns.silero_vad import SileroVad
     from vivavoce.model.turns.smart_turn import SmartTurn
 
-    (file,) = Store(config.home, catalog.load()).path("smart-turn").glob("*.onnx")
-    net, judge = SileroVad(silero_path()), SmartTurn(file)
+    store = Store(config.home, catalog.load())
+    (file,) = store.path("smart-turn").glob("*.onnx")
+    net, judge = SileroVad(store.path("silero-vad")), SmartTurn(file)
     state = net.init_state()
     return Models(lambda window: net.step(window, state), judge.complete)
 

@@ -30,7 +30,7 @@ from vivavoce.model.training.turns.overlap_mixing import CLASSES, Recordings, Su
 from vivavoce.model.training.turns.train_overlap import first_voiced
 from vivavoce.model.turns.asr_overlap_head import WEIGHTS
 from vivavoce.model.turns.overlap_classifier import CATCH_LEAD, LOOKS, WINDOW
-from vivavoce.model.turns.silero_vad import SileroVad, silero_path
+from vivavoce.model.turns.silero_vad import SileroVad
 
 PARTS: Final = 6
 EACH: Final = 1000
@@ -50,11 +50,11 @@ class Looks(NamedTuple):
     kinds: NDArray[np.int64]
 
 
-def make(folder: Path, ears: Moonshine, part: int) -> Looks:
+def make(folder: Path, ears: Moonshine, net: SileroVad, part: int) -> Looks:
     """One part of the examples, the same on every run."""
     rng = np.random.default_rng(part)
     recordings = Recordings.read(folder, development=False)
-    around, net = Surroundings.make(recordings, rng), SileroVad(silero_path())
+    around = Surroundings.make(recordings, rng)
     states: list[NDArray[np.float16]] = []
     lengths: list[int] = []
     kinds: list[int] = []
@@ -86,12 +86,12 @@ def train(looks: Looks) -> Attention:
 
 def main(folder: Path, only: int | None) -> None:
     store = Store(default_home(os.environ, sys.platform), catalog.load())
-    ears = Moonshine(store.path("moonshine-tiny-en"), 1)
+    ears, speech = Moonshine(store.path("moonshine-tiny-en"), 1), SileroVad(store.path("silero-vad"))
     made: list[Looks] = []
     for part in range(PARTS) if only is None else [only]:
         kept = folder / f"asides-{part}.npz"
         if not kept.exists():
-            np.savez(kept, **make(folder, ears, part)._asdict())
+            np.savez(kept, **make(folder, ears, speech, part)._asdict())
         with np.load(kept) as found:
             made.append(Looks(found["states"], found["lengths"], found["kinds"]))
     if only is None:

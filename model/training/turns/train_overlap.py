@@ -15,6 +15,7 @@ Sounds at which the speech net stays silent are left out: nobody asks about them
 
 from __future__ import annotations
 
+import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -26,9 +27,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vivavoce.model.store import Store, catalog, default_home
 from vivavoce.model.training.turns.overlap_mixing import CLASSES, LENGTH, Overheard, Recordings, Surroundings, overhear
 from vivavoce.model.turns.overlap_classifier import FRAME, HOP, LEAD, MELS, STEP, UNITS, WEIGHTS, WINDOW, Features
-from vivavoce.model.turns.silero_vad import SileroVad, silero_path
+from vivavoce.model.turns.silero_vad import SileroVad
 
 EXAMPLES: Final = 10_000
 CHECKED: Final = 800
@@ -195,7 +197,8 @@ def make(folder: Path, count: int, seed: int, development: bool) -> tuple[NDArra
     """`count` examples: features, shape (count, FRAMES, 40), and classes, shape (count,)."""
     recordings, rng = Recordings.read(folder, development), np.random.default_rng(seed)
     around = Surroundings.make(recordings, rng)
-    net, features = SileroVad(silero_path()), Features()
+    store = Store(default_home(os.environ, sys.platform), catalog.load())
+    net, features = SileroVad(store.path("silero-vad")), Features()
     made: list[NDArray[np.float16]] = []
     kinds: list[int] = []
     while len(made) < count:

@@ -42,7 +42,7 @@ from vivavoce.model.training.data import sounds
 from vivavoce.model.training.data.speech import EVALUATION, Studio
 from vivavoce.model.training.turns.phrases import EVALUATION_BACKCHANNELS, EVALUATION_INTERRUPTIONS, EVALUATION_TURNED
 from vivavoce.model.turns.overlap_classifier import OverlapClassifier
-from vivavoce.model.turns.silero_vad import SileroVad, silero_path
+from vivavoce.model.turns.silero_vad import SileroVad
 from vivavoce.realtime.audio.fader import DUCKED
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.events import Overlapped, TurnDetection, TurnStarted
@@ -82,8 +82,8 @@ class Outcome:
 class Rig:
     """What every case is heard with."""
 
-    def __init__(self, studio: Studio, rule: Rule, ears: Asr) -> None:
-        self._speech = SileroVad(silero_path())
+    def __init__(self, studio: Studio, rule: Rule, speech: SileroVad, ears: Asr) -> None:
+        self._speech = speech
         self._net = OverlapClassifier() if rule != "pattern" else None
         self._ears = ears if rule == "words" else None
         self._story = np.concatenate([studio.say(text).samples for text in STORY])
@@ -203,7 +203,7 @@ def main(argv: Sequence[str]) -> None:
     asked = parser.parse_args(argv)
     store = Store(default_home(os.environ, sys.platform), catalog.load())
     studio = Studio(store)
-    rig = Rig(studio, asked.rule, open_asr("en", store.path, 1))
+    rig = Rig(studio, asked.rule, SileroVad(store.path("silero-vad")), open_asr("en", store.path, 1))
     print(report([rig.run(case) for case in cases(studio, asked.seed)]))
 
 

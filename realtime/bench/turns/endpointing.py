@@ -38,7 +38,7 @@ from vivavoce.model.dialogue import joined
 from vivavoce.model.store import Store, catalog, default_home
 from vivavoce.model.training.data.speech import Studio
 from vivavoce.model.training.data.turns import COMPLETE, CONDITIONS, LEAD, Turn, turns
-from vivavoce.model.turns.silero_vad import SileroVad, silero_path
+from vivavoce.model.turns.silero_vad import SileroVad
 from vivavoce.model.turns.smart_turn import SmartTurn
 from vivavoce.realtime.events import TurnDetection, TurnEnded, TurnSound, TurnStarted
 from vivavoce.realtime.turns.endpointing import AskEndpoint
@@ -300,7 +300,7 @@ def report(outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 def open_parts(store: Store) -> Parts:
     """The detector, judge and English ears of this machine, on one thread each."""
-    net = SileroVad(silero_path())
+    net = SileroVad(store.path("silero-vad"))
     judge = SmartTurn(store.path("smart-turn") / "smart-turn-v3.2-cpu.onnx", threads=1)
 
     def open_net() -> Net:

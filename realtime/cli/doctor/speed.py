@@ -26,7 +26,7 @@ from vivavoce.model.cascade.tts import Voice, VoiceError
 from vivavoce.model.dialogue import DialogueError, Message
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store.errors import ModelError
-from vivavoce.model.turns.silero_vad import WINDOW, SileroVad, silero_path
+from vivavoce.model.turns.silero_vad import WINDOW, SileroVad
 from vivavoce.model.turns.smart_turn import SmartTurn
 from vivavoce.realtime.cli.doctor.findings import Finding, sentence
 
@@ -98,9 +98,7 @@ PATIENCE: Final = 60.0
 
 def look(settings: CascadeSettings, directory_of: DirectoryOf) -> Iterator[Finding]:
     """One finding for each figure, or one for stages that cannot run."""
-    net = SileroVad(silero_path())
-    state, window = net.init_state(), np.zeros(WINDOW, np.float32)
-    yield VAD.judge(1000 * _median(lambda: net.step(window, state), 50))
+    yield from _guarded("voice activity", lambda: _vad(directory_of))
     yield from _guarded("end of turn", lambda: _judge(directory_of))
     yield from _guarded("ears, language model, voice", lambda: _cascade(Cascade(settings, directory_of)))
 
@@ -124,6 +122,12 @@ def _timed(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+def _vad(directory_of: DirectoryOf) -> Iterator[Finding]:
+    net = SileroVad(directory_of("silero-vad"))
+    state, window = net.init_state(), np.zeros(WINDOW, np.float32)
+    yield VAD.judge(1000 * _median(lambda: net.step(window, state), 50))
 
 
 def _judge(directory_of: DirectoryOf) -> Iterator[Finding]:

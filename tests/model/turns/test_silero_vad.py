@@ -1,4 +1,4 @@
-"""The speech network; its weights come with the installed silero-vad."""
+"""The speech network, with the weights of the model catalog."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from harness.speech import Speaker
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.model.cascade.asr import Samples
 from vivavoce.model.store import Store
-from vivavoce.model.turns.silero_vad import WINDOW, SileroState, SileroVad, silero_path
+from vivavoce.model.turns.silero_vad import WINDOW, SileroState, SileroVad
+
+pytestmark = pytest.mark.models
 
 
 @pytest.fixture(scope="module")
-def net() -> SileroVad:
-    return SileroVad(silero_path())
+def net(models: Store) -> SileroVad:
+    return SileroVad(models.path("silero-vad"))
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +76,12 @@ def test_a_step_takes_less_than_a_tenth_of_the_window_it_judges(net: SileroVad, 
 
 
 @pytest.mark.slow
-def test_the_weights_are_found_without_importing_torch() -> None:
-    load = "from vivavoce.model.turns.silero_vad import SpeechNet, silero_path; SpeechNet(silero_path())"
-    code = f"import sys; {load}; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+def test_the_weights_are_loaded_without_importing_torch(models: Store) -> None:
+    load = "from vivavoce.model.turns.silero_vad import SileroVad"
+    code = (
+        f"import sys; from pathlib import Path; {load}; SileroVad(Path(sys.argv[1])); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(models.path("silero-vad"))], check=True, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +90,6 @@ def say(models: Store) -> Callable[[str], Samples]:
     return lambda text: np.asarray(soxr.resample(speaker.say(text), SAMPLE_RATE, 16_000), np.float32)
 
 
-@pytest.mark.models
 @pytest.mark.slow
 def test_speech_is_told_from_the_silence_around_it(net: SileroVad, say: Callable[[str], Samples]) -> None:
     speech = say("The weather in the mountains was cold, but the sky was clear.")

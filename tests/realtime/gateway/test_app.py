@@ -184,7 +184,7 @@ def test_a_session_that_only_listens_writes_down_what_is_said(engine: Engine, sp
 
 
 def test_a_damaged_model_is_named_to_everybody_who_asks_and_the_server_stays_up(models: Store, tmp_path: Path) -> None:
-    for artefact in ("smart-turn", "moonshine-tiny-en"):
+    for artefact in ("silero-vad", "smart-turn", "moonshine-tiny-en"):
         shutil.copytree(models.path(artefact), tmp_path / "models" / artefact)
     judge = next((tmp_path / "models" / "smart-turn").glob("*.onnx"))
     judge.write_bytes(judge.read_bytes()[: judge.stat().st_size // 2])

@@ -17,7 +17,7 @@ from vivavoce.model.dialogue import OverlapOpinion
 from vivavoce.model.store import Store
 from vivavoce.model.training.data.speech import Studio
 from vivavoce.model.turns.overlap_classifier import OverlapClassifier
-from vivavoce.model.turns.silero_vad import SileroVad, silero_path
+from vivavoce.model.turns.silero_vad import SileroVad
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.monitor.latency import TurnLatency
 from vivavoce.realtime.monitor.watchdog import Watchdog
@@ -54,9 +54,9 @@ def ears(models: Store) -> Asr:
     return open_asr("en", models.path, threads=1)
 
 
-def call(dialogue: ScriptedDialogue, over: Samples, after: float) -> LinePeer:
+def call(models: Store, dialogue: ScriptedDialogue, over: Samples, after: float) -> LinePeer:
     """The assistant speaks; `over` is said over it, `after` seconds from its first word on."""
-    net, ear = SileroVad(silero_path()), OverlapClassifier().init_state()
+    net, ear = SileroVad(models.path("silero-vad")), OverlapClassifier().init_state()
     state = net.init_state()
 
     async def scenario(peer: LinePeer) -> None:
@@ -101,7 +101,7 @@ def test_agreement_leaves_the_reply_whole_to_the_sample_and_nothing_in_the_conve
     models: Store, ears: Asr, word: str
 ) -> None:
     dialogue = Overhearing(ears, STORY)
-    peer = call(dialogue, Studio(models).say(word).samples, after=1.5)
+    peer = call(models, dialogue, Studio(models).say(word).samples, after=1.5)
     assert sum(int(frame.astype(bool).sum()) for frame in peer.played) == int(SECONDS * SAMPLE_RATE) // 21 * 21
     assert min(float(frame.max()) for frame in peer.played[90:120]) < 0.05  # it gave way meanwhile
     assert not dialogue.turns
@@ -111,7 +111,7 @@ def test_agreement_leaves_the_reply_whole_to_the_sample_and_nothing_in_the_conve
 
 def test_an_objection_cuts_it_and_is_heard_from_its_first_word(models: Store, ears: Asr) -> None:
     dialogue, over = Overhearing(ears, STORY), Studio(models).say("No, wait, what about Sunday?").samples
-    peer = call(dialogue, over, after=1.5)
+    peer = call(models, dialogue, over, after=1.5)
     (cut,) = dialogue.cuts
     assert 1.5 < cut.samples / SAMPLE_RATE < 2.5
     assert STORY.startswith(STORY[: cut.chars])
@@ -123,5 +123,5 @@ def test_an_objection_cuts_it_and_is_heard_from_its_first_word(models: Store, ea
 def test_yes_over_the_sentence_after_a_question_is_an_answer(models: Store, ears: Asr) -> None:
     yes = Studio(models).say("Yes.").samples
     answered = Overhearing(ears, OFFER)
-    call(answered, yes, after=2.3)
+    call(models, answered, yes, after=2.3)
     assert len(answered.cuts) == len(answered.turns) == 1

@@ -10,7 +10,7 @@ from harness.speech import agrees
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.model.store import Store
 from vivavoce.model.training.data.speech import Studio
-from vivavoce.model.turns.silero_vad import SileroVad, silero_path
+from vivavoce.model.turns.silero_vad import SileroVad
 from vivavoce.realtime.audio.front_end import FrontEnd
 from vivavoce.realtime.bench.turns.self_echo import (
     INTERRUPTIONS,
@@ -33,8 +33,8 @@ def studio(models: Store, tmp_path_factory: pytest.TempPathFactory) -> Studio:
     return Studio(models, tmp_path_factory.mktemp("studio"))
 
 
-def setup(cancel: bool) -> Setup:
-    net = SileroVad(silero_path())
+def setup(models: Store, cancel: bool) -> Setup:
+    net = SileroVad(models.path("silero-vad"))
 
     def listener() -> MicrophoneWindows:
         state = net.init_state()
@@ -47,18 +47,18 @@ def test_there_are_fifty_replies_none_twice() -> None:
     assert len(set(REPLIES)) == 50
 
 
-def test_the_assistant_does_not_interrupt_itself(studio: Studio) -> None:
+def test_the_assistant_does_not_interrupt_itself(studio: Studio, models: Store) -> None:
     replies = [studio.say(text).samples for text in REPLIES[::12]]
     path = EchoPath(-20, delay=0.08, rt60=0.4)
-    assert self_interruptions(replies, path, setup(cancel=False)).cut == 5
-    assert self_interruptions(replies, path, setup(cancel=True)) == Outcome(5, cut=0, ducked=0)
+    assert self_interruptions(replies, path, setup(models, cancel=False)).cut == 5
+    assert self_interruptions(replies, path, setup(models, cancel=True)) == Outcome(5, cut=0, ducked=0)
 
 
 @pytest.mark.parametrize("path", [EchoPath(-20, rt60=0.4), EchoPath(-120)], ids=["loudspeaker", "headset"])
-def test_who_speaks_over_the_assistant_gets_the_floor(studio: Studio, path: EchoPath) -> None:
+def test_who_speaks_over_the_assistant_gets_the_floor(studio: Studio, models: Store, path: EchoPath) -> None:
     replies = [studio.say(text).samples for text in REPLIES[5:9]]
     users = [studio.say(text).samples for text in INTERRUPTIONS]
-    waits = yields(replies, users, path, setup(cancel=True))
+    waits = yields(replies, users, path, setup(models, cancel=True))
     assert None not in waits
     assert median(wait for wait in waits if wait is not None) < 0.6
 
