@@ -1,4 +1,5 @@
-# Two commands: `make serve` talks, `make test` tests. Each sets up what it needs; the second time that takes a second.
+# Two commands: `make serve` talks, `make test` tests. Each installs what it needs into .venv; the second time takes a
+# second. Neither removes what the other has installed.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -43,36 +44,46 @@ types: $(DEV)
 	cd build/view && MYPYPATH=../../tests ../../$(BIN)/mypy --config-file ../../pyproject.toml \
 	    -p vivavoce.codecs -p vivavoce.model -p vivavoce.realtime
 
-wheel: $(DEV)
+wheel: $(READY)
 	rm -rf dist build/lib
 	$(BIN)/uv build --wheel --python $(BIN)/python --out-dir dist .
 
-# After pyproject.toml has changed: names and versions only, for every platform.
+# Run this after a change of the dependencies in pyproject.toml. Both files hold names, versions and hashes for every
+# platform and Python 3.11 to 3.13. The run pins are held to the versions of the others, so that both fit one .venv.
+PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+       --no-emit-find-links --no-annotate --no-header
+
 pins: $(READY)
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
-	    --extra dev --upgrade pyproject.toml -o pins.txt
+	$(BIN)/$(PIN) --extra train --extra dev --upgrade pyproject.toml -o pins-dev.txt
+	$(BIN)/$(PIN) --constraint pins-dev.txt --upgrade pyproject.toml -o pins.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
 
-# --- what the commands stand on ---------------------------------------------------------------------------------
+# --- the environment ----------------------------------------------------------------------------------------------
 
-# Debian and Ubuntu ship Python without venv; whoever may install packages gets it installed.
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
+
+# Debian and Ubuntu ship Python without venv; it is installed where the user may install packages.
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "Vivavoce needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); $(call apt,python3-venv) && $(PYTHON) -m venv $(VENV); } \
 	    || { echo "Python's venv module is missing. Install it with: sudo apt-get install python3-venv"; exit 1; }
-	@echo "Setting up $(VENV) (about 5 GB on Linux x86-64, most of it torch) ..."
+	@echo "Setting up $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
 
+# What a call needs.
 $(READY): pyproject.toml pins.txt | $(BIN)/uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r pins.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@echo "Installing the packages of a call into $(VENV) (650 MB) ..."
+	@$(INSTALL) --require-hashes -r pins.txt
+	@$(INSTALL) --no-deps --editable .
 	@touch $@
 
-# The pins hold the tests' tools too: they are small, and one file keeps everything in step.
-$(DEV): $(READY)
+# What tests, lint and training need beyond that.
+$(DEV): $(READY) pins-dev.txt
+	@echo "Installing the packages of tests and training into $(VENV) (5 GB on Linux x86-64, most of it PyTorch) ..."
+	@$(INSTALL) --require-hashes -r pins-dev.txt
 	@touch $@
 
 # Real peers of the tests: Chromium for the page, Node.js for its modules and the JavaScript clients, SIPp and Kamailio

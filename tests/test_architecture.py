@@ -84,7 +84,10 @@ TORCH = ("model/training", "model/omni")
 
 MAX_LINES, MAX_TEST_LINES, MAX_FUNCTION, MAX_ARGUMENTS = 600, 700, 60, 8
 
-OTHERS = [ROOT / name for name in ("README.md", "Makefile", "CHANGELOG.md", "pins.txt", "model/store/catalog.toml")]
+OTHERS = [
+    ROOT / name
+    for name in ("README.md", "Makefile", "CHANGELOG.md", "pins.txt", "pins-dev.txt", "model/store/catalog.toml")
+]
 HOSTS = ("pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "npmjs" + ".com", "/work" + "/")
 
 

@@ -1,9 +1,13 @@
 """The folders are importable under one name each, and what is shipped is complete."""
 
+import ast
 import codecs
 import importlib
+import re
+import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -49,16 +53,97 @@ def test_every_module_of_the_page_is_shipped() -> None:
     assert kept == {file for file in (ROOT / "web").iterdir() if file.is_file()}
 
 
-def test_pins_hold_names_and_versions_only() -> None:
-    for line in (ROOT / "pins.txt").read_text().splitlines():
-        requirement = line.partition(";")[0].strip()
-        assert "==" in requirement, line
-        assert "/" not in requirement, line
+def pins(name: str) -> dict[str, set[str]]:
+    """The lines "package==version" of a file of pins, each with its hashes."""
+    found: dict[str, set[str]] = {}
+    for line in (ROOT / name).read_text().replace(" \\\n", " ").splitlines():
+        requirement, *hashes = line.partition(" --")[0].partition(";")[0].split() + re.findall(r"--hash=(\S+)", line)
+        found[requirement] = set(hashes)
+    return found
+
+
+@pytest.mark.parametrize("name", ["pins.txt", "pins-dev.txt"])
+def test_pins_hold_names_versions_and_hashes_only(name: str) -> None:
+    for requirement, hashes in pins(name).items():
+        assert re.fullmatch(r"[a-z0-9-]+==[\w.]+", requirement)
+        assert hashes, requirement
+        assert all(re.fullmatch("sha256:[0-9a-f]{64}", one) for one in hashes), requirement
+    assert "/" not in (ROOT / name).read_text()
+
+
+def test_the_pins_of_a_call_are_among_those_of_the_tests() -> None:
+    run, everything = pins("pins.txt"), pins("pins-dev.txt")
+    assert {pin: everything.get(pin) for pin in run} == run
+
+
+def test_a_call_needs_no_training_package() -> None:
+    names = {pin.partition("==")[0] for pin in pins("pins.txt")}
+    assert not {name for name in names if name.startswith(("torch", "nvidia", "cuda", "triton"))}
+    assert not names & {"matplotlib", "pyworld", "silero-vad", "speechmos", "pytest", "mypy", "ruff"}
+
+
+BLOCKED = ("torch", "torchaudio", "matplotlib", "pyworld", "silero_vad", "speechmos", "openai", "hypothesis", "pytest")
+"""What the extras of pyproject.toml bring."""
+
+IMPORT_ALL = f"""
+import importlib, sys
+from importlib.abc import MetaPathFinder
+
+class Blocker(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in {BLOCKED}:
+            raise ModuleNotFoundError(f"{{name}} is not installed", name=name)
+
+sys.meta_path.insert(0, Blocker())
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+"""
+
+
+@pytest.mark.slow
+def test_what_a_call_needs_is_imported_without_the_packages_of_training_and_tests() -> None:
+    files = [file.relative_to(ROOT).with_suffix("") for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")]
+    modules = [".".join(["vivavoce", *file.parts]) for file in sorted(files) if "training" not in file.parts]
+    assert len(modules) > 200
+    subprocess.run([sys.executable, "-c", IMPORT_ALL, *modules], check=True, timeout=120)
+
+
+def test_training_without_torch_says_what_to_install() -> None:
+    code = "import importlib.util as util; util.find_spec = lambda name: None; import vivavoce.model.training.codec"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "pip install -e '.[train]'" in told.stderr.splitlines()[-1]
+
+
+def test_every_package_that_a_call_imports_is_a_dependency() -> None:
+    """Those it imports by name, not only what comes along with others."""
+    asked = {re.split(r"[^\w.-]", line)[0] for line in PROJECT["project"]["dependencies"]}
+    modules = {
+        name.split(".")[0]
+        for folder in FOLDERS
+        for file in (ROOT / folder).rglob("*.py")
+        if "training" not in file.relative_to(ROOT).parts
+        for node in ast.walk(ast.parse(file.read_text()))
+        for name in imported(node)
+    }
+    packages = packages_distributions()
+    foreign = {name for name in modules - {"vivavoce", ""} if name not in sys.stdlib_module_names}
+    # `google` is a namespace of many packages.
+    wanted = {name: {"protobuf"} if name == "google" else set(packages[name]) for name in foreign}
+    assert {name: several for name, several in wanted.items() if not {one.lower() for one in several} & asked} == {}
+
+
+def imported(node: ast.AST) -> list[str]:
+    match node:
+        case ast.Import():
+            return [alias.name for alias in node.names]
+        case ast.ImportFrom():
+            return [node.module or ""]
+    return []
 
 
 def test_the_top_level_holds_what_was_agreed() -> None:
     agreed = {"pyproject.toml", "realtime", "codecs", "model", "web", "tests", "README.md"}
-    agreed |= {"Makefile", "CHANGELOG.md", "LICENSE", "pins.txt"}
+    agreed |= {"Makefile", "CHANGELOG.md", "LICENSE", "pins.txt", "pins-dev.txt"}
     passing = {"build", "dist", "vivavoce.egg-info"}  # made by commands, ignored by git
     there = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert there - passing == agreed

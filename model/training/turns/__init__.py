@@ -13,6 +13,6 @@ a call.
     python -m vivavoce.model.training.turns.voices FOLDER
     python -m vivavoce.model.training.turns.train_overlap FOLDER
 
-Needs torch. The voices in `vivavoce.model.training.data.speech.EVALUATION` take no part. The model cards are
-`realtime/turns/OVERLAP.md` and `realtime/turns/ENDPOINT.md`.
+Needs torch (`pip install -e '.[train]'`). The voices in `vivavoce.model.training.data.speech.EVALUATION` take no part.
+The model cards are `realtime/turns/OVERLAP.md` and `realtime/turns/ENDPOINT.md`.
 """

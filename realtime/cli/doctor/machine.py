@@ -27,6 +27,8 @@ SPARE: Final = 256_000_000
 """Bytes of disk beyond the models, for archives on their way."""
 TOLD: Final = ("aiortc", "av", "numpy", "onnxruntime", "xllamacpp")
 """Packages whose versions decide most of what can go wrong."""
+REPLACED: Final = {"onnxruntime": "onnxruntime-gpu"}
+"""Packages that another one may replace: of the two only one can be installed."""
 
 GIGA: Final = 1e9
 
@@ -35,6 +37,7 @@ def look(config: Config, store: Store) -> Iterator[Finding]:
     """Everything that can be said without loading a model."""
     yield _python()
     yield _packages()
+    yield _training()
     names = needed(config.model)
     yield from (_model(store, name) for name in names)
     missing = {status.artefact.name: status.artefact.size - status.present for status in store.status()}
@@ -61,11 +64,18 @@ def _packages() -> Finding:
     return Finding("ok", "packages", ", ".join(f"{name} {_version(name)}" for name in TOLD))
 
 
+def _training() -> Finding:
+    """No call needs it, so its absence is no fault."""
+    if found := _version("torch"):
+        return Finding("ok", "training", f"torch {found}")
+    return Finding("ok", "training", "not installed; install it in the checkout: pip install -e '.[train]'")
+
+
 def _version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return ""
+        return _version(REPLACED[name]) if name in REPLACED else ""
 
 
 def _model(store: Store, name: str) -> Finding:

@@ -1,16 +1,18 @@
-"""realtime/cli/doctor/findings.py, reach.py and stages.py: what the doctor judges."""
+"""realtime/cli/doctor: what the doctor judges."""
 
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError
 
 import aioice
 import pytest
 from aiortc import RTCIceServer
 
 from harness import tidy
+from vivavoce.realtime.cli.doctor import machine
 from vivavoce.realtime.cli.doctor import network as reach
 from vivavoce.realtime.cli.doctor import speed as stages
 from vivavoce.realtime.cli.doctor.findings import Finding, sentence
@@ -67,6 +69,33 @@ def test_a_figure_is_judged_against_its_budget(budget: stages.Budget, figure: fl
     finding = budget.judge(figure)
     assert finding.state == state
     assert bool(finding.advice) == (state == "slow")
+
+
+def without(*missing: str) -> Callable[[str], str]:
+    """`importlib.metadata.version` on a machine that has all packages but these."""
+
+    def version(name: str) -> str:
+        if name in missing:
+            raise PackageNotFoundError(name)
+        return f"1 of {name}"
+
+    return version
+
+
+def test_onnxruntime_for_gpus_counts_as_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "version", without("onnxruntime"))
+    assert machine._packages().state == "ok"
+    monkeypatch.setattr(machine, "version", without("onnxruntime", "onnxruntime-gpu"))
+    assert (machine._packages().state, machine._packages().value) == ("missing", "onnxruntime")
+
+
+def test_training_packages_may_be_missing_and_the_doctor_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "version", without())
+    assert machine._training().value == "torch 1 of torch"
+    monkeypatch.setattr(machine, "version", without("torch"))
+    assert machine._training().state == "ok"
+    assert "pip install -e '.[train]'" in machine._training().value
+    assert machine._packages().state == "ok"
 
 
 @pytest.mark.slow
