@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from vivavoce.codecs.audio import Samples
 from vivavoce.model.cascade import Cascade
+from vivavoce.model.dialogue import Dialogue
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.turns.overlap_classifier import OverlapClassifier
 from vivavoce.model.turns.silero_vad import SileroVad
@@ -16,17 +18,37 @@ from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 
+class Models(Protocol):
+    """What answers: one dialogue for each call."""
+
+    @property
+    def lateness(self) -> float:
+        """Seconds by which a piece of work was late at worst in the last ten."""
+
+    def open(self) -> Dialogue:
+        """A new conversation, on the running event loop. Raises `DialogueError` when there is no room for one more."""
+
+    def close(self) -> None:
+        """Frees everything, after the last call."""
+
+
 class Engine:
     """Weights and threads. Loading blocks for seconds: do it on a thread."""
 
-    def __init__(self, settings: CascadeSettings, directory_of: Callable[[str], Path]) -> None:
-        """`directory_of` gives the folder of a catalog artefact; it raises `ModelError` for one that is not there."""
+    def __init__(
+        self,
+        settings: CascadeSettings,
+        directory_of: Callable[[str], Path],
+        models: Callable[[CascadeSettings, Callable[[str], Path]], Models] = Cascade,
+    ) -> None:
+        """`directory_of` gives the folder of a catalog artefact; it raises `ModelError` for one that is not there.
+        `models`: loads what answers."""
         self._settings = settings
         self._speech = SileroVad(directory_of("silero-vad"))
         self._overlap = OverlapClassifier()
         (file,) = directory_of("smart-turn").glob("*.onnx")
         self._smart_turn = SmartTurn(file)
-        self.cascade = Cascade(settings, directory_of)
+        self.cascade = models(settings, directory_of)
 
     @property
     def about(self) -> dict[str, str]:
