@@ -196,7 +196,7 @@ class PartialTranscript(Told, tag="vivavoce.transcript.partial"):
 
 
 class TurnLatency(Told, tag="vivavoce.turn.latency"):
-    """Where the time of a turn went: stage -> seconds after the end of the user's speech."""
+    """Where the time of a turn went: stage -> milliseconds after the end of the user's speech."""
 
     response_id: str
     marks: dict[str, float]
