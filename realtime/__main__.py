@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line, without running anything."""
     top = argparse.ArgumentParser("vivavoce", description="A voice and video assistant of your own: talk to it.")
     top.add_argument("--version", action="version", version=f"vivavoce {version('vivavoce')}")
-    top.add_argument("--config", type=Path, metavar="FILE", help="settings, as TOML (see README)")
+    top.add_argument("--config", type=Path, metavar="FILE", help="settings, as TOML")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _serve(commands.add_parser("serve", help="run the server and its page"))
     _call(commands.add_parser("call", help="call somebody by telephone"))

@@ -38,6 +38,7 @@ ROOMS = (
     "realtime/bench",
     "realtime/cli",
     "realtime/__main__",
+    "realtime/docs",
 )
 """The order of the house: a room imports only itself and rooms before it."""
 
@@ -88,6 +89,8 @@ OTHERS = [
     ROOT / name
     for name in ("README.md", "Makefile", "CHANGELOG.md", "pins.txt", "pins-dev.txt", "model/store/catalog.toml")
 ]
+OTHERS += [file for kind in ("md", "mjs") for file in (ROOT / "realtime/docs").rglob(f"*.{kind}")]
+OTHERS += [file for kind in ("md", "yml") for file in (ROOT / ".github").rglob(f"*.{kind}")]
 HOSTS = ("pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "npmjs" + ".com", "/work" + "/")
 
 
