@@ -1,17 +1,21 @@
-"""What can happen inside a call: facts that reach the session core, and the actions it answers with.
+"""Facts that reach the session core of a call, and the actions it answers with.
 
 Facts come from six sides and meet in one inbox, in one order:
 
-    client        messages of the protocol                     (protocol/messages.py: ClientEvent)
-    turns/        TurnStarted/Sound/Ended/Idle  Overlapped     what the user does with the floor
-    model         Transcript  Replied  ReplyFailed             what the model heard and says
-    playout       PlayoutStarted  PlayoutEnded                 what reached the user's ear
-    phones        Keys (transports)                            what the caller types
-    tools/        ToolsListed  ToolAnswered  ToolsLate  Rang   what became of the server's own tools
+    client        messages of the protocol                             wire: ClientEvent
+    turns/        TurnStarted  TurnEnded  TurnIdle  Overlapped         the user takes and gives back the floor
+    model         Transcript  Replied  ReplyFailed                     recognized words; tokens of a reply
+    playout       PlayoutStarted  PlayoutEnded  PlayoutCut             sound that reached the user's ear
+    phones        Keys (transports)                                    keys of the telephone
+    tools/        ToolsListed  ToolAnswered  ToolsLate  TimerFired     tools that the server runs
+
+Actions go to five sides: the client (Send), the model (CloseTurn ... Cut), the playout (Play ... SetLoudness), the
+floor and the front end (Retune, Clean), the tools (ListTools, CallTool, StopTools). They are carried out in their
+order, before the next fact is received.
+
+The sound of a turn (`TurnSound`) is no fact: the pipeline hands it to the model, past the session.
 
 Sample positions count the session's input clock: `SAMPLE_RATE` samples per second since the call's first sound.
-
-How the floor and the front end are set, as the protocol's session settings say it.
 """
 
 from __future__ import annotations
@@ -20,11 +24,38 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from vivavoce.codecs.audio import Samples
-from vivavoce.model.dialogue import Heard, Item, ReplySpec, ReplyToken, Transcript
+from vivavoce.model.dialogue import AudioToken, Heard, Item, ReplySpec, ReplyToken, Transcript
 from vivavoce.realtime.transports import Keys
 from vivavoce.realtime.wire import ClientEvent, ServerEvent
 
 Loudness = Literal["full", "ducked", "held"]
+"""Of the assistant's speech while the user seems to speak over it: -18 dB when ducked, paused when held."""
+
+
+# --- settings of the floor and the front end, as the protocol has them ---------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDetection:
+    """Settings of the floor, from the protocol's `turn_detection`. Milliseconds of audio time."""
+
+    kind: Literal["server_vad", "semantic_vad"] = "server_vad"
+    threshold: float = 0.5
+    prefix_padding_ms: int = 300
+    silence_duration_ms: int = 500
+    idle_timeout_ms: int | None = None
+    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """The protocol's `noise_reduction`: where the microphone is, and how much is to be done (1 is the usual)."""
+
+    kind: Literal["near_field", "far_field"]
+    strength: float = 1.0
+
+
+# --- values of the server's tools ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +114,9 @@ class TurnStarted:
 
 @dataclass(frozen=True, slots=True)
 class TurnSound:
-    """Sound of the open turn, in order and without gaps. `voiced`: the VAD takes it for speech."""
+    """Sound of the open turn, in order and without gaps. `voiced`: the VAD takes it for speech.
+
+    It goes from the floor to the model; the session core only keeps it (`Session.keep`)."""
 
     samples: Samples
     voiced: bool
@@ -107,8 +140,8 @@ class TurnIdle:
 
 @dataclass(frozen=True, slots=True)
 class Overlapped:
-    """Something is heard over the assistant, whose voice had better be `loudness` from now on: "ducked" or "held" while
-    it is judged, "full" when it was no interruption. (`TurnStarted` says that it was one.)"""
+    """Sound over the assistant's speech: playback should be `loudness` from now on, "ducked" or "held" while the sound
+    is classified, "full" when it was no interruption. (`TurnStarted` reports an interruption.)"""
 
     loudness: Loudness
 
@@ -150,6 +183,22 @@ class PlayoutEnded:
     number: int
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How much of reply `number` has been played: `samples` of its sound, `chars` of its text."""
+
+    number: int
+    samples: int
+    chars: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutCut:
+    """The answer to `CutPlayout`: where each of the replies ends for the user."""
+
+    positions: tuple[Position, ...]
+
+
 # --- facts: from the server's tools ------------------------------------------------------------------------------
 
 
@@ -179,25 +228,25 @@ class ToolsLate:
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
-    """Something that the assistant has to say by itself; `notice` tells the model what has happened."""
+    """A timer fired; `notice` is added to the model's context, and the assistant says it."""
 
     notice: str
 
 
 ToolFact = ToolsListed | ToolAnswered | ToolsLate | TimerFired
 
+PlayoutFact = PlayoutStarted | PlayoutEnded | PlayoutCut
+
 Fact = (
     ClientEvent
     | TurnStarted
-    | TurnSound
     | TurnEnded
     | TurnIdle
     | Overlapped
     | Transcript
     | Replied
     | ReplyFailed
-    | PlayoutStarted
-    | PlayoutEnded
+    | PlayoutFact
     | Keys
     | ToolFact
 )
@@ -214,26 +263,13 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
-    """Sound that the client appended by message: it goes the way of the microphone."""
-
-    samples: Samples
-
-
-@dataclass(frozen=True, slots=True)
-class Hear:
-    """The model hears more of the open turn."""
-
-    samples: Samples
-    voiced: bool
-
-
-@dataclass(frozen=True, slots=True)
 class CloseTurn:
-    """The open turn becomes the conversation's item `item_id`; `by_client`: the floor has to let go of it too."""
+    """The open turn becomes the conversation's item `item_id`, after `rest` of its sound that the model has not heard.
+    `by_client`: the floor releases it, too."""
 
     item_id: str
     by_client: bool
+    rest: TurnSound | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +309,47 @@ class Anticipate:
 
 @dataclass(frozen=True, slots=True)
 class StopReply:
-    """Generation of reply `number` is cancelled. (Its playout has been cut already, where it has to be.)"""
+    """Generation of reply `number` is cancelled. (`CutPlayout` comes first, where its sound has to stop.)"""
 
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """More sound of reply `number` is queued for the loudspeaker."""
+
+    number: int
+    token: AudioToken
+
+
+@dataclass(frozen=True, slots=True)
+class FinishPlayout:
+    """Nothing more of reply `number` will be played than is queued; `asks`: it ends in a question."""
+
+    number: int
+    asks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CutPlayout:
+    """The sound of these replies stops at once, and what the far end has not played yet is recalled. `PlayoutCut`
+    answers, before anything else is received."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DropPlayout:
+    """What is left of reply `number` is not played: the client has stopped it, and told how much was heard."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetLoudness:
+    """The assistant's speech is ducked, held, or full again."""
+
+    loudness: Loudness
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,11 +399,10 @@ class StopTools:
     number: int
 
 
+PlayoutAction = Play | FinishPlayout | CutPlayout | DropPlayout | SetLoudness
 ToolAction = ListTools | CallTool | StopTools
 Action = (
     Send
-    | Listen
-    | Hear
     | CloseTurn
     | DropTurn
     | Read
@@ -338,27 +411,8 @@ Action = (
     | StartReply
     | StopReply
     | Cut
+    | PlayoutAction
     | Retune
     | Clean
     | ToolAction
 )
-
-
-@dataclass(frozen=True, slots=True)
-class TurnDetection:
-    """Settings of the floor, from the protocol's `turn_detection`. Milliseconds of audio time."""
-
-    kind: Literal["server_vad", "semantic_vad"] = "server_vad"
-    threshold: float = 0.5
-    prefix_padding_ms: int = 300
-    silence_duration_ms: int = 500
-    idle_timeout_ms: int | None = None
-    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """The protocol's `noise_reduction`: where the microphone is, and how much is to be done (1 is the usual)."""
-
-    kind: Literal["near_field", "far_field"]
-    strength: float = 1.0

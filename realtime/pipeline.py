@@ -1,17 +1,19 @@
 """One call, from the microphone to the loudspeaker. Start reading here.
 
-    microphone ──► receive ──Sound──► ┌──────────┐ ──► front end ──► listener ──► floor ──► TurnStarted … ─┐
-    camera ──────► receive ──Seen───► │          │ ──► dialogue.see                                        │
-    client ──────► receive ─Message─► │ converse │ ◄───────────────────────────────────────────────────────┘
-    judge, ears ─► Judged, Caught ──► │          │
-    model ───────► Transcript ──────► │          │ ──► session core ──► actions ──► perform
-    model ───────► respond ──Replied─►│          │                                    │
-    watchdog ────► Tick ─────────────►│          │                                    ├──► peers.tell
-    loudspeaker ◄─ speak ◄─ playout ◄─└──────────┘ ◄── PlayoutStarted/Ended           ├──► dialogue.hear/turn/read/cut
-                                                                                      └──► start or cancel respond
+    microphone ──► receive ──Sound──► ┌──────────┐ ──► front end ──► windows ──► floor ──► TurnStarted … ─┐
+    camera ──────► receive ──Seen───► │          │ ──► dialogue.see                │                       │
+    client ──────► receive ─Message─► │ converse │ ◄───────────────────────────────┼───────────────────────┘
+    classifiers ─► opinions ────────► │          │                                 └─TurnSound─► dialogue.hear
+    model ───────► Transcript ──────► │          │
+    model ───────► respond ──Replied─►│          │ ──► session core ──► actions ──► perform ─┬► peers.tell
+    watchdog ────► Tick ─────────────►│          │                                           ├► dialogue.turn, read, cut
+    loudspeaker ◄─ speak ◄─ playout ◄─└──────────┘ ◄── PlayoutStarted, Ended, Cut            ├► playout.receive
+                                                                                             └► start, cancel respond
 
 `converse` is the only reader of the inbox, and so the only place where anything is decided: by the session core, one
-fact at a time, in one order. Everything else moves data.
+fact at a time, in one order. Everything else moves data. Sound goes past the session, from the floor to the model;
+sound that a client appends by message goes the way of the microphone. The pipeline owns the playout: it alone changes
+it.
 
 The one queue of a call: everything that happens, in the order in which it happened.
 """
@@ -29,7 +31,7 @@ from typing import Final, Generic, Literal, TypeVar, assert_never
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.model.dialogue import Dialogue, DialogueError, NotHeard, Transcript
 from vivavoce.realtime.audio.front_end import FrontEnd
-from vivavoce.realtime.audio.playout import Playout
+from vivavoce.realtime.audio.playout import Playout, PlayoutFull
 from vivavoce.realtime.events import (
     Action,
     Anticipate,
@@ -37,37 +39,41 @@ from vivavoce.realtime.events import (
     Clean,
     CloseTurn,
     Cut,
+    CutPlayout,
+    DropPlayout,
     DropTurn,
     Fact,
+    FinishPlayout,
     Forget,
-    Hear,
-    Listen,
     ListTools,
+    Play,
+    PlayoutAction,
     PlayoutEnded,
+    PlayoutFact,
     PlayoutStarted,
     Read,
     Replied,
     ReplyFailed,
     Retune,
     Send,
+    SetLoudness,
     StartReply,
     StopReply,
     StopTools,
     TurnSound,
-    TurnStarted,
 )
 from vivavoce.realtime.monitor.latency import TurnLatency
 from vivavoce.realtime.monitor.watchdog import LOOK, Tick, TurnStuck, Watchdog
 from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.tools.runner import ToolRunner
-from vivavoce.realtime.transports import Keys, Message, Received, Seen, Sound
+from vivavoce.realtime.transports import Message, Received, Seen, Sound
 from vivavoce.realtime.turns.classifiers import Classifiers, EndpointJudged, Opinion, OverlapClassified
 from vivavoce.realtime.turns.endpointing import AskEndpoint
 from vivavoce.realtime.turns.floor import AskOverlap, FloorFact
 from vivavoce.realtime.turns.windows import MicrophoneWindows
 from vivavoce.realtime.wire import parsing as wire
-from vivavoce.realtime.wire.client_events import AudioAppend, AudioCommit, OutputClear
+from vivavoce.realtime.wire.client_events import AudioAppend, AudioCommit
 from vivavoce.realtime.wire.errors import WireError
 from vivavoce.realtime.wire.server_events import TurnLatency as TurnLatencyEvent
 
@@ -158,7 +164,7 @@ class Pipeline:
     async def _converse(self) -> None:
         opening = self._parts.session.open()
         self._parts.watchdog.follow(opening, asyncio.get_running_loop().time())
-        await self._perform(opening)
+        self._perform(opening)
         async for fact in self._inbox.facts():
             match fact:
                 case Sound(samples=samples):
@@ -168,86 +174,106 @@ class Pipeline:
                 case Message(text=text):
                     await self._read(text)
                 case EndpointJudged() | OverlapClassified():
-                    await self._take_opinion(fact)
+                    self._take_opinion(fact)
                 case Tick():
-                    await self._rescue()
+                    self._rescue()
                 case Transcript(whole=True, text=text, finished=finished):
-                    await self._decide(fact)
-                    await self._take_turns(self._parts.listener.floor.heard(text, finished))
+                    self._decide(fact)
+                    self._take_turns(self._parts.listener.floor.heard(text, finished))
                 case _:
-                    await self._decide(fact)
+                    self._decide(fact)
 
     async def _listen(self, samples: Samples) -> None:
         for start in range(0, len(samples), SLICE):
             audible = self._parts.playout.interruptible
             piece = self._parts.front_end.receive(samples[start : start + SLICE])
-            await self._take_turns(self._parts.listener.receive(piece, audible, self._busy))
+            self._take_turns(self._parts.listener.receive(piece, audible, self._busy))
             if opinion := await self._parts.judging.overdue():
-                await self._take_opinion(opinion)
+                self._take_opinion(opinion)
             if start:
                 await asyncio.sleep(0)
 
-    async def _take_turns(self, facts: list[FloorFact]) -> None:
+    def _take_turns(self, facts: list[FloorFact]) -> None:
         for fact in facts:
-            if isinstance(fact, AskEndpoint | AskOverlap):
-                self._parts.judging.start(fact, self._tasks, self._inbox.post)
-            else:
-                await self._decide(fact)
+            match fact:
+                case AskEndpoint() | AskOverlap():
+                    self._parts.judging.start(fact, self._tasks, self._inbox.post)
+                case TurnSound():
+                    self._hear(fact)
+                case _:
+                    self._decide(fact)
 
-    async def _take_opinion(self, opinion: Opinion) -> None:
+    def _hear(self, sound: TurnSound) -> None:
+        """Sound of the open turn, past the session core, to the model."""
+        if sound.voiced:
+            self._touch()  # an open microphone in an empty room is no activity
+        self._parts.watchdog.sound(asyncio.get_running_loop().time())
+        if self._parts.session.keep(sound):
+            self._parts.dialogue.hear(sound.samples, sound.voiced)
+
+    def _take_opinion(self, opinion: Opinion) -> None:
         floor = self._parts.listener.floor
         if isinstance(opinion, EndpointJudged):
-            await self._take_turns(floor.answer(opinion.at, opinion.probability))
+            self._take_turns(floor.answer(opinion.at, opinion.probability))
         else:
             heard, asked = opinion.heard, self._parts.session.awaits_answer
-            await self._take_turns(floor.caught(opinion.at, opinion.age, heard.text, heard.interruption, asked))
+            self._take_turns(floor.caught(opinion.at, opinion.age, heard.text, heard.interruption, asked))
 
     async def _read(self, text: str | bytes) -> None:
         message = wire.parse(text)
-        if not isinstance(message, AudioAppend):
-            self._touch()
+        if isinstance(message, AudioAppend):
+            appended = self._parts.session.decode(message)
+            if isinstance(appended, WireError):
+                self._perform(self._parts.session.reject(appended))
+            else:
+                await self._listen(appended)
+            return
+        self._touch()
         if isinstance(message, WireError):
-            await self._perform(self._parts.session.reject(message))
+            self._perform(self._parts.session.reject(message))
             return
         if isinstance(message, AudioCommit):
             listener, rest = self._parts.listener, self._parts.front_end.flush()
             facts = listener.receive(rest, self._parts.playout.interruptible, self._busy)
-            await self._take_turns([*facts, *listener.flush()])
-        await self._decide(message)
+            self._take_turns([*facts, *listener.flush()])
+        self._decide(message)
 
-    async def _rescue(self) -> None:
+    def _rescue(self) -> None:
         for overdue in self._parts.watchdog.expire(asyncio.get_running_loop().time()):
             log.warning("overdue", extra={"session": self._parts.session.id, "what": overdue.what})
             if isinstance(overdue.fact, TurnStuck):
-                await self._take_turns(self._parts.listener.floor.give_up())
+                self._take_turns(self._parts.listener.floor.give_up())
             else:
-                await self._decide(overdue.fact)
+                self._decide(overdue.fact)
 
-    async def _decide(self, fact: Fact) -> None:
+    def _decide(self, fact: Fact) -> None:
+        """One fact, and those that follow from carrying out its actions, each before anything else is received."""
+        self._touch()
         now = asyncio.get_running_loop().time()
-        if not isinstance(fact, TurnSound) or fact.voiced:
-            self._touch()  # an open microphone in an empty room is no activity
-        if _cuts_in(fact) and self._parts.session.settings.interrupts:
-            self._parts.peers.recall()  # before the cut, which goes by what was heard
-        actions = self._parts.session.receive(fact, now)
-        report = self._parts.latency.receive(fact, actions, now)
-        self._parts.watchdog.receive(fact, actions, now)
-        await self._perform(actions)
-        if report is not None:
-            event = TurnLatencyEvent(response_id=report.response_id, marks=report.marks)
-            await self._perform(self._parts.session.announce(event))
+        facts = deque([fact])
+        while facts:
+            fact = facts.popleft()
+            actions = self._parts.session.receive(fact, now)
+            report = self._parts.latency.receive(fact, actions, now)
+            self._parts.watchdog.receive(fact, actions, now)
+            facts.extend(self._perform(actions))
+            if report is not None:
+                event = TurnLatencyEvent(response_id=report.response_id, marks=report.marks)
+                self._perform(self._parts.session.announce(event))
 
-    async def _perform(self, actions: Iterable[Action]) -> None:
+    def _perform(self, actions: Iterable[Action]) -> list[Fact]:
+        """Carries out actions in their order; what the playout answers is to be decided next."""
         dialogue, floor = self._parts.dialogue, self._parts.listener.floor
+        answers: list[Fact] = []
         for action in actions:
             match action:
                 case Send(event=event):
                     self._parts.peers.tell(event)
-                case Listen(samples=samples):
-                    await self._listen(samples)
-                case Hear(samples=samples, voiced=voiced):
-                    dialogue.hear(samples, voiced)
-                case CloseTurn(item_id=item_id, by_client=by_client):
+                case Play() | FinishPlayout() | CutPlayout() | DropPlayout() | SetLoudness():
+                    answers += self._play(action)
+                case CloseTurn(item_id=item_id, by_client=by_client, rest=rest):
+                    if rest is not None:
+                        dialogue.hear(rest.samples, rest.voiced)
                     dialogue.turn(item_id)
                     if by_client:
                         floor.release()
@@ -275,6 +301,19 @@ class Pipeline:
                     self._parts.front_end.retune(noise)
                 case _:
                     assert_never(action)
+        return answers
+
+    def _play(self, action: PlayoutAction) -> list[PlayoutFact | ReplyFailed]:
+        """Changes the playout, which nobody else does."""
+        playout = self._parts.playout
+        if isinstance(action, CutPlayout) and playout.audible in action.numbers:
+            self._parts.peers.recall()  # before the cut, which goes by what was heard
+        try:
+            cut = playout.receive(action)
+        except PlayoutFull as full:
+            assert isinstance(action, Play)
+            return [ReplyFailed(action.number, str(full), "hung")]
+        return [] if cut is None else [cut]
 
     @property
     def _busy(self) -> bool:
@@ -283,11 +322,6 @@ class Pipeline:
 
     def _touch(self) -> None:
         self.active_at = asyncio.get_running_loop().time()
-
-
-def _cuts_in(fact: Fact) -> bool:
-    """What is being said ends here, if the session wants that."""
-    return isinstance(fact, TurnStarted | OutputClear) or (isinstance(fact, Keys) and not fact.whole)
 
 
 T = TypeVar("T")

@@ -1,14 +1,15 @@
 """The heard ledger: reply audio waiting to be played, and an exact account of what has been.
 
-    reply n ──push──► [ n: samples, word ends ] ──take(480)──► loudspeaker
-                              │
-                              └── heard(n), cut(n): how many samples, and characters of text, left for the user's ear
+    Play ──receive──► [ n: samples, word ends ] ──take(480)──► loudspeaker
+    CutPlayout ─────►         │
+                              └── heard(n): how many samples, and characters of text, left for the user's ear
 
-One `Playout` belongs to one call. Replies play in the order in which their first sound was pushed, one after the
-other. A reply that was cut takes nothing more: what arrives late for it is dropped by its number. The class keeps no
-clock: whoever calls `take` sets the pace.
+One `Playout` belongs to one call, whose pipeline alone changes it: the session core asks by actions, and reads through
+`Ledger`. Replies play in the order in which their first sound was pushed, one after the other. A reply that was cut
+takes nothing more: what arrives late for it is dropped by its number. The class keeps no clock: the caller of `take`
+sets the pace.
 
-When somebody seems to speak over it, the voice gives way before it is known who that is:
+While a sound over the assistant is classified, playback yields:
 
     full ──► ducked (-18 dB, goes on) ──► held (silent, nothing leaves)
       ▲            │                        │
@@ -16,11 +17,9 @@ When somebody seems to speak over it, the voice gives way before it is known who
 
 Each change is a ramp of 20 ms, so nothing clicks. Gain changes how loud a sample leaves, never whether it does.
 
-The last sound that was played, so that what did not arrive can be played again.
+The last 30 s that were played are kept, so that what did not arrive can be played again:
 
-    Playout.take ──add(reply, samples)──► [ ... 30 s ... ] ──rewind(place)──► back to their accounts
-
-Positions are those of the playout's ledger. It goes back to the beginning of a word, for half a word is no word.
+    take ──add(reply, samples)──► [ ... 30 s ... ] ──rewind(position)──► back to their accounts, from a word's beginning
 """
 
 from __future__ import annotations
@@ -35,7 +34,17 @@ import numpy as np
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.model.dialogue import AudioToken, WordEnd
 from vivavoce.realtime.audio.fader import Fader
-from vivavoce.realtime.events import Loudness
+from vivavoce.realtime.events import (
+    CutPlayout,
+    DropPlayout,
+    FinishPlayout,
+    Loudness,
+    Play,
+    PlayoutAction,
+    PlayoutCut,
+    Position,
+    SetLoudness,
+)
 
 MAX_SECONDS = 600
 """Bound on sound waiting in one call; ten minutes is far beyond any spoken reply."""
@@ -95,8 +104,19 @@ class Frame:
     ended: list[int]
 
 
+class Ledger(Protocol):
+    """What may be read of a playout by those who do not own it."""
+
+    @property
+    def audible(self) -> int | None: ...
+    def heard(self, number: int) -> tuple[int, int]: ...
+    def chars_at(self, number: int, sample: int) -> int: ...
+    def pushed(self, number: int) -> int: ...
+    def left(self, number: int) -> int | None: ...
+
+
 class Playout:
-    """Sound of the call's replies on its way to the ear, counted to the sample."""
+    """Sound of the call's replies on its way to the ear, counted to the sample. Implements `Ledger`."""
 
     def __init__(self) -> None:
         self._accounts: dict[int, _Account] = {}
@@ -105,6 +125,21 @@ class Playout:
         """Nobody is there to hear it for the moment, and nothing is taken."""
         self._fader = Fader()
         self._yielded: int | None = None  # samples since the voice gave way
+
+    def receive(self, action: PlayoutAction) -> PlayoutCut | None:
+        """Carries out what the session asks for; answers `CutPlayout`. Raises `PlayoutFull`."""
+        match action:
+            case Play(number=number, token=token):
+                self.push(number, token)
+            case FinishPlayout(number=number, asks=asks):
+                self.finish(number, asks)
+            case SetLoudness(loudness=loudness):
+                self.turn(loudness)
+            case DropPlayout(number=number):
+                self.cut(number)
+            case CutPlayout(numbers=numbers):
+                return PlayoutCut(tuple(Position(number, *self._stop(number)) for number in numbers))
+        return None
 
     def push(self, number: int, token: AudioToken) -> bool:
         """Queues sound of reply `number`; False when that reply was cut and the sound is dropped.
@@ -235,6 +270,12 @@ class Playout:
     def waiting(self) -> int:
         """Samples pushed and not yet played, of all replies."""
         return sum(a.pushed - a.played for a in self._accounts.values() if not a.cut)
+
+    def _stop(self, number: int) -> tuple[int, int]:
+        """Cuts a reply, but one that was played to its end: `take` is about to report that."""
+        account = self._accounts.get(number)
+        whole = account is not None and account.complete and account.played == account.pushed
+        return self.heard(number) if whole else self.cut(number)
 
     def _count_pause(self, n: int) -> None:
         if self._yielded is not None:

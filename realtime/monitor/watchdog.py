@@ -42,7 +42,6 @@ from vivavoce.realtime.events import (
     ToolAnswered,
     ToolsListed,
     TurnEnded,
-    TurnSound,
     TurnStarted,
 )
 
@@ -165,7 +164,7 @@ class Watchdog:
     def receive(self, fact: Fact, actions: Iterable[Action], now: float) -> None:
         """Takes a fact and the actions it led to, at `now` seconds."""
         match fact:
-            case TurnStarted() | TurnEnded() | TurnSound() | Transcript():
+            case TurnStarted() | TurnEnded() | Transcript():
                 self._follow_turn(fact, now)
             case Replied(number=number, token=token):
                 self._follow_reply(number, token, now)
@@ -182,6 +181,11 @@ class Watchdog:
             case Overlapped():
                 self._due.setdefault(_Overlap(), now + OVERLAP)
         self.follow(actions, now)
+
+    def sound(self, now: float) -> None:
+        """Sound of the open turn has come."""
+        if self._turn is not None:
+            self._turn.sound_at = now
 
     def follow(self, actions: Iterable[Action], now: float) -> None:
         """Takes actions that no fact led to: the first ones of a call."""
@@ -201,7 +205,7 @@ class Watchdog:
 
     # --- following -----------------------------------------------------------------------------------------------
 
-    def _follow_turn(self, fact: TurnStarted | TurnEnded | TurnSound | Transcript, now: float) -> None:
+    def _follow_turn(self, fact: TurnStarted | TurnEnded | Transcript, now: float) -> None:
         turn = self._turn
         match fact:
             case TurnStarted():
@@ -209,8 +213,6 @@ class Watchdog:
                 self._due.pop(_Overlap(), None)
             case TurnEnded():
                 self._turn = None
-            case TurnSound() if turn is not None:
-                turn.sound_at = now
             case Transcript(final=True, turn=item_id):
                 self._due.pop(_Words(item_id), None)
             case Transcript(text=text) if turn is not None and text != turn.text:

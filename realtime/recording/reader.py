@@ -43,7 +43,7 @@ class Accepted:
 
 
 class RecordingReader:
-    """One recording. `header` and `entries` are JSON values as `diary.py` wrote them."""
+    """One recording of `format`. `header` and `entries` are JSON values as event_recorder.py wrote them."""
 
     def __init__(self, folder: Path) -> None:
         """Raises `BadRecording`."""
@@ -57,9 +57,9 @@ class RecordingReader:
         entries = list(_parsed(lines))
         if not entries or entries[0].get("format") not in READABLE:
             raise BadRecording(f"{folder} is no recording of this version: expected format {FORMAT} in its first line.")
-        if entries[0]["format"] == 1:
+        self.format: int = entries[0]["format"]
+        if self.format == 1:
             entries = [upgraded(entry) for entry in entries]
-            entries[0]["format"] = FORMAT
         self.header = {key: fact for entry in entries[:2] if "call" not in entry for key, fact in entry.items()}
         self.end: str = entries[-1].get("end", CRASHED)
         self.entries = list(self._readable(entry for entry in entries[1:] if "call" in entry))

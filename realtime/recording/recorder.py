@@ -25,7 +25,8 @@ from vivavoce.realtime.session.session import Options, Session
 log = logging.getLogger(__name__)
 
 FORMAT: Final = 2
-"""Of the folder. 2: tags without modules (values.py). Format 1 is still read."""
+"""Of the folder. 2: tags without modules (serialization.py); the session core asks for the playout by actions. Format 1
+is still read (format1.py)."""
 
 DEADLINE: Final = 3.0
 """Seconds that the end of a call waits for the disk."""

@@ -21,6 +21,7 @@ from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.monitor.latency import TurnLatency
 from vivavoce.realtime.monitor.watchdog import Watchdog
 from vivavoce.realtime.recording.event_recorder import CHANCE_DIGITS, HIDDEN, REMEMBERED
+from vivavoce.realtime.recording.format1 import OldSession, OldWatchdog
 from vivavoce.realtime.recording.reader import Accepted, BadRecording, RecordingReader
 from vivavoce.realtime.recording.serialization import Unrecordable, digest, plain, restored, to_bytes
 from vivavoce.realtime.session.ids import Ids
@@ -91,12 +92,12 @@ class Replay:
         overhear = self._scores if tape.header["overhears"] else None
         self._listener = MicrophoneWindows(self._probability, Floor(None, overhear, tape.header.get("ears", False)))
         self._cores: dict[str, object] = {
-            "session": self.session,
+            "session": self.session if tape.format > 1 else OldSession(self.session, playout),
             "playout": playout,
             "listener": self._listener,
             "floor": self._listener.floor,
             "latency": TurnLatency(),
-            "watchdog": watchdog,
+            "watchdog": watchdog if tape.format > 1 else OldWatchdog(watchdog),
         }
 
     def run(self) -> Outcome:

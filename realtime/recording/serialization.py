@@ -23,7 +23,7 @@ import numpy as np
 from msgspec import UNSET
 
 from vivavoce.codecs.audio import Samples
-from vivavoce.realtime.events import Fact, TurnDetection
+from vivavoce.realtime.events import Fact, PlayoutAction, TurnDetection, TurnSound
 from vivavoce.realtime.session.mcp_servers import ToolOptions
 from vivavoce.realtime.session.settings import Settings
 from vivavoce.realtime.wire import ServerEvent
@@ -143,6 +143,8 @@ def upgraded(value: Any) -> Any:
             return [upgraded(one) for one in value]
         case {"is": "dict", "of": of}:
             return {"is": "dict", "of": {key: upgraded(one) for key, one in of.items()}}
+        case {"is": "events.CloseTurn" | "CloseTurn"} if "rest" not in value:
+            return upgraded({**value, "rest": None})
         case {"is": str(tag)}:
             return {key: tag.partition(".")[2] or tag if key == "is" else upgraded(one) for key, one in value.items()}
         case dict():
@@ -154,7 +156,8 @@ def upgraded(value: Any) -> Any:
 def known_classes() -> dict[str, Callable[..., Any]]:
     """The classes that a core may be given, by tag: those that facts and settings are made of."""
     found: dict[str, Callable[..., Any]] = {}
-    for kind in _classes(Fact | TurnDetection | Settings | ToolOptions | WireError | ServerEvent, set()):
+    given = Fact | TurnSound | PlayoutAction | TurnDetection | Settings | ToolOptions | WireError | ServerEvent
+    for kind in _classes(given, set()):
         assert tag_of(kind) not in found, f"two classes have the tag {tag_of(kind)}"
         found[tag_of(kind)] = kind
     return found

@@ -1,7 +1,7 @@
 """The user's sound on its way in: decoded from the wire, measured, and kept for `conversation.item.retrieve`.
 
     append (bytes in the session's format) ──decode──► samples at 24 kHz, for the floor
-    TurnSound ──keep──► the open turn ──close──► 16-bit sound of the new item
+    sound of the turn ──keep──► the open turn ──close──► 16-bit sound of the new item
 
 Whether a turn is open, and when it ends, is decided elsewhere.
 """

@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import structs
 
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.realtime.events import Action, CloseTurn, Forget, Hear, Send
+from vivavoce.realtime.events import Action, CloseTurn, Forget, Send, TurnSound
 from vivavoce.realtime.session.audio_buffer import MAX_KEPT, InputBuffer, pcm16, to_format
 from vivavoce.realtime.session.conversation import Entry, entry
 from vivavoce.realtime.session.images import Decode, look
@@ -56,9 +56,8 @@ class ItemRequests:
         buffer = InputBuffer(self._state.settings.input_format)
         samples = np.concatenate([*(buffer.decode(sound) for sound in sounds), buffer.rest()])
         new.sound, new.seconds = pcm16(samples[:MAX_KEPT]), len(samples) / SAMPLE_RATE
-        inserted = list(self._state.insert(new, CloseTurn(new.id, by_client=False), event.previous_item_id))
-        yield Hear(samples, voiced=True)
-        yield from inserted
+        turn = CloseTurn(new.id, by_client=False, rest=TurnSound(samples, voiced=True))
+        yield from list(self._state.insert(new, turn, event.previous_item_id))
 
     def delete(self, item_id: str) -> Iterator[Action]:
         """`conversation.item.delete`. Raises `Refused`."""

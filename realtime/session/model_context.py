@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.model.dialogue import Heard
-from vivavoce.realtime.audio.playout import Playout
+from vivavoce.realtime.audio.playout import Ledger
 from vivavoce.realtime.events import Action, Cut, Forget, Read, Send
 from vivavoce.realtime.session.conversation import Conversation, Entry
 from vivavoce.realtime.session.response_output import ResponseEmitter
@@ -28,12 +28,12 @@ def read(conversation: Conversation, item_id: str, newest: bool = False) -> Iter
         after = item.id
 
 
-def settle(conversation: Conversation, plan: Plan, ladder: ResponseEmitter, heard: Heard | None) -> Iterator[Action]:
+def settle(conversation: Conversation, plan: Plan, emitter: ResponseEmitter, heard: Heard | None) -> Iterator[Action]:
     """A reply has ended; `heard` tells where, if it was cut."""
     by_itself = plan.spec.context is None
     if not plan.joins:
         return
-    if not ladder.opened:
+    if not emitter.opened:
         if by_itself and heard is not None:
             yield Cut(Heard(plan.spec.id, 0, 0))  # words may be under way that nobody has seen
         return
@@ -63,7 +63,7 @@ def roll_back(conversation: Conversation, entry: Entry, heard: Heard) -> Iterato
     yield Send(ev.Heard(item_id=entry.id, text=text, heard_chars=min(heard.chars, len(text))))
 
 
-def aim(conversation: Conversation, playout: Playout, asked: ItemTruncate) -> tuple[Entry, int, int]:
+def aim(conversation: Conversation, ledger: Ledger, asked: ItemTruncate) -> tuple[Entry, int, int]:
     """What a client's truncation means: the answer, the number of its reply, and samples heard. Raises `Refused`."""
     entry = conversation.get(asked.item_id)
     if entry is None:
@@ -73,7 +73,7 @@ def aim(conversation: Conversation, playout: Playout, asked: ItemTruncate) -> tu
         raise Refused("unsupported_content_type", "Only model output audio messages can be truncated")
     if asked.content_index:
         raise Refused("invalid_value", "Invalid 'content_index': the item has one part, 0.", "content_index")
-    whole = playout.pushed(entry.reply) if entry.whole is None else entry.whole
+    whole = ledger.pushed(entry.reply) if entry.whole is None else entry.whole
     if asked.audio_end_ms and (asked.audio_end_ms - 1) * SAMPLE_RATE >= whole * 1000:  # clients round up
         had = whole * 1000 // SAMPLE_RATE
         message = f"Audio content of {had}ms is already shorter than {asked.audio_end_ms}ms"

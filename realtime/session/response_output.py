@@ -30,7 +30,6 @@ from msgspec import UNSET, structs
 from vivavoce.codecs.audio import Samples
 from vivavoce.model.dialogue import ToolCall, Usage
 from vivavoce.realtime.events import Answer, Failure, Outcome
-from vivavoce.realtime.session import response_output as call_items
 from vivavoce.realtime.session.audio_buffer import Encoder
 from vivavoce.realtime.session.conversation import Conversation, ConversationItem, Entry
 from vivavoce.realtime.session.ids import Ids
@@ -123,18 +122,18 @@ class ResponseEmitter:
             request_id = approved.request_id if approved else ""
             output = Output(len(self._outputs), self._ids.new("item"), token, served, request_id)
             self._call = self._output(output)
-            yield from self._added(call_items.call_item(self._call, "in_progress"), self._call)
+            yield from self._added(call_item(self._call, "in_progress"), self._call)
         call = self._call
         call.text.append(token.arguments)
         if token.arguments:
-            yield call_items.more_arguments(self.id, call, token.arguments)
+            yield more_arguments(self.id, call, token.arguments)
         if token.final:
-            yield call_items.all_arguments(self.id, call)
+            yield all_arguments(self.id, call)
             if call.runs:
                 self._call, self._running[call.item_id] = None, call
                 if self._conversation is not None and (known := self._conversation.get(call.item_id)):
-                    known.item = call_items.call_item(call, "in_progress")
-                yield call_items.started(call)
+                    known.item = call_item(call, "in_progress")
+                yield started(call)
             else:
                 yield from self._close_call("completed")
 
@@ -142,8 +141,8 @@ class ResponseEmitter:
         """A call that the server carried out has its outcome."""
         call = self._running.pop(item_id)
         call.outcome = outcome
-        yield call_items.ended(call)
-        yield from self._done(call_items.call_item(call, "completed"), call, "")
+        yield ended(call)
+        yield from self._done(call_item(call, "completed"), call, "")
 
     def close(self, status: Status, details: ev.StatusDetails | None, usage: Usage) -> Iterator[ServerEvent]:
         """Ends everything open, and the response."""
@@ -192,13 +191,13 @@ class ResponseEmitter:
     def _close_call(self, status: Literal["completed", "incomplete"]) -> Iterator[ServerEvent]:
         if self._call is not None:
             call, self._call = self._call, None
-            yield from self._done(call_items.call_item(call, status), call, "")
+            yield from self._done(call_item(call, status), call, "")
 
     def _abandon(self, call: Output) -> Iterator[ServerEvent]:
         """The reply ends before the call. (No `item.done`: clients take that for an answer, and ask for a response.)"""
         call.outcome = Failure("tool_execution_error", "The call was cancelled.")
-        call.done = call_items.call_item(call, "incomplete")
-        yield call_items.ended(call)
+        call.done = call_item(call, "incomplete")
+        yield ended(call)
         yield ev.OutputItemDone(response_id=self.id, output_index=call.index, item=call.done)
         known = self._conversation.get(call.item_id) if self._conversation else None
         if known is not None:

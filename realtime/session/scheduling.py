@@ -1,10 +1,10 @@
-"""Which replies begin, and when: those a client asks for, those that follow a turn, and those that are owed.
+"""Schedules responses: those a client asks for, those that follow a turn, and those that are pending.
 
-    response.create ──ask──────┐
-    the end of a turn ─follow──┤──► plan ──► Replies.start
-    a reply ended ──catch_up───┘      what was owed: a tool's answer, an answer to a turn, an apology
+    response.create ────ask──────┐
+    the end of a turn ──follow───┤──► plan ──► Responses.start
+    a response ended ───catch_up─┘    pending: a tool's answer, an answer to a turn, an apology
 
-What becomes of a reply that has begun is decided in replies.py.
+What becomes of a response that has begun is decided in responses.py.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from msgspec import UNSET
 from vivavoce.realtime.events import Action, Send
 from vivavoce.realtime.session.images import Decode, look
 from vivavoce.realtime.session.rate_limit import Bucket, take
+from vivavoce.realtime.session.response import Origin
 from vivavoce.realtime.session.response_plan import Plan, plan, recital
 from vivavoce.realtime.session.responses import Responses
 from vivavoce.realtime.session.server_tools import ServerTools
@@ -27,30 +28,30 @@ from vivavoce.realtime.wire.server_events import RecordingStarted
 
 
 class Scheduling:
-    """Begins the replies of one session."""
+    """Begins the responses of one session."""
 
     def __init__(
         self,
         state: State,
-        replies: Responses,
+        responses: Responses,
         tools: ServerTools,
         decode: Decode,
-        responses: Bucket | None,
+        bucket: Bucket | None,
         apology: str,
     ) -> None:
-        """`decode`, `responses`, `apology`: see `session.Options`."""
+        """`decode`, `bucket` (`responses`), `apology`: see `session.Options`."""
         self._state = state
-        self._replies = replies
+        self._responses = responses
         self._tools = tools
         self._decode = decode
-        self._responses = responses
+        self._bucket = bucket
         self._apology = apology
 
     def follow(self, now: float) -> Iterator[Action]:
-        """The answer that follows a turn without being asked for; after the reply that runs, if there is one."""
-        self._state.owed.empty = -1 if self._replies.running else 0  # the one that runs says nothing of this turn
-        if self._state.settings.creates_response and self._replies.running:
-            self._state.owed.answer = True
+        """The answer that follows a turn without being asked for; after the current response, if there is one."""
+        self._state.pending.empty = -1 if self._responses.current else 0  # the current one says nothing of this turn
+        if self._state.settings.creates_response and self._responses.current:
+            self._state.pending.answer = True
         elif self._state.settings.creates_response:
             yield from self._start(ResponseParams(), now)
 
@@ -58,32 +59,32 @@ class Scheduling:
         """The client asks for a response. Raises `Refused`."""
         if self._state.settings.kind == "transcription":
             raise Refused("invalid_value", "A transcription session gives no responses.", "type")
-        if params == ResponseParams() and self._replies.claim():
-            return  # some clients ask for what follows a tool's answer; it has begun already
+        if params == ResponseParams() and self._responses.claim():
+            return  # some clients ask for the response to a tool's answer; it has begun already
         joins = params.conversation != "none"
-        self._replies.refuse_second(joins)
+        self._responses.refuse_second(joins)
         if joins:
             self._state.require_room()
         yield from self._start(params, now)
 
     def catch_up(self, speaking: bool, now: float) -> Iterator[Action]:
-        """What the assistant has to say by itself, as soon as nobody else speaks (the user: `speaking`)."""
-        if self._replies.running or speaking:
+        """Begins what is pending, unless a response is being made or cut, or the user is `speaking`."""
+        if self._responses.current or self._responses.cutting or speaking:
             return
-        answer, apology = self._state.owed.begin()
-        by_itself = self._state.settings.creates_response
-        if self._tools.owes:
-            params = ResponseParams(tool_choice="none" if self._tools.rings else UNSET)
+        answer, apology = self._state.pending.begin()
+        unasked = self._state.settings.creates_response
+        if self._tools.pending:
+            params = ResponseParams(tool_choice="none" if self._tools.only_notices else UNSET)
             yield from self._tools.settle()
-            yield from self._replies.start(self._plan(params, now), by_itself=True)
-        elif answer and by_itself:
-            yield from self._start(ResponseParams(), now, by_itself=True)
-        elif apology and by_itself and self._apology:
-            yield from self._replies.start(recital(self._plan(ResponseParams(), now), self._apology), by_itself=True)
+            yield from self._responses.start(self._plan(params, now), Origin.SERVER)
+        elif answer and unasked:
+            yield from self._start(ResponseParams(), now, Origin.SERVER)
+        elif apology and unasked and self._apology:
+            yield from self._responses.start(recital(self._plan(ResponseParams(), now), self._apology), Origin.SERVER)
 
     def open(self, notice: str | None, greeting: str) -> Iterator[Action]:
-        """What is said before anybody has spoken: that the call is recorded, beside the conversation, so that nothing
-        cuts it short; then the greeting, which is the first thing in it."""
+        """The first words of a call: that it is recorded, out of band, so that nothing cuts it short; then the
+        greeting, which is the first item of the conversation."""
         settings = self._state.settings
         speaks = settings.kind == "realtime" and settings.modality == "audio"
         if notice is not None:
@@ -91,14 +92,14 @@ class Scheduling:
         beside = ResponseParams(conversation="none", input=[])
         for words, params in ((notice, beside), (greeting, ResponseParams())):
             if words and speaks:
-                yield from self._replies.start(recital(self._plan(params, 0.0), words))
+                yield from self._responses.start(recital(self._plan(params, 0.0), words))
 
-    def _start(self, params: ResponseParams, now: float, by_itself: bool = False) -> Iterator[Action]:
+    def _start(self, params: ResponseParams, now: float, origin: Origin = Origin.CLIENT) -> Iterator[Action]:
         planned = self._plan(params, now)
-        take(self._responses, now)
+        take(self._bucket, now)
         if planned.joins:
-            self._state.owed.begin()
-        yield from self._replies.start(planned, by_itself)
+            self._state.pending.begin()
+        yield from self._responses.start(planned, origin)
 
     def _plan(self, params: ResponseParams, now: float) -> Plan:
         state = self._state

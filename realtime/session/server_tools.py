@@ -1,6 +1,4 @@
-"""What a session does about the server's tools besides calling them: lists them, takes approvals, lets timers ring.
-
-Calls that the server carries out while a reply waits, and what the model does with the answers.
+"""Tools that the server runs, in one session: listed, approved, called; and what the model does with the answers.
 
     model: ToolCall ──► shown: mcp_call item   ┐──CallTool──► … ToolAnswered ──► the model learns call and answer
                     └─► hidden: no item        ┘    │ late                              │
@@ -44,7 +42,7 @@ from vivavoce.realtime.events import (
 from vivavoce.realtime.session.conversation import Entry, called, entry
 from vivavoce.realtime.session.mcp_servers import Approved, Served
 from vivavoce.realtime.session.model_context import read
-from vivavoce.realtime.session.response import ActiveResponse, Waiting
+from vivavoce.realtime.session.response import ActiveResponse, Handover, PendingCall, Phase, Step
 from vivavoce.realtime.session.response_plan import Plan
 from vivavoce.realtime.session.state import State, sends
 from vivavoce.realtime.tools import OWN_LABEL
@@ -65,7 +63,7 @@ MAX_NOTICES: Final = 16
 
 
 class ServerTools:
-    """The server's tools in one session. `owes`: there is something to be said as soon as nobody else speaks."""
+    """The server's tools in one session. `pending`: something is to be said as soon as nobody speaks."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -75,12 +73,12 @@ class ServerTools:
         self._answered = False
 
     @property
-    def owes(self) -> bool:
+    def pending(self) -> bool:
         return self._answered or bool(self._notices)
 
     @property
-    def rings(self) -> bool:
-        """All that there is to say is that something has happened."""
+    def only_notices(self) -> bool:
+        """All that is pending are notices of timers."""
         return bool(self._notices) and not self._answered
 
     def list_new(self) -> Iterator[Action]:
@@ -131,12 +129,12 @@ class ServerTools:
             served = Served(label, name, dialogue.Tool(name, "", {}), approval=True)
             self._state.approved.append(Approved(served, request.id, request.item.arguments))
 
-    def ring(self, fact: TimerFired) -> None:
-        """Something has happened that the user must be told of."""
+    def timer_fired(self, fact: TimerFired) -> None:
+        """The user must be told of a timer."""
         self._notices.append(fact)
 
     def settle(self) -> Iterator[Action]:
-        """A reply begins that says what was owed; it finds the notices in the conversation."""
+        """A response begins that says what was pending; it finds the notices in the conversation."""
         self._answered = False
         while self._notices:
             part = InputText(text=self._notices.popleft().notice)
@@ -171,116 +169,116 @@ class ServerCalls:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def piece(self, reply: ActiveResponse, token: ToolCall) -> Iterator[Action]:
+    def piece(self, response: ActiveResponse, token: ToolCall) -> Iterator[Action]:
         """The model says more of a call."""
-        served = reply.plan.served.get(token.name)
+        served = response.plan.served.get(token.name)
         if served is not None and served.hidden:
-            yield from self._hide(reply, token, served)
+            yield from self._hide(response, token, served)
         else:
-            yield from self._show(reply, token, served)
+            yield from self._show(response, token, served)
 
-    def approve(self, reply: ActiveResponse, approved: Approved) -> Iterator[Action]:
+    def approve(self, response: ActiveResponse, approved: Approved) -> Iterator[Action]:
         """A reply begins with a call that the client has allowed."""
         token = ToolCall(approved.request_id, approved.served.name, approved.arguments, final=True)
-        yield from self._show(reply, token, approved.served, approved)
+        yield from self._show(response, token, approved.served, approved)
 
-    def answered(self, reply: ActiveResponse, fact: ToolAnswered) -> Iterator[Action]:
+    def answered(self, response: ActiveResponse, fact: ToolAnswered) -> Iterator[Action]:
         """A call has its outcome; one that nobody waits for any more is dropped."""
-        waiting = reply.waiting.pop(fact.call_id, None)
+        waiting = response.calls.waiting.pop(fact.call_id, None)
         if waiting is None:
             return
-        reply.answered += 1
+        response.calls.answered += 1
         said = fact.outcome.text if isinstance(fact.outcome, Answer) else fact.outcome.message
         items = called(fact.call_id, waiting.name, waiting.arguments, said)
         if not waiting.hidden:
-            yield from sends(reply.ladder.answered(fact.call_id, fact.outcome))
-            entry = self._state.conversation.get(fact.call_id) if reply.plan.joins else None
+            yield from sends(response.emitter.answered(fact.call_id, fact.outcome))
+            entry = self._state.conversation.get(fact.call_id) if response.plan.joins else None
             if entry is not None:
                 entry.read = True
                 yield from read(self._state.conversation, entry.id)
-        elif reply.plan.spec.context is None:
+        elif response.plan.spec.context is None:
             yield from (Read(item, None) for item in items)
-            reply.shadows += [item.id for item in items]
-        if reply.plan.spec.context is not None:
-            reply.extra += items
+            response.calls.shadows += [item.id for item in items]
+        if response.plan.spec.context is not None:
+            response.calls.extra += items
 
-    def late(self, reply: ActiveResponse) -> Iterator[Action]:
+    def late(self, response: ActiveResponse) -> Iterator[Action]:
         """The calls take long: the assistant says so, once, if it has not said anything yet."""
         words = self._state.servers.filler
-        silent = reply.waiting and not reply.making and not reply.ladder.opened
-        if words and silent and reply.plan.joins and reply.plan.modality == "audio":
-            reply.making = True
-            yield StartReply(reply.number, replace(reply.plan.spec, words=words, tools=(), tool_choice="none"))
+        silent = response.calls.waiting and response.phase is Phase.PAUSED and not response.emitter.opened
+        if words and silent and response.plan.joins and response.plan.modality == "audio":
+            response.move(Step.RESUME)
+            yield StartReply(response.number, replace(response.plan.spec, words=words, tools=(), tool_choice="none"))
 
-    def goes_on(self, reply: ActiveResponse) -> bool:
+    def goes_on(self, response: ActiveResponse) -> bool:
         """The model has stopped, every call is answered, and it has something to say to the answers."""
-        return reply.answered > 0 and not reply.handed
+        return response.calls.answered > 0 and response.calls.handover is not Handover.CLIENT
 
-    def here(self, reply: ActiveResponse) -> bool:
+    def here(self, response: ActiveResponse) -> bool:
         """It may go on in the same response."""
-        return not reply.shown and not reply.ladder.opened
+        return response.calls.handover is Handover.HIDDEN and not response.emitter.opened
 
-    def go_on(self, reply: ActiveResponse) -> Iterator[Action]:
+    def go_on(self, response: ActiveResponse) -> Iterator[Action]:
         """The model goes on in the same response."""
-        reply.plan = _next(reply, reply.item_id)
-        reply.answered, reply.making = 0, True
-        reply.extra.clear()
-        yield StartReply(reply.number, reply.plan.spec)
+        response.plan = _next(response, response.item_id)
+        response.calls.answered = 0
+        response.move(Step.RESUME)
+        response.calls.extra.clear()
+        yield StartReply(response.number, response.plan.spec)
 
-    def follow_up(self, reply: ActiveResponse) -> Plan:
+    def follow_up(self, response: ActiveResponse) -> Plan:
         """The response in which the model goes on."""
-        return _next(reply, self._state.ids.new("item"))
+        return _next(response, self._state.ids.new("item"))
 
     @staticmethod
-    def stop(reply: ActiveResponse) -> Iterator[Action]:
+    def stop(response: ActiveResponse) -> Iterator[Action]:
         """Nothing more is made for a reply."""
-        if reply.making:
-            reply.making = False
-            yield StopReply(reply.number)
-        yield from ServerCalls.leave(reply)
+        if response.pause():
+            yield StopReply(response.number)
+        yield from ServerCalls.leave(response)
 
     @staticmethod
-    def leave(reply: ActiveResponse) -> Iterator[Action]:
+    def leave(response: ActiveResponse) -> Iterator[Action]:
         """A reply ends: nobody waits for its calls, and the model forgets what clients do not know of."""
-        if reply.waiting:
-            reply.waiting.clear()
-            yield StopTools(reply.number)
-        yield from map(Forget, reply.shadows)
-        reply.shadows.clear()
+        if response.calls.waiting:
+            response.calls.waiting.clear()
+            yield StopTools(response.number)
+        yield from map(Forget, response.calls.shadows)
+        response.calls.shadows.clear()
 
     def _show(
-        self, reply: ActiveResponse, token: ToolCall, served: Served | None, approved: Approved | None = None
+        self, response: ActiveResponse, token: ToolCall, served: Served | None, approved: Approved | None = None
     ) -> Iterator[Action]:
         arguments = ""
-        for event in reply.ladder.tool(token, approved):
+        for event in response.emitter.tool(token, approved):
             yield Send(event)
             match event:
                 case ItemDone(item=FunctionCallItem(id=str(call_item), status="completed")):
                     yield from read(self._state.conversation, call_item)
                 case ev.CallDone() | ev.OutputItemDone(item=McpAskItem()):
-                    reply.handed = True
+                    response.calls.handover = Handover.CLIENT
                 case ev.McpArgumentsDone(arguments=arguments):
                     pass
                 case ev.McpCallStarted(item_id=item_id) if served is not None:
-                    reply.shown = True
-                    yield self._call(reply, item_id, served, Waiting(served.name, arguments, hidden=False))
+                    response.calls.handover = max(response.calls.handover, Handover.SHOWN)
+                    yield self._call(response, item_id, served, PendingCall(served.name, arguments, hidden=False))
 
-    def _hide(self, reply: ActiveResponse, token: ToolCall, served: Served) -> Iterator[Action]:
-        pieces = reply.pieces.setdefault(token.call_id, [])
+    def _hide(self, response: ActiveResponse, token: ToolCall, served: Served) -> Iterator[Action]:
+        pieces = response.calls.pieces.setdefault(token.call_id, [])
         pieces.append(token.arguments)
         if token.final:
-            del reply.pieces[token.call_id]
-            waiting = Waiting(token.name, "".join(pieces), hidden=True)
-            yield self._call(reply, self._state.ids.new("item"), served, waiting)
+            del response.calls.pieces[token.call_id]
+            waiting = PendingCall(token.name, "".join(pieces), hidden=True)
+            yield self._call(response, self._state.ids.new("item"), served, waiting)
 
-    def _call(self, reply: ActiveResponse, call_id: str, served: Served, waiting: Waiting) -> CallTool:
-        reply.waiting[call_id] = waiting
+    def _call(self, response: ActiveResponse, call_id: str, served: Served, waiting: PendingCall) -> CallTool:
+        response.calls.waiting[call_id] = waiting
         address = self._state.servers.address(served.label)
-        return CallTool(reply.number, call_id, address, served.name, waiting.arguments)
+        return CallTool(response.number, call_id, address, served.name, waiting.arguments)
 
 
-def _next(reply: ActiveResponse, item_id: str) -> Plan:
-    plan, spec = reply.plan, reply.plan.spec
+def _next(response: ActiveResponse, item_id: str) -> Plan:
+    plan, spec = response.plan, response.plan.spec
     last = plan.round + 1 >= MAX_ROUNDS
     after = ReplySpec(
         id=item_id,
@@ -291,6 +289,6 @@ def _next(reply: ActiveResponse, item_id: str) -> Plan:
         tools=() if last else spec.tools,
         tool_choice="none" if last else "auto",
         max_tokens=spec.max_tokens,
-        context=None if spec.context is None else (*spec.context, *reply.extra),
+        context=None if spec.context is None else (*spec.context, *response.calls.extra),
     )
     return replace(plan, spec=after, round=plan.round + 1)

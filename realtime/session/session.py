@@ -1,17 +1,20 @@
 """One session of the protocol, without I/O: facts in, actions out.
 
-    client events ─┐                          ┌─► Send         what the client is told
-    floor's facts ─┼─► Session.receive(fact) ─┼─► Hear … Cut   what the model is to do
-    model's facts ─┤                          ├─► Listen …     what the floor is to do
-    playout facts ─┘                          └─  playout      pushed and cut at once, in place
+    client events ─┐                          ┌─► Send                       to the client
+    floor's facts ─┼─► Session.receive(fact) ─┼─► CloseTurn … Cut            to the model
+    model's facts ─┤                          ├─► Play, CutPlayout …         to the playout (the session reads it)
+    playout facts ─┘                          └─► Retune, CallTool …         to the floor and the tools
 
 The same class serves WebSockets (`plays` False: sound goes out as messages, the client plays and truncates) and WebRTC
 or phones (`plays` True: the server paces the sound and truncates by itself). It keeps no clock and does not wait. A
 message that cannot be obeyed is answered with an `error` event and changes nothing.
 
-Parts: settings.py what is in force · item_requests.py the client's items
-       user_turns.py what the user says · answers.py, replies.py what the assistant says
-       server_tools.py, server_calls.py tools that the server runs
+Sound does not pass through `receive`: `decode` turns the client's appended bytes into samples for the floor, and `keep`
+stores the sound of the open turn, which goes from the floor to the model.
+
+Parts: settings.py the settings in force     item_requests.py the client's items
+       user_turns.py the user's turns        scheduling.py, responses.py, response.py the assistant's responses
+       server_tools.py tools that the server runs
 """
 
 from __future__ import annotations
@@ -21,18 +24,21 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
+from vivavoce.codecs.audio import Samples
 from vivavoce.model.dialogue import Transcript
-from vivavoce.realtime.audio.playout import Playout
+from vivavoce.realtime.audio.playout import Ledger
 from vivavoce.realtime.events import (
     Action,
     Anticipate,
     Fact,
     Overlapped,
+    PlayoutCut,
     PlayoutEnded,
     PlayoutStarted,
     Replied,
     ReplyFailed,
     Send,
+    SetLoudness,
     TimerFired,
     ToolAnswered,
     ToolsLate,
@@ -85,21 +91,21 @@ class Options:
 
 
 class Session:
-    """One session. Actions are to be carried out in their order, before the next fact is received."""
+    """One session. Its caller carries out the actions in their order, before it gives the next fact."""
 
-    def __init__(self, options: Options, playout: Playout, plays: bool, ids: Ids) -> None:
+    def __init__(self, options: Options, ledger: Ledger, plays: bool, ids: Ids) -> None:
         """Raises `Refused` for settings with tools of servers that cannot be used."""
         self._options = options
         self._ids = ids
         servers = Servers(options.tools)
         servers.check(options.settings.tools, "session.tools")
-        self._state = State(options.settings, Conversation(), playout, plays, ids, servers)
+        self._state = State(options.settings, Conversation(), ledger, plays, ids, servers)
         self._turns = UserTurns(self._state)
         self._items = ItemRequests(self._state, self._turns, options.decode)
-        self._replies = Responses(self._state, ids.new("conv"))
+        self._responses = Responses(self._state, ids.new("conv"))
         self._tools = ServerTools(self._state)
-        self._answers = Scheduling(
-            self._state, self._replies, self._tools, options.decode, options.responses, options.apology
+        self._scheduling = Scheduling(
+            self._state, self._responses, self._tools, options.decode, options.responses, options.apology
         )
         self.id = ids.new("sess")
 
@@ -110,16 +116,16 @@ class Session:
 
     def response_id(self, number: int) -> str | None:
         """The name on the wire of a reply that is being made or played."""
-        return self._replies.response_id(number)
+        return self._responses.response_id(number)
 
     def item_id(self, number: int) -> str | None:
         """The item of a reply that is being made or played."""
-        return self._replies.item_id(number)
+        return self._responses.item_id(number)
 
     @property
     def awaits_answer(self) -> bool:
         """The user has just heard a question: "yes" is an answer."""
-        return self._replies.awaits_answer
+        return self._responses.awaits_answer
 
     @property
     def last_sound(self) -> bytes:
@@ -139,7 +145,7 @@ class Session:
     def open(self) -> list[Action]:
         """The first words of the server, and the first settings of floor and front end."""
         created = ev.SessionCreated(session=self.view)
-        first = self._answers.open(self._options.notice, self._options.greeting)
+        first = self._scheduling.open(self._options.notice, self._options.greeting)
         return self._stamped([*retunings(None, self.settings), Send(created), *first, *self._tools.list_new()])
 
     @property
@@ -153,11 +159,24 @@ class Session:
         try:
             actions.extend(self._follow(fact, now))
             speaking = self._turns.open and self.settings.detection is not None
-            actions.extend(self._answers.catch_up(speaking, now))
+            actions.extend(self._scheduling.catch_up(speaking, now))
         except Refused as refused:
             event_id = fact.event_id if isinstance(fact, ClientEvent) else None
             actions.append(_error(refused.code, refused.message, refused.param, event_id))
         return self._stamped(report(actions, self._options.responses, now))
+
+    def decode(self, event: asked.AudioAppend) -> Samples | WireError:
+        """The sound that a client appends, at 24 kHz, on its way to the floor; an error for `reject` when it is not of
+        the session's format."""
+        try:
+            return self._turns.decode(event.audio)
+        except Refused as refused:
+            return WireError(refused.code, refused.message, refused.param, event.event_id)
+
+    def keep(self, sound: TurnSound) -> bool:
+        """Keeps sound of the open turn, for `conversation.item.retrieve`; False when no turn is open: the model is not
+        to hear it either."""
+        return self._turns.keep(sound)
 
     def reject(self, error: WireError) -> list[Action]:
         """The answer to a message that could not be read."""
@@ -170,52 +189,50 @@ class Session:
 
     def _follow(self, fact: Fact, now: float) -> Iterator[Action]:
         match fact:
-            case TurnSound():
-                yield from self._turns.sound(fact)
             case Replied():
-                yield from self._replies.receive(fact)
+                yield from self._responses.receive(fact)
             case TurnStarted(start=start):
                 yield from self._started(start)
             case TurnEnded(end=end) if self._turns.taken:
                 yield from self._turns.ended(end)
-                yield from self._answers.follow(now)
+                yield from self._scheduling.follow(now)
             case TurnIdle() if self._idles():
                 yield from self._turns.idle(fact)
-                yield from self._answers.follow(now)
+                yield from self._scheduling.follow(now)
             case Overlapped(loudness=loudness):
                 if self._state.plays and self.settings.interrupts:
-                    self._state.playout.turn(loudness)
+                    yield SetLoudness(loudness)
             case TurnEnded() | TurnIdle():
                 pass  # late: the turn is closed, or somebody has spoken
             case Keys(keys=keys, whole=True):
                 yield from self._turns.typed(keys)
                 if not self._turns.open:  # else what they are saying goes with it
-                    yield from self._answers.follow(now)
+                    yield from self._scheduling.follow(now)
             case Keys(keys=key, at=at):  # silences the assistant, as a voice does
-                yield from self._replies.endings.give_way(ev.DtmfReceived(event=key, received_at=at))
+                yield from self._responses.barge_in(ev.DtmfReceived(event=key, received_at=at))
             case Transcript():
                 yield from self._turns.transcript(fact)
             case ReplyFailed():
-                yield from self._replies.fail(fact)
+                yield from self._responses.fail(fact)
             case PlayoutStarted(number=number):
-                yield from self._replies.endings.playout_started(number)
+                yield from self._responses.playout_started(number)
             case PlayoutEnded(number=number):
-                yield from self._replies.endings.playout_ended(number)
+                yield from self._responses.playout_ended(number)
+            case PlayoutCut():
+                yield from self._cut(fact)
             case ToolsListed():
                 yield from self._tools.listed(fact)
             case ToolAnswered():
-                yield from self._replies.answered(fact)
+                yield from self._responses.answered(fact)
             case ToolsLate(number=number):
-                yield from self._replies.late(number)
+                yield from self._responses.late(number)
             case TimerFired():
-                self._tools.ring(fact)
+                self._tools.timer_fired(fact)
             case _:
                 yield from self._obey(fact, now)
 
     def _obey(self, event: ClientEvent, now: float) -> Iterator[Action]:
         match event:
-            case asked.AudioAppend(audio=content):
-                yield from self._turns.append(content)
             case asked.AudioCommit():
                 yield from self._turns.commit()
             case asked.AudioClear():
@@ -231,39 +248,51 @@ class Session:
             case asked.ItemRetrieve(item_id=item_id):
                 yield from self._items.retrieve(item_id)
             case asked.ItemTruncate():
-                yield from self._replies.endings.truncate(event)
+                yield from self._responses.truncate(event)
             case asked.ResponseCreate(response=params):
-                yield from self._answers.ask(params or asked.ResponseParams(), now)
+                yield from self._scheduling.ask(params or asked.ResponseParams(), now)
             case asked.ResponseCancel(response_id=response_id):
-                yield from self._replies.endings.cancel(response_id)
-            case _:  # OutputClear
+                yield from self._responses.cancel(response_id)
+            case asked.AudioAppend():
+                raise AssertionError("appended sound goes through `decode`")
+            case asked.OutputClear():
                 if not self._state.plays:
                     raise Refused("invalid_value", "On a WebSocket the client itself owns the output buffer.", "type")
-                yield from self._replies.endings.silence()
+                yield from self._responses.silence()
 
     # --- turns and answers ---
 
     def _started(self, start: int) -> Iterator[Action]:
-        told = self._turns.started(start)
-        if told is None:
+        event = self._turns.started(start)
+        if event is None:
             return
-        self._state.owed.apology = False  # what they say now will be answered
-        yield from self._replies.endings.give_way(told)
-        if self.settings.creates_response and not self._replies.running:
+        self._state.pending.apology = False  # this turn will be answered
+        yield from self._responses.barge_in(event)
+        if not self._responses.cutting:
+            yield from self._anticipate()
+
+    def _cut(self, fact: PlayoutCut) -> Iterator[Action]:
+        by_speech = self._responses.cut_by_speech
+        yield from self._responses.cut(fact)
+        if by_speech:
+            yield from self._anticipate()
+
+    def _anticipate(self) -> Iterator[Action]:
+        if self.settings.creates_response and not self._responses.current:
             yield Anticipate(likely(self.settings, self._state.servers))
 
     def _idles(self) -> bool:
         """Silence matters: it was asked for, and nobody is speaking."""
         detection = self.settings.detection
         wanted = isinstance(detection, ServerVad) and detection.idle_timeout_ms is not None
-        return wanted and not self._turns.open and not self._replies.busy
+        return wanted and not self._turns.open and not self._responses.busy
 
     # --- settings ---
 
     def _update(self, event: asked.SessionUpdate) -> Iterator[Action]:
         before = self.settings
         after = merge(before, event.session)
-        if self._replies.spoke and after.voice != before.voice:
+        if self._responses.spoke and after.voice != before.voice:
             message = "Cannot update a conversation's voice if assistant audio is present."
             raise Refused("cannot_update_voice", message)
         self._state.servers.check(after.tools, "session.tools")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from vivavoce.realtime.audio.playout import Playout
+from vivavoce.realtime.audio.playout import Ledger
 from vivavoce.realtime.events import Action, Forget, Send
 from vivavoce.realtime.session.conversation import Conversation, Entry
 from vivavoce.realtime.session.ids import Ids
@@ -19,10 +19,10 @@ from vivavoce.realtime.wire.server_events import ItemAdded, ItemDone
 
 @dataclass(slots=True)
 class PendingResponse:
-    """What the user has a right to and has not been given. `answer`: to a turn, once the reply that runs is over.
-    `unheard`: an answer was cut before any of it was heard, or never begun; if the turn that the next reply follows is
-    but a noise, it is still wanted. `apology`: for a reply that failed. `empty`: replies begun since the last turn
-    ended that said nothing."""
+    """What the assistant still has to say. `answer`: to a turn, once the current response is over. `unheard`: an answer
+    was cut before any of it was heard, or never begun; if the turn that the next response follows is but a noise, it is
+    still to be given. `apology`: for a response that failed. `empty`: responses begun since the last turn ended that
+    said nothing."""
 
     answer: bool = False
     unheard: bool = False
@@ -30,13 +30,13 @@ class PendingResponse:
     empty: int = 0
 
     def begin(self) -> tuple[bool, bool]:
-        """A reply begins: whether an answer, and whether an apology was owed until now."""
+        """A response begins: whether an answer, and whether an apology was pending until now."""
         answer, apology, self.answer, self.apology = self.answer, self.apology, False, False
         self.unheard |= answer
         return answer, apology
 
     def end(self, completed: bool, empty: bool) -> None:
-        """A reply ended. One that says nothing found a turn without words; a second one means it."""
+        """A response ended. One that says nothing found a turn without words; a second one means it."""
         self.empty = self.empty + 1 if completed and empty else 0
         self.answer |= self.unheard and self.empty == 1
         self.unheard = False
@@ -44,17 +44,17 @@ class PendingResponse:
 
 @dataclass(slots=True)
 class State:
-    """One session. `plays`: the server owns the loudspeaker's pace (WebRTC, phones); else the client does. `approved`:
-    calls that the next reply begins with. `owed`: see there."""
+    """One session. `plays`: the server owns the loudspeaker's pace (WebRTC, phones); else the client does. `ledger`:
+    the playout, to be read; it is changed by actions. `approved`: calls that the next response begins with."""
 
     settings: Settings
     conversation: Conversation
-    playout: Playout
+    ledger: Ledger
     plays: bool
     ids: Ids
     servers: Servers
     approved: list[Approved] = field(default_factory=list)
-    owed: PendingResponse = field(default_factory=PendingResponse)
+    pending: PendingResponse = field(default_factory=PendingResponse)
 
     def require_room(self) -> None:
         """Raises `Refused` when the conversation is full and the client forbade to drop anything."""

@@ -1,12 +1,12 @@
 """The user's side of a session: turns of speech that become items, by the floor's decision or by the client's.
 
-    turn detection    TurnStarted → TurnSound* → TurnEnded     speech_started … speech_stopped, committed, item
-    manual            TurnSound* → commit                      committed, item
+    turn detection    TurnStarted → keep* → TurnEnded          speech_started … speech_stopped, committed, item
+    manual            keep* → commit                           committed, item
     silence           TurnIdle                                 timeout_triggered, committed, item
 
     Transcript        the words of an item, whenever they are known
 
-It does not answer: session.py starts replies, and cuts them.
+It does not answer: scheduling.py starts responses, and responses.py cuts them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from vivavoce.codecs.audio import SAMPLE_RATE
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.model.dialogue import Message, Transcript
-from vivavoce.realtime.events import Action, CloseTurn, DropTurn, Hear, Listen, Read, Send, TurnIdle, TurnSound
+from vivavoce.realtime.events import Action, CloseTurn, DropTurn, Read, Send, TurnIdle, TurnSound
 from vivavoce.realtime.session.audio_buffer import MIN_COMMIT_MS, InputBuffer
 from vivavoce.realtime.session.conversation import Entry, entry
 from vivavoce.realtime.session.state import State
@@ -47,11 +47,9 @@ class UserTurns:
 
     # --- from the client ---
 
-    def append(self, content: bytes) -> Iterator[Action]:
-        """Sound by message. Raises `Refused`."""
-        samples = self._buffer.decode(content)
-        if len(samples):
-            yield Listen(samples)
+    def decode(self, content: bytes) -> Samples:
+        """Sound by message, on its way to the floor. Raises `Refused`."""
+        return self._buffer.decode(content)
 
     def commit(self) -> Iterator[Action]:
         """The client closes the turn. Raises `Refused`."""
@@ -64,10 +62,11 @@ class UserTurns:
             )
             raise Refused("input_audio_buffer_commit_empty", message)
         self._state.require_room()
-        if manual and len(rest := self._buffer.rest()):
-            self._buffer.keep(rest)
-            yield Hear(rest, voiced=False)
-        yield from self._close(self._item_id or self._state.ids.new("item"), by_client=True)
+        rest = None
+        if manual and len(samples := self._buffer.rest()):
+            self._buffer.keep(samples)
+            rest = TurnSound(samples, voiced=False)
+        yield from self._close(self._item_id or self._state.ids.new("item"), by_client=True, rest=rest)
 
     def clear(self) -> Iterator[Action]:
         """The client drops the turn."""
@@ -96,11 +95,12 @@ class UserTurns:
         self._item_id = self._state.ids.new("item")
         return ev.SpeechStarted(audio_start_ms=_ms(start), item_id=self._item_id)
 
-    def sound(self, fact: TurnSound) -> Iterator[Action]:
-        """More of the turn; sound of a turn that was closed meanwhile is dropped."""
-        if self._item_id is not None or self._state.settings.detection is None:
-            self._buffer.keep(fact.samples)
-            yield Hear(fact.samples, fact.voiced)
+    def keep(self, sound: TurnSound) -> bool:
+        """More of the turn; False for sound of a turn that was closed meanwhile."""
+        kept = self._item_id is not None or self._state.settings.detection is None
+        if kept:
+            self._buffer.keep(sound.samples)
+        return kept
 
     def ended(self, end: int) -> Iterator[Action]:
         """The user, who had taken the floor, gave it back. Raises `Refused`."""
@@ -162,10 +162,12 @@ class UserTurns:
 
     # --- both ---
 
-    def _close(self, item_id: str, by_client: bool) -> Iterator[Action]:
+    def _close(self, item_id: str, by_client: bool, rest: TurnSound | None = None) -> Iterator[Action]:
         sound, seconds = self._buffer.close()
         self._item_id = None
-        yield from self._commit(Entry(_spoken(item_id), sound=sound, seconds=seconds), CloseTurn(item_id, by_client))
+        yield from self._commit(
+            Entry(_spoken(item_id), sound=sound, seconds=seconds), CloseTurn(item_id, by_client, rest)
+        )
 
     def _commit(self, turn: Entry, model: Action) -> Iterator[Action]:
         before = self._state.conversation.last

@@ -37,16 +37,22 @@ from vivavoce.realtime.events import (
     Answer,
     CallTool,
     CloseTurn,
+    CutPlayout,
+    DropPlayout,
     DropTurn,
     Fact,
     Failure,
+    FinishPlayout,
     ListTools,
+    Play,
+    PlayoutAction,
     PlayoutEnded,
     PlayoutStarted,
     Replied,
     ReplyFailed,
     Retune,
     Send,
+    SetLoudness,
     StartReply,
     StopReply,
     StopTools,
@@ -55,6 +61,7 @@ from vivavoce.realtime.events import (
     ToolsLate,
     ToolsListed,
     TurnEnded,
+    TurnSound,
     TurnStarted,
 )
 from vivavoce.realtime.monitor.watchdog import LINE, LONGEST_TURN, LOOK, PATIENCE, TOOLS, WORDS, TurnStuck, Watchdog
@@ -213,7 +220,7 @@ class Call:
     # --- the core ------------------------------------------------------------------------------------------------
 
     def _fact(self, fact: Fact) -> None:
-        if type(fact).__name__ not in ("TurnSound", "Replied"):
+        if type(fact).__name__ not in ("Replied",):
             self._note(fact)
         self._before(fact)
         actions = self.session.receive(fact, self.now)
@@ -221,11 +228,21 @@ class Call:
         self._perform(actions)
         self._after(fact)
 
+    def _play(self, action: PlayoutAction) -> None:
+        """The playout answers a cut with where it stands, and the session goes on from there."""
+        answer = self.playout.receive(action)
+        if answer is not None:
+            actions = self.session.receive(answer, self.now)
+            self.watchdog.receive(answer, actions, self.now)
+            self._perform(actions)
+
     def _perform(self, actions: Iterable[Action]) -> None:
         for action in actions:
             match action:
                 case Send(event=event):
                     self._see(event)
+                case Play() | FinishPlayout() | CutPlayout() | DropPlayout() | SetLoudness():
+                    self._play(action)
                 case CloseTurn(item_id=item_id, by_client=by_client):
                     self._close_turn(item_id)
                     if by_client:
@@ -258,7 +275,10 @@ class Call:
             self._turn_fact(fact)
 
     def _turn_fact(self, fact: Any) -> None:
-        if not isinstance(fact, AskEndpoint):
+        if isinstance(fact, TurnSound):
+            self.watchdog.sound(self.now)
+            self.session.keep(fact)
+        elif not isinstance(fact, AskEndpoint):
             self._fact(fact)
         elif not self._happens(self.nature.judge_lost):
             self._later(self.chance.choice((0.05, 0.05, 0.3)), lambda: self._judged(fact.at))
@@ -480,10 +500,10 @@ class Call:
 
     @property
     def _replies(self) -> dict[int, Any]:
-        return self.session._replies._replies
+        return self.session._responses._active
 
     def _before(self, fact: Fact) -> None:
-        watch, self._newest = self.watch, self.session._replies._count
+        watch, self._newest = self.watch, self.session._responses._count
         self._taken = self.session._turns.taken
         match fact:
             case Transcript(turn=item_id, final=True):
@@ -532,7 +552,7 @@ class Call:
         watch = self.watch
         ends = max(self._voice_until, self._noise_until, self._dead_until, self._speaker_dead_until)
         if watch.debt is not None:
-            if self.session._turns.taken or self.now < ends or self.playout.waiting or self.session._replies.running:
+            if self.session._turns.taken or self.now < ends or self.playout.waiting or self.session._responses.current:
                 watch.debt.silent_since = self.now
             elif self.now - watch.debt.silent_since > AT_ONCE:
                 raise self._stuck("silence that should have been an answer")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,17 @@ from pydantic import TypeAdapter
 
 from vivavoce.codecs.audio import Samples
 from vivavoce.model.dialogue import AudioToken, Done, TextToken, ToolCall, WordEnd
-from vivavoce.realtime.audio.playout import Playout
+from vivavoce.realtime.audio.playout import Playout, PlayoutFull
 from vivavoce.realtime.events import (
     Action,
+    CloseTurn,
     Fact,
+    Play,
+    PlayoutAction,
     PlayoutEnded,
     PlayoutStarted,
     Replied,
+    ReplyFailed,
     Send,
     TurnEnded,
     TurnSound,
@@ -34,6 +39,7 @@ from vivavoce.realtime.session.rate_limit import Bucket
 from vivavoce.realtime.session.session import Options, Session
 from vivavoce.realtime.session.settings import Defaults, begin
 from vivavoce.realtime.wire import parsing as wire
+from vivavoce.realtime.wire.client_events import AudioAppend
 from vivavoce.realtime.wire.errors import WireError
 from vivavoce.realtime.wire.session_config import RealtimeSession, SessionConfig
 
@@ -66,8 +72,26 @@ def pixel(content: bytes) -> Any:
     return np.zeros((1, 1, 3), np.uint8)
 
 
+def carried_out(session: Session, playout: Playout, actions: Iterable[Action], now: float) -> list[Action]:
+    """Carries out the actions on the playout, as the pipeline does; the others, with those that follow from a cut."""
+    others: list[Action] = []
+    for action in actions:
+        if not isinstance(action, PlayoutAction):
+            others.append(action)
+            continue
+        try:
+            answer: Fact | None = playout.receive(action)
+        except PlayoutFull as full:
+            assert isinstance(action, Play)
+            answer = ReplyFailed(action.number, str(full), "hung")
+        if answer is not None:
+            others += carried_out(session, playout, session.receive(answer, now), now)
+    return others
+
+
 class SessionLine:
-    """One session. `told` is every event so far, `done` every other action, in order."""
+    """One session with its playout. `told` is every event so far, `done` every other action, in order; the playout's
+    are carried out. `heard`: sound that the model is given, `appended`: sound on its way to the floor."""
 
     def __init__(
         self,
@@ -86,6 +110,8 @@ class SessionLine:
         self.told: list[dict[str, Any]] = []
         self.done: list[Any] = []
         self.batch: list[Any] = []
+        self.heard: list[Samples] = []
+        self.appended: list[Samples] = []
         self.now = 0.0
         self._take(self.session.open())
 
@@ -99,7 +125,20 @@ class SessionLine:
         message = wire.parse(text)
         if isinstance(message, WireError):
             return self._take(self.session.reject(message))
+        if isinstance(message, AudioAppend):
+            appended = self.session.decode(message)
+            if isinstance(appended, WireError):
+                return self._take(self.session.reject(appended))
+            self.appended.append(appended)
+            return []
         return self.fact(message)
+
+    def keep(self, samples: Samples, voiced: bool = True) -> bool:
+        """Sound of the open turn comes from the floor; False when no turn is open."""
+        kept = self.session.keep(TurnSound(samples, voiced))
+        if kept:
+            self.heard.append(samples)
+        return kept
 
     def refused(self, kind: str, **fields: Any) -> dict[str, Any]:
         """Sends a client event that must be refused; returns the inside of the error."""
@@ -117,12 +156,12 @@ class SessionLine:
     # --- the others ---
 
     def fact(self, fact: Fact) -> list[dict[str, Any]]:
-        return self._take(self.session.receive(fact, self.now))
+        return self._take(carried_out(self.session, self.playout, self.session.receive(fact, self.now), self.now))
 
     def turn(self, start_ms: int = 0, end_ms: int = 500) -> list[dict[str, Any]]:
         """The user speaks, from start to end."""
         told = self.fact(TurnStarted(start_ms * MS))
-        told += self.fact(TurnSound(sound(end_ms - start_ms), voiced=True))
+        self.keep(sound(end_ms - start_ms))
         return told + self.fact(TurnEnded(end_ms * MS))
 
     def words(self, number: int, text: str) -> list[dict[str, Any]]:
@@ -157,6 +196,7 @@ class SessionLine:
         self.batch = actions
         told = [accepted(wire.encode(action.event)) for action in actions if isinstance(action, Send)]
         self.done += [action for action in actions if not isinstance(action, Send)]
+        self.heard += [action.rest.samples for action in actions if isinstance(action, CloseTurn) and action.rest]
         self.told += told
         return told
 

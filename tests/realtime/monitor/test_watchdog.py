@@ -31,7 +31,6 @@ from vivavoce.realtime.events import (
     ToolAnswered,
     ToolsListed,
     TurnEnded,
-    TurnSound,
     TurnStarted,
 )
 from vivavoce.realtime.monitor.watchdog import (
@@ -47,13 +46,13 @@ from vivavoce.realtime.monitor.watchdog import (
     Watchdog,
 )
 
-Step = tuple[float, Fact | None, Sequence[Action]]
+Step = tuple[float, Fact | str | None, Sequence[Action]]
 
 SOUND = AudioToken(np.zeros(SAMPLE_RATE, np.float32))
 START = StartReply(1, ReplySpec("item"))
 CALL = CallTool(1, "call", None, "time", "{}")
 LISTING = ListTools("list", Address("https://tools.example", ""))
-WINDOW = TurnSound(np.zeros(768, np.float32), voiced=True)
+WINDOW = "a window of the open turn"
 HUNG = ReplyFailed(1, "The model takes too long to answer.", "hung")
 
 
@@ -64,7 +63,10 @@ def partial(text: str) -> Transcript:
 def follow(steps: Sequence[Step], playout: Playout | None = None) -> Watchdog:
     watchdog = Watchdog(playout or Playout())
     for at, fact, actions in steps:
-        if fact is None:
+        if isinstance(fact, str):
+            watchdog.sound(at)
+            watchdog.follow(actions, at)
+        elif fact is None:
             watchdog.follow(actions, at)
         else:
             watchdog.receive(fact, actions, at)

@@ -18,8 +18,6 @@ from vivavoce.realtime.events import (
     Anticipate,
     CloseTurn,
     DropTurn,
-    Hear,
-    Listen,
     Read,
     Retune,
     Send,
@@ -27,7 +25,6 @@ from vivavoce.realtime.events import (
     TurnDetection,
     TurnEnded,
     TurnIdle,
-    TurnSound,
     TurnStarted,
 )
 from vivavoce.realtime.wire.server_events import Closing, DtmfReceived
@@ -105,9 +102,9 @@ def test_a_spoken_turn_is_committed_and_answered() -> None:
     assert {stopped["item_id"], committed["item_id"], added["item"]["id"], done["item"]["id"]} == {item_id}
     assert committed["previous_item_id"] is added["previous_item_id"] is done["previous_item_id"] is None
     assert added["item"]["content"] == [{"type": "input_audio", "transcript": None}]
-    expected, hear, close, start = line.done[1:]
+    expected, close, start = line.done[1:]
     assert isinstance(expected, Anticipate)
-    assert isinstance(hear, Hear)
+    assert len(line.heard) == 1
     assert close == CloseTurn(item_id, by_client=False)
     assert isinstance(start, StartReply)
     assert (start.number, start.spec.instructions, start.spec.voice, start.spec.audio) == (1, "Be kind.", "joe", True)
@@ -156,8 +153,8 @@ def test_a_manual_turn_waits_for_commit_and_for_response_create() -> None:
     line = manual()
     assert line.done[-1] == Retune(None)
     assert line.tell("input_audio_buffer.append", audio=base64.b64encode(bytes(9600)).decode()) == []
-    assert len(line.did(Listen)[0].samples) == 200 * MS
-    assert line.fact(TurnSound(sound(200), voiced=False)) == []
+    assert [len(samples) for samples in line.appended] == [200 * MS]
+    assert line.keep(line.appended[0], voiced=False)
     told = line.tell("input_audio_buffer.commit")
     assert kinds(told) == COMMITTED
     assert line.done[-1] == CloseTurn(told[0]["item_id"], by_client=True)
@@ -168,11 +165,11 @@ def test_sound_of_a_telephone_counts_at_once_and_to_the_last_sample() -> None:
     line = SessionLine()
     line.update(audio={"input": {"turn_detection": None, "format": {"type": "audio/pcmu"}}})
     line.tell("input_audio_buffer.append", audio=base64.b64encode(bytes(800)).decode())
-    for action in line.did(Listen):
-        line.fact(TurnSound(action.samples, voiced=False))
+    for samples in line.appended:
+        line.keep(samples, voiced=False)
     told = line.tell("input_audio_buffer.commit")
     assert kinds(told) == COMMITTED
-    assert sum(len(action.samples) for action in line.did(Hear)) == 100 * MS
+    assert sum(map(len, line.heard)) == 100 * MS
     item = line.tell("conversation.item.retrieve", item_id=told[0]["item_id"])[0]["item"]
     assert len(base64.b64decode(item["content"][0]["audio"])) == 800
 
@@ -180,13 +177,13 @@ def test_sound_of_a_telephone_counts_at_once_and_to_the_last_sample() -> None:
 def test_a_client_may_commit_a_turn_before_its_end_is_found() -> None:
     line = SessionLine()
     line.fact(TurnStarted(0))
-    line.fact(TurnSound(sound(400), voiced=True))
+    line.keep(sound(400))
     told = line.tell("input_audio_buffer.commit")
     assert kinds(told) == COMMITTED
     assert told[0]["item_id"] == line.of("input_audio_buffer.speech_started")[0]["item_id"]
-    assert line.fact(TurnSound(sound(20), voiced=True)) == []
+    assert not line.keep(sound(20))
     assert line.fact(TurnEnded(500 * MS)) == []
-    assert len(line.did(Hear)) == 1
+    assert len(line.heard) == 1
 
 
 def test_clear_drops_an_open_turn() -> None:
@@ -199,8 +196,8 @@ def test_clear_drops_an_open_turn() -> None:
 
 def test_sound_without_a_turn_is_not_heard() -> None:
     line = SessionLine()
-    assert line.fact(TurnSound(sound(20), voiced=True)) == []
-    assert not line.did(Hear)
+    assert not line.keep(sound(20))
+    assert not line.heard
 
 
 def test_with_manual_turns_the_floor_opens_none() -> None:
@@ -216,7 +213,7 @@ def test_a_turn_that_is_open_is_not_opened_again() -> None:
 
 def test_manual_sound_does_not_leak_into_a_turn_of_the_floor() -> None:
     line = manual()
-    line.fact(TurnSound(sound(200), voiced=True))
+    line.keep(sound(200))
     line.update(audio={"input": {"turn_detection": {"type": "server_vad"}}})
     assert line.did(DropTurn)
     line.fact(TurnStarted(0))
@@ -326,9 +323,9 @@ def test_a_client_gives_sound_as_an_item_and_the_model_hears_it() -> None:
     told = line.tell("conversation.item.create", item=item)
     item_id = told[0]["item"]["id"]
     assert told[0]["item"]["content"] == [{"type": "input_audio", "transcript": None}]
-    hear, close = line.done[-2:]
-    assert len(hear.samples) == 300 * MS
-    assert close == CloseTurn(item_id, by_client=False)
+    assert [len(samples) for samples in line.heard] == [300 * MS]
+    close = line.done[-1]
+    assert (close.item_id, close.by_client) == (item_id, False)
     line.update(audio={"input": {"transcription": {}}})
     assert line.fact(Transcript(item_id, "Hi", "", final=True))[1]["usage"]["seconds"] == 0.3
     assert line.tell("conversation.item.retrieve", item_id=item_id)[0]["item"]["content"][0]["audio"] == audio

@@ -41,7 +41,6 @@ from vivavoce.realtime.events import (
     ToolsListed,
     TurnEnded,
     TurnIdle,
-    TurnSound,
     TurnStarted,
 )
 from vivavoce.realtime.session.mcp_servers import ToolOptions
@@ -274,7 +273,8 @@ class World:
         return self.line.fact(TurnStarted(self.position))
 
     def speak(self, n: int) -> Any:
-        return self.line.fact(TurnSound(sound(20 * n), voiced=True))
+        self.line.keep(sound(20 * n))
+        return []
 
     def end_turn(self, n: int) -> Any:
         return self.line.fact(TurnEnded(self.position + n * MS))

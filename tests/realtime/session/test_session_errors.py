@@ -9,9 +9,9 @@ import pytest
 
 from harness.session_line import MS, SessionLine, kinds, sound
 from vivavoce.model.dialogue import Done
-from vivavoce.realtime.events import DropTurn, Replied, TurnEnded, TurnIdle, TurnSound, TurnStarted
+from vivavoce.realtime.events import DropTurn, Replied, TurnEnded, TurnIdle, TurnStarted
 from vivavoce.realtime.session.conversation import MAX_ITEMS
-from vivavoce.realtime.session.responses import MAX_BESIDE
+from vivavoce.realtime.session.responses import MAX_OUT_OF_BAND
 from vivavoce.realtime.wire.session_config import McpTool
 
 
@@ -33,7 +33,7 @@ def test_commit_needs_a_tenth_of_a_second() -> None:
         "Expected at least 100ms of audio, but buffer only has 0.00ms of audio.",
     )
     line.fact(TurnStarted(0))
-    line.fact(TurnSound(sound(99), voiced=True))
+    line.keep(sound(99))
     assert "only has 99.00ms" in line.refused("input_audio_buffer.commit")["message"]
 
 
@@ -69,7 +69,7 @@ def test_one_response_at_a_time() -> None:
 
 def test_responses_out_of_band_are_counted() -> None:
     line = SessionLine()
-    for _ in range(MAX_BESIDE):
+    for _ in range(MAX_OUT_OF_BAND):
         line.tell("response.create", response={"conversation": "none"})
     assert line.refused("response.create", response={"conversation": "none"})["code"] == "too_many_responses"
     line.fact(Replied(1, Done("stop")))

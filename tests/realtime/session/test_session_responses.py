@@ -19,7 +19,6 @@ from vivavoce.model.dialogue import (
 from vivavoce.realtime.events import (
     Cut,
     Forget,
-    Hear,
     PlayoutEnded,
     PlayoutStarted,
     Read,
@@ -27,7 +26,6 @@ from vivavoce.realtime.events import (
     StartReply,
     StopReply,
     TurnEnded,
-    TurnSound,
     TurnStarted,
 )
 
@@ -373,8 +371,8 @@ def test_a_long_turn_is_heard_whole_and_kept_in_part() -> None:
     line = SessionLine()
     item_id = line.fact(TurnStarted(0))[0]["item_id"]
     for _ in range(31):
-        line.fact(TurnSound(sound(2000), voiced=True))
+        line.keep(sound(2000))
     line.fact(TurnEnded(62_000 * MS))
     audio = line.tell("conversation.item.retrieve", item_id=item_id)[0]["item"]["content"][0]["audio"]
     assert len(base64.b64decode(audio)) == 60_000 * 48
-    assert len(line.did(Hear)) == 31
+    assert len(line.heard) == 31
