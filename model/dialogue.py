@@ -213,14 +213,6 @@ class Heard:
     chars: int
 
 
-class DialogueError(Exception):
-    """The model could not answer; the message is fit to be shown to the user."""
-
-
-class NotHeard(DialogueError):
-    """It is not known what the user said, and would not be if the same reply were asked for again."""
-
-
 class Dialogue(Protocol):
     """One conversation with one model. See the module's drawing."""
 

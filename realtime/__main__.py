@@ -155,7 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Must be set before numpy loads: its threads would fight with the models' over the cores (0.3 ms of work took 20 to
     # 300).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from vivavoce.model.store.errors import ModelError
+    from vivavoce.model.errors import ModelError
     from vivavoce.realtime.config import ConfigError, load
 
     overrides = {path: value for name, path in SETTINGS.items() if (value := getattr(chosen, name, None)) is not None}

@@ -19,7 +19,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
 
-from vivavoce.model.dialogue import Dialogue, DialogueError
+from vivavoce.model.dialogue import Dialogue
+from vivavoce.model.errors import DialogueError
 from vivavoce.realtime.audio.front_end import FrontEnd
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.config import ServerConfig

@@ -29,7 +29,8 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, Literal, TypeVar, assert_never
 
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
-from vivavoce.model.dialogue import Dialogue, DialogueError, NotHeard, Transcript
+from vivavoce.model.dialogue import Dialogue, Transcript
+from vivavoce.model.errors import DialogueError, NotRecognized
 from vivavoce.realtime.audio.front_end import FrontEnd
 from vivavoce.realtime.audio.playout import Playout, PlayoutFull
 from vivavoce.realtime.events import (
@@ -134,7 +135,7 @@ class Pipeline:
                 async for token in tokens:
                     self._inbox.post(Replied(action.number, token))
         except DialogueError as error:
-            cause: Literal["error", "passing"] = "error" if isinstance(error, NotHeard) else "passing"
+            cause: Literal["error", "passing"] = "error" if isinstance(error, NotRecognized) else "passing"
             log.warning("reply failed", extra={"session": self._parts.session.id, "reply": action.number})
             self._inbox.post(ReplyFailed(action.number, str(error), cause))
         finally:

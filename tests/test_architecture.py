@@ -11,6 +11,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 ROOMS = (
     "codecs",
+    "model/errors",
     "model/dialogue",
     "model/store",
     "model/settings",
@@ -192,6 +193,27 @@ def test_functions_take_few_arguments() -> None:
 
 def test_every_module_says_what_it_is_for() -> None:
     assert [name_of(file) for file in SOURCES if not ast.get_docstring(tree(file))] == []
+
+
+def test_exceptions_of_the_models_are_one_tree() -> None:
+    errors = ROOT / "model/errors.py"
+    tree_of_errors = {
+        node.name: ast.unparse(node.bases[0]) for node in tree(errors).body if isinstance(node, ast.ClassDef)
+    }
+    drawing = str(ast.get_docstring(tree(errors)))
+    assert [name for name in tree_of_errors if f"{name} " not in drawing] == []
+    assert [name for name, base in tree_of_errors.items() if base not in tree_of_errors] == ["ModelError"]
+    kinds = {"Exception", "BaseException", "ValueError", "RuntimeError", "OSError", "KeyError", *tree_of_errors}
+    elsewhere = [
+        f"{name_of(file)}: {node.name}"
+        for file in SOURCES
+        if name_of(file).startswith("model/") and file != errors
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.ClassDef)
+        and not node.name.startswith("_")
+        and kinds & set(map(ast.unparse, node.bases))
+    ]
+    assert elsewhere == []
 
 
 def test_broad_excepts_stand_at_borders_only() -> None:

@@ -31,12 +31,10 @@ from vivavoce.model.cascade.reply import Begun, Reply
 from vivavoce.model.cascade.speech_queue import SpeechQueue
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.dialogue import (
-    DialogueError,
     Done,
     Heard,
     Item,
     Message,
-    NotHeard,
     OverlapOpinion,
     Picture,
     ReplySpec,
@@ -45,6 +43,7 @@ from vivavoce.model.dialogue import (
     Transcript,
     joined,
 )
+from vivavoce.model.errors import DialogueError, NotRecognized
 
 TRANSCRIPT_PATIENCE: Final = 10.0
 """Seconds the last transcript may take before the reply gives up; a turn of a minute takes under two."""
@@ -231,7 +230,7 @@ class CascadeDialogue:
 
     async def _has_question(self, joins: bool) -> bool:
         """Waits for the words of the user's last turn. False when there are none; replies beside the conversation are
-        not answers to it. The next reply does not ask again, be it after a failure. Raises `NotHeard`."""
+        not answers to it. The next reply does not ask again, be it after a failure. Raises `NotRecognized`."""
         if (turn := self._last_turn) is None:
             return True
         heard, _ = await asyncio.wait((turn,), timeout=TRANSCRIPT_PATIENCE)
@@ -241,7 +240,7 @@ class CascadeDialogue:
             self._last_turn = None
         error = turn.exception() if heard else TimeoutError("Recognising what you said took too long.")
         if error is not None:
-            raise NotHeard(str(error)) from error
+            raise NotRecognized(str(error)) from error
         return bool(turn.result())
 
     async def close(self) -> None:

@@ -20,17 +20,8 @@ from typing import Final
 
 from vivavoce.model.cascade.llm import Calls, Generation, Piece, Stopped, Words
 from vivavoce.model.cascade.speech_queue import Silent, SpeechQueue, Spoke
-from vivavoce.model.dialogue import (
-    AudioToken,
-    DialogueError,
-    Done,
-    Item,
-    Message,
-    ReplySpec,
-    ReplyToken,
-    TextToken,
-    ToolCall,
-)
+from vivavoce.model.dialogue import AudioToken, Done, Item, Message, ReplySpec, ReplyToken, TextToken, ToolCall
+from vivavoce.model.errors import DialogueError
 
 
 class Reply:

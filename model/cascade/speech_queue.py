@@ -19,9 +19,10 @@ from typing import Final
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.model.cascade.threads import Threads
-from vivavoce.model.cascade.tts import Speech, Voice, VoiceError
+from vivavoce.model.cascade.tts import Speech, Voice
 from vivavoce.model.cascade.tts.clauses import Clause, Clauses
 from vivavoce.model.dialogue import ReplySpec, WordEnd
+from vivavoce.model.errors import ModelError
 
 RUNNING_OUT: Final = 0.2
 """Seconds of sound in hand below which the voice does not wait for the end of a clause."""
@@ -105,7 +106,7 @@ class Utterance:
             return
         try:
             goes_on = self._speak() if self._speech is not None or self._take() else self._rest()
-        except VoiceError as error:
+        except ModelError as error:
             self._fail(f"The voice failed: {error}")
             return
         except Exception:  # the border of the voice's thread: nobody else would see it, and wait for the sound

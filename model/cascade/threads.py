@@ -23,7 +23,7 @@ from concurrent.futures import Future
 from itertools import count
 from typing import Any, Final, TypeVar
 
-from vivavoce.model.dialogue import DialogueError
+from vivavoce.model.errors import DialogueError
 
 T = TypeVar("T")
 

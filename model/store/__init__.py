@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vivavoce.model.errors import DamagedModel, MissingModel, StoreUnusable
 from vivavoce.model.store.catalog import Artefact, Catalog, File
-from vivavoce.model.store.errors import DamagedModel, MissingModel, StoreUnusable
 from vivavoce.model.store.fetch import Web, disk_error, sum_of
 from vivavoce.model.store.pull import Progress, Puller
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
-from vivavoce.model.store.errors import CatalogBroken, UnknownModel
+from vivavoce.model.errors import CatalogBroken, UnknownModel
 
 T = TypeVar("T")
 

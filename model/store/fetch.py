@@ -35,7 +35,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from vivavoce.model.store.errors import DiskFull, SourceFailed, StoreUnusable, Unreachable, WrongBytes
+from vivavoce.model.errors import DiskFull, SourceFailed, StoreUnusable, Unreachable, WrongBytes
 
 CONNECT = 3.0  # seconds
 STALL = 10.0  # seconds

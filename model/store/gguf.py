@@ -35,7 +35,7 @@ from typing import BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
-from vivavoce.model.store import gguf
+from vivavoce.model.errors import GgufError
 
 MAGIC: Final = b"GGUF"
 ALIGNMENT: Final = 32
@@ -61,10 +61,6 @@ BLOCKS: Final = {
 
 _STRING, _ARRAY = 8, 9
 _WIDTHS: Final = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # bytes, by type of value
-
-
-class GgufError(ValueError):
-    """The file is not GGUF as we know it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,23 +211,23 @@ def requantised(path: Path, keep: Sequence[str], notice: str) -> Iterator[bytes]
     `path` is taken for verified. Raises GgufError if it is no GGUF file after all.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        layout = gguf.read(file)
+        layout = read(file)
         changed = {tensor.name: TO for tensor in layout.tensors if tensor.format == FROM and tensor.name not in keep}
-        yield gguf.rewritten(layout, changed, {"vivavoce.notice": notice})
+        yield rewritten(layout, changed, {"vivavoce.notice": notice})
         requantise = Requantiser()
-        step = gguf.BLOCKS[FROM][1] * CHUNK
+        step = BLOCKS[FROM][1] * CHUNK
         for tensor in layout.tensors:
             end = tensor.start + tensor.size
             if end > len(content):
-                raise gguf.GgufError("the file ends early")
+                raise GgufError("the file ends early")
             written = 0
             for start in range(tensor.start, end, step):
                 piece = content[start : min(start + step, end)]
                 if tensor.name in changed:
-                    piece = requantise(np.frombuffer(piece, np.uint8).reshape(-1, gguf.BLOCKS[FROM][1])).tobytes()
+                    piece = requantise(np.frombuffer(piece, np.uint8).reshape(-1, BLOCKS[FROM][1])).tobytes()
                 written += len(piece)
                 yield piece
-            yield gguf.padding(written)
+            yield padding(written)
 
 
 class Requantiser:

@@ -25,8 +25,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
 
+from vivavoce.model.errors import DiskFull, SourceFailed, Unreachable, WrongBytes
 from vivavoce.model.store.catalog import Mirror, Part
-from vivavoce.model.store.errors import DiskFull, SourceFailed, Unreachable, WrongBytes
 from vivavoce.model.store.fetch import BLOCK, Partial, disk_full
 
 START = 30.0  # seconds until a client says its first word: a cold interpreter on a slow disk

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from vivavoce.model.errors import DiskFull, GgufError, NoSource, SourceFailed, WrongBytes
 from vivavoce.model.store.catalog import Artefact, Derived, File, Home, Mirror, Source
-from vivavoce.model.store.errors import DiskFull, NoSource, SourceFailed, WrongBytes
 from vivavoce.model.store.fetch import Partial, Web
-from vivavoce.model.store.gguf import GgufError
 from vivavoce.model.store.mirrors import Registries
 
 SPARE = 256 << 20  # bytes: an archive on its way, and room for the machine to live

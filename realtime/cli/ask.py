@@ -13,9 +13,8 @@ import numpy as np
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.media import Unreadable, read_picture, read_sound, write_sound
 from vivavoce.model.cascade import Cascade
-from vivavoce.model.cascade.asr import AsrError
-from vivavoce.model.cascade.tts import VoiceError
-from vivavoce.model.dialogue import AudioToken, Dialogue, DialogueError, Picture, ReplySpec, TextToken
+from vivavoce.model.dialogue import AudioToken, Dialogue, Picture, ReplySpec, TextToken
+from vivavoce.model.errors import DialogueError, ModelError
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store, catalog
 from vivavoce.realtime.cli.models import prepare
@@ -39,7 +38,7 @@ def run(config: Config, question: Path, output: Path | None, image: Path | None)
         answer = _answered(config.model, store, sound, picture)
         if output:
             write_sound(output, answer)
-    except (DialogueError, AsrError, VoiceError) as error:
+    except ModelError as error:
         print(f"vivavoce: {error}", file=sys.stderr)
         return 1
     except OSError as error:

@@ -19,14 +19,14 @@ from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.codecs.files import CodesError, decode_whole, encode_whole, read, write
 from vivavoce.codecs.media import Unreadable, read_sound, write_sound
 from vivavoce.codecs.tokenizer import WEIGHTS, AudioTokenizer
-from vivavoce.model.cascade.asr import AsrError
 from vivavoce.model.cascade.tts.names import CODED
+from vivavoce.model.errors import BrokenAsr, DnsmosMissing, MaterialError, MissingSystem
 from vivavoce.model.evaluation.codec.delay import delays, work
-from vivavoce.model.evaluation.codec.dnsmos import Dnsmos, DnsmosMissing
+from vivavoce.model.evaluation.codec.dnsmos import Dnsmos
 from vivavoce.model.evaluation.codec.evaluation import JUDGES, Evaluation, Plan, Rows, open_judges
-from vivavoce.model.evaluation.codec.material import SETS, Material, MaterialError
+from vivavoce.model.evaluation.codec.material import SETS, Material
 from vivavoce.model.evaluation.codec.scores import Row
-from vivavoce.model.evaluation.codec.systems import CODEC, SYSTEMS, Missing, weights_digest
+from vivavoce.model.evaluation.codec.systems import CODEC, SYSTEMS, weights_digest
 from vivavoce.model.evaluation.codec.table import report, streaming_lines, table
 from vivavoce.model.store import Store, catalog
 from vivavoce.realtime.bench.report import machine
@@ -107,7 +107,7 @@ def evaluate(store: Store, options: argparse.Namespace) -> None:
         about: dict[str, Any] = {"machine": machine.describe()}
         if CODEC in systems:
             about["streaming"] = _streaming(material, sets[0])
-    except (Missing, MaterialError, AsrError) as error:
+    except (MissingSystem, MaterialError, BrokenAsr) as error:
         raise Unusable(str(error)) from error
     if options.output:
         text = json.dumps(report(found, about), indent=1, ensure_ascii=False)
@@ -136,7 +136,7 @@ def _here() -> tuple[str, ...]:
     for name, needs in {CODED: ("latents", "decoder"), CODEC: ("encoder", "decoder")}.items():
         try:
             weights_digest(*needs)
-        except Missing:
+        except MissingSystem:
             there.remove(name)
     return tuple(there)
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
+from vivavoce.model.errors import UnknownModel
 from vivavoce.model.settings import CascadeSettings, needed
 from vivavoce.model.store import Store, catalog
-from vivavoce.model.store.errors import UnknownModel
 from vivavoce.realtime.cli.progress import Bar
 from vivavoce.realtime.config import Config
 

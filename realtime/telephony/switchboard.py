@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from vivavoce.codecs.audio import FRAME, Samples
-from vivavoce.model.dialogue import DialogueError
+from vivavoce.model.errors import DialogueError
 from vivavoce.realtime.admission.admission import Admission
 from vivavoce.realtime.admission.auth import Denied
 from vivavoce.realtime.audio.playout import Playout

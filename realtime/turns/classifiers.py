@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.model.dialogue import DialogueError, OverlapOpinion
+from vivavoce.model.dialogue import OverlapOpinion
+from vivavoce.model.errors import DialogueError
 from vivavoce.realtime.turns.endpointing import AskEndpoint
 from vivavoce.realtime.turns.floor import AskOverlap
 from vivavoce.realtime.turns.windows import MicrophoneWindows

@@ -17,7 +17,6 @@ import numpy as np
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.model.dialogue import (
     AudioToken,
-    DialogueError,
     Done,
     Heard,
     Item,
@@ -30,6 +29,7 @@ from vivavoce.model.dialogue import (
     Transcript,
     WordEnd,
 )
+from vivavoce.model.errors import DialogueError
 from vivavoce.realtime.pipeline import Pipeline
 from vivavoce.realtime.transports import Deliver, Message, PeerGone, PeerLost, Pull, Seen, Sound
 from vivavoce.realtime.turns.floor import Floor

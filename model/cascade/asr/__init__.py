@@ -73,15 +73,11 @@ class Asr(Protocol):
         """What a second of sound over the assistant holds, for somebody who cannot wait for its end."""
 
 
-class AsrError(Exception):
-    """The recogniser's files are missing or not what they should be; the message names the file."""
-
-
 def open_asr(language: str, directory_of: Callable[[str], Path], threads: int) -> Asr:
     """Loads the recogniser for `language` (ISO 639-1, such as "en"; "auto" detects it in each turn).
 
     `directory_of` gives the directory of a catalog artefact: "moonshine-tiny-en" for English, "whisper-base" for the
-    rest. Raises `AsrError` when its files cannot be loaded, `ValueError` for an unknown language.
+    rest. Raises `BrokenAsr` when its files cannot be loaded, `UnknownLanguage`.
     """
     if language == "en":
         from vivavoce.model.cascade.asr.moonshine import Moonshine

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile
 
 from vivavoce.codecs.onnx_session import open_onnx
-from vivavoce.model.cascade.asr import SAMPLE_RATE, AsrError, Samples
+from vivavoce.model.cascade.asr import SAMPLE_RATE, Samples
 from vivavoce.model.cascade.asr.loudness import is_empty, levels_of
 from vivavoce.model.cascade.asr.streaming import SegmentedRecognition, loop_start
 from vivavoce.model.cascade.asr.tokens import BEGIN, END, Vocabulary
 from vivavoce.model.dialogue import OverlapOpinion
+from vivavoce.model.errors import BrokenAsr
 from vivavoce.model.turns.asr_endpoint_head import AsrEndpointHead
 from vivavoce.model.turns.asr_overlap_head import AsrOverlapHead
 
@@ -55,7 +56,7 @@ class Moonshine:
     def __init__(self, directory: Path, threads: int) -> None:
         """Loads `encoder_model.ort`, `decoder_model_merged.ort` and `tokenizer.bin`; `threads` >= 1 of onnxruntime.
 
-        Raises `AsrError`."""
+        Raises `BrokenAsr`."""
         self._vocabulary = Vocabulary.read(directory / "tokenizer.bin")
         self._encoder = _session(directory / "encoder_model.ort", threads)
         self._decoder = _Decoder(_session(directory / "decoder_model_merged.ort", threads))
@@ -198,4 +199,4 @@ def _session(path: Path, threads: int) -> ort.InferenceSession:
     try:
         return open_onnx(path, threads)
     except _BROKEN as error:
-        raise AsrError(f"cannot load {path}: {error}") from error
+        raise BrokenAsr(f"cannot load {path}: {error}") from error

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from vivavoce.model.cascade.asr import AsrError
+from vivavoce.model.errors import BrokenAsr
 
 BEGIN: Final = 1
 """Id that opens every sequence."""
@@ -34,11 +34,11 @@ class Vocabulary:
 
     @classmethod
     def read(cls, path: Path) -> Vocabulary:
-        """Reads a `tokenizer.bin`. Raises `AsrError` when the file is missing or ends inside a piece."""
+        """Reads a `tokenizer.bin`. Raises `BrokenAsr` when the file is missing or ends inside a piece."""
         try:
             return cls(parse_pieces(path.read_bytes()))
         except (OSError, ValueError) as error:
-            raise AsrError(f"cannot read the vocabulary {path}: {error}") from error
+            raise BrokenAsr(f"cannot read the vocabulary {path}: {error}") from error
 
     def __len__(self) -> int:
         return len(self._pieces)

@@ -18,9 +18,10 @@ from typing import Final
 import numpy as np
 from faster_whisper import WhisperModel
 
-from vivavoce.model.cascade.asr import SAMPLE_RATE, AsrError, Samples
+from vivavoce.model.cascade.asr import SAMPLE_RATE, Samples
 from vivavoce.model.cascade.asr.streaming import SegmentedRecognition, loop_start
 from vivavoce.model.dialogue import OverlapOpinion
+from vivavoce.model.errors import BrokenAsr, UnknownLanguage
 
 FILES: Final = ("config.json", "model.bin", "tokenizer.json", "vocabulary.txt")
 DETECTABLE: Final = 2 * SAMPLE_RATE
@@ -41,18 +42,18 @@ class Whisper:
     def __init__(self, directory: Path, language: str, threads: int) -> None:
         """Loads a CTranslate2 model (`FILES`) as int8; `language` is ISO 639-1 or "auto".
 
-        Raises `AsrError` when a file is missing or broken, `ValueError` when Whisper does not know the language."""
+        Raises `BrokenAsr` when a file is missing or broken, `UnknownLanguage`."""
         for name in FILES:  # faster-whisper would look for a missing one on the network
             if not (directory / name).is_file():
-                raise AsrError(f"{directory / name} is missing")
+                raise BrokenAsr(f"{directory / name} is missing")
         try:
             self.model = WhisperModel(
                 str(directory), device="cpu", compute_type="int8", cpu_threads=threads, local_files_only=True
             )
         except (RuntimeError, ValueError) as error:
-            raise AsrError(f"cannot load {directory}: {error}") from error
+            raise BrokenAsr(f"cannot load {directory}: {error}") from error
         if language != "auto" and self.special(language) is None:
-            raise ValueError(f"Whisper does not know the language {language!r}")
+            raise UnknownLanguage(f"Whisper does not know the language {language!r}")
         self._language = language
 
     def open(self) -> SegmentedRecognition:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from vivavoce.model.cascade.llm import Stopped
-from vivavoce.model.cascade.llm.tool_calls import CallError
 from vivavoce.model.dialogue import Usage
+from vivavoce.model.errors import ToolCallError
 
 CONTEXT_FULL: Final = "The conversation no longer fits into the language model."
 NO_ANSWER: Final = "The language model ended without an answer."
@@ -39,7 +39,7 @@ class Outcome:
         try:
             for event in message if isinstance(message, list) else [message]:
                 self._take(event)
-        except CallError as error:
+        except ToolCallError as error:
             self.stopped = Stopped("error", error=str(error))
             return True
         return False

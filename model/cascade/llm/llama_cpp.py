@@ -21,10 +21,9 @@ from typing import Any, Final
 from vivavoce.model.cascade.llm import Deliver, Prompt, Stopped, chatml
 from vivavoce.model.cascade.llm.generation import CONTEXT_FULL, NO_ANSWER, Outcome
 from vivavoce.model.cascade.llm.memory import Memory
-from vivavoce.model.cascade.llm.tool_calls import CallError, CallParser, effective_choice, grammar
+from vivavoce.model.cascade.llm.tool_calls import CallParser, effective_choice, grammar
 from vivavoce.model.cascade.threads import Lateness
-from vivavoce.model.dialogue import DialogueError
-from vivavoce.model.store.errors import DamagedModel, MissingModel
+from vivavoce.model.errors import DamagedModel, DialogueError, InvalidTool, MissingModel, ToolCallError
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +112,7 @@ class LlamaThread:
     def _run(self, prompt: Prompt, max_tokens: int, deliver: Deliver, generation: LlamaGeneration) -> None:
         try:
             deliver(self._answer(prompt, max_tokens, deliver, generation))
-        except CallError as error:
+        except (InvalidTool, ToolCallError) as error:
             deliver(Stopped("error", error=str(error)))
         except Exception:  # the border of the language model's thread: nobody else would see it, and wait for the words
             log.exception("the language model failed")

@@ -15,15 +15,12 @@ from typing import Any, Final
 
 from vivavoce.model.cascade.llm import Calls, Prompt, Words
 from vivavoce.model.dialogue import CallResult, Tool
+from vivavoce.model.errors import InvalidTool, ToolCallError
 
 MAX_CALLS: Final = 4
 """Calls in one reply; a small model that has lost its way would repeat itself until its tokens are used up."""
 
 SPEECH: Final = r"speech: /[^{<\s][^{<]*/"
-
-
-class CallError(ValueError):
-    """What the model wrote is no call of a tool there is; the message may be shown to the user."""
 
 
 KINDS: Final = frozenset(("string", "number", "integer", "boolean", "object", "array", "null"))
@@ -38,7 +35,7 @@ def effective_choice(prompt: Prompt) -> str:
 def grammar(tools: Sequence[Tool], choice: str) -> str | None:
     """An llguidance grammar (Lark syntax) for a reply under `choice`; None when everything is allowed.
 
-    Raises `CallError` for a tool whose schema is none."""
+    Raises `InvalidTool` for a tool whose parameters are not a JSON schema."""
     if not tools:
         return None
     if choice == "none":  # earlier calls in the conversation would be imitated
@@ -73,7 +70,7 @@ def _check(schema: Any, name: str) -> None:
     kinds = schema.get("type")
     for kind in kinds if isinstance(kinds, list) else [kinds]:
         if isinstance(kind, str) and kind not in KINDS:
-            raise CallError(f"The tool '{name}' cannot be used: '{kind}' is no type of a JSON schema.")
+            raise InvalidTool(f"The tool '{name}' cannot be used: '{kind}' is no type of a JSON schema.")
     for key, part in schema.items():
         if key not in ("const", "default", "enum", "examples"):  # values, not schemas
             _check(part, name)
@@ -89,7 +86,7 @@ class CallParser:
         self._call: _Call | None = None  # while calls are what comes
 
     def push(self, text: str) -> Iterator[Words | Calls]:
-        """The reply's next piece. Raises `CallError`."""
+        """The reply's next piece. Raises `ToolCallError`."""
         if self._undecided:
             text = text.lstrip()
             if not text:
@@ -129,7 +126,7 @@ class _Call:
         return Calls(self._id, self._name, arguments, final=self.complete)
 
     def push(self, character: str, names: frozenset[str]) -> str:
-        """The character, if it belongs to the arguments. Raises `CallError` when there is no such tool in `names`."""
+        """The character, if it belongs to the arguments. Raises `ToolCallError` for a tool not in `names`."""
         before = self._depth
         self._count(character)
         if before <= 1 < self._depth and not self._name:
@@ -138,7 +135,7 @@ class _Call:
             self.complete = self._depth == 0
             return character if max(before, self._depth) > 1 else ""
         if before == 1 and self._depth == 0:
-            raise CallError("The language model called a function without arguments.")
+            raise ToolCallError("The language model called a function without arguments.")
         self._head += character
         return ""
 
@@ -149,7 +146,7 @@ class _Call:
         except (ValueError, KeyError):
             name = ""
         if name not in names or colon.strip() != ":":
-            raise CallError("The language model called a function that does not exist; is the tool's schema valid?")
+            raise ToolCallError("The language model called a function that does not exist; is the tool's schema valid?")
         return name
 
     def _count(self, character: str) -> None:

@@ -20,20 +20,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vivavoce.model.cascade.tts.clauses import Clause, Clauses
-from vivavoce.model.cascade.tts.contract import WHOLE, BrokenVoice, Part, Speech, UnknownVoice, Voice, VoiceError
+from vivavoce.model.cascade.tts.contract import WHOLE, Part, Speech, Voice
 from vivavoce.model.cascade.tts.names import CODED, ENGLISH, JOE, resolve
-from vivavoce.model.store.errors import MissingModel
+from vivavoce.model.errors import MissingModel
 
 __all__ = [
     "WHOLE",
-    "BrokenVoice",
     "Clause",
     "Clauses",
     "Part",
     "Speech",
-    "UnknownVoice",
     "Voice",
-    "VoiceError",
     "open_voice",
 ]
 

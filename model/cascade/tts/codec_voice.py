@@ -18,11 +18,12 @@ from typing import Final
 from vivavoce.codecs.audio import Samples
 from vivavoce.codecs.latents import LATENT_SIZE, PER_FRAME, LatentEncoder
 from vivavoce.codecs.tokenizer import WEIGHTS, AudioTokenizer, Codes
-from vivavoce.model.cascade.tts.contract import WHOLE, BrokenVoice, Part, Speech, check_speed
+from vivavoce.model.cascade.tts.contract import WHOLE, Part, Speech, check_speed
 from vivavoce.model.cascade.tts.names import CODED, JOE, resolve
 from vivavoce.model.cascade.tts.phonemes import Phonemes, Word
 from vivavoce.model.cascade.tts.piper import GAIN, Piper
 from vivavoce.model.cascade.tts.utterance import Rendering, say
+from vivavoce.model.errors import BrokenVoice
 
 FIRST_CODES: Final = 4
 LARGEST_CODES: Final = 16

@@ -14,23 +14,6 @@ FASTEST: Final = 1.5
 """Speeds a voice can be asked for, the range of the Realtime API."""
 
 
-class VoiceError(Exception):
-    """A voice cannot be had or cannot speak; the message is fit for the user.
-
-    VoiceError
-    ├── UnknownVoice   no voice of that name
-    └── BrokenVoice    the model's files are missing or are not what they should be
-    """
-
-
-class UnknownVoice(VoiceError):
-    """No voice has this name; the message lists those there are."""
-
-
-class BrokenVoice(VoiceError):
-    """The model's files are missing or are not what they should be."""
-
-
 @dataclass(frozen=True, slots=True)
 class Speech:
     """The next stretch of an utterance: `samples` float32 mono at 24 kHz, never empty.

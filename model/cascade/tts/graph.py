@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vivavoce.model.cascade.tts.contract import BrokenVoice
+from vivavoce.model.errors import BrokenVoice
 
 
 class Graph:

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.onnx_session import open_onnx
-from vivavoce.model.cascade.tts.contract import WHOLE, BrokenVoice, Part, Speech, check_speed
+from vivavoce.model.cascade.tts.contract import WHOLE, Part, Speech, check_speed
 from vivavoce.model.cascade.tts.english.spoken import MARKS
 from vivavoce.model.cascade.tts.graph import Graph
 from vivavoce.model.cascade.tts.names import ENGLISH, resolve
 from vivavoce.model.cascade.tts.phonemes import Phonemes, Word
 from vivavoce.model.cascade.tts.utterance import Rendering, say, sounding
+from vivavoce.model.errors import BrokenVoice
 
 FRAME: Final = 600
 """Samples of a duration frame: 25 ms."""

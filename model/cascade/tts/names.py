@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from vivavoce.model.cascade.tts.contract import UnknownVoice
+from vivavoce.model.errors import UnknownVoice
 
 JOE: Final = "joe"
 CODED: Final = "joe-codec"

@@ -20,6 +20,7 @@ import numpy as np
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.codecs.resample import Resampler
+from vivavoce.model.errors import DnsmosMissing
 
 RATE: Final = 16_000
 WINDOW: Final = int(9.01 * RATE)
@@ -28,10 +29,6 @@ _SPEECH: Final = (-0.08397278, 1.22083953, 0.0052439)
 _NOISE: Final = (-0.13166888, 1.60915514, -0.39604546)
 _OVERALL: Final = (-0.06766283, 1.11546468, 0.04602535)
 """Polynomials from the network's raw scores to the listeners' (of the authors' own program)."""
-
-
-class DnsmosMissing(Exception):
-    """The weights are not installed; the message says how to get them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ class Evaluation:
     def run(self, plan: Plan, rows: Rows) -> Iterator[Row]:
         """Every row of the plan, the original's first; new ones are added to `rows`.
 
-        Raises `Missing`, `MaterialError`, `ModelError`, `OSError`."""
+        Raises `MissingSystem`, `MaterialError`, `ModelError`, `OSError`."""
         names = dict.fromkeys((ORIGINAL, *plan.systems))
         self._systems |= {name: open_system(name, self._store) for name in names if name not in self._systems}
         for group in plan.sets:
@@ -119,7 +119,7 @@ class Evaluation:
 
 
 def open_judges(names: Sequence[str], store: Store, threads: int = 1) -> dict[str, Judge]:
-    """The recognisers, set to English. Raises `EarsError`, `ModelError`."""
+    """The recognisers, set to English. Raises `BrokenAsr`, `ModelError`."""
     makers = {"moonshine": _moonshine, "whisper": _whisper}
     return {name: makers[name](store, threads) for name in names}
 

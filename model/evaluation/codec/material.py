@@ -24,6 +24,7 @@ from typing import Final, TypeVar
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.media import Unreadable, read_sound
+from vivavoce.model.errors import MaterialError
 from vivavoce.model.store import Store
 from vivavoce.model.training.data.speech import EVALUATION, Studio
 from vivavoce.model.training.data.turns import COMPLETE, read_texts
@@ -47,10 +48,6 @@ _TWO_CITIES: Final = (
     "so far like the present period, that some of its noisiest authorities insisted on its being received, for good "
     "or for evil, in the superlative degree of comparison only"
 )
-
-
-class MaterialError(Exception):
-    """Speech that cannot be had; the message says how it could."""
 
 
 @dataclass(frozen=True, slots=True)

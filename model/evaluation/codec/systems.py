@@ -25,17 +25,14 @@ from vivavoce.codecs.files import Coded, decode_whole, encode_whole
 from vivavoce.codecs.opus import Decoder, Encoder, OpusSettings
 from vivavoce.codecs.phone import Encoding
 from vivavoce.codecs.tokenizer import WEIGHTS, AudioTokenizer, Codes
-from vivavoce.model.cascade.tts import Voice, VoiceError, open_voice
+from vivavoce.model.cascade.tts import Voice, open_voice
 from vivavoce.model.cascade.tts.names import CODED, JOE
+from vivavoce.model.errors import BrokenVoice, MissingSystem
 from vivavoce.model.evaluation.codec.material import Clip
 from vivavoce.model.store import Store
 
 ORIGINAL: Final = "original"
 CODEC: Final = "codec"
-
-
-class Missing(Exception):
-    """A system that cannot be had; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +117,7 @@ SYSTEMS: Final = (ORIGINAL, "g711", "opus6", JOE, CODED, CODEC)
 
 
 def open_system(name: str, store: Store, threads: int = 1) -> System:
-    """Raises `Missing`, `ModelError`, and `KeyError` for a name there is not."""
+    """Raises `MissingSystem`, `ModelError`, and `KeyError` for a name there is not."""
     makers: dict[str, Callable[[], System]] = {
         ORIGINAL: Original,
         "g711": lambda: Line("pcmu", 8000),
@@ -131,18 +128,18 @@ def open_system(name: str, store: Store, threads: int = 1) -> System:
     }
     try:
         return makers[name]()
-    except VoiceError as error:
-        raise Missing(str(error)) from error
+    except BrokenVoice as error:
+        raise MissingSystem(str(error)) from error
 
 
 def weights_digest(*names: str) -> str:
-    """Twelve digits that say which weights these are. Raises `Missing`."""
+    """Twelve digits that say which weights these are. Raises `MissingSystem`."""
     digest = hashlib.sha256()
     for name in names:
         try:
             digest.update((WEIGHTS / f"{name}.onnx").read_bytes())
         except OSError as error:
-            raise Missing(f"the codec's weights {name}.onnx are missing: {error.strerror}") from error
+            raise MissingSystem(f"the codec's weights {name}.onnx are missing: {error.strerror}") from error
     return digest.hexdigest()[:12]
 
 

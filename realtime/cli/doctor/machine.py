@@ -12,9 +12,9 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Final
 
+from vivavoce.model.errors import ModelError
 from vivavoce.model.settings import needed
 from vivavoce.model.store import Store
-from vivavoce.model.store.errors import ModelError
 from vivavoce.realtime.cli.doctor.findings import Finding, sentence
 from vivavoce.realtime.config import Config
 

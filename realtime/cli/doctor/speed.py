@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.codecs.resample import Resampler
 from vivavoce.model.cascade import INSTRUCTIONS, Cascade
-from vivavoce.model.cascade.asr import Asr, AsrError
+from vivavoce.model.cascade.asr import Asr
 from vivavoce.model.cascade.llm import Llm, Piece, Prompt, Stopped, Words
 from vivavoce.model.cascade.llm import Thread as LanguageThread
-from vivavoce.model.cascade.tts import Voice, VoiceError
-from vivavoce.model.dialogue import DialogueError, Message
+from vivavoce.model.cascade.tts import Voice
+from vivavoce.model.dialogue import Message
+from vivavoce.model.errors import BrokenAsr, BrokenVoice, DialogueError, ModelError, UnknownLanguage, UnknownVoice
 from vivavoce.model.settings import CascadeSettings
-from vivavoce.model.store.errors import ModelError
 from vivavoce.model.turns.silero_vad import WINDOW, SileroVad
 from vivavoce.model.turns.smart_turn import SmartTurn
 from vivavoce.realtime.cli.doctor.findings import Finding, sentence
@@ -94,6 +94,8 @@ QUESTIONS: Final = ("sea.", "moon.", "sun.")
 RUNS: Final = 3
 PATIENCE: Final = 60.0
 """Seconds for one piece of the language model's answer."""
+BROKEN: Final = (BrokenAsr, BrokenVoice, DialogueError, UnknownLanguage, UnknownVoice)
+"""Failures of a stage; other errors say that its files are not there."""
 
 
 def look(settings: CascadeSettings, directory_of: DirectoryOf) -> Iterator[Finding]:
@@ -106,10 +108,10 @@ def look(settings: CascadeSettings, directory_of: DirectoryOf) -> Iterator[Findi
 def _guarded(stage: str, measure: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         yield from measure()
+    except (*BROKEN, RuntimeError, ValueError) as error:  # the last two: onnxruntime's
+        yield Finding("broken", stage, "does not work", sentence(error))
     except ModelError as error:
         yield Finding("missing", stage, "untested", sentence(error))
-    except (AsrError, VoiceError, DialogueError, RuntimeError, ValueError) as error:  # the last two: onnxruntime's
-        yield Finding("broken", stage, "does not work", sentence(error))
 
 
 def _median(work: Callable[[], object], runs: int) -> float:

@@ -15,7 +15,8 @@ from harness.cascade import Parrot
 from vivavoce.model.cascade.asr import Hypothesis
 from vivavoce.model.cascade.dialogue import CascadeDialogue
 from vivavoce.model.cascade.threads import Threads
-from vivavoce.model.dialogue import DialogueError, ReplySpec, TextToken
+from vivavoce.model.dialogue import ReplySpec, TextToken
+from vivavoce.model.errors import DialogueError
 
 SECOND = np.zeros(24_000, np.float32)
 

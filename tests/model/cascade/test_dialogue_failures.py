@@ -18,7 +18,8 @@ from vivavoce.model.cascade.llm.generation import NO_ANSWER
 from vivavoce.model.cascade.llm.llama_cpp import LlamaThread
 from vivavoce.model.cascade.speech_queue import Silent, SpeechQueue, Spoke
 from vivavoce.model.cascade.threads import Threads
-from vivavoce.model.dialogue import Message, NotHeard, ReplySpec, TextToken
+from vivavoce.model.dialogue import Message, ReplySpec, TextToken
+from vivavoce.model.errors import NotRecognized
 
 
 class Deaf:
@@ -71,7 +72,7 @@ def test_a_turn_that_was_not_heard_fails_one_reply_only(threads: Threads, caplog
         async for transcript in dialogue.transcripts():
             assert transcript.error
             break
-        with pytest.raises(NotHeard, match="could not be recognised"):
+        with pytest.raises(NotRecognized, match="could not be recognised"):
             await words_of(dialogue, ReplySpec("a", audio=False))
         dialogue.read(Message("typed", "user", "hello"))
         assert await words_of(dialogue, ReplySpec("b", audio=False)) == ["hello"]

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from vivavoce.model.errors import CatalogBroken, UnknownModel
 from vivavoce.model.store import catalog
 from vivavoce.model.store.catalog import Derived, Home, Mirror, Part
-from vivavoce.model.store.errors import CatalogBroken, UnknownModel
 
 SUM = "ab" * 32
 GOOD = f"""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness.file_server import Answer, FileServer
-from vivavoce.model.store.errors import DiskFull, SourceFailed, StoreUnusable, Unreachable, WrongBytes
+from vivavoce.model.errors import DiskFull, SourceFailed, StoreUnusable, Unreachable, WrongBytes
 from vivavoce.model.store.fetch import Partial, Web
 
 BODY = os.urandom(300_000)

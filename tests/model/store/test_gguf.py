@@ -16,10 +16,10 @@ import pytest
 from vivavoce.model.cascade.llm import Piece, Prompt, Stopped, Words
 from vivavoce.model.cascade.llm.llama_cpp import LlamaModel
 from vivavoce.model.dialogue import Message
+from vivavoce.model.errors import GgufError, NoSource
 from vivavoce.model.store import Store, catalog, gguf
 from vivavoce.model.store.catalog import Artefact, Catalog, Derived, File
-from vivavoce.model.store.errors import NoSource
-from vivavoce.model.store.gguf import GRID, GgufError, Requantiser, requantised
+from vivavoce.model.store.gguf import GRID, Requantiser, requantised
 
 
 def q5_0(scales: npt.NDArray[np.float16], steps: npt.NDArray[np.int8]) -> bytes:

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from harness.file_server import Answer, FileServer
+from vivavoce.model.errors import SourceFailed, Unreachable, WrongBytes
 from vivavoce.model.store import Store, catalog, mirrors
 from vivavoce.model.store.catalog import Mirror, Part
-from vivavoce.model.store.errors import SourceFailed, Unreachable, WrongBytes
 from vivavoce.model.store.fetch import Partial
 from vivavoce.model.store.mirrors import Registries
 

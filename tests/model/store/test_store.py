@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from harness.file_server import STEP, Answer, FileServer
+from vivavoce.model.errors import DamagedModel, DiskFull, MissingModel, NoSource, StoreUnusable, UnknownModel
 from vivavoce.model.store import Store, default_home
 from vivavoce.model.store.catalog import Artefact, Catalog, File, Home, Mirror, Part
-from vivavoce.model.store.errors import DamagedModel, DiskFull, MissingModel, NoSource, StoreUnusable, UnknownModel
 
 BIG, SMALL = os.urandom(3_000_000), b"settings"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vivavoce.model.store.errors import StoreUnusable
+from vivavoce.model.errors import StoreUnusable
 from vivavoce.realtime import config as module
 from vivavoce.realtime.config import Config, ConfigError, ServerConfig, build, is_loopback, load
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness import virtual_time
 from harness.fakes import Line, LinePeer, ScriptedEngine
-from vivavoce.model.dialogue import DialogueError
+from vivavoce.model.errors import DialogueError
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.call import Calls, RunningCall
 from vivavoce.realtime.config import ServerConfig

@@ -19,7 +19,8 @@ from websockets.asyncio.client import connect
 from harness.fakes import Line, LinePeer, ScriptedDialogue, ScriptedEngine
 from harness.gateway import gateway
 from harness.recordings import only, record, replayed
-from vivavoce.model.dialogue import DialogueError, ToolCall
+from vivavoce.model.dialogue import ToolCall
+from vivavoce.model.errors import DialogueError
 from vivavoce.model.turns.overlap_classifier import Scores
 from vivavoce.realtime.cli import replay as command
 from vivavoce.realtime.cli.replay import ReplayOptions

@@ -13,9 +13,10 @@ import soxr
 
 from harness.speech import Speaker
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.model.cascade.asr import AsrError, Samples, open_asr
+from vivavoce.model.cascade.asr import Samples, open_asr
 from vivavoce.model.cascade.asr.moonshine import Moonshine, token_limit
 from vivavoce.model.cascade.dialogue import classified_overlap
+from vivavoce.model.errors import BrokenAsr
 from vivavoce.model.store import Store
 from vivavoce.model.training.data.speech import Studio
 
@@ -168,7 +169,7 @@ def test_a_damaged_file_is_named(models: Store, tmp_path: Path, name: str, damag
     (tmp_path / name).unlink()
     if damage == "truncated":
         (tmp_path / name).write_bytes((source / name).read_bytes()[:-1_000])
-    with pytest.raises(AsrError, match=re.escape(name)):
+    with pytest.raises(BrokenAsr, match=re.escape(name)):
         Moonshine(tmp_path, threads=1)
 
 

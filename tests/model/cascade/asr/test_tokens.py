@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.model.cascade.asr import AsrError
 from vivavoce.model.cascade.asr.tokens import Vocabulary, parse_pieces
+from vivavoce.model.errors import BrokenAsr
 
 PIECES = [b"<unk>", b"<s>", b"</s>", "▁we".encode(), b"ll", b".", "▁caf".encode(), b"\xc3", b"\xa9"]
 
@@ -37,10 +37,10 @@ def test_a_file_that_ends_inside_a_piece_is_refused(content: bytes) -> None:
 
 def test_a_truncated_or_missing_file_is_named(tmp_path: Path) -> None:
     broken = tmp_path / "tokenizer.bin"
-    with pytest.raises(AsrError, match=r"tokenizer\.bin"):
+    with pytest.raises(BrokenAsr, match=r"tokenizer\.bin"):
         Vocabulary.read(broken)
     broken.write_bytes(b"\x05abc")
-    with pytest.raises(AsrError, match="needs 5 bytes, the file has 3 left"):
+    with pytest.raises(BrokenAsr, match="needs 5 bytes, the file has 3 left"):
         Vocabulary.read(broken)
 
 

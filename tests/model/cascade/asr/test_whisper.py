@@ -11,8 +11,9 @@ import soxr
 
 from harness.speech import Speaker
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.model.cascade.asr import AsrError, Samples, open_asr
+from vivavoce.model.cascade.asr import Samples, open_asr
 from vivavoce.model.cascade.asr.whisper import Whisper, WhisperTurn
+from vivavoce.model.errors import BrokenAsr, UnknownLanguage
 from vivavoce.model.store import Store
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
@@ -82,7 +83,7 @@ def test_silence_and_hiss_give_no_words(whisper: Whisper) -> None:
 
 
 def test_an_unknown_language_is_refused(models: Store) -> None:
-    with pytest.raises(ValueError, match="'xx'"):
+    with pytest.raises(UnknownLanguage, match="'xx'"):
         open_asr("xx", models.path, threads=1)
 
 
@@ -90,7 +91,7 @@ def test_a_missing_file_is_named_and_not_looked_for_on_the_network(models: Store
     source = models.path("whisper-base")
     for name in ("config.json", "model.bin", "vocabulary.txt"):
         (tmp_path / name).symlink_to(source / name)
-    with pytest.raises(AsrError, match=r"tokenizer\.json is missing"):
+    with pytest.raises(BrokenAsr, match=r"tokenizer\.json is missing"):
         Whisper(tmp_path, "auto", threads=1)
 
 
@@ -99,5 +100,5 @@ def test_a_truncated_file_is_named(models: Store, tmp_path: Path) -> None:
     for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
         (tmp_path / name).symlink_to(source / name)
     (tmp_path / "model.bin").write_bytes((source / "model.bin").read_bytes()[:1_000_000])
-    with pytest.raises(AsrError, match="cannot load"):
+    with pytest.raises(BrokenAsr, match="cannot load"):
         Whisper(tmp_path, "auto", threads=1)

@@ -14,9 +14,9 @@ from vivavoce.model.cascade.llm import Calls, Piece, Prompt, Stopped, Words
 from vivavoce.model.cascade.llm import llama_cpp as llama
 from vivavoce.model.cascade.llm.generation import CONTEXT_FULL
 from vivavoce.model.cascade.llm.llama_cpp import LlamaModel, LlamaThread
-from vivavoce.model.dialogue import DialogueError, Item, Message, Tool
+from vivavoce.model.dialogue import Item, Message, Tool
+from vivavoce.model.errors import DamagedModel, DialogueError, MissingModel
 from vivavoce.model.store import Store
-from vivavoce.model.store.errors import DamagedModel, MissingModel
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vivavoce.model.cascade.llm import Calls, Prompt, Words
-from vivavoce.model.cascade.llm.tool_calls import MAX_CALLS, SPEECH, CallError, CallParser, effective_choice, grammar
+from vivavoce.model.cascade.llm.tool_calls import MAX_CALLS, SPEECH, CallParser, effective_choice, grammar
 from vivavoce.model.dialogue import Call, CallResult, Message, Tool
+from vivavoce.model.errors import ToolCallError
 
 WEATHER = Tool("weather", "The weather", {"type": "object", "properties": {"city": {"type": "string"}}})
 TIMER = Tool("timer", "A timer", {"type": "object", "properties": {"seconds": {"type": "integer"}}})
@@ -101,7 +102,7 @@ def test_without_tools_braces_are_speech(tools: tuple[Tool, ...], choice: str) -
     ],
 )
 def test_what_is_no_call_of_a_known_tool_is_an_error(text: str) -> None:
-    with pytest.raises(CallError, match="language model called"):
+    with pytest.raises(ToolCallError, match="language model called"):
         read([text])
 
 

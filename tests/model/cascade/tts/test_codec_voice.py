@@ -10,9 +10,10 @@ import pytest
 from harness.tokens import make_weights
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.latents import LATENT_SIZE
-from vivavoce.model.cascade.tts import WHOLE, BrokenVoice, Part, Speech, UnknownVoice
+from vivavoce.model.cascade.tts import WHOLE, Part, Speech
 from vivavoce.model.cascade.tts.codec_voice import BEFORE, FIRST_CODES, CodecVoice
 from vivavoce.model.cascade.tts.names import CODED
+from vivavoce.model.errors import BrokenVoice, UnknownVoice
 from vivavoce.model.store import Store
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]

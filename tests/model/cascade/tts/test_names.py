@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from vivavoce.codecs.onnx_session import open_onnx
-from vivavoce.model.cascade.tts import BrokenVoice, UnknownVoice, open_voice
+from vivavoce.model.cascade.tts import open_voice
 from vivavoce.model.cascade.tts.contract import check_speed
 from vivavoce.model.cascade.tts.graph import Graph
 from vivavoce.model.cascade.tts.names import REALTIME_NAMES, resolve
-from vivavoce.model.store.errors import MissingModel
+from vivavoce.model.errors import BrokenVoice, MissingModel, UnknownVoice
 
 
 def test_no_name_is_the_usual_voice() -> None:

@@ -11,13 +11,14 @@ import pytest
 import soxr
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.model.cascade.tts import WHOLE, Clause, Clauses, Part, Speech, UnknownVoice, Voice, open_voice
+from vivavoce.model.cascade.tts import WHOLE, Clause, Clauses, Part, Speech, Voice, open_voice
 from vivavoce.model.cascade.tts.english.spoken import speakable
 from vivavoce.model.cascade.tts.kokoro import Kokoro
 from vivavoce.model.cascade.tts.phonemes import Phonemes
 from vivavoce.model.cascade.tts.piper import HOP, PIPER_RATE, Piper
 from vivavoce.model.cascade.tts.shaping import AUDIBLE
 from vivavoce.model.dialogue import WordEnd
+from vivavoce.model.errors import UnknownVoice
 from vivavoce.model.store import Store
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]

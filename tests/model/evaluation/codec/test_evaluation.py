@@ -15,18 +15,12 @@ from harness.tokens import HUM, make_weights
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.media import write_sound
 from vivavoce.codecs.tokenizer import FRAME_SIZE, AudioTokenizer
+from vivavoce.model.errors import MaterialError, MissingSystem
 from vivavoce.model.evaluation.codec import systems as codec_systems
 from vivavoce.model.evaluation.codec.delay import delays, work
 from vivavoce.model.evaluation.codec.evaluation import Evaluation, Plan, Rows, open_judges
-from vivavoce.model.evaluation.codec.material import (
-    Clip,
-    Material,
-    MaterialError,
-    read_prompts,
-    read_transcription,
-    spread,
-)
-from vivavoce.model.evaluation.codec.systems import Missing, open_system
+from vivavoce.model.evaluation.codec.material import Clip, Material, read_prompts, read_transcription, spread
+from vivavoce.model.evaluation.codec.systems import open_system
 from vivavoce.model.store import Store, catalog
 from vivavoce.model.training.data.speech import EVALUATION
 
@@ -138,7 +132,7 @@ def test_the_codec_gives_codes_and_their_bits(tmp_path: Path) -> None:
 
 def test_a_codec_without_weights_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec_systems, "WEIGHTS", tmp_path)
-    with pytest.raises(Missing, match=r"encoder\.onnx"):
+    with pytest.raises(MissingSystem, match=r"encoder\.onnx"):
         open_system("codec", empty(tmp_path))
 
 
