@@ -260,7 +260,7 @@ def classified_overlap(ears: Asr, samples: Samples) -> OverlapOpinion:
 def so_far(turn: Turn, heard: Hypothesis) -> Transcript:
     """What a look at the open turn found."""
     whole = turn.voiced_end <= turn.seen
-    return Transcript("", heard.stable, heard.tail, final=False, whole=whole, finished=heard.finished)
+    return Transcript("", heard.stable, heard.tail, final=False, whole=whole, finished=heard.end_of_turn)
 
 
 UPDATE: Final = EARS_RATE // 4

@@ -1,4 +1,4 @@
-"""Moonshine (Jeffries et al. 2024) on onnxruntime: English speech to tokens, greedily.
+"""Recognizes English with Moonshine (Jeffries et al. 2024) on onnxruntime, greedily.
 
     samples ──► encoder ──► states (1, T, 288), 41.67 a second
                               │
@@ -9,6 +9,13 @@
 The draft makes a repeated decode cheap: where nothing changed, it costs the encoder and a single decoder run. Runs of
 the session share no state, so one `Moonshine` serves all calls at once. Batch size is 1 throughout: turns of different
 calls do not arrive together.
+
+The vocabulary `tokenizer.bin` lists all pieces in the order of their ids:
+
+    piece  = length bytes
+    length = one byte below 128, or two: 128 + (length mod 128), length div 128
+    bytes  = UTF-8 of the piece; "▁" (U+2581) stands for a space; 256 pieces are single raw bytes; a length of 0 is an
+             unused id
 """
 
 from __future__ import annotations
@@ -24,21 +31,20 @@ from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile
 
 from vivavoce.codecs.onnx_session import open_onnx
-from vivavoce.model.cascade.asr import SAMPLE_RATE, Samples
+from vivavoce.model.cascade.asr.contract import SAMPLE_RATE, Samples
 from vivavoce.model.cascade.asr.loudness import is_empty, levels_of
 from vivavoce.model.cascade.asr.streaming import SegmentedRecognition, loop_start
-from vivavoce.model.cascade.asr.tokens import BEGIN, END, Vocabulary
 from vivavoce.model.dialogue import OverlapOpinion
 from vivavoce.model.errors import BrokenAsr
 from vivavoce.model.turns.asr_endpoint_head import AsrEndpointHead
 from vivavoce.model.turns.asr_overlap_head import AsrOverlapHead
 
 TOKENS_PER_SECOND: Final = 6.5
-"""More than anyone says; what the decoder adds beyond is invented (Jeffries et al. 2024, section 4)."""
+"""More than people say; what the decoder adds beyond is invented (Jeffries et al. 2024, section 4)."""
 SPARE_TOKENS: Final = 8
-"""Added to the limit: a short, quick word with punctuation."""
-OVERHEARD_PAD: Final = 2 * SAMPLE_RATE // 5
-"""Samples of silence (0.4 s) behind sound that is overheard."""
+"""Added to the limit, for a short, quick word with punctuation."""
+OVERLAP_PAD: Final = 2 * SAMPLE_RATE // 5
+"""Samples of silence (0.4 s) appended to sound over the assistant."""
 
 _SHORTEST: Final = SAMPLE_RATE // 2  # samples; shorter sound is padded with silence, too little context otherwise
 _MASK: Final = np.ones((1, 1), np.int64)  # strided and broadcast inside the graph: one element stands for all samples
@@ -46,12 +52,19 @@ _MASK: Final = np.ones((1, 1), np.int64)  # strided and broadcast inside the gra
 _BROKEN: Final = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile)
 _WORDLESS: Final = ("", "You")  # said of clicks, hums and music; the word alone comes with a full stop or question mark
 
+BEGIN: Final = 1
+"""Id that opens every sequence."""
+END: Final = 2
+"""Id that closes every sequence."""
+
+_SPACE: Final = "▁".encode()
+
 Logits = NDArray[np.float32]
 """Shape (tokens, vocabulary)."""
 
 
 class Moonshine:
-    """The recogniser of one language. Implements `Ears`."""
+    """Weights, vocabulary and heads. Implements `Asr`."""
 
     def __init__(self, directory: Path, threads: int) -> None:
         """Loads `encoder_model.ort`, `decoder_model_merged.ort` and `tokenizer.bin`; `threads` >= 1 of onnxruntime.
@@ -60,18 +73,18 @@ class Moonshine:
         self._vocabulary = Vocabulary.read(directory / "tokenizer.bin")
         self._encoder = _session(directory / "encoder_model.ort", threads)
         self._decoder = _Decoder(_session(directory / "decoder_model_merged.ort", threads))
-        self._aside = AsrOverlapHead()
-        self._finished = AsrEndpointHead()
+        self._overlap_head = AsrOverlapHead()
+        self._endpoint_head = AsrEndpointHead()
 
     def open(self) -> SegmentedRecognition:
-        """Listens to a new turn."""
+        """Begins the recognition of a turn."""
         return SegmentedRecognition(MoonshineTurn(self))
 
     def classify_overlap(self, samples_16k: Samples) -> OverlapOpinion:
-        """Words of a second of sound, and what the encoder hears in it. Silence behind it keeps the decoder from saying
-        a word that breaks off again and again."""
-        states = self.states(np.pad(samples_16k, (0, OVERHEARD_PAD)))
-        interruption = self._aside.interruption(states)
+        """Words of a second of sound, and the probability that it is an interruption. The silence appended keeps the
+        decoder from repeating a word that breaks off."""
+        states = self.states(np.pad(samples_16k, (0, OVERLAP_PAD)))
+        interruption = self._overlap_head.interruption(states)
         if is_empty(levels_of(samples_16k), -np.inf):
             return OverlapOpinion("", interruption)
         return OverlapOpinion(self.text(self._decode(states, [], 0, token_limit(len(samples_16k)))), interruption)
@@ -82,16 +95,15 @@ class Moonshine:
     def starts_word(self, token: int) -> bool:
         return self._vocabulary.starts_word(token)
 
-    def recognise(self, samples: Samples, draft: Sequence[int], forced: int) -> tuple[list[int], float]:
-        """Greedy tokens of `samples` (16 kHz, at most some 15 s), none for sounds without words; and how likely a turn
-        that ends so is over.
+    def recognize(self, samples: Samples, draft: Sequence[int], forced: int) -> tuple[list[int], float]:
+        """Greedy tokens of `samples` (16 kHz, at most some 15 s), none for sounds without words; and the probability
+        that a turn is over which ends like this.
 
-        The tokens begin with `draft[:forced]`; the rest of `draft` is kept as far as it is what the decoder would
-        say."""
+        The tokens begin with `draft[:forced]`; the rest of `draft` is kept as far as the decoder agrees with it."""
         limit, states = max(forced, token_limit(len(samples))), self.states(samples)
         tokens = self._decode(states, draft, forced, limit)
         wordless = not forced and self.text(tokens).strip("♪ ") in _WORDLESS
-        return [] if wordless else tokens, self._finished.probability(states)
+        return [] if wordless else tokens, self._endpoint_head.probability(states)
 
     def _decode(self, states: NDArray[np.float32], draft: Sequence[int], forced: int, limit: int) -> list[int]:
         tokens = list(draft[:limit])
@@ -119,23 +131,23 @@ class Moonshine:
 
 
 class MoonshineTurn:
-    """The recogniser of one turn, which remembers how its sound ended. Implements `Recogniser`."""
+    """The recognizer of one turn: keeps the end-of-turn probability of its last sound. Implements `Recognizer`."""
 
     separator: Final = " "
 
     def __init__(self, moonshine: Moonshine) -> None:
         self._moonshine = moonshine
-        self.finished: float | None = None
+        self.end_of_turn: float | None = None
         self.text = moonshine.text
         self.starts_word = moonshine.starts_word
 
-    def recognise(self, samples: Samples, draft: Sequence[int], forced: int) -> list[int]:
-        tokens, self.finished = self._moonshine.recognise(samples, draft, forced)
+    def recognize(self, samples: Samples, draft: Sequence[int], forced: int) -> list[int]:
+        tokens, self.end_of_turn = self._moonshine.recognize(samples, draft, forced)
         return tokens
 
 
 def token_limit(samples: int) -> int:
-    """How many tokens `samples` of speech can have at most."""
+    """Most tokens that `samples` of speech can have."""
     return math.ceil(samples / SAMPLE_RATE * TOKENS_PER_SECOND) + SPARE_TOKENS
 
 
@@ -200,3 +212,49 @@ def _session(path: Path, threads: int) -> ort.InferenceSession:
         return open_onnx(path, threads)
     except _BROKEN as error:
         raise BrokenAsr(f"cannot load {path}: {error}") from error
+
+
+class Vocabulary:
+    """The pieces of the vocabulary, by id. Reads only: text is never turned into tokens here."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = tuple(pieces)
+
+    @classmethod
+    def read(cls, path: Path) -> Vocabulary:
+        """Reads a `tokenizer.bin`. Raises `BrokenAsr` when the file is missing or ends inside a piece."""
+        try:
+            return cls(parse_pieces(path.read_bytes()))
+        except (OSError, ValueError) as error:
+            raise BrokenAsr(f"cannot read the vocabulary {path}: {error}") from error
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def starts_word(self, token: int) -> bool:
+        """Whether a new word begins with `token`."""
+        return self._pieces[token].startswith(_SPACE)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of `tokens`, without outer spaces; bytes that are no UTF-8 become U+FFFD."""
+        joined = b"".join(self._pieces[token] for token in tokens)
+        return joined.replace(_SPACE, b" ").decode("utf-8", "replace").strip()
+
+
+def parse_pieces(content: bytes) -> list[bytes]:
+    """The pieces of a `tokenizer.bin` (format above). Raises `ValueError` when it ends inside a piece."""
+    pieces: list[bytes] = []
+    at = 0
+    while at < len(content):
+        length = content[at]
+        at += 1
+        if length >= 128:
+            if at == len(content):
+                raise ValueError(f"piece {len(pieces)} ends inside its length")
+            length = length - 128 + 128 * content[at]
+            at += 1
+        if at + length > len(content):
+            raise ValueError(f"piece {len(pieces)} needs {length} bytes, the file has {len(content) - at} left")
+        pieces.append(content[at : at + length])
+        at += length
+    return pieces

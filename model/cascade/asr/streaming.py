@@ -1,18 +1,16 @@
-"""Decisions about token sequences: how much of a hypothesis is stable, and where it began to loop. Pure functions.
-
-Local agreement (Liu et al. 2020, "Low-Latency Sequence-to-Sequence Speech Recognition", section 3): what two
-hypotheses, made from different lengths of the same sound, have in common will most likely stay. Ours ends at a word's
-beginning, since the last word of a hypothesis may be half of a longer one.
-
-One turn heard with any recogniser that continues a forced beginning.
+"""Recognizes one turn as a stream, with any recognizer that continues forced tokens.
 
     sound:  │ settled ............ │ segment .................................. │ waiting
             └ text is final        └ cut                stable ▏ tail           └ pushed since
 
 Each update decodes the segment again as a whole, because later sound corrects earlier words; the stable tokens are
 forced and the rest of the last hypothesis is offered as a draft, so that only what changed costs decoder steps. A
-segment that grows long is cut at a pause, at the latest after `LONGEST` seconds, which bounds the cost of an update
-however long the turn lasts.
+segment that grows long is cut at a pause, at the latest after `LONGEST` samples, which bounds the cost of an update
+however long the turn is.
+
+What is stable: local agreement (Liu et al. 2020, "Low-Latency Sequence-to-Sequence Speech Recognition", section 3).
+The tokens that two hypotheses, made from different lengths of the same sound, have in common will most likely stay.
+Here they end at the beginning of a word, since the last word of a hypothesis may be half of a longer one.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from vivavoce.model.cascade.asr import SAMPLE_RATE, Hypothesis, Samples
+from vivavoce.model.cascade.asr.contract import SAMPLE_RATE, Hypothesis, Samples
 from vivavoce.model.cascade.asr.loudness import FRAME, is_empty, levels_of, longest_pause, quietest, voiced
 
 LOOP_TOKENS: Final = 12
@@ -59,23 +57,24 @@ def loop_start(tokens: Sequence[int]) -> int | None:
 
 
 SHORTEST: Final = 4 * SAMPLE_RATE
-"""No cut leaves less than this before it: the recogniser needs context."""
+"""Samples that stand at least before a cut: the recognizer needs context."""
 LONG: Final = 8 * SAMPLE_RATE
-"""From here on a segment is cut at the next pause."""
+"""Samples from which on a segment is cut at the next pause."""
 LONGEST: Final = 12 * SAMPLE_RATE
-"""Here a segment is cut wherever it is quietest."""
+"""Samples at which a segment is cut where it is quietest."""
 WAITING: Final = 300 * SAMPLE_RATE
-"""Sound that may wait for an update."""
+"""Samples that may wait for an update."""
 
-_VOTE: Final = 12_800  # samples, 0.8 s: hypotheses closer together than this agree about anything
-_AFTER: Final = 3_200  # samples, 0.2 s of what follows the end of speech; the last sound's decay
+_VOTE: Final = 12_800  # samples, 0.8 s: hypotheses closer together than this agree on errors too
+_AFTER: Final = 3_200  # samples, 0.2 s kept behind the end of speech: the decay of its last sound
 
 
 class Recognizer(Protocol):
-    """Speech to tokens."""
+    """Decodes speech to tokens."""
 
-    def recognise(self, samples: Samples, draft: Sequence[int], forced: int) -> list[int]:
-        """Tokens of `samples`, which begin with `draft[:forced]`; the rest of `draft` is a guess that saves time."""
+    def recognize(self, samples: Samples, draft: Sequence[int], forced: int) -> list[int]:
+        """Tokens of `samples`, which begin with `draft[:forced]`; the rest of `draft` is a guess that saves decoder
+        steps."""
 
     def text(self, tokens: Sequence[int]) -> str:
         """Text of `tokens`, without outer spaces."""
@@ -84,19 +83,19 @@ class Recognizer(Protocol):
         """Whether text may be divided before `token`."""
 
     @property
-    def finished(self) -> float | None:
-        """How likely a turn is over that ends as the sound recognised last; None: no opinion."""
+    def end_of_turn(self) -> float | None:
+        """Probability (0..1) that a turn is over which ends like the sound recognized last; None: not known."""
 
     @property
     def separator(self) -> str:
-        """What stands between two segments: a space, or nothing in languages written without."""
+        """Text between two segments: a space, or nothing in languages written without."""
 
 
 class SegmentedRecognition:
-    """Implements `Listening` on a `Recognizer`. Counts its decoder runs in `decodes`."""
+    """Implements `Recognition` on a `Recognizer`. `decodes` counts its runs."""
 
-    def __init__(self, recogniser: Recognizer) -> None:
-        self._recogniser = recogniser
+    def __init__(self, recognizer: Recognizer) -> None:
+        self._recognizer = recognizer
         self._waiting: deque[Samples] = deque()  # filled by push on its thread, drained by update on its own
         self._arrived = 0  # samples pushed
         self._segment: Samples = np.zeros(0, np.float32)
@@ -107,16 +106,16 @@ class SegmentedRecognition:
         self._stable = 0  # tokens
         self._safe = 0  # sample of the segment before which all stable tokens were said
         self._voter: list[int] = []
-        self._voted = 0  # samples of the segment that the voter heard
+        self._voted = 0  # samples of the segment that the voter covers
         self._last = Hypothesis("", "", 0)
         self._finished = False
         self.decodes = 0
 
     def push(self, samples_16k: Samples) -> None:
         if self._finished:
-            raise RuntimeError("this listening has finished; open another for the next turn")
+            raise RuntimeError("this recognition has finished; open another for the next turn")
         if self._arrived - self._last.covered + len(samples_16k) > WAITING:
-            raise BufferError(f"{WAITING // SAMPLE_RATE} s of sound wait for the ears; call update() more often")
+            raise BufferError(f"{WAITING // SAMPLE_RATE} s of sound wait for the recognizer; call update() more often")
         self._waiting.append(np.array(samples_16k, np.float32))  # a copy: callers reuse their buffers
         self._arrived += len(samples_16k)
 
@@ -133,7 +132,7 @@ class SegmentedRecognition:
         if self._finished:
             return self._last
         self._gather()
-        if not self._heard_all(end):
+        if not self._covers_speech(end):
             if end is not None:
                 self._segment = self._segment[: max(0, end + _AFTER - self._start)]
             self._settle(LONGEST)
@@ -143,35 +142,35 @@ class SegmentedRecognition:
         return self._last
 
     def _gather(self) -> bool:
-        """Moves what waits to the segment; whether there was anything."""
+        """Moves waiting sound to the segment; returns whether there was any."""
         chunks: list[Samples] = []
         while self._waiting:
             chunks.append(self._waiting.popleft())
         self._segment = np.concatenate((self._segment, *chunks))
         return any(map(len, chunks))
 
-    def _heard_all(self, end: int | None) -> bool:
-        """Whether the last hypothesis covers all speech: up to `end`, or up to where silence begins."""
+    def _covers_speech(self, end: int | None) -> bool:
+        """Whether the last hypothesis covers all speech: up to `end`, or else up to the silence at the end."""
         if end is not None:
             return self._last.covered >= min(end, self._start + len(self._segment))
         new = max(0, self._last.covered - self._start) // FRAME
         return not voiced(levels_of(self._segment))[new:].any()
 
     def _settle(self, limit: int) -> None:
-        """Cuts what is longer than `limit` off the segment, and fixes the text of what lies before the cut."""
+        """Cuts a segment longer than `limit` samples, and makes the text before the cut final."""
         while (cut := self._cut(limit)) is not None:
             rest = self._segment[cut:]
             self._segment = self._segment[:cut]
             self._decode()
             self._loudest = max(self._loudest, float(np.percentile(levels_of(self._segment), 95)))
-            self._settled = self._joined(self._recogniser.text(self._tokens))
+            self._settled = self._joined(self._recognizer.text(self._tokens))
             self._start += cut
             self._segment = rest
             self._tokens, self._voter = [], []
             self._stable = self._safe = self._voted = 0
 
     def _cut(self, limit: int) -> int | None:
-        """Sample of the segment at which to cut it, never inside stable text; None while it is short enough."""
+        """Sample of the segment at which to cut it, never inside stable text; None while it is shorter than `limit`."""
         if len(self._segment) < limit:
             return None
         first = max(SHORTEST, self._safe) // FRAME
@@ -187,28 +186,28 @@ class SegmentedRecognition:
             self._tokens = []
             return
         self.decodes += 1
-        tokens = self._recogniser.recognise(self._segment, self._tokens, self._stable)
-        while len(tokens) > self._stable > 0 and not self._recogniser.starts_word(tokens[self._stable]):
-            del tokens[self._stable]  # the stable part ends a word for good; nearly always a comma's afterthought
+        tokens = self._recognizer.recognize(self._segment, self._tokens, self._stable)
+        while len(tokens) > self._stable > 0 and not self._recognizer.starts_word(tokens[self._stable]):
+            del tokens[self._stable]  # the stable part ends a word: this is nearly always a comma that came late
         self._tokens = tokens
 
     def _vote(self) -> None:
-        """Lets the new hypothesis vote with the one before; what both say becomes stable."""
+        """Local agreement of the new hypothesis with the voter before it; their common tokens become stable."""
         if len(self._segment) - self._voted < _VOTE:
             return
-        common = agreed(self._voter, self._tokens, self._recogniser.starts_word)
+        common = agreed(self._voter, self._tokens, self._recognizer.starts_word)
         if common > self._stable:
             self._stable, self._safe = common, self._voted
         self._voter, self._voted = self._tokens, len(self._segment)
 
     def _hypothesis(self, stable: int) -> Hypothesis:
-        text = self._recogniser.text
+        text = self._recognizer.text
         return Hypothesis(
             stable=self._joined(text(self._tokens[:stable])),
             tail=text(self._tokens[stable:]),
             covered=self._start + len(self._segment),
-            finished=self._recogniser.finished if self._tokens else None,
+            end_of_turn=self._recognizer.end_of_turn if self._tokens else None,
         )
 
     def _joined(self, text: str) -> str:
-        return self._recogniser.separator.join(part for part in (self._settled, text) if part)
+        return self._recognizer.separator.join(part for part in (self._settled, text) if part)

@@ -1,10 +1,10 @@
-"""Whisper (Radford et al. 2022) through faster-whisper: speech in any of its languages to tokens, greedily.
+"""Recognizes languages other than English with Whisper (Radford et al. 2022) through faster-whisper, greedily.
 
-    samples ──► log-mel ──► encoder ──► states ──► (language, when nobody said it) ──► decoder ──► tokens
+    samples ──► log-mel ──► encoder ──► states ──► (language, unless it is set) ──────► decoder ──► tokens
                                                         stable tokens are part of its prompt ──┘
 
-Only the sound that there is goes through the encoder, and a little silence, instead of Whisper's 30 s: four times
-faster for a short turn, with the same words. Stable tokens save decoder steps; the draft beyond them is not used,
+Only the sound that there is and 2 s of silence go through the encoder, instead of Whisper's 30 s: four times faster
+for a short turn, with the same words. Stable tokens save decoder steps; the draft beyond them is not used,
 since CTranslate2 has no way to check it in one run.
 """
 
@@ -18,26 +18,26 @@ from typing import Final
 import numpy as np
 from faster_whisper import WhisperModel
 
-from vivavoce.model.cascade.asr import SAMPLE_RATE, Samples
+from vivavoce.model.cascade.asr.contract import SAMPLE_RATE, Samples
 from vivavoce.model.cascade.asr.streaming import SegmentedRecognition, loop_start
 from vivavoce.model.dialogue import OverlapOpinion
 from vivavoce.model.errors import BrokenAsr, UnknownLanguage
 
 FILES: Final = ("config.json", "model.bin", "tokenizer.json", "vocabulary.txt")
 DETECTABLE: Final = 2 * SAMPLE_RATE
-"""After this much of a turn its language is settled."""
+"""Samples of a turn after which its language is settled."""
 TOKENS_PER_SECOND: Final = 12.0
-"""More than anyone says; Chinese takes up to two tokens a syllable."""
+"""More than people say; Chinese takes up to two tokens a syllable."""
 SPARE_TOKENS: Final = 8
 
-_SILENCE: Final = 2 * SAMPLE_RATE  # after half a second of silence the decoder says short phrases again and again
-_NO_SPEECH: Final = 0.6  # Radford et al. 2022, section 4.5: no speech, if the words are unlikely, too
+_SILENCE: Final = 2 * SAMPLE_RATE  # behind only 0.5 s of silence the decoder repeats short phrases
+_NO_SPEECH: Final = 0.6  # Radford et al. 2022, section 4.5: no speech, if the words are unlikely too
 _UNLIKELY: Final = -1.0  # mean log probability of a token
 _WITHOUT_SPACES: Final = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
 
 
 class Whisper:
-    """The weights, shared by all turns. Implements `Ears`."""
+    """The weights, shared by all turns. Implements `Asr`."""
 
     def __init__(self, directory: Path, language: str, threads: int) -> None:
         """Loads a CTranslate2 model (`FILES`) as int8; `language` is ISO 639-1 or "auto".
@@ -57,14 +57,14 @@ class Whisper:
         self._language = language
 
     def open(self) -> SegmentedRecognition:
-        """Listens to a new turn."""
+        """Begins the recognition of a turn."""
         return SegmentedRecognition(WhisperTurn(self, None if self._language == "auto" else self._language))
 
     def classify_overlap(self, samples_16k: Samples) -> OverlapOpinion:
-        """The words, without an opinion what they are for."""
-        listening = self.open()
-        listening.push(samples_16k)
-        return OverlapOpinion(listening.finish().stable)
+        """The words only: Whisper has no head that classifies overlap."""
+        recognition = self.open()
+        recognition.push(samples_16k)
+        return OverlapOpinion(recognition.finish().stable)
 
     def special(self, name: str) -> int | None:
         """Id of the special token <|name|>; None when there is no such token."""
@@ -73,13 +73,13 @@ class Whisper:
 
 
 class WhisperTurn:
-    """The recogniser of one turn, which has a language of its own. Implements `Recogniser`."""
+    """The recognizer of one turn, which has a language of its own. Implements `Recognizer`."""
 
     def __init__(self, whisper: Whisper, language: str | None) -> None:
         self._whisper = whisper
         self._settled = language is not None
         self.language = language or "en"
-        self.finished: float | None = None  # it has no opinion
+        self.end_of_turn: float | None = None  # Whisper has no endpoint head
 
     @property
     def separator(self) -> str:
@@ -94,7 +94,7 @@ class WhisperTurn:
         piece: str = self._whisper.model.hf_tokenizer.decode([token])
         return piece.startswith(" ") if self.separator else not piece.startswith("\ufffd")
 
-    def recognise(self, samples: Samples, draft: Sequence[int], forced: int) -> list[int]:
+    def recognize(self, samples: Samples, draft: Sequence[int], forced: int) -> list[int]:
         """Greedy tokens of `samples` (16 kHz, at most 28 s), which begin with `draft[:forced]`."""
         model = self._whisper.model
         features = model.feature_extractor(np.pad(samples, (0, _SILENCE)), padding=0)  # (80, T)
@@ -110,7 +110,7 @@ class WhisperTurn:
             [prompt],
             beam_size=1,
             max_length=max(limit, forced + 1) + len(names),
-            suppress_blank=not forced,  # it forbids to end at once, which is right only at the beginning
+            suppress_blank=not forced,  # it forbids an immediate end, which is right only at the beginning
             return_scores=True,
             return_no_speech_prob=True,
         )[0]

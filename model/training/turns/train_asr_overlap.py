@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from vivavoce.model.cascade.asr.moonshine import OVERHEARD_PAD, Moonshine
+from vivavoce.model.cascade.asr.moonshine import OVERLAP_PAD, Moonshine
 from vivavoce.model.store import Store, catalog, default_home
 from vivavoce.model.training.turns.attention_head import Attention, export, fit
 from vivavoce.model.training.turns.overlap_mixing import CLASSES, Recordings, Surroundings, overhear
@@ -65,7 +65,7 @@ def make(folder: Path, ears: Moonshine, net: SileroVad, part: int) -> Looks:
             continue
         for age in rng.choice(AGES, 2, replace=False):
             sound = overheard.sound[max(0, first - CATCH_LEAD) * WINDOW : (first + int(age)) * WINDOW]
-            found = ears.states(np.pad(sound, (0, OVERHEARD_PAD)))[0, :STATES]
+            found = ears.states(np.pad(sound, (0, OVERLAP_PAD)))[0, :STATES]
             states.append(np.pad(found, ((0, STATES - len(found)), (0, 0))).astype(np.float16))
             lengths.append(len(found))
             kinds.append(overheard.kind)

@@ -228,7 +228,7 @@ class _Hearing:
             if look is not self._look:
                 return []
             self._text = text
-            facts = self._floor.heard(text, hypothesis.finished) if look.voiced_end <= look.seen else []
+            facts = self._floor.heard(text, hypothesis.end_of_turn) if look.voiced_end <= look.seen else []
             if look.wanted and not any(isinstance(fact, TurnEnded) for fact in facts):
                 self._start_look(look)
             return facts

@@ -73,7 +73,7 @@ def test_the_same_words_sound_finished_at_their_end_and_not_where_they_go_on(mod
     def rated(speech: Samples) -> float:
         end = audible(speech)[1]
         heard = np.concatenate((np.zeros(6000, np.float32), speech[:end], np.zeros(TAIL, np.float32)))
-        return ears.recognise(Resampler(SAMPLE_RATE, 16_000).push(heard), [], 0)[1]
+        return ears.recognize(Resampler(SAMPLE_RATE, 16_000).push(heard), [], 0)[1]
 
     pairs = (
         ("She sold the house | in March.", "She sold the house."),

@@ -1,4 +1,4 @@
-"""Decisions from loudness."""
+"""model/cascade/asr/loudness.py."""
 
 from __future__ import annotations
 

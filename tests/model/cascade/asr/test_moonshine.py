@@ -1,4 +1,4 @@
-"""English ears on real weights, with speech from the real voice."""
+"""model/cascade/asr/moonshine.py: English on the real weights, with speech of the real TTS."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def words(text: str) -> list[str]:
     return re.findall(r"[a-z']+", text.lower())
 
 
-def word_errors(said: list[str], heard: list[str]) -> int:
+def word_errors(said: list[str], recognized: list[str]) -> int:
     """Levenshtein distance."""
-    row = list(range(len(heard) + 1))
+    row = list(range(len(recognized) + 1))
     for i, one in enumerate(said, 1):
         diagonal, row[0] = row[0], i
-        for j, other in enumerate(heard, 1):
+        for j, other in enumerate(recognized, 1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (one != other))
     return row[-1]
 
 
 @pytest.fixture(scope="module")
 def moonshine(models: Store) -> Moonshine:
-    ears = open_asr("en", models.path, threads=1)
-    assert isinstance(ears, Moonshine)
-    return ears
+    asr = open_asr("en", models.path, threads=1)
+    assert isinstance(asr, Moonshine)
+    return asr
 
 
 @pytest.fixture(scope="module")
@@ -59,49 +59,51 @@ def say(models: Store) -> Callable[[str], Samples]:
 
 
 @pytest.mark.parametrize("step", [4_000, None], ids=["streamed", "at once"])
-def test_at_most_one_word_in_ten_is_misheard(
+def test_at_most_one_word_in_ten_is_wrong(
     moonshine: Moonshine, say: Callable[[str], Samples], step: int | None
 ) -> None:
     errors = 0
     for sentence in SENTENCES:
-        listening = moonshine.open()
+        recognition = moonshine.open()
         sound = say(sentence)
         for start in range(0, len(sound), step or len(sound)):
-            listening.push(sound[start : start + (step or len(sound))])
+            recognition.push(sound[start : start + (step or len(sound))])
             if step:
-                listening.update()
-        errors += word_errors(words(sentence), words(listening.finish().stable))
+                recognition.update()
+        errors += word_errors(words(sentence), words(recognition.finish().stable))
     assert errors <= sum(len(words(sentence)) for sentence in SENTENCES) // 10
 
 
-def test_a_turn_longer_than_a_segment_is_heard_to_its_end(moonshine: Moonshine, say: Callable[[str], Samples]) -> None:
+def test_a_turn_longer_than_a_segment_is_recognized_to_its_end(
+    moonshine: Moonshine, say: Callable[[str], Samples]
+) -> None:
     sound = np.concatenate([np.concatenate((say(sentence), np.zeros(6_400, np.float32))) for sentence in SENTENCES])
-    listening = moonshine.open()
+    recognition = moonshine.open()
     stable = ""
     for start in range(0, len(sound), 8_000):
-        listening.push(sound[start : start + 8_000])
-        hypothesis = listening.update()
+        recognition.push(sound[start : start + 8_000])
+        hypothesis = recognition.update()
         assert hypothesis.stable.startswith(stable)
         stable = hypothesis.stable
-    said, heard = words(" ".join(SENTENCES)), words(listening.finish().stable)
-    assert word_errors(said, heard) <= len(said) // 8
+    said, recognized = words(" ".join(SENTENCES)), words(recognition.finish().stable)
+    assert word_errors(said, recognized) <= len(said) // 8
 
 
-def test_the_answer_at_the_end_needs_no_decode_when_all_was_heard(
+def test_finish_needs_no_decode_when_the_last_update_covered_all_speech(
     moonshine: Moonshine, say: Callable[[str], Samples]
 ) -> None:
     sound = say(SENTENCES[0])
-    listening = moonshine.open()
-    listening.push(sound)
+    recognition = moonshine.open()
+    recognition.push(sound)
     began = perf_counter()
-    heard = listening.update()
+    hypothesis = recognition.update()
     updated = perf_counter()
-    decodes = listening.decodes
-    listening.push(np.zeros(4_800, np.float32))
-    final = listening.finish(end=len(sound))
+    decodes = recognition.decodes
+    recognition.push(np.zeros(4_800, np.float32))
+    final = recognition.finish(end=len(sound))
     finished = perf_counter()
-    assert final.stable == f"{heard.stable} {heard.tail}".strip()
-    assert listening.decodes == decodes
+    assert final.stable == f"{hypothesis.stable} {hypothesis.tail}".strip()
+    assert recognition.decodes == decodes
     assert finished - updated < (updated - began) / 5
 
 
@@ -109,14 +111,14 @@ def test_two_turns_at_once_do_not_disturb_each_other(moonshine: Moonshine, say: 
     sounds = [say(sentence) for sentence in SENTENCES[:2]]
     alone = [moonshine.open() for _ in sounds]
     together = [moonshine.open() for _ in sounds]
-    for listening, sound in zip(alone, sounds, strict=True):
+    for recognition, sound in zip(alone, sounds, strict=True):
         for start in range(0, len(sound), 16_000):
-            listening.push(sound[start : start + 16_000])
-            listening.update()
+            recognition.push(sound[start : start + 16_000])
+            recognition.update()
     for start in range(0, max(map(len, sounds)), 16_000):
-        for listening, sound in zip(together, sounds, strict=True):
-            listening.push(sound[start : start + 16_000])
-            listening.update()
+        for recognition, sound in zip(together, sounds, strict=True):
+            recognition.push(sound[start : start + 16_000])
+            recognition.update()
     assert [one.finish() for one in together] == [one.finish() for one in alone]
 
 
@@ -124,18 +126,18 @@ def test_forced_tokens_stay_and_a_right_draft_changes_nothing(
     moonshine: Moonshine, say: Callable[[str], Samples]
 ) -> None:
     sound = say(SENTENCES[1])
-    tokens, _ = moonshine.recognise(sound, [], 0)
-    assert moonshine.recognise(sound, tokens, len(tokens) // 2)[0] == tokens
-    other = moonshine.recognise(say(SENTENCES[3]), [], 0)[0][:4]
-    assert moonshine.recognise(sound, other, len(other))[0][: len(other)] == other
+    tokens, _ = moonshine.recognize(sound, [], 0)
+    assert moonshine.recognize(sound, tokens, len(tokens) // 2)[0] == tokens
+    other = moonshine.recognize(say(SENTENCES[3]), [], 0)[0][:4]
+    assert moonshine.recognize(sound, other, len(other))[0][: len(other)] == other
 
 
-def test_a_wrong_draft_is_not_believed(moonshine: Moonshine, say: Callable[[str], Samples]) -> None:
+def test_a_wrong_draft_is_not_taken_over(moonshine: Moonshine, say: Callable[[str], Samples]) -> None:
     sound = say(SENTENCES[1])
-    other, _ = moonshine.recognise(say(SENTENCES[3]), [], 0)
-    alone = moonshine.text(moonshine.recognise(sound, [], 0)[0])
-    heard = moonshine.text(moonshine.recognise(sound, other, 0)[0])
-    assert word_errors(words(alone), words(heard)) <= 2
+    other, _ = moonshine.recognize(say(SENTENCES[3]), [], 0)
+    alone = moonshine.text(moonshine.recognize(sound, [], 0)[0])
+    drafted = moonshine.text(moonshine.recognize(sound, other, 0)[0])
+    assert word_errors(words(alone), words(drafted)) <= 2
 
 
 @pytest.mark.parametrize("kind", ["silence", "hiss", "hum", "clicks", "beeps"])
@@ -149,15 +151,15 @@ def test_sounds_without_words_give_no_words(moonshine: Moonshine, kind: str) -> 
         "clicks": 0.3 * chance.standard_normal(len(time)) * np.exp(-(time % 0.4) / 0.01),
         "beeps": 0.1 * np.sin(2 * np.pi * 440 * time) * (time % 0.5 < 0.2),
     }
-    listening = moonshine.open()
-    listening.push(sounds[kind].astype(np.float32))
-    assert listening.update().tail == ""
-    assert listening.finish().stable == ""
+    recognition = moonshine.open()
+    recognition.push(sounds[kind].astype(np.float32))
+    assert recognition.update().tail == ""
+    assert recognition.finish().stable == ""
 
 
 def test_no_decode_is_longer_than_speech_can_be(moonshine: Moonshine, say: Callable[[str], Samples]) -> None:
     garbled = np.tile(say("Hello.")[:6_000], 20)
-    assert len(moonshine.recognise(garbled, [], 0)[0]) <= token_limit(len(garbled))
+    assert len(moonshine.recognize(garbled, [], 0)[0]) <= token_limit(len(garbled))
 
 
 @pytest.mark.parametrize("name", ["encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin"])
@@ -174,14 +176,14 @@ def test_a_damaged_file_is_named(models: Store, tmp_path: Path, name: str, damag
 
 
 @pytest.mark.parametrize(("said", "text", "stops"), [("Okay.", "okay", False), ("Wait a minute.", "wait", True)])
-def test_what_is_overheard_is_read_and_weighed(
+def test_speech_over_the_assistant_is_recognized_and_classified(
     models: Store, moonshine: Moonshine, said: str, text: str, stops: bool
 ) -> None:
     sound = np.concatenate([np.zeros(3000, np.float32), Studio(models).say(said).samples])[: SAMPLE_RATE * 6 // 10]
-    heard = classified_overlap(moonshine, sound)
-    assert words(heard.text)[:1] == [text]
-    assert (heard.interruption or 0.0) > 0.5 if stops else (heard.interruption or 0.0) < 0.5
+    overlap = classified_overlap(moonshine, sound)
+    assert words(overlap.text)[:1] == [text]
+    assert (overlap.interruption or 0.0) > 0.5 if stops else (overlap.interruption or 0.0) < 0.5
 
 
-def test_silence_that_is_overheard_has_no_words(moonshine: Moonshine) -> None:
+def test_silence_over_the_assistant_has_no_words(moonshine: Moonshine) -> None:
     assert moonshine.classify_overlap(np.zeros(9_600, np.float32)).text == ""

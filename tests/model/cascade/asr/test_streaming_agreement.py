@@ -1,4 +1,4 @@
-"""What two hypotheses agree on, and loops."""
+"""model/cascade/asr/streaming.py: local agreement of two hypotheses, and loops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ears for other languages on real weights; English speech stands in where any language will do."""
+"""model/cascade/asr/whisper.py on the real weights; English speech stands in where any language will do."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def whisper(models: Store) -> Whisper:
-    ears = open_asr("auto", models.path, threads=1)
-    assert isinstance(ears, Whisper)
-    return ears
+    asr = open_asr("auto", models.path, threads=1)
+    assert isinstance(asr, Whisper)
+    return asr
 
 
 @pytest.fixture(scope="module")
@@ -32,38 +32,38 @@ def say(models: Store) -> Callable[[str], Samples]:
     return lambda text: np.asarray(soxr.resample(speaker.say(text), SAMPLE_RATE, 16_000), np.float32)
 
 
-def test_speech_is_heard_and_the_stable_part_only_grows(whisper: Whisper, say: Callable[[str], Samples]) -> None:
+def test_speech_is_recognized_and_the_stable_part_only_grows(whisper: Whisper, say: Callable[[str], Samples]) -> None:
     sound = say("My sister bought a blue jacket and a pair of brown shoes.")
-    listening = whisper.open()
+    recognition = whisper.open()
     stable = ""
     for start in range(0, len(sound), 16_000):
-        listening.push(sound[start : start + 16_000])
-        hypothesis = listening.update()
+        recognition.push(sound[start : start + 16_000])
+        hypothesis = recognition.update()
         assert hypothesis.stable.startswith(stable)
         stable = hypothesis.stable
     assert stable
-    assert {"sister", "blue", "jacket", "brown"} <= set(listening.finish().stable.lower().split())
+    assert {"sister", "blue", "jacket", "brown"} <= set(recognition.finish().stable.lower().split())
 
 
 def test_the_language_is_detected_in_each_turn(whisper: Whisper, say: Callable[[str], Samples]) -> None:
     turn = WhisperTurn(whisper, None)
     turn.language = "ja"
-    turn.recognise(say("I would like to know how long the train to the city takes."), [], 0)
+    turn.recognize(say("I would like to know how long the train to the city takes."), [], 0)
     assert turn.language == "en"
 
 
-def test_a_language_that_was_given_is_not_detected(whisper: Whisper, say: Callable[[str], Samples]) -> None:
+def test_a_language_that_is_set_is_not_detected(whisper: Whisper, say: Callable[[str], Samples]) -> None:
     turn = WhisperTurn(whisper, "de")
-    turn.recognise(say("I would like to know how long the train to the city takes."), [], 0)
+    turn.recognize(say("I would like to know how long the train to the city takes."), [], 0)
     assert turn.language == "de"
 
 
 def test_forced_tokens_stay(whisper: Whisper, say: Callable[[str], Samples]) -> None:
     turn = WhisperTurn(whisper, "en")
     sound = say("Please tell me a short story about a dog.")
-    tokens = turn.recognise(sound, [], 0)
-    assert turn.recognise(sound, tokens, len(tokens)) == tokens
-    assert turn.recognise(sound, tokens, len(tokens) // 2) == tokens
+    tokens = turn.recognize(sound, [], 0)
+    assert turn.recognize(sound, tokens, len(tokens)) == tokens
+    assert turn.recognize(sound, tokens, len(tokens) // 2) == tokens
 
 
 def test_text_without_spaces_is_divided_between_characters_only(whisper: Whisper) -> None:
@@ -79,7 +79,7 @@ def test_text_without_spaces_is_divided_between_characters_only(whisper: Whisper
 def test_silence_and_hiss_give_no_words(whisper: Whisper) -> None:
     hiss = 0.05 * np.random.default_rng(4).standard_normal(32_000).astype(np.float32)
     for sound in (np.zeros(32_000, np.float32), hiss):
-        assert WhisperTurn(whisper, "en").recognise(sound, [], 0) == []
+        assert WhisperTurn(whisper, "en").recognize(sound, [], 0) == []
 
 
 def test_an_unknown_language_is_refused(models: Store) -> None:
@@ -87,7 +87,7 @@ def test_an_unknown_language_is_refused(models: Store) -> None:
         open_asr("xx", models.path, threads=1)
 
 
-def test_a_missing_file_is_named_and_not_looked_for_on_the_network(models: Store, tmp_path: Path) -> None:
+def test_a_missing_file_is_named_and_not_fetched_from_the_network(models: Store, tmp_path: Path) -> None:
     source = models.path("whisper-base")
     for name in ("config.json", "model.bin", "vocabulary.txt"):
         (tmp_path / name).symlink_to(source / name)

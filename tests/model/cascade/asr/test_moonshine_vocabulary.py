@@ -1,4 +1,4 @@
-"""Moonshine's vocabulary file."""
+"""model/cascade/asr/moonshine.py: the vocabulary file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.model.cascade.asr.tokens import Vocabulary, parse_pieces
+from vivavoce.model.cascade.asr.moonshine import Vocabulary, parse_pieces
 from vivavoce.model.errors import BrokenAsr
 
 PIECES = [b"<unk>", b"<s>", b"</s>", "▁we".encode(), b"ll", b".", "▁caf".encode(), b"\xc3", b"\xa9"]
