@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 24_000
-"""Samples per second of all audio that crosses this contract, in both directions."""
+"""Samples per second."""
 
 Samples = NDArray[np.float32]
-"""Mono audio, shape (samples,), -1..1, `SAMPLE_RATE`."""
+"""Mono audio at `SAMPLE_RATE`, shape (samples,), -1..1."""
 
 FRAME = SAMPLE_RATE // 50
-"""Samples of one frame of output, 20 ms: the frame of Opus and of every phone."""
+"""Samples of one frame, 20 ms: the frame of Opus and of every phone."""

@@ -1,7 +1,7 @@
 """G.711, the codec of the telephone: 8 kHz, one byte a sample, mu-law (PCMU) or A-law (PCMA).
 
-    bytes ──decode──► 8 kHz samples            8 kHz samples ──encode──► bytes          companding alone
-    packet ──Decoder, x3──► Samples (24 kHz)   Samples ──Encoder, /3──► packet          with the change of rate
+    bytes ──decode──► 8 kHz samples             8 kHz samples ──encode──► bytes           companding alone
+    payload ──Decoder, x3──► Samples (24 kHz)   Samples ──Encoder, /3──► payload          with the change of rate
 
 Both laws are tables: 256 values to decode, and to encode the nearest of them for each 16-bit sample. The payload format
 is RFC 3551 section 4.5.14. Rates are changed by a linear-phase filter whose delay is 2.6 ms; it keeps its history, so
@@ -17,10 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.codecs.packets import BadPacket
+from vivavoce.codecs.errors import BadPacket
+from vivavoce.codecs.packets import Concealment
 
 CLOCK_HZ = 8_000
 """Samples per second on the wire."""
+MAX_BYTES = CLOCK_HZ // 4
+"""Bytes of one packet: 250 ms."""
 
 Law = Literal["mu", "a"]
 Encoding = Literal["pcmu", "pcma"]
@@ -30,26 +33,26 @@ _SCALE = 32_768  # a sample of 1.0, as a 16-bit integer
 
 
 def decode(content: bytes, law: Law) -> Samples:
-    """The samples behind G.711 bytes, shape (len(content),), -1..1."""
-    return _heard(law)[np.frombuffer(content, np.uint8)]
+    """Expands G.711 bytes to 8 kHz samples, shape (len(content),), -1..1."""
+    return _values(law)[np.frombuffer(content, np.uint8)]
 
 
 def encode(samples: Samples, law: Law) -> bytes:
-    """Mono samples, shape (n,), as n bytes; beyond -1..1 they are clipped."""
+    """Compresses 8 kHz samples, shape (n,), to n bytes; beyond -1..1 they are clipped."""
     whole = np.clip(np.rint(samples * _SCALE), -_SCALE, _SCALE - 1).astype(np.int32)
-    return _codes(law)[whole + _SCALE].tobytes()
+    return _nearest(law)[whole + _SCALE].tobytes()
 
 
 @cache
-def _heard(law: Law) -> Samples:
-    """What each of the 256 bytes sounds like, shape (256,)."""
+def _values(law: Law) -> Samples:
+    """The sample that each of the 256 bytes stands for, shape (256,)."""
     values = _levels(law).astype(np.float32) / np.float32(_SCALE)
     values.setflags(write=False)
     return values
 
 
 @cache
-def _codes(law: Law) -> NDArray[np.uint8]:
+def _nearest(law: Law) -> NDArray[np.uint8]:
     """The nearest byte for each 16-bit sample from -32768 up, shape (65536,). Ties go to the quieter one."""
     levels = _levels(law)
     order = np.lexsort((np.arange(256), levels))[::-1]  # of two bytes for zero, the higher: mu-law's positive zero
@@ -83,51 +86,47 @@ _TAPS = 127  # at 24 kHz
 
 
 class Decoder:
-    """G.711 packets to speech; implements `packets.Decoder`."""
+    """G.711 payloads to speech; implements `packets.Decoder`."""
 
     clock_hz = CLOCK_HZ
 
     def __init__(self, law: Encoding) -> None:
         self._law = LAWS[law]
         self._filter = _Filter()
-        self._last = np.zeros(SAMPLE_RATE // 50, np.float32)
-        self._guessed = 0
+        self._concealment = Concealment()
 
     def decode(self, payload: bytes) -> Samples:
-        """The sound of one packet. Raises `BadPacket`."""
-        if len(payload) > CLOCK_HZ // 4:
-            raise BadPacket(f"{len(payload)} bytes of G.711 in one packet; at most {CLOCK_HZ // 4} (250 ms)")
+        """Decodes one packet; shape (n,). Raises `BadPacket`."""
+        if len(payload) > MAX_BYTES:
+            raise BadPacket(f"{len(payload)} bytes of G.711 in one packet; at most {MAX_BYTES} (250 ms)")
         if not payload:
             return np.zeros(0, np.float32)
         spread = np.zeros(len(payload) * _RATIO, np.float32)
         spread[::_RATIO] = decode(payload, self._law) * _RATIO
-        self._last, self._guessed = self._filter(spread), 0
-        return self._last.copy()
+        return self._concealment.remember(self._filter(spread))
 
     def recover(self, payload: bytes, n: int) -> None:
-        """G.711 carries no redundancy."""
+        """None: G.711 carries no redundancy."""
 
     def conceal(self, n: int) -> Samples:
-        """The last sound backwards and forwards: no jump, and about the right colour."""
-        mirrored = np.concatenate([self._last[::-1], self._last])
-        start, self._guessed = self._guessed, self._guessed + n
-        return mirrored[np.arange(start, start + n) % len(mirrored)]
+        """See `Concealment`."""
+        return self._concealment.fill(n)
 
 
 class Encoder:
-    """Speech to G.711 packets."""
+    """Speech to G.711 payloads; implements `packets.Encoder`."""
 
     def __init__(self, law: Encoding) -> None:
         self._law = LAWS[law]
         self._filter = _Filter()
 
     def encode(self, samples: Samples) -> bytes:
-        """One packet of a frame whose length is a multiple of three samples."""
+        """Encodes one frame, shape (n,), n a multiple of three samples."""
         return encode(self._filter(samples)[::_RATIO], self._law)
 
 
 class _Filter:
-    """Lets pass what 8 kHz can carry: a windowed sinc, cut off at 3.7 kHz."""
+    """A low pass below half of 8 kHz: a windowed sinc, cut off at 3.7 kHz."""
 
     def __init__(self) -> None:
         reach = np.arange(_TAPS) - _TAPS // 2
@@ -136,6 +135,6 @@ class _Filter:
         self._history = np.zeros(_TAPS - 1, np.float32)
 
     def __call__(self, samples: Samples) -> Samples:
-        line = np.concatenate([self._history, samples])
-        self._history = line[len(line) - _TAPS + 1 :]
-        return np.convolve(line, self._taps, "valid")
+        known = np.concatenate([self._history, samples])
+        self._history = known[len(known) - _TAPS + 1 :]
+        return np.convolve(known, self._taps, "valid")

@@ -1,9 +1,9 @@
-"""G.722, the wideband codec of desk phones: 16 kHz sampled, 64 kbit/s, and counted as if it were 8 kHz.
+"""G.722, the wideband codec of desk phones: 16 kHz at 64 kbit/s, with RTP timestamps of 8 kHz.
 
-    bytes ──decode──► 16 kHz ──► Samples (24 kHz)          Samples ──► 16 kHz ──encode──► bytes
+    payload ──decode──► 16 kHz ──► Samples (24 kHz)          Samples ──► 16 kHz ──encode──► payload
 
-The codec is FFmpeg's, by PyAV; RFC 3551 section 4.5.2 is about its strange clock. It carries no redundancy, so lost
-packets are guessed."""
+FFmpeg's codec, through PyAV. The clock of 8 kHz is an error of RFC 1890 that was kept (RFC 3551 section 4.5.2).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import av
 import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.codecs.packets import BadPacket
+from vivavoce.codecs.errors import BadPacket
+from vivavoce.codecs.packets import Concealment
 from vivavoce.codecs.resample import Resampler
 
 CLOCK_HZ = 8_000
@@ -23,18 +24,17 @@ MAX_BYTES = 2_000
 
 
 class Decoder:
-    """G.722 packets to speech; implements `microphone.Decoder`."""
+    """G.722 payloads to speech; implements `packets.Decoder`."""
 
     clock_hz = CLOCK_HZ
 
     def __init__(self) -> None:
         self._codec = _open("r")
         self._resampler = Resampler(RATE_HZ, SAMPLE_RATE)
-        self._last = np.zeros(SAMPLE_RATE // 50, np.float32)
-        self._guessed = 0
+        self._concealment = Concealment()
 
     def decode(self, payload: bytes) -> Samples:
-        """The sound of one packet, to the sample. Raises `BadPacket`."""
+        """Decodes one packet, exact to the sample; shape (n,). Raises `BadPacket`."""
         if len(payload) > MAX_BYTES:
             raise BadPacket(f"{len(payload)} bytes of G.722 in one packet; at most {MAX_BYTES}")
         if not payload:
@@ -45,24 +45,21 @@ class Decoder:
             raise BadPacket(str(error)) from error
         narrow = [frame.to_ndarray()[0].astype(np.float32) / 32768 for frame in frames]
         sound = self._resampler.push(np.concatenate([np.zeros(0, np.float32), *narrow]))
-        wanted = len(payload) * 2 * SAMPLE_RATE // RATE_HZ
-        if len(sound) < wanted:  # of the stream's first packet the filter keeps some milliseconds
-            sound = np.concatenate((np.zeros(wanted - len(sound), np.float32), sound))
-        self._last, self._guessed = sound[:wanted], 0
-        return self._last.copy()
+        length = len(payload) * 2 * SAMPLE_RATE // RATE_HZ
+        if len(sound) < length:  # the filter holds back some milliseconds of the stream's first packet
+            sound = np.concatenate((np.zeros(length - len(sound), np.float32), sound))
+        return self._concealment.remember(sound[:length])
 
     def recover(self, payload: bytes, n: int) -> None:
-        """G.722 carries no redundancy."""
+        """None: G.722 carries no redundancy."""
 
     def conceal(self, n: int) -> Samples:
-        """The last sound backwards and forwards: no jump, and about the right colour."""
-        mirrored = np.concatenate([self._last[::-1], self._last])
-        start, self._guessed = self._guessed, self._guessed + n
-        return mirrored[np.arange(start, start + n) % len(mirrored)]
+        """See `Concealment`."""
+        return self._concealment.fill(n)
 
 
 class Encoder:
-    """Speech to G.722 packets."""
+    """Speech to G.722 payloads; implements `packets.Encoder`."""
 
     def __init__(self) -> None:
         self._codec = _open("w")
@@ -70,13 +67,13 @@ class Encoder:
         self._waiting = np.zeros(0, np.int16)
 
     def encode(self, samples: Samples) -> bytes:
-        """One packet of a frame; as long as the frame, from the second on."""
+        """Encodes one frame, shape (n,); every payload covers as long as its frame."""
         narrow = (np.clip(self._resampler.push(samples), -1, 1) * 32767).astype(np.int16)
-        wanted = len(samples) * RATE_HZ // SAMPLE_RATE
+        length = len(samples) * RATE_HZ // SAMPLE_RATE
         self._waiting = np.concatenate((self._waiting, narrow))
-        if len(self._waiting) < wanted:
-            self._waiting = np.concatenate((np.zeros(wanted - len(self._waiting), np.int16), self._waiting))
-        ready, self._waiting = self._waiting[:wanted], self._waiting[wanted:]
+        if len(self._waiting) < length:  # the filter holds back some milliseconds, once
+            self._waiting = np.concatenate((np.zeros(length - len(self._waiting), np.int16), self._waiting))
+        ready, self._waiting = self._waiting[:length], self._waiting[length:]
         frame = av.AudioFrame.from_ndarray(ready[None, :], "s16", "mono")
         frame.sample_rate = RATE_HZ
         return b"".join(bytes(packet) for packet in self._codec.encode(frame))

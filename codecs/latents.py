@@ -1,8 +1,8 @@
-"""The voice's own latents to codes: how text is spoken through the codec without any sound in between.
+"""TTS latents to codes: speaks text through the codec without making sound in between.
 
     latents (192, n) of the voice "joe", 86.13 a second ─LatentEncoder─► codes (1, ceil(n / 4)) ─► AudioTokenizer.decode
 
-Whole clauses only: a code depends on three frames to either side. Needs no torch.
+Takes whole clauses: a code depends on three frames to either side. Needs no torch.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from vivavoce.codecs.tokenizer import FRAME_SIZE, WEIGHTS, Codes
 
 CHANNELS: Final = 192
 PER_FRAME: Final = 4
-"""Latents that a code stands for."""
+"""Latents of one code."""
 LATENT_SIZE: Final = FRAME_SIZE // PER_FRAME
-"""Samples at 24 kHz that a latent stands for."""
+"""Samples at 24 kHz of one latent."""
 
 
 class LatentEncoder:
-    """The network in `weights`, on `threads` threads. Safe to share between threads."""
+    """Runs `latents.onnx` in `weights` on `threads` threads. Safe to share between threads."""
 
     def __init__(self, weights: Path = WEIGHTS, threads: int = 1) -> None:
         self._session = open_onnx(weights / "latents.onnx", threads)
-        facts: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        self.codebook: str = facts["codebook"]
+        metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self.codebook: str = metadata["codebook"]
 
     def encode(self, latents: NDArray[np.float32]) -> Codes:
-        """(192, n), n >= 1 -> (1, ceil(n / 4)); the last frame is filled up with its last latent.
+        """(192, n), n >= 1 -> (1, ceil(n / 4)); the last frame is padded with its last latent.
 
         Raises `ValueError` for another shape."""
         if latents.ndim != 2 or latents.shape[0] != CHANNELS or not latents.shape[1]:

@@ -1,4 +1,9 @@
-"""Sound and picture files of the user's to arrays, whatever FFmpeg can read; and sound to WAV files."""
+"""Reads sound and picture files (any format of FFmpeg's) as arrays; writes WAV files.
+
+    file ─read_sound─► Samples, 24 kHz mono ─write_sound─► WAV          file ─read_picture─► RGB, (height, width, 3)
+
+Only the first stream of a file is read.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +21,14 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
+from vivavoce.codecs.errors import Unreadable
 
 MAX_SECONDS: Final = 600
-"""Of a sound file; more is no question."""
-
-
-class Unreadable(Exception):
-    """A file that is not what it should be; the message names it."""
+"""Longest sound file that is read."""
 
 
 def read_sound(path: Path) -> Samples:
-    """The first audio stream, mono at `SAMPLE_RATE`, 0 to `MAX_SECONDS` long. Raises `Unreadable`."""
+    """Reads the first audio stream as mono at `SAMPLE_RATE`, shape (n,), up to `MAX_SECONDS`. Raises `Unreadable`."""
     pieces: list[Samples] = []
     length = 0
     with _opened(path) as container:
@@ -49,7 +51,7 @@ def write_sound(path: Path, samples: Samples) -> None:
 
 
 def write_wav(file: IO[bytes], samples: Samples) -> None:
-    """The same into an open file."""
+    """Writes the same into an open file."""
     with wave.open(file, "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
@@ -58,13 +60,13 @@ def write_wav(file: IO[bytes], samples: Samples) -> None:
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """The first picture of a file, RGB, shape (height, width, 3). Raises `Unreadable`."""
+    """Reads the first picture, RGB, shape (height, width, 3). Raises `Unreadable`."""
     with _opened(path) as container:
         return _first_picture(container, str(path))
 
 
 def decode_picture(data: bytes) -> NDArray[np.uint8]:
-    """The pixels of a PNG or JPEG file, RGB, shape (height, width, 3). Raises ValueError for a damaged one."""
+    """Decodes a PNG or JPEG file, RGB, shape (height, width, 3). Raises ValueError for a damaged one."""
     try:
         with av.open(io.BytesIO(data), "r") as container:
             return _first_picture(container, "the file")
@@ -89,7 +91,7 @@ def _opened(path: Path) -> Iterator[InputContainer]:
 
 
 def _resampled(container: InputContainer) -> Iterator[Samples]:
-    """(FFmpeg's own mixing to mono makes what is on both sides 3 dB louder, so it may leave -1..1.)"""
+    """Mixes to mono by the mean: FFmpeg's own mixing makes sound on both sides 3 dB louder, beyond -1..1."""
     resampler = av.AudioResampler("fltp", None, SAMPLE_RATE)
     for frame in chain(container.decode(audio=0), [None]):
         for piece in resampler.resample(frame):

@@ -1,10 +1,11 @@
-"""Opus at the call's own rate, with what a lossy line needs: forward error correction and loss concealment.
+"""Opus at 24 kHz, with forward error correction (FEC) and loss concealment.
 
     Samples (mono, 24 kHz) ──Encoder.encode──► payload of one RTP packet ──Decoder.decode──► Samples
 
 libopus works at 24 kHz by itself, so nothing is resampled. PyAV's Opus codec can neither decode FEC nor conceal, and
-wants 48 kHz; so the C library is called directly, the copy that PyAV brings along (or the system's). This module
-knows no RTP and no clock."""
+requires 48 kHz; so the C library is called directly: the copy that PyAV brings along, or the system's. This module
+knows no RTP and no clock.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.codecs.packets import BadPacket
+from vivavoce.codecs.errors import BadPacket, OpusMissing
 
 CLOCK_HZ = 48_000
 """RTP timestamps of Opus count 48 kHz, whatever the codec does inside (RFC 7587 section 4.1)."""
@@ -27,21 +28,18 @@ CLOCK_HZ = 48_000
 _MAX_SAMPLES = SAMPLE_RATE * 120 // 1000  # longest packet, RFC 6716 section 2.1.4
 _MAX_BYTES = 1276  # a 20 ms frame and its header, RFC 6716 section 3.4
 _SETTLED = SAMPLE_RATE
-"""Samples (1 s) of silence after which each of its packets sounds like the one before, and need not be made anew: an
-assistant that listens costs next to nothing."""
+"""Samples (1 s) of silence after which every packet decodes like the one before, so that the last one is sent again: a
+listening assistant costs next to nothing."""
 _VOIP = 2048
 _SET_BITRATE, _SET_COMPLEXITY, _SET_FEC, _SET_LOSS, _SET_DTX = 4002, 4010, 4012, 4014, 4016
 
 
-class OpusMissing(Exception):
-    """libopus was not found."""
-
-
 @dataclass(frozen=True, slots=True)
 class OpusSettings:
-    """How speech is sent. 32 kbit/s is transparent for mono speech at 24 kHz; FEC costs nothing while `loss` is 0.
+    """Settings of an encoder. 32 kbit/s is transparent for mono speech at 24 kHz; FEC costs nothing while `loss` is 0.
 
-    `loss`: percent of packets the encoder prepares for; `dtx`: pauses are not sent."""
+    `bitrate` in bit/s; `loss`: percent of lost packets to prepare for; `dtx`: discontinuous transmission, which leaves
+    out pauses."""
 
     bitrate: int = 32_000
     loss: int = 10
@@ -50,7 +48,7 @@ class OpusSettings:
 
 
 class Encoder:
-    """Speech to Opus packets."""
+    """Speech to Opus payloads; implements `packets.Encoder`."""
 
     def __init__(self, settings: OpusSettings | None = None) -> None:
         settings = settings or OpusSettings()
@@ -73,7 +71,7 @@ class Encoder:
             _check(self._lib, self._lib.opus_encoder_ctl(self._state, request, ctypes.c_int(value)))
 
     def encode(self, samples: Samples) -> bytes:
-        """One frame, shape (n,) of 10, 20, 40 or 60 ms, as one packet. With DTX, two bytes or less need not be sent."""
+        """Encodes one frame of 10, 20, 40 or 60 ms, shape (n,). With DTX, do not send payloads of up to two bytes."""
         self._silent = 0 if samples.any() else self._silent + len(samples)
         payload, n = self._last
         if self._sends_pauses and self._silent > _SETTLED and n == len(samples):
@@ -88,7 +86,7 @@ class Encoder:
 
 
 class Decoder:
-    """Opus packets to speech; implements `microphone.Decoder`."""
+    """Opus payloads to speech; implements `packets.Decoder`."""
 
     clock_hz = CLOCK_HZ
 
@@ -102,15 +100,15 @@ class Decoder:
         self._address = self._out.ctypes.data
 
     def decode(self, payload: bytes) -> Samples:
-        """The sound of one packet. Raises `BadPacket`."""
+        """Decodes one packet; shape (n,). Raises `BadPacket`."""
         return self._run(payload, _MAX_SAMPLES, fec=False)
 
     def recover(self, payload: bytes, n: int) -> Samples | None:
-        """The `n` samples before `payload`, from the redundancy it carries; concealment where it carries none."""
+        """Decodes the `n` samples lost before `payload` from its FEC; conceals them if it carries none. Shape (n,)."""
         return self._run(payload, n, fec=True) if n <= _MAX_SAMPLES else None
 
     def conceal(self, n: int) -> Samples:
-        """`n` samples that carry on what was heard last; shape (n,), n a multiple of 2.5 ms."""
+        """Continues the last decoded sound; shape (n,), n a multiple of 2.5 ms."""
         return self._run(None, n, fec=False)
 
     def _run(self, payload: bytes | None, n: int, fec: bool) -> Samples:
@@ -148,10 +146,10 @@ def _libopus() -> ctypes.CDLL:
 
 
 def _find() -> str:
-    """Where wheels of PyAV keep the libraries they bring (Linux and Windows beside the package, macOS inside)."""
+    """Finds libopus: in PyAV's wheel (Linux and Windows beside the package, macOS inside), else the system's."""
     spec = find_spec("av")
-    for place in spec.submodule_search_locations or [] if spec else []:
-        package = Path(place)
+    for location in spec.submodule_search_locations or [] if spec else []:
+        package = Path(location)
         for folder in (package.with_name("av.libs"), package / ".dylibs"):
             for path in sorted(folder.glob("*opus*")):
                 return str(path)

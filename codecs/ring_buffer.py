@@ -1,4 +1,4 @@
-"""The last moments of a stream, always in one piece."""
+"""Keeps the last samples of a stream in one contiguous array."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vivavoce.codecs.audio import Samples
 
 
 class RingBuffer:
-    """Its last `length` samples, silence before it began. Long memories are not copied with every push."""
+    """The last `length` samples; zeros before the stream began. Copies its content once per `length` samples pushed."""
 
     def __init__(self, length: int) -> None:
         self._length = length
@@ -16,7 +16,7 @@ class RingBuffer:
         self._end = length
 
     def push(self, samples: Samples) -> None:
-        """Takes the next stretch, shape (n,), of any length."""
+        """Appends samples, shape (n,), of any length."""
         samples = samples[-self._length :]
         if self._end + len(samples) > len(self._buffer):
             self._buffer[: self._length] = self.samples
@@ -26,5 +26,5 @@ class RingBuffer:
 
     @property
     def samples(self) -> Samples:
-        """Shape (length,): a view that holds until the next push."""
+        """Shape (length,): a view, valid until the next push."""
         return self._buffer[self._end - self._length : self._end]

@@ -1,11 +1,11 @@
-"""Streaming networks: a step of fixed size, and its state in slots.
+"""Runs streaming networks: steps of a fixed size, with state in slots.
 
-    chunks of any length, one per slot ─run─► steps of `size` ─Network─► what each slot's steps gave
+    chunks of any length, one per slot ─run─► steps of `size` ─Network─► the results of each slot's steps
                                        state: arrays (slots, ...), changed in place
 
-A session owns one slot of a `State`; a network owns weights only, so that many sessions share it and whoever is ready
-in the same call is computed in one batch. Law: any chunking gives the same output, what comes later never changes what
-was given, and no slot knows of the others. All states begin as zeros.
+A session owns one slot of a `State`; a network owns weights only, so that sessions share it and their steps of one call
+run as one batch. Law: any chunking gives the same output, later input never changes earlier output, and no slot affects
+another. All states begin as zeros.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from vivavoce.codecs.onnx_session import open_onnx
 Array = NDArray[Any]
 
 NEXT: Final = "_next"
-"""A network's input `name` is a state where it also has an output `name` + NEXT."""
+"""A network's input `name` is a state if it also has an output `name` + NEXT."""
 _WAITING: Final = "waiting"
 _FILLED: Final = "filled"
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where some sessions are in their streams: `arrays`, each (slots, ...). Zeros are the beginning."""
+    """Positions of some sessions in their streams: `arrays`, each (slots, ...). Zeros are the beginning."""
 
     arrays: dict[str, Array]
 
     @property
     def slots(self) -> int:
-        """How many sessions there is room for."""
+        """Number of sessions."""
         return len(next(iter(self.arrays.values())))
 
     def reset(self, slot: int) -> None:
-        """Makes `slot` new. Raises `IndexError` when there is no such slot."""
+        """Sets `slot` back to the beginning. Raises `IndexError` when there is no such slot."""
         if not 0 <= slot < self.slots:
             raise IndexError(f"expected a slot from 0 to {self.slots - 1}, got {slot}")
         for array in self.arrays.values():
@@ -48,20 +48,20 @@ class State:
 
 
 class Step(Protocol):
-    """What `run` needs of a network."""
+    """The part of a network that `run` uses."""
 
     size: int
-    """Samples (or codes) that one step takes."""
+    """Samples (or codes) of one step."""
 
     def step(self, x: Array, state: State, rows: Array) -> Array:
-        """x, (B, size), of the slots `rows`, (B,) -> what the step gives, (B, ...); changes those rows of `state`."""
+        """Runs one step of the slots `rows`, (B,): x (B, size) -> (B, ...); changes those rows of `state`."""
 
 
 class Network:
-    """An ONNX file whose first input is x, (B, size), whose first output is the result, (B, ...), and whose other
+    """Runs an ONNX file whose first input is x, (B, size), whose first output is the result, (B, ...), and whose other
     inputs and outputs are states, (B, ...). Raises what onnxruntime raises when the file is missing or broken.
 
-    Safe to share between threads; a `State` is not.
+    `size`: of a step; `metadata`: of the file. Safe to share between threads; a `State` is not.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
@@ -72,10 +72,10 @@ class Network:
         self._outputs = [self._session.get_outputs()[0].name, *(name + NEXT for name in self._states)]
         self._dtype = _DTYPES[first.type]
         self.size: int = first.shape[1]
-        self.facts: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
 
     def init_state(self, slots: int) -> State:
-        """A state for `slots` sessions, all at the beginning."""
+        """Returns a state of `slots` sessions, all at the beginning."""
         arrays: dict[str, Array] = {
             name: np.zeros((slots, *shape), dtype) for name, (shape, dtype) in self._states.items()
         }
@@ -85,8 +85,8 @@ class Network:
 
     def step(self, x: Array, state: State, rows: Array) -> Array:
         """See `Step.step`."""
-        whole = len(rows) == state.slots
-        inputs = {name: state.arrays[name] if whole else state.arrays[name][rows] for name in self._states}
+        all_slots = len(rows) == state.slots
+        inputs = {name: state.arrays[name] if all_slots else state.arrays[name][rows] for name in self._states}
         result, *after = self._session.run(self._outputs, {self._input: x, **inputs})
         for name, array in zip(self._states, after, strict=True):
             state.arrays[name][rows] = array
@@ -94,9 +94,9 @@ class Network:
 
 
 def run(network: Step, chunks: Sequence[Array], state: State) -> list[list[Array]]:
-    """Takes `chunks[slot]`, (n,), of every slot, any n; gives the results of each slot's steps.
+    """Takes `chunks[slot]`, (n,), of every slot, any n; returns the results of each slot's steps.
 
-    What does not fill a step waits in `state`. Raises `ValueError` unless there is one chunk per slot.
+    Input that does not fill a step stays in `state`. Raises `ValueError` unless there is one chunk per slot.
     """
     if len(chunks) != state.slots:
         raise ValueError(f"expected one chunk for each of {state.slots} slots, got {len(chunks)}")

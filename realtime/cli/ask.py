@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.codecs.media import Unreadable, read_picture, read_sound, write_sound
+from vivavoce.codecs.errors import Unreadable
+from vivavoce.codecs.media import read_picture, read_sound, write_sound
 from vivavoce.model.cascade import Cascade
 from vivavoce.model.dialogue import AudioToken, Dialogue, Picture, ReplySpec, TextToken
 from vivavoce.model.errors import DialogueError, ModelError

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.codecs.files import CodesError, decode_whole, encode_whole, read, write
-from vivavoce.codecs.media import Unreadable, read_sound, write_sound
+from vivavoce.codecs.errors import CodesError, Unreadable
+from vivavoce.codecs.files import decode_whole, encode_whole, read, write
+from vivavoce.codecs.media import read_sound, write_sound
 from vivavoce.codecs.tokenizer import WEIGHTS, AudioTokenizer
 from vivavoce.model.cascade.tts.names import CODED
 from vivavoce.model.errors import BrokenAsr, DnsmosMissing, MaterialError, MissingSystem

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.codecs.files import PIECE
+from vivavoce.codecs.files import CHUNK
 from vivavoce.codecs.media import write_wav
 from vivavoce.codecs.tokenizer import FRAME_SIZE, WEIGHTS, AudioTokenizer, Samples
 from vivavoce.realtime.admission.admission import Admission
@@ -82,8 +82,8 @@ class AsHeard:
 def through(codec: AudioTokenizer, samples: Samples) -> Iterator[tuple[int, Samples]]:
     """Encodes and decodes a piece at a time: how many codes it was, and what sound they gave."""
     hearing, speaking = codec.init_encoding(), codec.init_decoding()
-    for start in range(0, len(samples), PIECE * FRAME_SIZE):
-        (codes,) = codec.encode([samples[start : start + PIECE * FRAME_SIZE]], hearing)
+    for start in range(0, len(samples), CHUNK * FRAME_SIZE):
+        (codes,) = codec.encode([samples[start : start + CHUNK * FRAME_SIZE]], hearing)
         yield codes.shape[1], codec.decode([codes], speaking)[0]
     codes = codec.finish_encoding(hearing, 0)
     yield codes.shape[1], codec.decode([codes], speaking)[0]

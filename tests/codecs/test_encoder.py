@@ -108,8 +108,8 @@ def test_the_exported_file_says_what_the_network_says(encoder: Encoder, tmp_path
     _, logits, _ = encoder.frames(encoder.whole(torch.from_numpy(sound)[None]))
     expected = logits[0].argmax(1).numpy()
     assert (codes == expected[: len(codes)]).mean() > 0.6  # by chance 1 in 4096; the rest is rounding
-    assert network.facts["codebook"] == "a book"
-    assert int(network.facts["delay_frames"]) == DELAY_FRAMES
+    assert network.metadata["codebook"] == "a book"
+    assert int(network.metadata["delay_frames"]) == DELAY_FRAMES
 
 
 TRAINED = pytest.mark.skipif(not (WEIGHTS / "encoder.onnx").exists(), reason="no trained encoder in the package")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from harness.tokens import CODEBOOK, HUM, make_weights
-from vivavoce.codecs.files import MAX_CODES, PIECE, Coded, CodesError, decode_whole, encode_whole, read, write
+from vivavoce.codecs.errors import CodesError
+from vivavoce.codecs.files import CHUNK, MAX_CODES, CodedSpeech, decode_whole, encode_whole, read, write
 from vivavoce.codecs.tokenizer import CARDINALITY, FRAME_SIZE, AudioTokenizer
 
 
@@ -18,9 +19,9 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> AudioTokenizer:
     return AudioTokenizer(make_weights(tmp_path_factory.mktemp("weights")))
 
 
-def coded(count: int = 5, samples: int | None = None) -> Coded:
+def coded(count: int = 5, samples: int | None = None) -> CodedSpeech:
     numbers = np.arange(count)[None] * 1000 % CARDINALITY
-    return Coded(numbers, count * FRAME_SIZE if samples is None else samples, CODEBOOK)
+    return CodedSpeech(numbers, count * FRAME_SIZE if samples is None else samples, CODEBOOK)
 
 
 def fields(**changed: Any) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def fields(**changed: Any) -> dict[str, Any]:
     return {**usual, "codes": np.zeros((1, 1), np.uint16), **changed}
 
 
-@pytest.mark.parametrize("length", [1, FRAME_SIZE, 7 * FRAME_SIZE + 3, 2 * PIECE * FRAME_SIZE + 1])
+@pytest.mark.parametrize("length", [1, FRAME_SIZE, 7 * FRAME_SIZE + 3, 2 * CHUNK * FRAME_SIZE + 1])
 def test_a_recording_keeps_its_length_through_codes(tokenizer: AudioTokenizer, length: int) -> None:
     sound = np.resize(HUM * np.float32(0.5), length)
     found = encode_whole(tokenizer, sound)
@@ -51,7 +52,7 @@ def test_a_recording_of_no_length_has_no_codes(tokenizer: AudioTokenizer) -> Non
 
 def test_codes_of_another_codebook_are_refused(tokenizer: AudioTokenizer) -> None:
     with pytest.raises(CodesError, match="ffffffffffff"):
-        decode_whole(tokenizer, Coded(np.zeros((1, 2), np.int64), 10, "ffffffffffff"))
+        decode_whole(tokenizer, CodedSpeech(np.zeros((1, 2), np.int64), 10, "ffffffffffff"))
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -75,8 +76,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ({"codes": np.zeros((2, 1), np.uint16)}, "shape"),
         ({"codes": np.zeros((1, 1), np.float64)}, "float64"),
         ({"codes": np.zeros((1, MAX_CODES + 1000), np.uint16)}, "at most"),
-        ({"codes": np.array([[None]])}, "no file of codes"),
-        ({"samples": np.zeros(3)}, "no file of codes"),
+        ({"codes": np.array([[None]])}, "not a file of codes"),
+        ({"samples": np.zeros(3)}, "not a file of codes"),
     ],
 )
 def test_a_file_that_is_not_right_is_refused_in_words(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
@@ -89,7 +90,7 @@ def test_a_file_that_is_not_right_is_refused_in_words(tmp_path: Path, changed: d
 def test_a_field_that_is_missing_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "bad.npz"
     np.savez(path, **{name: value for name, value in fields().items() if name != "codebook"})
-    with pytest.raises(CodesError, match="no file of codes"):
+    with pytest.raises(CodesError, match="not a file of codes"):
         read(path)
 
 
@@ -97,13 +98,13 @@ def test_a_field_that_is_missing_is_noticed(tmp_path: Path) -> None:
 def test_another_kind_of_file_is_refused(tmp_path: Path, bytes_: bytes) -> None:
     path = tmp_path / "bad.npz"
     path.write_bytes(bytes_)
-    with pytest.raises(CodesError, match="no file of codes"):
+    with pytest.raises(CodesError, match="not a file of codes"):
         read(path)
 
 
 def test_a_single_array_is_no_file_of_codes(tmp_path: Path) -> None:
     np.save(tmp_path / "bad.npy", np.zeros(3))
-    with pytest.raises(CodesError, match="no file of codes"):
+    with pytest.raises(CodesError, match="not a file of codes"):
         read(tmp_path / "bad.npy")
 
 

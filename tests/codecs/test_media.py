@@ -9,7 +9,8 @@ import pytest
 
 from vivavoce.codecs import media as module
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.codecs.media import Unreadable, read_picture, read_sound
+from vivavoce.codecs.errors import Unreadable
+from vivavoce.codecs.media import read_picture, read_sound
 
 
 def write_wave(path: Path, seconds: float, rate: int = SAMPLE_RATE, channels: int = 1) -> Path:

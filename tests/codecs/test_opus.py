@@ -8,7 +8,7 @@ import pytest
 
 from vivavoce.codecs import g711, opus
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.codecs.packets import BadPacket
+from vivavoce.codecs.errors import BadPacket
 
 FRAME = SAMPLE_RATE // 50
 

@@ -6,7 +6,7 @@ import pytest
 from vivavoce.codecs import g711 as companding
 from vivavoce.codecs import phone as codecs
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
-from vivavoce.codecs.packets import BadPacket
+from vivavoce.codecs.errors import BadPacket
 from vivavoce.codecs.phone import Encoding
 from vivavoce.realtime.telephony.dtmf import PAUSE, TONE, Tones, tone
 from vivavoce.realtime.telephony.providers.line import Inbound

@@ -67,14 +67,14 @@ def test_sound_is_held_back_for_two_milliseconds_at_most(from_hz: int, to_hz: in
     resampler = Resampler(from_hz, to_hz)
     for size in (1, 7, 160, 441, 960):
         resampler.push(np.zeros(size, np.float32))
-        assert resampler.taken / from_hz - resampler.given / to_hz <= 0.002 + 1e-9
+        assert resampler.consumed / from_hz - resampler.produced / to_hz <= 0.002 + 1e-9
 
 
 def test_the_same_rate_costs_nothing() -> None:
     resampler = Resampler(24000, 24000)
     sound = tone(440, 24000)
     assert resampler.push(sound) is sound
-    assert (resampler.taken, resampler.given) == (12000, 12000)
+    assert (resampler.consumed, resampler.produced) == (12000, 12000)
     assert len(resampler.flush()) == 0
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from vivavoce.codecs import phone as codecs
 from vivavoce.codecs.audio import FRAME, Samples
-from vivavoce.codecs.files import Coded, decode_whole, encode_whole
+from vivavoce.codecs.files import CodedSpeech, decode_whole, encode_whole
 from vivavoce.codecs.opus import Decoder, Encoder, OpusSettings
 from vivavoce.codecs.phone import Encoding
 from vivavoce.codecs.tokenizer import WEIGHTS, AudioTokenizer, Codes
@@ -108,7 +108,7 @@ class Tokenized:
         self.about = about
 
     def render(self, clip: Clip) -> Rendering:
-        coded: Coded = encode_whole(self._tokenizer, clip.samples)
+        coded: CodedSpeech = encode_whole(self._tokenizer, clip.samples)
         per_code = (self._tokenizer.cardinality - 1).bit_length()
         return Rendering(decode_whole(self._tokenizer, coded), coded.codes, per_code * coded.codes.size)
 

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vivavoce.codecs.resample import phases
+from vivavoce.codecs.resample import polyphase
 from vivavoce.codecs.tokenizer import CARDINALITY, FRAME_SIZE
 from vivavoce.model.training.codec import encoder as moonshine
 
@@ -70,7 +70,7 @@ VECTOR: Final = 64
 
 def resampling() -> Tensor:
     """Weights of the resampler as a convolution, (24, 1, taps): 24 samples out for 35 in."""
-    rows = phases(UP, DOWN)  # (24, 2 * half)
+    rows = polyphase(UP, DOWN)  # (24, 2 * half)
     half = rows.shape[1] // 2
     weights = np.zeros((UP, DOWN + 2 * half), np.float32)
     for n in range(UP):

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vivavoce.codecs.resample import phases
+from vivavoce.codecs.resample import polyphase
 
 KERNELS: Final = (3, 5, 7)
 DILATIONS: Final = ((1, 2), (2, 6), (3, 12))
@@ -221,7 +221,7 @@ class Streaming(nn.Module):
 
 def _resampling() -> tuple[Tensor, int, int]:
     """A filter bank (UP, 1, taps) that reads DOWN samples at a time; samples it reads before and behind them."""
-    weights = phases(UP, DOWN)  # (UP, taps): around an output that lies phase / UP after an input
+    weights = polyphase(UP, DOWN)  # (UP, taps): around an output that lies phase / UP after an input
     half = weights.shape[1] // 2
     bank = np.zeros((UP, 1, DOWN + 2 * half - 1), np.float32)
     for row in range(UP):

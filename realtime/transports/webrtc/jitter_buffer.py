@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.codecs.packets import BadPacket, Decoder
+from vivavoce.codecs.errors import BadPacket
+from vivavoce.codecs.packets import Decoder
 
 STARVED = 0.045
 """Seconds after its due time (and `patience`) at which missing sound is concealed though nothing newer has come

@@ -9,7 +9,7 @@ import pytest
 
 from harness.tokens import CODEBOOK, HUM, make_weights
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.codecs.files import Coded, read, write
+from vivavoce.codecs.files import CodedSpeech, read, write
 from vivavoce.codecs.media import read_sound, write_sound
 from vivavoce.model.cascade.tts.names import CODED, JOE
 from vivavoce.model.settings import CascadeSettings, needed
@@ -57,11 +57,11 @@ def test_what_is_no_recording_is_named(tmp_path: Path, capsys: pytest.CaptureFix
 def test_what_are_no_codes_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "codes.npz").write_text("no codes")
     code, said = refused(capsys, "decode", tmp_path / "codes.npz", "-o", tmp_path / "out.wav")
-    assert (code, said) == (2, f"vivavoce: {tmp_path / 'codes.npz'} is no file of codes.\n")
+    assert (code, said) == (2, f"vivavoce: {tmp_path / 'codes.npz'} is not a file of codes.\n")
 
 
 def test_codes_of_another_codec_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(tmp_path / "codes.npz", Coded(np.zeros((1, 3), np.int64), 3000, "ffffffffffff"))
+    write(tmp_path / "codes.npz", CodedSpeech(np.zeros((1, 3), np.int64), 3000, "ffffffffffff"))
     code, said = refused(capsys, "decode", tmp_path / "codes.npz", "-o", tmp_path / "out.wav")
     assert code == 2
     assert f"this codec's is '{CODEBOOK}'" in said

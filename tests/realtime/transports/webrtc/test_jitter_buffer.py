@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vivavoce.codecs.audio import Samples
-from vivavoce.codecs.packets import BadPacket
+from vivavoce.codecs.errors import BadPacket
 from vivavoce.realtime.transports.webrtc.jitter_buffer import FADE, MAX_WAITING, STARVED, JitterBuffer, Packet, Patience
 
 FRAME = 480
