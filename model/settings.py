@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from msgspec import Meta
+
+Language = Annotated[str, Meta(pattern=r"\A(auto|[a-z]{2,3})\Z", title="a language code such as en, or auto")]
 
 
 @dataclass(frozen=True, slots=True)
 class CascadeSettings:
-    """Models of the stages.
+    """Models of the stages: ASR, LLM, TTS."""
 
-    `language`: a name of the model catalog, a path that ends in `.gguf`, or the URL of an OpenAI-compatible endpoint
-    (then the settings `endpoint_…` belong to it; `endpoint_ahead`: answers are begun there at every pause, which is
-    quicker and costs more tokens). `spoken`: the user's language (ISO 639-1) or "auto". `threads`: CPU threads of each
-    stage; 0 leaves it to the machine. `conversations`: how many at the same time. `copies`: how often the language
-    model is loaded, for people who talk at the same time (each half a gigabyte); 0 leaves it to the machine.
-    """
-
-    language: str = "qwen2.5-0.5b"
-    endpoint_model: str = ""
-    endpoint_key: str = ""
-    endpoint_vision: bool = False
-    endpoint_ahead: bool = False
-    voice: str = "joe"
-    spoken: str = "en"
-    threads: int = 0
-    conversations: int = 4
-    copies: int = 0
+    language: Annotated[
+        str,
+        Meta(
+            description="Language model: a name of the model catalog, a path that ends in .gguf, or the URL of an "
+            "OpenAI-compatible endpoint."
+        ),
+    ] = "qwen2.5-0.5b"
+    endpoint_model: Annotated[str, Meta(description="Name of the model at the endpoint.")] = ""
+    endpoint_key: Annotated[str, Meta(description="API key of the endpoint.")] = field(default="", repr=False)
+    endpoint_vision: Annotated[bool, Meta(description="The endpoint's model is shown the camera picture.")] = False
+    endpoint_ahead: Annotated[
+        bool,
+        Meta(description="Replies are started there at every pause: quicker, but it costs more tokens."),
+    ] = False
+    voice: Annotated[
+        str,
+        Meta(description="Voice: joe, joe-codec (joe through the audio codec), or one of Kokoro's such as af_heart."),
+    ] = "joe"
+    spoken: Annotated[Language, Meta(description="Language of the user (ISO 639-1).")] = "en"
+    threads: Annotated[
+        int,
+        Meta(ge=0, le=256, description="CPU threads of each stage; 0: chosen for the machine."),
+    ] = 0
+    conversations: Annotated[int, Meta(description="Conversations at the same time.")] = 4
+    copies: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=64,
+            description="How often the language model is loaded, for people who talk at the same time (each half a "
+            "gigabyte); 0: chosen for the machine.",
+        ),
+    ] = 0
 
     @property
     def remote(self) -> bool:
@@ -34,8 +55,8 @@ class CascadeSettings:
 
 
 def needed(settings: CascadeSettings) -> tuple[str, ...]:
-    """Artefacts of the model catalog that a call with these settings uses, the turn-taking's included."""
-    language = () if settings.remote or settings.language.endswith(".gguf") else (settings.language,)
-    ears = ("moonshine-tiny-en",) if settings.spoken == "en" else ("moonshine-tiny-en", "whisper-base")
-    voice = ("piper-joe",) if settings.voice in ("joe", "joe-codec") else ("piper-joe", "kokoro")
-    return ("silero-vad", "smart-turn", *ears, *language, *voice)
+    """Artefacts of the model catalog that a call with these settings uses, those of turn-taking included."""
+    llm = () if settings.remote or settings.language.endswith(".gguf") else (settings.language,)
+    asr = ("moonshine-tiny-en",) if settings.spoken == "en" else ("moonshine-tiny-en", "whisper-base")
+    tts = ("piper-joe",) if settings.voice in ("joe", "joe-codec") else ("piper-joe", "kokoro")
+    return ("silero-vad", "smart-turn", *asr, *llm, *tts)

@@ -17,7 +17,8 @@ from vivavoce.realtime.admission.auth import Denied
 from vivavoce.realtime.call import Calls
 from vivavoce.realtime.cli.models import prepare
 from vivavoce.realtime.config import Config
-from vivavoce.realtime.config.dial_rules import Dialling, NotAllowed
+from vivavoce.realtime.config.dial_rules import Dialling
+from vivavoce.realtime.config.errors import NotAllowed
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.config.sip import split
 from vivavoce.realtime.engine import Engine

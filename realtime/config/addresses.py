@@ -1,7 +1,7 @@
-"""Which network addresses a tool's server may have. Pure.
+"""Network addresses that a client may make the server connect to: a guard against request forgery (SSRF). Pure.
 
-A client names the URL, and the server goes there: without a check, anybody who may talk to the assistant could reach
-whatever this machine can reach (the router, a database, a cloud's metadata service).
+A client names the URL of a tool's server, and our server connects to it. Without a check, every client could reach what
+this machine can reach: the router, a database, a cloud's metadata service.
 """
 
 from __future__ import annotations
@@ -10,20 +10,31 @@ import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
+from vivavoce.realtime.config.errors import BadAddress
+
 MAX_URL: Final = 2_048
 
 _TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
 """IPv6 addresses that a gateway turns into the IPv4 address in their last 32 bits."""
 
 
-class BadAddress(ValueError):
-    """Nobody is to be reached there; the message may be shown."""
+REFUSED: Final = "Servers on private addresses are not reached, unless the setting 'server.private_tools' allows it."
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can mean nothing but this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def check_url(url: str, private: bool) -> str:
     """The host that `url` names. `private`: addresses of this machine and its networks are allowed.
 
-    A name is not resolved here; whoever connects has to check what it stands for. Raises `BadAddress`."""
+    A name is not resolved here: the caller checks the addresses that it resolves to. Raises `BadAddress`."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -44,7 +55,7 @@ def check_url(url: str, private: bool) -> str:
 
 
 def check_address(address: str, private: bool) -> None:
-    """Raises `BadAddress` for an IP address which is not to be connected to."""
+    """Raises `BadAddress` for an IP address that must not be connected to."""
     if private:
         return
     ip = ipaddress.ip_address(address.partition("%")[0])
@@ -60,8 +71,5 @@ def check_address(address: str, private: bool) -> None:
 
 
 def shown(url: str) -> str:
-    """The URL as it may be repeated to others: what follows the path may be a secret."""
+    """The URL without query and fragment, which may hold a secret: for messages and logs."""
     return url.partition("#")[0].partition("?")[0]
-
-
-REFUSED: Final = "Servers on private addresses are not reached, unless the setting 'server.private_tools' allows it."

@@ -1,9 +1,9 @@
-"""What may be dialled: a toll-fraud guard; pure.
+"""Dial rules: a guard against toll fraud. Pure.
 
-    outgoing call, transfer ──Dialling.check──► the number or address in its one form │ NotAllowed
+    outgoing call, transfer ──Dialling.check──► number or address in canonical form │ NotAllowed
 
-Nothing may be dialled unless the settings name it: a stolen key or a talked-round model must not reach numbers that
-cost money.
+A number may be dialled only if the settings list it: a stolen key or a tricked model must not reach numbers that cost
+money.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Final
+
+from vivavoce.realtime.config.errors import NotAllowed
 
 MAX_TARGET: Final = 256
 
@@ -22,18 +24,14 @@ _NUMBERS: Final = re.compile(r"!?\+?[0-9][0-9]*\*?")
 _ADDRESSES: Final = re.compile(r"!?sips?:[A-Za-z0-9_.+*#~-]+@[A-Za-z0-9.*:\[\]-]+")
 
 
-class NotAllowed(Exception):
-    """This may not be dialled; the message may be shown, and names no number."""
-
-
 class Dialling:
     """Which numbers and addresses may be called. Each pattern allows, one that begins with ! forbids, and forbidding
     wins: `("+49*", "!+49900*", "sip:*@pbx.example.org")`. `*` stands for any characters; in SIP addresses never for @.
     A number matches patterns of numbers only, a SIP address patterns of SIP addresses only."""
 
     def __init__(self, patterns: Iterable[str], targets: Iterable[str] = ()) -> None:
-        """`targets` may be called as they are. Raises ValueError for a pattern that `bad_pattern` finds wrong, and
-        `NotAllowed` for a target that is none."""
+        """`targets` may be called as they are. Raises ValueError for a pattern that `bad_pattern` reports, and
+        `NotAllowed` for a target that is no number and no address."""
         patterns = tuple(patterns)
         self._targets = {canonical(target) for target in targets}
         for pattern in patterns:
@@ -43,7 +41,7 @@ class Dialling:
         self._forbidden = [_compiled(pattern[1:]) for pattern in patterns if pattern.startswith("!")]
 
     def check(self, target: str) -> str:
-        """`target` in its one form: "+4930123" for numbers (given as tel: URI or as people write them), or
+        """`target` in canonical form: "+4930123" for numbers (given as tel: URI or as people write them), or
         "sip:user@host:port". Raises `NotAllowed`."""
         plain = canonical(target)
         if plain in self._targets:
@@ -56,8 +54,8 @@ class Dialling:
 
 
 def canonical(target: str) -> str:
-    """A number or SIP address in the one form in which it is compared and dialled. Parameters, headers, escapes and
-    letters outside ASCII are refused: each is a way past a pattern. Raises `NotAllowed`."""
+    """A number or SIP address in the form in which it is compared and dialled. Parameters, headers, escapes and letters
+    outside ASCII are refused: each is a way past a pattern. Raises `NotAllowed`."""
     text = target.strip()
     if len(text) <= MAX_TARGET and text.isascii():
         scheme, colon, rest = text.partition(":")
@@ -74,7 +72,7 @@ def canonical(target: str) -> str:
 
 
 def bad_pattern(pattern: str) -> str:
-    """What is wrong with a pattern, in words; "" when nothing is."""
+    """The problem of a pattern, in words; "" when it is right."""
     if _NUMBERS.fullmatch(pattern) or _ADDRESSES.fullmatch(pattern):
         return ""
     if pattern.strip("!+") == "*":

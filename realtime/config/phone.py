@@ -1,32 +1,30 @@
-"""The settings of calls by telephone: the table `[phone]`.
-
-Plain values; config.py reads and checks them by `problems`."""
+"""The settings of calls by telephone: the table `[phone]`."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final, Literal
 
-from vivavoce.realtime.config.addresses import BadAddress, check_url
-from vivavoce.realtime.config.dial_rules import NotAllowed, bad_pattern, canonical
-from vivavoce.realtime.config.sip import SipConfig
-from vivavoce.realtime.config.sip import problems as sip_problems
+from msgspec import Meta
+
+from vivavoce.realtime.config.addresses import check_url
+from vivavoce.realtime.config.dial_rules import bad_pattern, canonical
+from vivavoce.realtime.config.errors import BadTarget
+from vivavoce.realtime.config.sip import Network, SipConfig
 
 PREFIX: Final = "whsec_"
-
 
 MIN_SECRET: Final = 16
 """Bytes; less can be guessed."""
 
+PhoneTool = Literal["hang_up", "transfer", "keys"]
+
 
 def secret_key(secret: str) -> bytes:
-    """The key that a secret stands for: base64 after `PREFIX`, else the text itself. Raises ValueError, with words that
-    do not repeat it."""
+    """The key of a webhook secret: base64 after `PREFIX`, else the text itself. Raises ValueError, with words that do
+    not repeat it."""
     try:
         key = base64.b64decode(secret[len(PREFIX) :], validate=True) if secret.startswith(PREFIX) else secret.encode()
     except binascii.Error:
@@ -36,73 +34,169 @@ def secret_key(secret: str) -> bytes:
     return key
 
 
-PHONE_TOOLS: Final = ("hang_up", "transfer", "keys")
+def check_transfer(entry: str) -> None:
+    """Raises ValueError when the target of `name=target` is no number and no SIP address."""
+    try:
+        canonical(entry.partition("=")[2])
+    except BadTarget as error:
+        raise ValueError(str(error)) from error
+
+
+def check_pattern(pattern: str) -> None:
+    """Raises ValueError, in words, for a pattern that allows nothing or everything."""
+    if wrong := bad_pattern(pattern):
+        raise ValueError(wrong)
+
+
+def check_webhook(url: str) -> None:
+    """Raises ValueError unless `url` is an address without user and password."""
+    try:
+        check_url(url, private=True)
+    except BadTarget as error:
+        raise ValueError(str(error)) from error
+
+
+def check_port(address: str) -> None:
+    """Raises ValueError unless the port of host:port exists."""
+    if int(address.rpartition(":")[2]) > 65535:
+        raise ValueError(address)
+
+
+Transfer = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[^=]*[^=\s][^=]*=\s*\S+\s*\Z",
+        title="entries such as sales=+493012345",
+        extra={"check": check_transfer},
+    ),
+]
+DialPattern = Annotated[str, Meta(extra={"check": check_pattern})]
+Webhook = Annotated[
+    str,
+    Meta(
+        title="an address such as https://example.org/webhook, without user and password",
+        extra={"check": check_webhook},
+    ),
+]
+HostPort = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(.+:[0-9]{1,5})?\Z",
+        title="host:port such as 127.0.0.1:9092",
+        extra={"check": check_port},
+    ),
+]
+BaseUrl = Annotated[
+    str,
+    Meta(pattern=r"\A(https?://[^/?#\s]+)?\Z", title="an address such as https://voice.example.org"),
+]
+Password = Annotated[str, Meta(pattern=r"\A(?s:.{8,})?\Z", title="at least 8 characters")]
+PathSecret = Annotated[str, Meta(pattern=r"\A([\w-]{8,})?\Z", title="at least 8 letters, digits, - or _")]
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneConfig:
-    """What every phone call begins with, and what its assistant may do.
+    """How a phone call begins, what its assistant may do, and which adapters take calls."""
 
-    `instructions`: of the session. `voice`: speaks ("" for the server's). `greeting`: said as soon as the line is open
-    ("" for nothing: the caller begins); `outgoing_greeting`: the same in calls that we made. `opening`: seconds of
-    silence before it, for lines whose sound is late. `busy`: said where there is no place, before hanging up ("" for
-    nothing). `key_pause`: seconds after the last key (or at once after #) at which the model is told what was pressed.
-    `tools`: what the model may do by itself: hang_up, transfer, keys. `transfers`: where it may transfer to, as
-    name=target, e.g. sales=+493012345. `comfort_noise`: a noise of so many dB (of full scale) in the pauses, for lines
-    on which silence sounds dead (0: none). `max_duration`: seconds after which a phone call ends (0: as the server
-    says).
-
-    `calls`: phone calls at the same time (0: as many as the server takes); `calls_per_caller`: of one caller;
-    `calls_per_minute`: that one caller may begin. `outbound`: what may be called or transferred to by clients, as
-    patterns such as +49*, sip:*@pbx.example.org; !+49900* forbids. `webhook`: an application's address that is asked
-    about every incoming call (see ringing.py), signed with `webhook_secret` (whsec_...); `webhook_private`: its name
-    may lead into a private network. `ring_timeout`: seconds it has to decide; `unanswered`: what happens then, accept
-    or reject.
-
-    `audiosocket`: host:port to listen on for Asterisk's AudioSocket; `asterisk_peers`: addresses or networks that may
-    connect to it besides this machine. `asterisk_password`: Asterisk's WebSockets show it (Basic authentication).
-
-    `sip`: a telephone of our own; see sip/settings.py.
-
-    `base_url`: how the provider's machines reach this server, e.g. https://voice.example.org. `twilio_token`: the
-    account's auth token, with which its requests are signed; `twilio_account`: its SID, for hang-ups and transfers by
-    REST. `telnyx_public_key` (base64), `plivo_token`, `vonage_secret` and `vonage_key`: the same for these. `secret`:
-    a word in the path, for providers that sign nothing (Exotel)."""
-
-    instructions: str = (
+    instructions: Annotated[str, Meta(description="Instructions of the session.")] = (
         "You are a friendly assistant on the telephone. Answer in one or two short sentences of plain words. "
         "Your words are spoken, so write no lists, symbols or links."
     )
-    voice: str = ""
-    greeting: str = "Hello! How can I help you?"
-    outgoing_greeting: str = ""
-    opening: float = 0.2
-    busy: str = "All lines are busy at the moment. Please call again in a few minutes. Goodbye."
-    key_pause: float = 1.5
-    tools: tuple[str, ...] = ("hang_up",)
-    transfers: tuple[str, ...] = ()
-    comfort_noise: float = 0.0
-    max_duration: float = 0.0
-    calls: int = 0
-    calls_per_caller: int = 2
-    calls_per_minute: int = 10
-    outbound: tuple[str, ...] = ()
-    webhook: str = ""
-    webhook_secret: str = field(default="", repr=False)
-    webhook_private: bool = False
-    ring_timeout: float = 20.0
-    unanswered: str = "reject"
-    audiosocket: str = ""
-    asterisk_peers: tuple[str, ...] = ()
-    asterisk_password: str = field(default="", repr=False)
+    voice: Annotated[str, Meta(description="Voice on the telephone. Empty: the one of `model.voice`.")] = ""
+    greeting: Annotated[
+        str,
+        Meta(description="Words spoken when the call is connected. Empty: the caller begins."),
+    ] = "Hello! How can I help you?"
+    outgoing_greeting: Annotated[str, Meta(description="The same in outgoing calls.")] = ""
+    opening: Annotated[
+        float,
+        Meta(ge=0, le=5, description="Seconds of silence before the greeting, for lines whose sound starts late."),
+    ] = 0.2
+    busy: Annotated[
+        str,
+        Meta(description="Words spoken before hanging up when all lines are busy. Empty: none."),
+    ] = "All lines are busy at the moment. Please call again in a few minutes. Goodbye."
+    key_pause: Annotated[
+        float,
+        Meta(
+            ge=0.2, le=30, description="Seconds after the last key (none after #) until the model is told of the keys."
+        ),
+    ] = 1.5
+    tools: Annotated[tuple[PhoneTool, ...], Meta(description="Tools of the model on the telephone.")] = ("hang_up",)
+    transfers: Annotated[tuple[Transfer, ...], Meta(description="Targets of the tool `transfer`, as name=target.")] = ()
+    comfort_noise: Annotated[
+        float,
+        Meta(ge=-90, le=0, description="Level of noise in the pauses, in dB of full scale; 0: none."),
+    ] = 0.0
+    max_duration: Annotated[
+        float,
+        Meta(ge=0, le=86400, description="Seconds that a phone call may last; 0: as in `server.max_duration`."),
+    ] = 0.0
+    calls: Annotated[
+        int,
+        Meta(ge=0, le=1000, description="Phone calls at the same time; 0: as in `server.max_sessions`."),
+    ] = 0
+    calls_per_caller: Annotated[int, Meta(ge=1, le=1000, description="Calls of one caller at the same time.")] = 2
+    calls_per_minute: Annotated[
+        int, Meta(ge=1, le=100_000, description="Calls that one caller may begin per minute.")
+    ] = 10
+    outbound: Annotated[
+        tuple[DialPattern, ...],
+        Meta(
+            description="Patterns of numbers and addresses that clients may call or transfer to, such as +49* or "
+            "sip:*@pbx.example.org; !+49900* forbids. Empty: none."
+        ),
+    ] = ()
+    webhook: Annotated[
+        Webhook,
+        Meta(description="URL of an application that decides about incoming calls; needs `webhook_secret`."),
+    ] = ""
+    webhook_secret: Annotated[
+        str,
+        Meta(description="Signs the webhook: whsec_ and base64, or a text of at least 16 bytes."),
+    ] = field(default="", repr=False)
+    webhook_private: Annotated[
+        bool,
+        Meta(description="Allows a webhook whose name leads into a private network."),
+    ] = False
+    ring_timeout: Annotated[
+        float,
+        Meta(ge=1, le=180, description="Seconds that the application has to decide about a call."),
+    ] = 20.0
+    unanswered: Annotated[
+        Literal["accept", "reject"],
+        Meta(description="What happens to a call that the application does not decide about in time."),
+    ] = "reject"
+    audiosocket: Annotated[
+        HostPort, Meta(description="Where to listen for Asterisk's AudioSocket. Empty: nowhere.")
+    ] = ""
+    asterisk_peers: Annotated[
+        tuple[Network, ...],
+        Meta(description="Sources of AudioSocket connections besides this machine."),
+    ] = ()
+    asterisk_password: Annotated[
+        Password,
+        Meta(description="Password of Asterisk's WebSocket connections (Basic authentication). Empty: none are taken."),
+    ] = field(default="", repr=False)
     sip: SipConfig = field(default_factory=SipConfig)
-    base_url: str = ""
-    secret: str = field(default="", repr=False)
-    twilio_token: str = field(default="", repr=False)
-    twilio_account: str = ""
-    telnyx_public_key: str = ""
-    plivo_token: str = field(default="", repr=False)
-    vonage_secret: str = field(default="", repr=False)
+    base_url: Annotated[
+        BaseUrl,
+        Meta(description="Address under which the provider reaches this server; needs the provider's key."),
+    ] = ""
+    secret: Annotated[
+        PathSecret,
+        Meta(description="Secret part of the path, for providers that sign nothing (Exotel)."),
+    ] = field(default="", repr=False)
+    twilio_token: Annotated[str, Meta(description="Twilio's auth token, which signs its requests.")] = field(
+        default="", repr=False
+    )
+    twilio_account: Annotated[
+        str,
+        Meta(description="Twilio's account SID, for hang-ups and transfers by REST."),
+    ] = ""
+    telnyx_public_key: Annotated[str, Meta(description="Telnyx's public key (base64).")] = ""
+    plivo_token: Annotated[str, Meta(description="Plivo's auth token.")] = field(default="", repr=False)
+    vonage_secret: Annotated[str, Meta(description="Vonage's signature secret.")] = field(default="", repr=False)
 
     @property
     def provided(self) -> bool:
@@ -110,80 +204,12 @@ class PhoneConfig:
         return any((self.secret, self.twilio_token, self.telnyx_public_key, self.plivo_token, self.vonage_secret))
 
     @property
-    def wanted(self) -> bool:
-        """Anybody can call: some adapter is set up. (Each adapter adds what sets it up.)"""
+    def enabled(self) -> bool:
+        """Some adapter is set up, so that phone calls can come in."""
         return self.provided or bool(self.audiosocket or self.asterisk_password or self.sip.listen)
 
     @property
     def targets(self) -> dict[str, str]:
-        """Where calls may be transferred to: target by spoken name."""
+        """Targets of transfers by their spoken names."""
         pairs = (entry.partition("=") for entry in self.transfers)
         return {name.strip(): target.strip() for name, _, target in pairs}
-
-
-def problems(phone: PhoneConfig) -> Iterator[str]:
-    """What is wrong with the settings, in sentences that name them."""
-    yield from _problems_of_callers(phone)
-    yield from _problems_of_asterisk(phone)
-    yield from sip_problems(phone.sip)
-    ranges = {
-        "opening": (phone.opening, 0, 5),
-        "key_pause": (phone.key_pause, 0.2, 30),
-        "comfort_noise": (phone.comfort_noise, -90, 0),
-        "max_duration": (phone.max_duration, 0, 86400),
-        "calls": (phone.calls, 0, 1000),
-        "calls_per_caller": (phone.calls_per_caller, 1, 1000),
-        "calls_per_minute": (phone.calls_per_minute, 1, 100_000),
-        "ring_timeout": (phone.ring_timeout, 1, 180),
-    }
-    for name, (value, low, high) in ranges.items():
-        if not low <= value <= high:
-            yield f"'phone.{name}' must be between {low:g} and {high:g}, not {value:g}."
-    for tool in phone.tools:
-        if tool not in PHONE_TOOLS:
-            yield f"'phone.tools' must hold names of {', '.join(PHONE_TOOLS)}, not {tool!r}."
-    for entry in phone.transfers:
-        if not re.fullmatch(r"[^=]*[^=\s][^=]*=\s*\S+\s*", entry):
-            yield f"'phone.transfers' must hold entries such as sales=+493012345, not {entry!r}."
-    if phone.base_url and not re.fullmatch(r"https?://[^/?#\s]+", phone.base_url):
-        yield f"'phone.base_url' must be an address such as https://voice.example.org, not {phone.base_url!r}."
-    if phone.base_url and not phone.provided:
-        yield "'phone.base_url' is for calls of a provider: set its key too, such as VIVAVOCE_PHONE_TWILIO_TOKEN."
-    if phone.secret and not re.fullmatch(r"[\w-]{8,}", phone.secret):
-        yield "'phone.secret' must have at least 8 letters, digits, - or _."
-
-
-def _problems_of_callers(phone: PhoneConfig) -> Iterator[str]:
-    for pattern in phone.outbound:
-        if wrong := bad_pattern(pattern):
-            yield f"'phone.outbound': {wrong}"
-    for target in phone.targets.values():
-        try:
-            canonical(target)
-        except NotAllowed as error:
-            yield f"'phone.transfers': {error}"
-    if phone.unanswered not in ("accept", "reject"):
-        yield f"'phone.unanswered' must be accept or reject, not {phone.unanswered!r}."
-    if not phone.webhook:
-        return
-    try:
-        check_url(phone.webhook, private=True)
-    except BadAddress:
-        yield "'phone.webhook' must be an address such as https://example.org/webhook, without user and password."
-    try:
-        secret_key(phone.webhook_secret)
-    except ValueError as error:
-        yield f"'phone.webhook_secret' signs the webhook: {error}."
-
-
-def _problems_of_asterisk(phone: PhoneConfig) -> Iterator[str]:
-    host, _, port = phone.audiosocket.rpartition(":")
-    if phone.audiosocket and not (host and re.fullmatch("[0-9]{1,5}", port) and int(port) < 65536):
-        yield f"'phone.audiosocket' must be host:port such as 127.0.0.1:9092, not {phone.audiosocket!r}."
-    for peer in phone.asterisk_peers:
-        try:
-            ipaddress.ip_network(peer)
-        except ValueError:
-            yield f"'phone.asterisk_peers' must hold addresses or networks such as 10.0.0.0/24, not {peer!r}."
-    if phone.asterisk_password and len(phone.asterisk_password) < 8:
-        yield "'phone.asterisk_password' must have at least 8 characters."

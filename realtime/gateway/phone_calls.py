@@ -19,7 +19,7 @@ from vivavoce.realtime.admission import rest
 from vivavoce.realtime.admission.admission import Admission, no_call
 from vivavoce.realtime.admission.auth import Denied, check
 from vivavoce.realtime.config import ServerConfig
-from vivavoce.realtime.config.dial_rules import NotAllowed
+from vivavoce.realtime.config.errors import NotAllowed
 from vivavoce.realtime.telephony import CannotDo
 from vivavoce.realtime.telephony.phones import Phones
 from vivavoce.realtime.telephony.webhooks.ringing import DECLINE

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from vivavoce.model import dialogue
-from vivavoce.realtime.config.addresses import BadAddress, check_url
+from vivavoce.realtime.config.addresses import check_url
+from vivavoce.realtime.config.errors import BadAddress
 from vivavoce.realtime.events import Address, ListedTool
 from vivavoce.realtime.tools import OWN_LABEL
 from vivavoce.realtime.wire.errors import Refused

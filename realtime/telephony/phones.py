@@ -63,7 +63,7 @@ class Phones:
         """Takes phone calls until left. (All calls have been told to end by then; adapters wait for theirs.) Raises
         `CannotListen`."""
         async with AsyncExitStack() as adapters:
-            if self._settings.wanted:
+            if self._settings.enabled:
                 await self.switchboard.rehearse(engine)
             if self._settings.sip.listen:
                 sip = SipEndpoint(self._settings.sip, self.switchboard, self.ringing.decide, self._clock)

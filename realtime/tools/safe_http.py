@@ -17,7 +17,8 @@ from typing import Final
 
 import httpx2
 
-from vivavoce.realtime.config.addresses import BadAddress, check_address, check_url
+from vivavoce.realtime.config.addresses import check_address, check_url
+from vivavoce.realtime.config.errors import BadAddress
 from vivavoce.realtime.events import Address
 
 MAX_BYTES: Final = 2 * 2**20

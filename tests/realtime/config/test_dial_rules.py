@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vivavoce.realtime.admission.auth import Denied
-from vivavoce.realtime.config.dial_rules import Dialling, NotAllowed, bad_pattern, canonical
+from vivavoce.realtime.config.dial_rules import Dialling, bad_pattern, canonical
+from vivavoce.realtime.config.errors import NotAllowed
 from vivavoce.realtime.telephony import Direction, PhoneCall
 from vivavoce.realtime.telephony.call_limits import LOOP_SECONDS, CallLimits, Limits, sip_status
 

@@ -115,8 +115,8 @@ def test_a_wrong_setting_is_named_with_what_was_expected(settings: dict[str, obj
 
 def test_the_settings_as_they_are_have_no_problems_and_let_nobody_call() -> None:
     assert list(problems(PhoneConfig())) == []
-    assert not PhoneConfig().wanted
-    assert PhoneConfig(twilio_token="t").wanted
+    assert not PhoneConfig().enabled
+    assert PhoneConfig(twilio_token="t").enabled
 
 
 def test_secrets_and_numbers_are_in_no_repr() -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from harness.tools import NOON
 from vivavoce.realtime.config import ServerConfig
-from vivavoce.realtime.config.addresses import BadAddress, check_address, check_url, shown
+from vivavoce.realtime.config.addresses import check_address, check_url, shown
+from vivavoce.realtime.config.errors import BadAddress
 from vivavoce.realtime.events import Answer, Failure, Outcome
 from vivavoce.realtime.session.tool_settings import Tools, options
 from vivavoce.realtime.tools.arithmetic import CannotCompute, compute
