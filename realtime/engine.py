@@ -62,7 +62,7 @@ class Engine:
         state = self._speech.init_state()
         ear = self._overlap.init_state()
         return MicrophoneWindows(
-            lambda window: self._speech.step(window, state), Floor(None, ear.scores, ears=True), ear.push
+            lambda window: self._speech.step(window, state), Floor(None, ear.scores, asr=True), ear.push
         )
 
     async def judge(self, sound: Samples) -> float:

@@ -69,7 +69,7 @@ from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.tools.runner import ToolRunner
 from vivavoce.realtime.transports import Message, Received, Seen, Sound
-from vivavoce.realtime.turns.classifiers import Classifiers, EndpointJudged, Opinion, OverlapClassified
+from vivavoce.realtime.turns.classifiers import Classified, Classifiers, EndpointClassified, OverlapRecognized
 from vivavoce.realtime.turns.endpointing import AskEndpoint
 from vivavoce.realtime.turns.floor import AskOverlap, FloorFact
 from vivavoce.realtime.turns.windows import MicrophoneWindows
@@ -105,7 +105,7 @@ class Pipeline:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._inbox: Inbox[Received | Fact | Opinion | Tick] = Inbox()
+        self._inbox: Inbox[Received | Fact | Classified | Tick] = Inbox()
         self._replies: dict[int, asyncio.Task[None]] = {}
         self.active_at = 0.0  # when somebody last spoke or wrote, on either side
 
@@ -174,13 +174,13 @@ class Pipeline:
                     self._parts.dialogue.see(picture)
                 case Message(text=text):
                     await self._read(text)
-                case EndpointJudged() | OverlapClassified():
+                case EndpointClassified() | OverlapRecognized():
                     self._take_opinion(fact)
                 case Tick():
                     self._rescue()
                 case Transcript(whole=True, text=text, finished=finished):
                     self._decide(fact)
-                    self._take_turns(self._parts.listener.floor.heard(text, finished))
+                    self._take_turns(self._parts.listener.floor.recognized(text, finished))
                 case _:
                     self._decide(fact)
 
@@ -212,13 +212,14 @@ class Pipeline:
         if self._parts.session.keep(sound):
             self._parts.dialogue.hear(sound.samples, sound.voiced)
 
-    def _take_opinion(self, opinion: Opinion) -> None:
+    def _take_opinion(self, opinion: Classified) -> None:
         floor = self._parts.listener.floor
-        if isinstance(opinion, EndpointJudged):
-            self._take_turns(floor.answer(opinion.at, opinion.probability))
+        if isinstance(opinion, EndpointClassified):
+            self._take_turns(floor.end_of_turn(opinion.at, opinion.probability))
         else:
-            heard, asked = opinion.heard, self._parts.session.awaits_answer
-            self._take_turns(floor.caught(opinion.at, opinion.age, heard.text, heard.interruption, asked))
+            heard, asked = opinion.opinion, self._parts.session.awaits_answer
+            facts = floor.overlap_recognized(opinion.at, opinion.age, heard.text, heard.interruption, asked)
+            self._take_turns(facts)
 
     async def _read(self, text: str | bytes) -> None:
         message = wire.parse(text)

@@ -1,6 +1,6 @@
 """The reference of all settings, docs/configuration.md, generated from the types. Pure, but for `main`, which writes.
 
-    python -m vivavoce.realtime.config.reference
+python -m vivavoce.realtime.config.reference
 """
 
 from __future__ import annotations

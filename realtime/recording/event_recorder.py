@@ -1,7 +1,7 @@
 """Writes down what the cores of a call are asked, in order, and what they answer.
 
-    caller ──floor.answer(48000, 0.9)──► Watched ──► Floor           {"n": 812, "call": "floor.answer", "with": […],
-                                            └──────► Diary ──line──►  "gave": [{"is": "TurnEnded", …}]}
+    caller ──floor.end_of_turn(48000, 0.9)──► Watched ──► Floor   {"n": 812, "call": "floor.end_of_turn", "with": […],
+                                                 └──► Diary ──line──► "gave": [{"is": "TurnEnded", …}]}
 
 One line for each call of a method from outside. An argument that an earlier call gave, or was given, is written as a
 reference to it, so a replay passes on what *its* cores gave. Sound is rounded to 16 bits before a core gets it. The

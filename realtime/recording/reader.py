@@ -28,6 +28,14 @@ PACKED_SOUND: Final = "sound.flac"
 READABLE: Final = (1, FORMAT)
 CRASHED: Final = "crash: the recording has no end"
 
+CALLS: Final = {
+    "floor.answer": "floor.end_of_turn",
+    "floor.heard": "floor.recognized",
+    "floor.caught": "floor.overlap_recognized",
+    "floor.give_up": "floor.end_stuck_turn",
+}
+"""Methods of cores that have been renamed since they were first recorded: old core.method -> new core.method."""
+
 
 class BadRecording(Exception):
     """Not a recording, or none of ours; the message names the folder."""
@@ -60,6 +68,9 @@ class RecordingReader:
         self.format: int = entries[0]["format"]
         if self.format == 1:
             entries = [upgraded(entry) for entry in entries]
+        for entry in entries:
+            if "call" in entry:
+                entry["call"] = CALLS.get(entry["call"], entry["call"])
         self.header = {key: fact for entry in entries[:2] if "call" not in entry for key, fact in entry.items()}
         self.end: str = entries[-1].get("end", CRASHED)
         self.entries = list(self._readable(entry for entry in entries[1:] if "call" in entry))

@@ -90,12 +90,12 @@ class Recording:
     def parts(self, parts: Parts) -> Parts:
         """The parts of a pipeline, made with these cores."""
         listener, watchdog, diary = parts.listener, parts.watchdog, self.diary
-        overlap = listener.floor.overlap
+        barge_in = listener.floor.barge_in
         patience = {"patience": watchdog.patience, "tools": watchdog.tools}
-        diary.head(watchdog=patience, overhears=overlap.overhear is not None, ears=overlap.ears)
+        diary.head(watchdog=patience, overhears=barge_in.overlap_classifier is not None, ears=barge_in.asr)
         listener.probability = diary.chance("speech", listener.probability)
-        if overlap.overhear is not None:
-            overlap.overhear = diary.chance("overlap", overlap.overhear)
+        if barge_in.overlap_classifier is not None:
+            barge_in.overlap_classifier = diary.chance("overlap", barge_in.overlap_classifier)
         floor = diary.watch("floor", listener.floor)
         return replace(
             parts,

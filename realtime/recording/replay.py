@@ -194,7 +194,7 @@ class Replay:
                     self._asked = one.at, self._against.complete(self._listener.recent())
 
     def _judge_again(self, call: str, given: list[Any]) -> None:
-        if call == "floor.answer" and self._asked is not None and self._asked[0] == given[0]:
+        if call == "floor.end_of_turn" and self._asked is not None and self._asked[0] == given[0]:
             self.outcome.verdicts.append((given[1], self._asked[1]))
             self._asked = None
 

@@ -1,21 +1,26 @@
-"""How the floor changes hands.
+"""Turn-taking: from windows of microphone sound to turns.
 
-    24 kHz sound ─► Listener ─► windows of 32 ms with a speech probability     (speech.py: Silero)
-                                   │
-                                   ▼
-              Vad: the user's voice or not, people behind them apart           (vad.py, crowd.py)
-                                   │
-                 ┌─────────────────┼──────────────────┐
-                 ▼                 ▼                  ▼
-           Onset, Overlap:    Endpoint: is the    prefix ring: what was said
-           is this a turn?    turn over?          before the VAD was sure
-                 └─────────────────┼──────────────────┘
-                                   ▼
-                                Floor ──► TurnStarted  TurnSound  TurnEnded  TurnIdle
+    24 kHz sound ─► MicrophoneWindows ─► windows of 32 ms with a speech probability   (windows.py; Silero VAD)
+                                             │
+                                             ▼
+              Vad: hysteresis; background speech does not count              (vad.py, background_speech.py)
+                                             │
+                 ┌───────────────────────────┼──────────────────┐
+                 ▼                           ▼                  ▼
+        Debounce, BargeIn:             Endpointing:       prefix ring: the sound
+        does a turn begin?             is it over?        before the VAD was sure
+                 └───────────────────────────┼──────────────────┘
+                                             ▼
+                                           Floor ──► TurnStarted  TurnSound  TurnEnded  TurnIdle  Overlapped
 
-`Endpoint` hears two witnesses besides: the judge (smart_turn.py, asked through judging.py), and the recogniser: the
-words that it has by then (phrases.py, dictation.py), and how finished their tune is.
+Four models give evidence, one term for each:
 
-`Floor` is the one owner of the question whose turn it is. All of it but `Listener`, `SpeechNet` and `SmartTurn` is
-pure: windows in, facts out, time counted in samples.
+    VAD                  Silero, for every window: the probability of speech
+    end of turn          Smart Turn, asked at each pause: is the turn complete?                (classifiers.py)
+    overlap classifier   a small audio network, for every window over the assistant: interruption or backchannel?
+    ASR                  the recognizer: the words so far (phrases.py), how finished they sound, and the words over
+                         the assistant (backchannel_words.py)
+
+`Floor` alone decides whose turn it is. Everything but classifiers.py is pure: windows in, facts out, time counted in
+samples.
 """

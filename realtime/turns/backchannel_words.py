@@ -1,14 +1,14 @@
-"""What do words mean that are said over the assistant? From the words alone.
+"""Read the words said over the assistant: backchannel or interruption? From the words alone.
 
-    ""                    NOTHING    a cough, a hum, or nothing that the ears could make out
-    "Mm-hmm", "Oh, wow"   AGREES     nothing but words that want it to go on
+    ""                    NOTHING    a cough, a hum, or nothing that the ASR recognized
+    "Mm-hmm", "Oh, wow"   AGREES     only backchannels: the assistant should go on
     "I", "That's"         BEGINS     may become one of those ("I see")
-    "Wait", "No, no"      STOPS      begins with a word that nobody says who only listens
-    "Monday"              WORD       one other word; the ears may have made it of a hum
+    "Wait", "No, no"      STOPS      begins with a word that no listener says as a backchannel
+    "Monday"              WORD       one other word; the ASR may have made it of a hum
     "Tell me", "Yeah, b"  WORDS      more of them
 
-What that is worth as evidence is said in `overlap.py`. Words of several languages stand side by side, for the ears
-write what they hear and few of them mean different things. Pure; some microseconds.
+What each is worth as evidence is a matter of barge_in.py. Words of several languages stand side by side, since the ASR
+writes what it recognizes and few words mean different things in two languages. Pure; some microseconds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 
 
 class BackchannelReading(Enum):
-    """What the words are; see the module's page."""
+    """The kind of words; see the table above."""
 
     NOTHING = "nothing"
     AGREES = "agrees"
@@ -33,13 +33,13 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-_AGREEING: Final = _set(
+_BACKCHANNELS: Final = _set(
     "mm mmm hm hmm mhm mmhm mmhmm uh huh uhhuh uhuh ah aha ahh oh ooh um yeah yea yep yup yes right okay ok kay sure"
     " wow cool nice great true alright exactly indeed totally absolutely interesting good definitely"
     " ja genau stimmt achso okey klar aha oui ouais d'accord voilà sí si claro vale ya bueno sì certo esatto sim tá"
     " hai naruhodo はい ええ うん そう そうですね なるほど 네 예 응 да ага угу понятно"
 )
-"""Each says "go on", and any of them one after the other do."""
+"""Backchannels, alone or one after another."""
 _PHRASES: Final = (
     *("i see", "i know", "got it", "i got it", "of course", "oh really", "really", "makes sense", "that makes sense"),
     *("that's right", "that's true", "that's good", "that's great", "that's nice", "all right", "you're right"),
@@ -47,7 +47,7 @@ _PHRASES: Final = (
     *("fair enough", "very good", "very nice", "oh my", "i understand", "go on", "thank you", "thanks"),
 )
 _CHINESE: Final = frozenset("嗯对好的哦是啊呃唔行哈喔噢哇吧了呀嘛")
-"""Characters that say "go on" in any order: 嗯, 对对, 好的, 是的, 好啊."""
+"""Characters that are backchannels in any order: 嗯, 对对, 好的, 是的, 好啊."""
 
 _STOPPING: Final = _set(
     "stop wait no nope not don't hold hang enough quiet pause cancel never shut listen excuse sorry pardon hey hello"
@@ -62,7 +62,7 @@ _BEFORE_STOPPING: Final = _set("mm hm hmm mhm uh um ah oh yeah yes right okay ok
 
 
 def read(text: str) -> BackchannelReading:
-    """What `text` is, as a recogniser writes it; it may break off in the middle of a word."""
+    """Reads `text` as an ASR writes it; it may break off in the middle of a word."""
     words = re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.lower().replace("-", "").replace("’", "'"))
     if not words:
         return BackchannelReading.NOTHING
@@ -71,7 +71,7 @@ def read(text: str) -> BackchannelReading:
         return BackchannelReading.AGREES
     if spoken.startswith(_STOPPING_CHINESE):
         return BackchannelReading.STOPS
-    rest = _without_agreement(words)
+    rest = _after_backchannels(words)
     if not rest:
         return BackchannelReading.AGREES
     if any(phrase.startswith(f"{' '.join(rest)} ") for phrase in _PHRASES):
@@ -82,12 +82,12 @@ def read(text: str) -> BackchannelReading:
     return BackchannelReading.WORDS if len(words) > 1 else BackchannelReading.WORD
 
 
-def _without_agreement(words: list[str]) -> list[str]:
-    """From the first word on that is no agreement; nothing when all of it is."""
+def _after_backchannels(words: list[str]) -> list[str]:
+    """The words from the first on that is no backchannel; empty when all of them are."""
     at = 0
     while at < len(words):
         length = next((n for n in (3, 2, 1) if " ".join(words[at : at + n]) in _PHRASES), 0)
-        if not length and words[at] in _AGREEING:
+        if not length and words[at] in _BACKCHANNELS:
             length = 1
         if not length:
             return words[at:]

@@ -1,10 +1,12 @@
-"""The judge and the ears beside the floor: asked on threads of their own, each one look at a time.
+"""Ask the slow models beside the floor, each on a thread of its own, one question at a time.
 
-    Ask, Catch ──► start ──► judge, ears (tens of milliseconds) ──► Judged, Caught, by way of the call's inbox
-                                                           └──► overdue(): the floor waits, when sound runs ahead
+    AskEndpoint, AskOverlap ──► start ──► end of turn (Smart Turn), ASR (tens of milliseconds)
+                                               │
+                                               ├──► EndpointClassified, OverlapRecognized, into the call's inbox
+                                               └──► overdue(): the floor waits, when sound runs ahead
 
-Live sound never waits. Sound that comes faster than real time (a file appended at once) would be through before the
-first answer; it waits when it is `LAG` ahead, so that a recording is heard as if it had been spoken.
+Live sound never waits. Sound that comes faster than real time (a file appended at once) would pass before the first
+answer; it waits when it is `LAG` ahead, so that a recording is processed as if it had been spoken.
 """
 
 from __future__ import annotations
@@ -22,86 +24,89 @@ from vivavoce.realtime.turns.floor import AskOverlap
 from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 LAG: Final = 3 * SAMPLE_RATE // 10
-"""Samples (0.3 s) that the floor may be ahead of the judge."""
+"""Samples (0.3 s) by which the floor may be ahead of an answer."""
 
-PATIENCE: Final = 1.0
-"""Seconds that the call waits for either. Then the turn ends by silence alone, and an overlap without words."""
+TIMEOUT: Final = 1.0
+"""Seconds that sound which runs ahead waits for an answer. Then the turn ends by silence alone, and an overlap is
+decided without words."""
 
-Judge = Callable[[Samples], Awaitable[float]]
-"""Is the turn complete whose end these samples hold (16 kHz, at most 8 s)? A probability."""
+EndOfTurn = Callable[[Samples], Awaitable[float]]
+"""The probability that the turn is complete whose end these samples hold (16 kHz, at most 8 s)."""
 
-Ears = Callable[[Samples], Awaitable[OverlapOpinion]]
-"""What was said over the assistant; see `Dialogue.classify_overlap`."""
+RecognizeOverlap = Callable[[Samples], Awaitable[OverlapOpinion]]
+"""The words over the assistant, by the ASR; see `Dialogue.classify_overlap`."""
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointJudged:
-    """The judge's answer to `AskEndpoint(at)`: the probability that the turn is complete."""
+class EndpointClassified:
+    """Answers `AskEndpoint(at)`: the probability that the turn is complete."""
 
     at: int
     probability: float
 
 
 @dataclass(frozen=True, slots=True)
-class OverlapClassified:
-    """The ears' answer to `AskOverlap(at, age)`."""
+class OverlapRecognized:
+    """Answers `AskOverlap(at, age)`."""
 
     at: int
     age: int
-    heard: OverlapOpinion
+    opinion: OverlapOpinion
 
 
-Opinion = EndpointJudged | OverlapClassified
+Classified = EndpointClassified | OverlapRecognized
 
 
 @dataclass(slots=True)
-class _Look:
-    """What somebody looks at, or has looked at last."""
+class _Request:
+    """The last question to one model, and its answer."""
 
-    answer: asyncio.Task[Opinion]
-    asked_at: int  # where the floor stood
-    given_up: bool = False  # it takes too long, and is not waited for again
+    answer: asyncio.Task[Classified]
+    asked_at: int  # position of the floor
+    timed_out: bool = False  # not waited for again
 
 
 class Classifiers:
-    """Carries the floor's questions to the judge and the ears."""
+    """Carries the floor's questions to the end-of-turn classifier and the ASR."""
 
-    def __init__(self, judge: Judge, listener: MicrophoneWindows, ears: Ears | None = None) -> None:
-        """Without `ears`, whoever asks them hears that they caught nothing."""
-        self._judge = judge
-        self._listener = listener
-        self._ears = ears
-        self._looks: dict[type[AskEndpoint | AskOverlap], _Look] = {}
+    def __init__(self, end_of_turn: EndOfTurn, windows: MicrophoneWindows, asr: RecognizeOverlap | None = None) -> None:
+        """Without `asr`, every overlap is answered with no words."""
+        self._end_of_turn = end_of_turn
+        self._windows = windows
+        self._asr = asr
+        self._requests: dict[type[AskEndpoint | AskOverlap], _Request] = {}
 
-    def start(self, asked: AskEndpoint | AskOverlap, tasks: asyncio.TaskGroup, post: Callable[[Opinion], None]) -> None:
-        """Asks, unless whom it concerns is still looking: the next question comes soon. The answer goes to `post`."""
-        look = self._looks.get(type(asked))
-        if look is None or look.answer.done():
-            answer = tasks.create_task(self._look(asked, post))
-            self._looks[type(asked)] = _Look(answer, self._listener.floor.position)
+    def start(
+        self, ask: AskEndpoint | AskOverlap, tasks: asyncio.TaskGroup, post: Callable[[Classified], None]
+    ) -> None:
+        """Asks the model, unless it is busy: the next question comes soon. The answer goes to `post`."""
+        request = self._requests.get(type(ask))
+        if request is None or request.answer.done():
+            answer = tasks.create_task(self._answer(ask, post))
+            self._requests[type(ask)] = _Request(answer, self._windows.floor.position)
 
-    async def overdue(self) -> Opinion | None:
+    async def overdue(self) -> Classified | None:
         """Waits for an answer when the floor is too far ahead of it; None when it is not, or none comes."""
-        for kind, look in list(self._looks.items()):
-            if look.given_up or self._listener.floor.position - look.asked_at < LAG:
+        for kind, request in list(self._requests.items()):
+            if request.timed_out or self._windows.floor.position - request.asked_at < LAG:
                 continue
-            done, _ = await asyncio.wait((look.answer,), timeout=PATIENCE)
-            look.given_up = not done
+            done, _ = await asyncio.wait((request.answer,), timeout=TIMEOUT)
+            request.timed_out = not done
             if done:
-                del self._looks[kind]
-                return look.answer.result()
+                del self._requests[kind]
+                return request.answer.result()
         return None
 
-    async def _look(self, asked: AskEndpoint | AskOverlap, post: Callable[[Opinion], None]) -> Opinion:
-        opinion = await self._opinion(asked)
-        post(opinion)
-        return opinion
+    async def _answer(self, ask: AskEndpoint | AskOverlap, post: Callable[[Classified], None]) -> Classified:
+        classified = await self._classify(ask)
+        post(classified)
+        return classified
 
-    async def _opinion(self, asked: AskEndpoint | AskOverlap) -> Opinion:
-        if isinstance(asked, AskEndpoint):
-            return EndpointJudged(asked.at, await self._judge(self._listener.recent()))
+    async def _classify(self, ask: AskEndpoint | AskOverlap) -> Classified:
+        if isinstance(ask, AskEndpoint):
+            return EndpointClassified(ask.at, await self._end_of_turn(self._windows.recent()))
         try:
-            heard = await self._ears(asked.samples) if self._ears else OverlapOpinion("")
+            opinion = await self._asr(ask.samples) if self._asr else OverlapOpinion("")
         except DialogueError:
-            heard = OverlapOpinion("")
-        return OverlapClassified(asked.at, asked.age, heard)
+            opinion = OverlapOpinion("")
+        return OverlapRecognized(ask.at, ask.age, opinion)

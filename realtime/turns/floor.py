@@ -1,16 +1,15 @@
-"""Whose turn is it? The one place that decides, from windows of sound.
+"""Decide whose turn it is, from windows of sound. The one place that does.
 
-    ┌──────┐  speech in quiet (Onset)    ┌──────┐
-    │ OPEN │ ──────────────────────────► │ USER │   TurnStarted, then TurnSound for every window
-    └──────┘ ◄────────────────────────── └──────┘
-       │  ▲
-       │  └─ over the assistant: Overlap decides, and says meanwhile how loud it may be (Overlapped)
-       │       over (Endpoint): TurnEnded
-       │       or taken away: release()
-       └── silence for idle_timeout_ms, nobody busy: TurnIdle
+    ┌──────┐  speech in quiet (Debounce)  ┌──────┐
+    │ OPEN │ ───────────────────────────► │ USER │   TurnStarted, then TurnSound for every window
+    └──────┘ ◄─────────────────────────── └──────┘
+       │  ▲                                  over (Endpointing): TurnEnded
+       │  │                                  or closed by the caller: release()
+       │  └─ speech over the assistant: BargeIn decides, and sets the loudness of playback meanwhile (Overlapped)
+       │
+       └── silence for idle_timeout_ms, assistant not busy: TurnIdle
 
-With manual turns (`detection` None) there is no floor to give: all sound is TurnSound, and the client says when a
-turn ends.
+With manual turns (`detection` None) the floor decides nothing: all sound is TurnSound, and the client ends the turn.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ import numpy as np
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.model.turns.overlap_classifier import CATCH_LEAD
 from vivavoce.realtime.events import Loudness, Overlapped, TurnDetection, TurnEnded, TurnIdle, TurnSound, TurnStarted
-from vivavoce.realtime.turns.barge_in import BargeIn, Overhear, Verdict
+from vivavoce.realtime.turns.barge_in import BargeIn, ClassifyOverlap, Decision
 from vivavoce.realtime.turns.endpointing import AskEndpoint, Endpointing
 from vivavoce.realtime.turns.vad import Debounce, Vad, level_of
 
 
 @dataclass(frozen=True, slots=True)
 class AskOverlap:
-    """The ears should say what `samples` are: what was said over the assistant so far, `age` windows from sample `at`
-    on, and `CATCH_LEAD` windows before them."""
+    """Asks the ASR about the speech over the assistant so far: `samples` hold `age` windows from sample `at` on, and
+    `CATCH_LEAD` windows before them."""
 
     at: int
     age: int
@@ -45,36 +44,42 @@ FloorFact = TurnStarted | TurnSound | TurnEnded | TurnIdle | Overlapped | AskEnd
 
 MANUAL_THRESHOLD: Final = 0.5
 
-REMEMBERED_MS: Final = 2000
-"""What is kept of the past besides the padding: an overlap may turn out late to have been an interruption."""
+KEPT_MS: Final = 2000
+"""Sound that is kept from before a turn, besides the padding: an overlap may turn out late to be an interruption."""
 
-LOUDNESS: Final[dict[Verdict, Loudness]] = {Verdict.DUCK: "ducked", Verdict.HOLD: "held", Verdict.RESUME: "full"}
+LOUDNESS: Final[dict[Decision, Loudness]] = {
+    Decision.DUCK: "ducked",
+    Decision.HOLD: "held",
+    Decision.RESUME: "full",
+}
 
 
 class Floor:
     """Turns windows of sound into facts about turns. Times are samples since the first window."""
 
-    def __init__(self, detection: TurnDetection | None, overhear: Overhear | None = None, ears: bool = False) -> None:
-        """`overhear`: what the classifier makes of sound over the assistant; without it, its length decides. `ears`:
-        whoever gets a `AskOverlap` sees to an answer."""
+    def __init__(
+        self, detection: TurnDetection | None, overlap_classifier: ClassifyOverlap | None = None, asr: bool = False
+    ) -> None:
+        """`overlap_classifier`: scores the sound over the assistant; without it, the length of speech decides. `asr`:
+        the caller answers each `AskOverlap`."""
         self.position = 0
         self.turn_start = 0  # of the open turn, or of the last one
         self._past: deque[tuple[Samples, bool]] = deque()
         self._past_samples = 0
         self._idle = 0
         self._endpoint: Endpointing | None = None
-        self._onset = Debounce()
-        self.overlap = BargeIn(overhear, ears)
+        self._debounce = Debounce()
+        self.barge_in = BargeIn(overlap_classifier, asr)
         self._overlap_at = 0
-        self._wary = False  # a turn had to be ended; what has been going on ever since is no new one
+        self._stuck = False  # a turn was ended by force; the sound that goes on since is no new one
         self.retune(detection)
 
     def retune(self, detection: TurnDetection | None) -> None:
-        """Takes new settings. An open turn goes on under them."""
+        """Takes new settings. They hold for an open turn, too."""
         self._detection = detection
         self._vad = Vad(detection.threshold if detection else MANUAL_THRESHOLD)
-        self._onset.reset()
-        self.overlap.reset()
+        self._debounce.reset()
+        self.barge_in.reset()
         if self._endpoint is not None:
             self._endpoint = Endpointing(detection) if detection else None
 
@@ -86,7 +91,7 @@ class Floor:
     def receive(self, samples: Samples, probability: float, audible: bool, busy: bool) -> list[FloorFact]:
         """Takes the next window and its speech probability.
 
-        `audible`: the assistant's voice can be heard now, and has not all but ended; `busy`: it is about to speak."""
+        `audible`: the assistant is audible now, and has not all but finished; `busy`: it is about to speak."""
         self.position += len(samples)
         level = level_of(samples)
         voiced = self._vad.receive(probability, level, audible)
@@ -94,80 +99,82 @@ class Floor:
             return [TurnSound(samples, voiced)]
         if self._endpoint is not None:
             return [TurnSound(samples, voiced), *self._watch(self._endpoint, voiced, len(samples))]
-        self._remember(samples, voiced)
-        if self._wary and voiced:
+        self._keep(samples, voiced)
+        if self._stuck and voiced:
             return self._wait(len(samples), disturbed=True)
-        self._wary = False
-        if audible and self._onset.begun and not self.overlap.active:
-            return self._precede(voiced, self._detection)
-        if audible or self.overlap.active:
-            return self._judge(voiced, audible, level, self._detection)
-        age = self._onset.receive(voiced)
+        self._stuck = False
+        if audible and self._debounce.pending and not self.barge_in.active:
+            return self._yield(voiced, self._detection)
+        if audible or self.barge_in.active:
+            return self._overlap(voiced, audible, level, self._detection)
+        age = self._debounce.receive(voiced)
         if age:
             return self._begin(age, self._detection)
         return self._wait(len(samples), busy or voiced)
 
-    def answer(self, at: int, probability: float) -> list[FloorFact]:
-        """Takes the judge's answer to `AskEndpoint(at)`."""
-        if self._endpoint is not None and self._endpoint.answer(at, probability):
+    def end_of_turn(self, at: int, probability: float) -> list[FloorFact]:
+        """Takes the end-of-turn classifier's answer to `AskEndpoint(at)`."""
+        if self._endpoint is not None and self._endpoint.end_of_turn(at, probability):
             return self._end(self._endpoint)
         return []
 
-    def heard(self, text: str, finished: float | None = None) -> list[FloorFact]:
-        """Takes the words of the open turn, with nothing said since, and how `finished` the ears find it."""
-        if self._endpoint is not None and self._endpoint.heard(text, finished):
+    def recognized(self, text: str, finished: float | None = None) -> list[FloorFact]:
+        """Takes the words of the open turn, with nothing said since, and how `finished` the ASR finds it."""
+        if self._endpoint is not None and self._endpoint.recognized(text, finished):
             return self._end(self._endpoint)
         return []
 
-    def caught(self, at: int, age: int, text: str, interruption: float | None, asked: bool) -> list[FloorFact]:
-        """Takes the ears' answer to `AskOverlap(at, age)`; see `BargeIn.caught`. One about a sound that has passed
-        does not count."""
+    def overlap_recognized(
+        self, at: int, age: int, text: str, interruption: float | None, asked: bool
+    ) -> list[FloorFact]:
+        """Takes the ASR's answer to `AskOverlap(at, age)`; see `BargeIn.recognized`. One about an earlier sound does
+        not count."""
         if self._detection is None or self._endpoint is not None or at != self._overlap_at:
             return []
-        return self._follow(self.overlap.caught(age, text, interruption, asked), self._detection)
+        return self._follow(self.barge_in.recognized(age, text, interruption, asked), self._detection)
 
-    def give_up(self) -> list[FloorFact]:
-        """Ends a turn that does not end by itself (noise that sounds like speech, or a line gone dead). Noise that goes
-        on opens no other one before it pauses."""
+    def end_stuck_turn(self) -> list[FloorFact]:
+        """Ends a turn that does not end by itself (noise that passes for speech, or a dead line). Noise that goes on
+        opens no other turn before it pauses."""
         silence = self._endpoint.silence if self._endpoint else 0
         self.release()
-        self._wary = True
+        self._stuck = True
         return [TurnEnded(self.position, silence)]
 
     def release(self) -> None:
-        """The open turn was closed or dropped by somebody else; what was heard before belongs to no later turn."""
+        """Drops the open turn, which the caller has closed; the sound so far belongs to no later turn."""
         self._endpoint = None
-        self._onset.reset()
-        self.overlap.reset()
+        self._debounce.reset()
+        self.barge_in.reset()
         self._past.clear()
         self._past_samples = self._idle = 0
 
-    def _precede(self, voiced: bool, detection: TurnDetection) -> list[FloorFact]:
-        """A window of somebody who began to speak just before the assistant did: who goes on after a pause that was
-        taken for an end. They are not speaking over it, and it waits until it is known whether they speak at all."""
+    def _yield(self, voiced: bool, detection: TurnDetection) -> list[FloorFact]:
+        """A window of speech that began just before the assistant did, as after a pause that was taken for the end of
+        the turn. It is no overlap: playback is held until the debounce decides."""
         self._idle = 0
-        age = self._onset.receive(voiced)
+        age = self._debounce.receive(voiced)
         if age:
             return self._begin(age, detection)
         return [Overlapped("held" if voiced else "full")]
 
-    def _judge(self, voiced: bool, audible: bool, level: float, detection: TurnDetection) -> list[FloorFact]:
-        """A window while the assistant speaks, or a sound is judged that began then."""
+    def _overlap(self, voiced: bool, audible: bool, level: float, detection: TurnDetection) -> list[FloorFact]:
+        """A window over the assistant, or of an undecided sound that began over it."""
         self._idle = 0
-        self._onset.reset()
-        verdict = self.overlap.receive(voiced, audible, level)
-        if verdict is Verdict.DUCK:
+        self._debounce.reset()
+        decision = self.barge_in.receive(voiced, audible, level)
+        if decision is Decision.DUCK:
             self._overlap_at = self.position - len(self._past[-1][0])
-        facts = self._follow(verdict, detection)
-        if self.overlap.wanted:
-            sound = [samples for samples, _ in self._past][-self.overlap.age - CATCH_LEAD :]
-            facts.append(AskOverlap(self._overlap_at, self.overlap.age, np.concatenate(sound)))
+        facts = self._follow(decision, detection)
+        if self.barge_in.asr_due:
+            sound = [samples for samples, _ in self._past][-self.barge_in.age - CATCH_LEAD :]
+            facts.append(AskOverlap(self._overlap_at, self.barge_in.age, np.concatenate(sound)))
         return facts
 
-    def _follow(self, verdict: Verdict, detection: TurnDetection) -> list[FloorFact]:
-        if verdict is Verdict.CUT:
-            return self._begin(self.overlap.age, detection)
-        loudness = LOUDNESS.get(verdict)
+    def _follow(self, decision: Decision, detection: TurnDetection) -> list[FloorFact]:
+        if decision is Decision.CUT:
+            return self._begin(self.barge_in.age, detection)
+        loudness = LOUDNESS.get(decision)
         return [Overlapped(loudness)] if loudness else []
 
     def _watch(self, endpoint: Endpointing, voiced: bool, samples: int) -> list[FloorFact]:
@@ -190,8 +197,8 @@ class Floor:
         facts: list[FloorFact] = [TurnStarted(self.turn_start)]
         facts += [TurnSound(samples, voiced) for samples, voiced in self._past]
         quiet = sum(len(samples) for samples, _ in takewhile(lambda window: not window[1], reversed(self._past)))
-        self._onset.reset()
-        self.overlap.reset()
+        self._debounce.reset()
+        self.barge_in.reset()
         self._past.clear()
         self._past_samples = self._idle = 0
         return [*facts, *self._watch(self._endpoint, False, quiet)] if quiet else facts
@@ -200,12 +207,12 @@ class Floor:
         self.release()
         return [TurnEnded(self.position, endpoint.silence)]
 
-    def _remember(self, samples: Samples, voiced: bool) -> None:
-        """Keeps what a turn that begins now would have to include: prefix padding and the windows looked back at."""
+    def _keep(self, samples: Samples, voiced: bool) -> None:
+        """Keeps the sound that a turn beginning now would include: prefix padding, and the windows looked back at."""
         assert self._detection is not None
         self._past.append((samples, voiced))
         self._past_samples += len(samples)
-        bound = (self._detection.prefix_padding_ms + REMEMBERED_MS) * SAMPLE_RATE // 1000
+        bound = (self._detection.prefix_padding_ms + KEPT_MS) * SAMPLE_RATE // 1000
         while self._past_samples - len(self._past[0][0]) >= bound:
             self._past_samples -= len(self._past.popleft()[0])
 

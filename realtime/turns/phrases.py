@@ -1,26 +1,26 @@
-"""Does what was said so far sound finished? From its words alone.
+"""Read the words of a turn: is the phrase complete, and are more digits or letters to come? From the words alone.
 
-    "I would like to"       OPEN        something has to follow
-    "five five five"        DICTATION   a number, a name or a list is being given in pieces, and more is likely
+    "I would like to"       OPEN        incomplete: something has to follow
+    "five five five"        DICTATION   a number, a name or a list is being dictated, and more is likely
     "I have a question"     LOOSE       complete, but as often the first sentence of two; a number that may be whole
-    "It was dark,"          SUSPENDED   may be all, but the recogniser hears that it goes on and writes a comma
-    "Yes", "the blue one"   NEUTRAL     may be all or the beginning
+    "It was dark,"          SUSPENDED   may be complete, but the ASR writes a comma, by the intonation
+    "Yes", "the blue one"   NEUTRAL     complete, or the beginning of more
     "What time is it"       COMPLETE    a sentence with all its parts
-    ""                      UNKNOWN     nothing was understood, or not in a language that is known here
+    ""                      UNKNOWN     no words, or none of a known language
 
-Tables and rules for English, as recognisers write it: marks and capitals are theirs and say little, but for the comma
-at the end. Other languages come out as UNKNOWN, where sound has to decide; their few fillers and particles that leave a
-phrase open in any context are known. Pure; some microseconds.
+Tables and rules for English, as an ASR writes it: marks and capitals say little, but for a comma at the end. Other
+languages read as UNKNOWN, where the sound has to decide; their few fillers and particles that leave a phrase incomplete
+in any context are known.
 
-Numbers and names given letter by letter: is more to come? From the words alone.
+Dictated numbers and names (`dictated`):
 
     "my number is five five five"            3 digits: a telephone number has more
-    "my number is 555-1234"                  7: that may be all, a longer number may have such a part
-    "the code is one four seven two"         4: that is all
+    "my number is 555-1234"                  7: a whole number, or part of a longer one
+    "the code is one four seven two"         4: complete
     "it's spelled s m"                       letters: more is likely until the name could end
 
-How many digits there have to be follows from what they are ("the pin", "my zip code"); unsaid, they are a telephone
-number. Pure.
+The words before the digits tell how many to expect ("the pin", "my zip code"); without them, as many as in a telephone
+number. Pure; some microseconds.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _DIGITS: Final = {
     )
     for word in names
 }
-_HOMOPHONES: Final = frozenset(("to", "too", "for", "ate", "a", "i"))  # digits or letters among their like only
+_HOMOPHONES: Final = frozenset(("to", "too", "for", "ate", "a", "i"))  # digits or letters only among others
 _MANY: Final = {"double": 1, "triple": 2, "hundred": 2, "thousand": 3}  # further digits they stand for
 _LENGTHS: Final = (
     (re.compile(r"\b(?:zip|postcode|post code|postal)\b"), (5,)),
@@ -70,14 +70,14 @@ _NUMBERED: Final = re.compile(r"\b(?:(?:number|phone|account) is|(?:call|reach) 
 _AMOUNT: Final = re.compile(r"\b(?:in|at|by|until|since|for|about|costs?|of|than)$")  # "in 1984", "for 120"
 _USUAL: Final = (7, 10, 11, 12)
 _FEWEST: Final = 2
-"""Digits or letters in a row that are dictation; one is a number like any other."""
+"""Digits in a row that are dictation; a single one is an ordinary number."""
 _LETTERS: Final = 3
-"""Letters in a row from which on a name is spelled, unless somebody says so ("spelled", "that's")."""
+"""Letters in a row that are a spelled name; fewer are enough after "spelled" or "that's"."""
 _SPELLING: Final = re.compile(r"\b(?:spell|spelled|spelt|plate|written|write it|letters?|capital)\b")
 
 
 def dictated(words: Sequence[str]) -> More | None:
-    """What has to be expected after `words` (small letters, no marks); None when nothing is being dictated."""
+    """Whether more is to be expected after `words` (lower case, no marks); None when nothing is being dictated."""
     context, tail = _tail(words)
     digits = sum(_count(word) for word in tail)
     letters = sum(len(word) for word in tail if _letters(word))
@@ -98,7 +98,7 @@ def dictated(words: Sequence[str]) -> More | None:
 
 
 def _tail(words: Sequence[str]) -> tuple[str, list[str]]:
-    """What was said before the dictation, and the digits and letters at the end."""
+    """The words before the dictation, and the digits and letters at the end."""
     start = len(words)
     while start and (_count(words[start - 1]) or _letters(words[start - 1]) or words[start - 1] in _MANY):
         start -= 1
@@ -116,12 +116,12 @@ def _count(word: str) -> int:
 
 
 def _letters(word: str) -> bool:
-    """A letter, or several that the ears have run together ("kt")."""
+    """A letter, or several that the ASR has run together ("kt")."""
     return word.isalpha() and (len(word) == 1 or (len(word) <= 4 and not set(word) & set("aeiouy")))
 
 
 class Phrase(Enum):
-    """How finished the words are; see the module's page."""
+    """How complete the words are; see the table above."""
 
     UNKNOWN = "unknown"
     OPEN = "open"
@@ -200,7 +200,7 @@ _PRELUDES: Final = re.compile(
 
 
 def read(text: str) -> Phrase:
-    """How finished `text` is: all that was said in the turn, as a recogniser writes it."""
+    """Reads `text`: all words of the turn, as an ASR writes them."""
     if text.rstrip("，。,.… ").endswith(_CHINESE_OPEN):
         return Phrase.OPEN
     sentence = re.split(r"(?<=\w\w)[.!?]\s+(?=\S)", text.strip())[-1]  # not at "W. E."
@@ -218,13 +218,13 @@ def read(text: str) -> Phrase:
         return Phrase.OPEN
     if _listing(sentence):
         return Phrase.DICTATION
-    if text.rstrip().endswith(",") or _misheard_article(words):
+    if text.rstrip().endswith(",") or _drawn_out_article(words):
         return Phrase.SUSPENDED
     return Phrase.COMPLETE if _clause(words) else Phrase.NEUTRAL
 
 
-def _misheard_article(words: list[str]) -> bool:
-    """ "The title of them": what a recogniser makes of an article that is dwelt on."""
+def _drawn_out_article(words: list[str]) -> bool:
+    """ "The title of them": an ASR's reading of a drawn-out article."""
     return len(words) > 2 and words[-1] in _LIKE_ARTICLES and words[-2] in _PREPOSITIONS | _PARTICLES | {"me"}
 
 
@@ -244,7 +244,7 @@ def _listing(sentence: str) -> bool:
 
 
 def _open(words: list[str]) -> bool:
-    """Whether the last words leave something to be said."""
+    """Whether the last words leave the phrase incomplete."""
     last, before = words[-1], words[-2] if len(words) > 1 else ""
     asked = words[0] in _WH or (words[0] in _CONJUNCTIONS and before in _WH)
     if len(words) == 1:
@@ -278,8 +278,8 @@ def _open(words: list[str]) -> bool:
             ("going", "keep"),
         )
     if last in _TRANSITIVE:
-        wanted = before not in _set("you i we as they") | _AUXILIARIES - _BE
-        return (wanted and not asked) or (len(words) <= 3 and last in ("want", "need", "prefer"))
+        incomplete = before not in _set("you i we as they") | _AUXILIARIES - _BE
+        return (incomplete and not asked) or (len(words) <= 3 and last in ("want", "need", "prefer"))
     if last in _WH:
         return words[0] in _AUXILIARIES or before not in _set("know me since and say remember")
     if last == "like":
@@ -322,7 +322,7 @@ def _subject_without_verb(words: list[str], asked: bool) -> bool:
 
 
 def _declined(words: list[str]) -> bool:
-    """ "I don't want to", "I'd love to": what is meant was said before."""
+    """ "I don't want to", "I'd love to": complete, the verb was said before."""
     return any(word.endswith("n't") or word in ("not", "love") for word in words[-4:-1])
 
 

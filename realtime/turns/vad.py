@@ -1,13 +1,14 @@
-"""Speech probabilities to voiced and unvoiced windows, with hysteresis; and a quick eye for the end of a word.
+"""Voice activity detection: speech probabilities to voiced windows, with hysteresis, and a debounce for turn starts.
 
-The speech net needs some 130 ms to believe that somebody has stopped: it looks back. The level knows at once, where it
-is quiet enough: a window 30 dB below what was just said holds no voice, whatever the net still hears. In noise the
-level never falls so far, and the net decides alone. Voices in the background are taken out (`crowd.py`).
+    probability, level ──► hysteresis ─► level drop ─► background speech ──► voiced?           Vad
+    voiced, voiced, voiced ──► a turn begins, dated back to the first of them                  Debounce
 
-Has somebody begun to speak, in quiet?
+The network needs some 130 ms to report the end of speech: it looks back. The level drops at once where it is quiet: a
+window 30 dB below the words before it holds no voice, whatever the network says. In noise the level never drops so far,
+and the network decides alone. Background speech is removed (background_speech.py).
 
-Three voiced windows in a row (about 100 ms) are enough: the turn is dated back to the first of them, so nothing is
-lost by waiting. What is asked of who speaks over the assistant is said in `overlap.py`.
+Where the assistant is silent, three voiced windows in a row (about 100 ms) begin a turn. Nothing is lost by waiting for
+them. Speech over the assistant has to pass barge_in.py instead.
 """
 
 from __future__ import annotations
@@ -23,34 +24,33 @@ from vivavoce.realtime.turns.background_speech import BackgroundSpeech
 HYSTERESIS: Final = 0.15
 """Speech ends this far below the probability at which it begins; Silero's own recipe."""
 
-FALL_DB: Final = 30.0
-"""A window that much below the loudest of the last second is silence."""
+DROP_DB: Final = 30.0
+"""A window this far below the loudest of the last second is silence."""
 
-FORGET_DB: Final = 0.5
-"""By which the loudest is forgotten with each window of 32 ms: 16 dB in a second, so that soft words after loud ones
-count."""
+PEAK_DECAY_DB: Final = 0.5
+"""Decay of the loudest level with each window of 32 ms: 16 dB in a second, so that soft words after loud ones count."""
 
 SILENT_DB: Final = -100.0
 
 
 class Vad:
-    """Keeps whether the user is speaking."""
+    """The voice activity of one call's user."""
 
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold
         self.voiced = False
-        self._loudest = SILENT_DB
-        self._crowd = BackgroundSpeech()
+        self._peak = SILENT_DB
+        self._background = BackgroundSpeech()
 
     def receive(self, probability: float, level: float = 0.0, audible: bool = False) -> bool:
-        """Takes the speech probability of the next window (0..1), its level in dBFS, and whether the assistant can be
-        heard; returns whether it is the user's voice. `voiced` is what the net says of it, whoever's voice it is."""
-        self._loudest = max(level, self._loudest - FORGET_DB)
+        """Takes the speech probability of the next window (0..1), its level in dBFS, and whether the assistant is
+        audible. Returns whether the window holds the user's voice; `voiced` is the same for any voice."""
+        self._peak = max(level, self._peak - PEAK_DECAY_DB)
         limit = self.threshold - HYSTERESIS if self.voiced else self.threshold
-        voiced = probability >= limit and level > self._loudest - FALL_DB
+        voiced = probability >= limit and level > self._peak - DROP_DB
         self.voiced = voiced
-        hidden = self._crowd.hides(voiced, level, audible)
-        return voiced and not hidden
+        background = self._background.receive(voiced, level, audible)
+        return voiced and not background
 
 
 def level_of(samples: Samples) -> float:
@@ -58,13 +58,13 @@ def level_of(samples: Samples) -> float:
     return float(10 * np.log10(np.mean(np.square(samples)) + 1e-10))
 
 
-ONSET_WINDOWS: Final = 3
+DEBOUNCE_WINDOWS: Final = 3
 LOOK_BACK: Final = 9
 """Windows (288 ms) within which an earlier voiced one belongs to the same speech."""
 
 
 class Debounce:
-    """Counts voiced windows until they are taken for a turn."""
+    """Counts voiced windows until they begin a turn."""
 
     def __init__(self) -> None:
         self._recent: deque[bool] = deque(maxlen=LOOK_BACK)
@@ -73,13 +73,13 @@ class Debounce:
         """Takes the next window. Returns 0 while there is no turn; else how many windows ago its first voiced window
         was (1: this one)."""
         self._recent.append(voiced)
-        if len(self._recent) < ONSET_WINDOWS or not all(list(self._recent)[-ONSET_WINDOWS:]):
+        if len(self._recent) < DEBOUNCE_WINDOWS or not all(list(self._recent)[-DEBOUNCE_WINDOWS:]):
             return 0
         return len(self._recent) - self._recent.index(True)
 
     @property
-    def begun(self) -> bool:
-        """The last window was voiced: somebody may be about to have the turn."""
+    def pending(self) -> bool:
+        """The last window was voiced: a turn may be about to begin."""
         return bool(self._recent) and self._recent[-1]
 
     def reset(self) -> None:

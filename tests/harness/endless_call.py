@@ -284,7 +284,7 @@ class Call:
             self._later(self.chance.choice((0.05, 0.05, 0.3)), lambda: self._judged(fact.at))
 
     def _judged(self, at: int) -> None:
-        for fact in self.floor.answer(at, self.chance.random()):
+        for fact in self.floor.end_of_turn(at, self.chance.random()):
             self._turn_fact(fact)
 
     # --- the user ------------------------------------------------------------------------------------------------
@@ -492,7 +492,7 @@ class Call:
                 if isinstance(overdue.fact, PlayoutEnded):
                     self.watch.debt = None  # the loudspeaker is broken: nothing could be heard
                 if isinstance(overdue.fact, TurnStuck):
-                    for fact in self.floor.give_up():
+                    for fact in self.floor.end_stuck_turn():
                         self._turn_fact(fact)
                 else:
                     self._fact(overdue.fact)

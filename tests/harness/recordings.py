@@ -27,7 +27,7 @@ from vivavoce.realtime.recording.summary import Line, Summary
 from vivavoce.realtime.recording.writer import MAX_BYTES
 from vivavoce.realtime.session.opening import SessionDefaults, SessionRequest, open_session, random_ids
 from vivavoce.realtime.transports import PeerGone
-from vivavoce.realtime.turns.barge_in import Overhear
+from vivavoce.realtime.turns.barge_in import ClassifyOverlap
 from vivavoce.realtime.turns.classifiers import Classifiers
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.windows import MicrophoneWindows
@@ -45,7 +45,7 @@ def record(
     notice: str | None = None,
     wanted: SessionRequest | None = None,
     max_bytes: int = MAX_BYTES,
-    overhear: Overhear | None = None,
+    overhear: ClassifyOverlap | None = None,
 ) -> LinePeer:
     """Runs `test` as the peer of a call on the virtual clock, recorded into the only folder in `folder`."""
     recordings = Recordings(str(folder), lambda: NOON, {}, max_bytes)

@@ -325,7 +325,7 @@ def test_noise_that_had_to_be_ended_opens_no_other_turn_before_it_pauses() -> No
         return [type(fact).__name__ for facts in heard for fact in facts if type(fact).__name__ != "TurnSound"]
 
     assert hear(True, 10) == ["TurnStarted"]
-    assert [type(fact) for fact in floor.give_up()] == [TurnEnded]
+    assert [type(fact) for fact in floor.end_stuck_turn()] == [TurnEnded]
     assert hear(True, 100) == []
     assert hear(False, 20) == []
     assert hear(True, 10) == ["TurnStarted"]

@@ -1,23 +1,23 @@
-"""Does the assistant stop when it should, and only then? python -m vivavoce.realtime.bench.turns.barge_in
+"""Measure barge-in on labelled overlaps: does the assistant stop when it should, and only then?
 
-    Case ─► microphone, 20 ms at a time, with the echo of what was just played ─► Listener ─► facts ─► Playout
-                                                                             frames that left ─► Outcome ─► report
-
-The real speech net, classifier, floor and playout at virtual time, in the order of a live call: a frame of 20 ms is
-heard when it is complete, judged within `JUDGING`, and what follows sounds from the next frame that leaves. The real
-ears are asked too, and take `READING` for it. The network and the devices are not in it. `--rule alone` measures the
-classifier without the ears, `--rule pattern` what was done before both: a quarter of a second of voice stops it, and it
-does not duck.
-
-Overlaps with labels, the same on every run: who says what over the assistant, where, and what it should do.
+    python -m vivavoce.realtime.bench.turns.barge_in [--rule asr|classifier|pattern]
 
     phrases × evaluation voices ─┐                         ┌─► Case: microphone sound, label, where the sound begins
     coughs, barks, doors, keys ──┼─► level ─► condition ───┤
-    nothing but its own echo ────┘                         └─► seed
+    nothing but self-echo ───────┘                         └─► seed
 
-Conditions: clean, a fan or a crowd 20 and 10 dB below the voice, a telephone line, the assistant's echo at -35 dB,
-5 % of the packets lost in bursts. The voices take no part in training, nor do most of the phrases; the noises come
-from the same makers with other seeds.
+    Case ─► microphone, 20 ms at a time, with the echo of playback ─► MicrophoneWindows, Floor ─► facts ─► Playout
+                                                                                   played frames ─► Outcome ─► report
+
+Conditions: clean, a fan or a crowd 20 and 10 dB below the voice, a telephone line, self-echo at -35 dB, 5 % packet loss
+in bursts. The voices take no part in training, nor do most of the phrases; the noises come from the same generators
+with other seeds.
+
+The VAD, overlap classifier, ASR, floor and playout are the real ones, at virtual time and in the order of a live call:
+a frame of 20 ms is processed when it is complete, within `PROCESSING`, and what follows is audible from the next frame
+that leaves. The ASR takes `ASR_FRAMES` for an answer. Network and devices are not included. `--rule classifier` leaves
+out the ASR; `--rule pattern` also leaves out the overlap classifier and ducking: a quarter of a second of voice stops
+the assistant.
 """
 
 from __future__ import annotations
@@ -51,169 +51,19 @@ from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 SEED: Final = 11
 ECHO_DELAY: Final = 4  # frames: 80 ms
-JUDGING: Final = 0.005
-"""Seconds that resampling, both nets and the floor may take for a frame; they take about 1 ms on an idle core."""
-READING: Final = 2
-"""Frames (40 ms) that the ears take for an answer; measured: 26 to 30 ms where no other work is done."""
-Rule = Literal["words", "alone", "pattern"]
+PROCESSING: Final = 0.005
+"""Seconds that resampling, both networks and the floor may take for a frame; they take about 1 ms on an idle core."""
+ASR_FRAMES: Final = 2
+"""Frames (40 ms) that the ASR takes for an answer; measured: 26 to 30 ms on an idle core."""
+Rule = Literal["asr", "classifier", "pattern"]
 STORY: Final = (
     "The next train to the coast leaves at a quarter past nine, and the one after that about an hour later. "
     "From there it is a short walk along the river, and you will see the old lighthouse on the left.",
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What happened in one case. Seconds from the sound's beginning: `ducked` until the voice was softer by 18 dB (or
-    gone), `silent` until nothing more of it left, `cut` until the turn was given to the user; None: it never was.
-    `gap`: silence that was added to the voice and followed by its continuation."""
-
-    case: Case
-    ducked: float | None
-    silent: float | None
-    cut: float | None
-    gap: float
-
-    @property
-    def stopped(self) -> bool:
-        return self.cut is not None
-
-
-class Rig:
-    """What every case is heard with."""
-
-    def __init__(self, studio: Studio, rule: Rule, speech: SileroVad, ears: Asr) -> None:
-        self._speech = speech
-        self._net = OverlapClassifier() if rule != "pattern" else None
-        self._ears = ears if rule == "words" else None
-        self._story = np.concatenate([studio.say(text).samples for text in STORY])
-
-    def run(self, case: Case) -> Outcome:
-        """One case from the first packet to the last."""
-        state = self._speech.init_state()
-        ear = self._net.init_state() if self._net else None
-        floor = Floor(TurnDetection(), ear.scores if ear else None, ears=self._ears is not None)
-        listener = MicrophoneWindows(lambda window: self._speech.step(window, state), floor, ear.push if ear else None)
-        voice, gains = _playing(self._story), _playing(np.ones_like(self._story))
-        played: list[Samples] = [np.zeros(FRAME, np.float32)] * (ECHO_DELAY + 1)
-        shape: list[Samples] = []
-        cut: int | None = None
-        looks: deque[tuple[int, AskOverlap]] = deque()  # with the frame in which the answer comes
-        for start in range(0, len(case.microphone) - FRAME + 1, FRAME):
-            frame = case.microphone[start : start + FRAME]
-            if case.echo_db is not None:
-                frame = frame + played[-1 - ECHO_DELAY] * np.float32(10 ** (case.echo_db / 20))
-            facts = self._answered(floor, looks, start)
-            facts += listener.receive(frame, voice.interruptible, busy=False)
-            for fact in facts:
-                if isinstance(fact, TurnStarted):
-                    voice.cut(1)
-                    gains.cut(1)
-                    cut = start + FRAME if cut is None else cut
-                elif isinstance(fact, Overlapped) and self._net:
-                    voice.turn(fact.loudness)
-                    gains.turn(fact.loudness)
-                elif isinstance(fact, AskOverlap) and not looks:
-                    looks.append((start + READING * FRAME, fact))
-            played.append(voice.take(FRAME).samples)
-            shape.append(gains.take(FRAME).samples)
-        return _outcome(case, np.concatenate(shape), cut)
-
-    def _answered(self, floor: Floor, looks: deque[tuple[int, AskOverlap]], now: int) -> list[FloorFact]:
-        """What the floor makes of what the ears say now."""
-        if self._ears is None or not looks or looks[0][0] > now:
-            return []
-        _, catch = looks.popleft()
-        heard = classified_overlap(self._ears, catch.samples)
-        return floor.caught(catch.at, catch.age, heard.text, heard.interruption, asked=False)
-
-
-def _playing(sound: Samples) -> Playout:
-    playout = Playout()
-    playout.push(1, AudioToken(sound))
-    return playout
-
-
-def _outcome(case: Case, gain: Samples, cut: int | None) -> Outcome:
-    """`gain` of the voice, sample by sample from one frame after the first packet on."""
-    delay = FRAME + round(JUDGING * SAMPLE_RATE) - case.onset
-    after = np.flatnonzero(gain[case.onset :] <= DUCKED * 1.01)
-    ends = int(np.flatnonzero(gain)[-1]) + 1
-    zeros = int((gain[:ends] == 0).sum())
-    return Outcome(
-        case,
-        (case.onset + int(after[0]) + delay) / SAMPLE_RATE if len(after) else None,
-        (ends + delay) / SAMPLE_RATE if cut is not None else None,
-        (cut - FRAME + delay) / SAMPLE_RATE if cut is not None else None,
-        zeros / SAMPLE_RATE if cut is None else 0.0,
-    )
-
-
-def report(outcomes: Sequence[Outcome]) -> str:
-    """Rates and times with their intervals, and what went wrong."""
-    stops = [o for o in outcomes if o.case.kind in STOPS]
-    others = [o for o in outcomes if o.case.kind not in STOPS]
-    lines = [_rate("yield: real interruptions that stop it", [o.stopped for o in stops])]
-    lines += [_rate(f"    {kind}", [o.stopped for o in stops if o.case.kind == kind]) for kind in STOPS]
-    lines.append(_rate("selectivity: others that do not", [not o.stopped for o in others]))
-    for kind in ("backchannel", "noise", "echo"):
-        lines.append(_rate(f"    {kind}", [not o.stopped for o in others if o.case.kind == kind]))
-    lines.append(_times("to duck (-18 dB), real interruptions", [o.ducked for o in stops]))
-    lines.append(_times("to silence, held or cut", [o.silent for o in stops]))
-    lines.append(_times("to the cut", [o.cut for o in stops]))
-    lines.append(_times("resume gap where it was held", [o.gap for o in others if not o.stopped and o.gap > 0]))
-    held = sum(o.gap > 0 for o in others if not o.stopped)
-    lines.append(f"held and resumed: {held} of {sum(not o.stopped for o in others)}")
-    wrong = Counter(
-        (o.case.kind, o.case.text, o.case.condition) for o in outcomes if o.stopped != (o.case.kind in STOPS)
-    )
-    lines += [f"  wrong: {' | '.join(what)}" for what in sorted(wrong)]
-    return "\n".join(lines)
-
-
-def _rate(name: str, hits: Sequence[bool]) -> str:
-    if not hits:
-        return f"{name}: none"
-    low, high = _interval(np.array(hits, float), np.mean)
-    return f"{name}: {100 * np.mean(hits):.1f} % [{100 * low:.1f}, {100 * high:.1f}]  n={len(hits)}"
-
-
-def _times(name: str, seconds: Iterable[float | None]) -> str:
-    found = 1000 * np.array([value for value in seconds if value is not None])
-    if not len(found):
-        return f"{name}: none"
-    low, high = _interval(found, np.median)
-    p50, p95 = np.percentile(found, [50, 95])
-    return f"{name}: p50 {p50:.0f} ms [{low:.0f}, {high:.0f}]  p95 {p95:.0f} ms  n={len(found)}"
-
-
-def _interval(values: np.ndarray, of: object) -> tuple[float, float]:
-    """95 %, by bootstrap over the cases."""
-    assert callable(of)
-    rng = np.random.default_rng(SEED)
-    drawn = [float(of(rng.choice(values, len(values)))) for _ in range(1000)]
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def main(argv: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m vivavoce.realtime.bench.turns.barge_in")
-    parser.add_argument("--rule", choices=get_args(Rule), default="words")
-    parser.add_argument("--seed", type=int, default=SEED)
-    asked = parser.parse_args(argv)
-    store = Store(default_home(os.environ, sys.platform), catalog.load())
-    studio = Studio(store)
-    rig = Rig(studio, asked.rule, SileroVad(store.path("silero-vad")), open_asr("en", store.path, 1))
-    print(report([rig.run(case) for case in cases(studio, asked.seed)]))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
-
-
 Kind = Literal["interruption", "turned", "backchannel", "noise", "echo"]
 STOPS: Final = ("interruption", "turned")
-"""Kinds that should stop the assistant. "turned" begins as a backchannel does: "yeah, but ..."."""
+"""Kinds that should stop the assistant. "turned" begins as a backchannel: "yeah, but ..."."""
 
 CONDITIONS: Final = (
     "clean",
@@ -236,8 +86,8 @@ ECHOES_DB: Final = (-25.0, -30.0, -35.0, -40.0)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`microphone`: what the user's side sends, 24 kHz, without echo; the sound in it begins at `onset`. The
-    assistant's own voice comes back `echo_db` below its level (None: it does not)."""
+    """`microphone`: sound of the user's side, 24 kHz, without echo; the labelled sound begins at `onset`. Playback
+    comes back `echo_db` below its level (None: not at all)."""
 
     kind: Kind
     text: str
@@ -249,8 +99,8 @@ class Case:
 
 
 def cases(studio: Studio, seed: int, each: tuple[int, int, int] = (12, 2, 8), takes: int = 2) -> Iterator[Case]:
-    """Of every voice `each` interruptions, turned ones and backchannels, each in `takes` conditions; then noises, and
-    echo alone."""
+    """For every voice `each` interruptions, turned ones and backchannels, each in `takes` conditions; then noises, and
+    self-echo alone."""
     draw = random.Random(seed)
     for voice in EVALUATION:
         for kind, texts, count in (
@@ -304,7 +154,8 @@ def _noise(n: int, seed: int) -> tuple[str, Samples]:
 
 
 def _lossy(samples: Samples, seed: int) -> Samples:
-    """5 % of the 20 ms packets lost, two in a row on the average; each is concealed by the one before, fading."""
+    """5 % packet loss at 20 ms, in bursts of two on average; each lost packet is concealed by the one before,
+    fading."""
     rng = np.random.default_rng(seed)
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME).copy()
     lost = False
@@ -313,3 +164,154 @@ def _lossy(samples: Samples, seed: int) -> Samples:
         if lost:
             frames[n] = frames[n - 1] * 0.6
     return frames.reshape(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of one case. Seconds from the beginning of the sound: `ducked` until playback was softer by 18 dB (or
+    gone), `silent` until none of it left any more, `cut` until the user's turn began; None: never. `gap`: silence
+    added to playback that then resumed."""
+
+    case: Case
+    ducked: float | None
+    silent: float | None
+    cut: float | None
+    gap: float
+
+    @property
+    def stopped(self) -> bool:
+        return self.cut is not None
+
+
+class Rig:
+    """The models that all cases share."""
+
+    def __init__(self, studio: Studio, rule: Rule, vad: SileroVad, asr: Asr) -> None:
+        self._vad = vad
+        self._classifier = OverlapClassifier() if rule != "pattern" else None
+        self._asr = asr if rule == "asr" else None
+        self._story = np.concatenate([studio.say(text).samples for text in STORY])
+
+    def run(self, case: Case) -> Outcome:
+        """One case from the first packet to the last."""
+        vad = self._vad.init_state()
+        overlap = self._classifier.init_state() if self._classifier else None
+        floor = Floor(TurnDetection(), overlap.scores if overlap else None, asr=self._asr is not None)
+        windows = MicrophoneWindows(
+            lambda window: self._vad.step(window, vad), floor, overlap.push if overlap else None
+        )
+        speech, gain = _playing(self._story), _playing(np.ones_like(self._story))
+        played: list[Samples] = [np.zeros(FRAME, np.float32)] * (ECHO_DELAY + 1)
+        gains: list[Samples] = []
+        cut: int | None = None
+        asked: deque[tuple[int, AskOverlap]] = deque()  # with the sample at which the answer comes
+        for start in range(0, len(case.microphone) - FRAME + 1, FRAME):
+            frame = case.microphone[start : start + FRAME]
+            if case.echo_db is not None:
+                frame = frame + played[-1 - ECHO_DELAY] * np.float32(10 ** (case.echo_db / 20))
+            facts = self._answered(floor, asked, start)
+            facts += windows.receive(frame, speech.interruptible, busy=False)
+            for fact in facts:
+                if isinstance(fact, TurnStarted):
+                    speech.cut(1)
+                    gain.cut(1)
+                    cut = start + FRAME if cut is None else cut
+                elif isinstance(fact, Overlapped) and self._classifier:
+                    speech.turn(fact.loudness)
+                    gain.turn(fact.loudness)
+                elif isinstance(fact, AskOverlap) and not asked:
+                    asked.append((start + ASR_FRAMES * FRAME, fact))
+            played.append(speech.take(FRAME).samples)
+            gains.append(gain.take(FRAME).samples)
+        return _outcome(case, np.concatenate(gains), cut)
+
+    def _answered(self, floor: Floor, asked: deque[tuple[int, AskOverlap]], now: int) -> list[FloorFact]:
+        """The floor's facts about the answer of the ASR that is due now."""
+        if self._asr is None or not asked or asked[0][0] > now:
+            return []
+        _, ask = asked.popleft()
+        opinion = classified_overlap(self._asr, ask.samples)
+        return floor.overlap_recognized(ask.at, ask.age, opinion.text, opinion.interruption, asked=False)
+
+
+def _playing(sound: Samples) -> Playout:
+    playout = Playout()
+    playout.push(1, AudioToken(sound))
+    return playout
+
+
+def _outcome(case: Case, gain: Samples, cut: int | None) -> Outcome:
+    """`gain` of playback, sample by sample from one frame after the first packet on."""
+    delay = FRAME + round(PROCESSING * SAMPLE_RATE) - case.onset
+    after = np.flatnonzero(gain[case.onset :] <= DUCKED * 1.01)
+    ends = int(np.flatnonzero(gain)[-1]) + 1
+    zeros = int((gain[:ends] == 0).sum())
+    return Outcome(
+        case,
+        (case.onset + int(after[0]) + delay) / SAMPLE_RATE if len(after) else None,
+        (ends + delay) / SAMPLE_RATE if cut is not None else None,
+        (cut - FRAME + delay) / SAMPLE_RATE if cut is not None else None,
+        zeros / SAMPLE_RATE if cut is None else 0.0,
+    )
+
+
+def report(outcomes: Sequence[Outcome]) -> str:
+    """Rates and times with their intervals, and the wrong decisions."""
+    stops = [o for o in outcomes if o.case.kind in STOPS]
+    others = [o for o in outcomes if o.case.kind not in STOPS]
+    lines = [_rate("interruptions that stop it", [o.stopped for o in stops])]
+    lines += [_rate(f"    {kind}", [o.stopped for o in stops if o.case.kind == kind]) for kind in STOPS]
+    lines.append(_rate("others that do not (selectivity)", [not o.stopped for o in others]))
+    for kind in ("backchannel", "noise", "echo"):
+        lines.append(_rate(f"    {kind}", [not o.stopped for o in others if o.case.kind == kind]))
+    lines.append(_times("to duck (-18 dB), interruptions", [o.ducked for o in stops]))
+    lines.append(_times("to silence, held or cut", [o.silent for o in stops]))
+    lines.append(_times("to the cut", [o.cut for o in stops]))
+    lines.append(_times("resume gap of false interruptions", [o.gap for o in others if not o.stopped and o.gap > 0]))
+    held = sum(o.gap > 0 for o in others if not o.stopped)
+    lines.append(f"held and resumed: {held} of {sum(not o.stopped for o in others)}")
+    wrong = Counter(
+        (o.case.kind, o.case.text, o.case.condition) for o in outcomes if o.stopped != (o.case.kind in STOPS)
+    )
+    lines += [f"  wrong: {' | '.join(what)}" for what in sorted(wrong)]
+    return "\n".join(lines)
+
+
+def _rate(name: str, hits: Sequence[bool]) -> str:
+    if not hits:
+        return f"{name}: none"
+    low, high = _interval(np.array(hits, float), np.mean)
+    return f"{name}: {100 * np.mean(hits):.1f} % [{100 * low:.1f}, {100 * high:.1f}]  n={len(hits)}"
+
+
+def _times(name: str, seconds: Iterable[float | None]) -> str:
+    found = 1000 * np.array([value for value in seconds if value is not None])
+    if not len(found):
+        return f"{name}: none"
+    low, high = _interval(found, np.median)
+    p50, p95 = np.percentile(found, [50, 95])
+    return f"{name}: p50 {p50:.0f} ms [{low:.0f}, {high:.0f}]  p95 {p95:.0f} ms  n={len(found)}"
+
+
+def _interval(values: np.ndarray, of: object) -> tuple[float, float]:
+    """95 %, by bootstrap over the cases."""
+    assert callable(of)
+    rng = np.random.default_rng(SEED)
+    drawn = [float(of(rng.choice(values, len(values)))) for _ in range(1000)]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m vivavoce.realtime.bench.turns.barge_in")
+    parser.add_argument("--rule", choices=get_args(Rule), default="asr")
+    parser.add_argument("--seed", type=int, default=SEED)
+    options = parser.parse_args(argv)
+    store = Store(default_home(os.environ, sys.platform), catalog.load())
+    studio = Studio(store)
+    rig = Rig(studio, options.rule, SileroVad(store.path("silero-vad")), open_asr("en", store.path, 1))
+    print(report([rig.run(case) for case in cases(studio, options.seed)]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,18 +1,14 @@
-"""What the endpointing makes of labelled turns: too early, how late, or never. The real parts, at virtual time.
-
-    Turn ─20 ms─► Listener ─► Floor ─► TurnEnded at sample n ──► Outcome: n against the turn's annotated end
-                     │  Ask ─► SmartTurn ── its answer `judge` later ──┘
-                     └─ TurnSound ─► ears ── their text a look later ──┘
-
-Detector, judge and recogniser are the real ones and get exactly the sound that they would have in a call; only the time
-which judge and ears take is put in, as measured on two cores, so that the figures do not depend on what else the
-machine does. What a call adds (network, jitter buffer) is not counted here.
-
-`turns_report.py` runs it and prints the figures.
-
-Measures the endpointing and prints the figures: early starts, delays, misses, by condition and kind of turn.
+"""Measure endpointing on labelled turns: early starts, delays and misses, by condition and kind of turn.
 
     python -m vivavoce.realtime.bench.turns.endpointing --part evaluation --conditions clean noise
+
+    Turn ─20 ms─► MicrophoneWindows ─► Floor ─► TurnEnded at sample n ──► Outcome: n against the annotated end
+                     │  AskEndpoint ─► Smart Turn ── its answer, `Lags.end_of_turn` later ──┘
+                     └─ TurnSound ─► ASR ── its text, an update later ──────────────────────┘
+
+VAD, end-of-turn classifier and ASR are the real ones and get exactly the sound of a call, at virtual time. Only the
+time that classifier and ASR take is put in, as measured on two cores, so that the figures do not depend on other work
+of the machine. Network and jitter buffer are not included.
 
 `figures` is pure; `main` opens the models of this machine. Intervals are the middle 95 % of a seeded bootstrap over
 turns.
@@ -48,16 +44,17 @@ from vivavoce.realtime.turns.windows import NET_RATE, MicrophoneWindows
 FRAME: Final = SAMPLE_RATE // 50
 """Sound comes 20 ms at a time."""
 UPDATE: Final = NET_RATE // 4
-"""The ears look again after this much new sound, and at the first unvoiced window of a pause (model/cascade)."""
+"""The ASR updates its hypothesis after this much new sound, and at the first unvoiced window of a pause
+(model/cascade)."""
 
 
-class Judge(Protocol):
-    """`SmartTurn`, or what stands for it."""
+class EndOfTurn(Protocol):
+    """`SmartTurn`, or a fake."""
 
     def complete(self, samples_16k: Samples) -> float: ...
 
 
-class Net(Protocol):
+class SpeechProbability(Protocol):
     """`SileroVad` with a state of its own: the speech probability of the next window."""
 
     def __call__(self, window: Samples) -> float: ...
@@ -65,36 +62,36 @@ class Net(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lags:
-    """Seconds of audio that pass while the models work; as measured on two cores of a small cloud machine, with both at
-    work at once. The ears' look costs a base and so much for each second of the segment."""
+    """Seconds of audio that pass while the models work, as measured on two cores of a small cloud machine with both at
+    work at once. An update of the ASR costs `asr`, and `asr_per_second` for each second of the segment."""
 
-    judge: float = 0.085
-    ears: float = 0.025
-    ears_per_second: float = 0.025
+    end_of_turn: float = 0.085
+    asr: float = 0.025
+    asr_per_second: float = 0.025
 
 
 USUAL: Final = Lags()
 
 FIRST_SOUND: Final = 0.56
-"""Seconds from the user's last sound to the first of the answer, which is begun at the pause (median of `vivavoce
-bench` on two cores)."""
-TAKEN_UP: Final = 0.06
-"""Seconds from the end of the turn to the first sound of an answer that was ready by then."""
+"""Seconds from the user's last sound to the first of the reply, which is generated from the pause on (median of
+`vivavoce bench` on two cores)."""
+READY_SOUND: Final = 0.06
+"""Seconds from the end of the turn to the first sound of a reply that was ready by then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What listens. `open_net` makes a detector for one turn."""
+    """The models. `open_vad` makes a VAD for one turn."""
 
-    open_net: Callable[[], Net]
-    judge: Judge
-    ears: Asr
+    open_vad: Callable[[], SpeechProbability]
+    end_of_turn: EndOfTurn
+    asr: Asr
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a turn. `ended`: samples at which the floor went back, None when never. `began`: whether the turn
-    was heard to begin at all. `text`: what the ears had said until then."""
+    """The result of one turn. `ended`: sample at which the floor ended it, None for never. `began`: whether the VAD
+    noticed it at all. `text`: the words that the ASR had recognized by then."""
 
     turn: Turn
     began: bool
@@ -103,27 +100,27 @@ class Outcome:
 
     @property
     def premature(self) -> bool:
-        """The answer would have begun before the user had finished."""
+        """The floor ended the turn before the user had finished."""
         return self.ended is not None and self.ended < self.turn.speech_end
 
     @property
-    def heard(self) -> bool:
-        """The answer would have sounded before the user went on. Else it is dropped unheard, and for the model both
-        halves are one turn."""
+    def audible(self) -> bool:
+        """The reply would have been audible before the user went on. Else it is dropped, and for the model both halves
+        are one turn."""
         begun = [pause for pause in self.turn.pauses if self.ended is not None and pause[0] < self.ended]
         if not self.premature or self.ended is None or not begun:
             return False
         paused, went_on = begun[-1]
-        return max(paused + FIRST_SOUND * SAMPLE_RATE, self.ended + TAKEN_UP * SAMPLE_RATE) < went_on
+        return max(paused + FIRST_SOUND * SAMPLE_RATE, self.ended + READY_SOUND * SAMPLE_RATE) < went_on
 
     @property
     def missed(self) -> bool:
-        """No answer at all."""
+        """The floor never ended the turn: no reply at all."""
         return self.ended is None
 
     @property
     def delay(self) -> float:
-        """Seconds from the last audible sound to the end of the turn; NaN when there was none, or one too early."""
+        """Seconds from the last audible sound to the end of the turn; NaN when missed or premature."""
         if self.ended is None or self.premature:
             return float("nan")
         return (self.ended - self.turn.speech_end) / SAMPLE_RATE
@@ -131,50 +128,51 @@ class Outcome:
 
 def listen(turn: Turn, parts: Parts, detection: TurnDetection, lags: Lags = USUAL) -> Outcome:
     """Plays a turn to a fresh floor. A turn that ends before the speech began was noise, and is passed over."""
-    return _Hearing(turn, parts, detection, lags).run()
+    return _Run(turn, parts, detection, lags).run()
 
 
-class _Look:
-    """The ears' schedule within one turn of the floor, as the cascade keeps it. Counts samples at `NET_RATE`."""
+class _AsrSchedule:
+    """The schedule of the ASR's updates within one turn of the floor, as in the cascade. Counts samples at
+    `NET_RATE`."""
 
-    def __init__(self, listening: Recognition) -> None:
-        self.listening = listening
+    def __init__(self, recognition: Recognition) -> None:
+        self.recognition = recognition
         self._resampler = Resampler(SAMPLE_RATE, NET_RATE)
-        self.pushed = self.seen = self.voiced_end = 0
+        self.pushed = self.updated = self.voiced_end = 0
         self._paused = self.busy = False
 
-    def hear(self, sound: TurnSound) -> bool:
-        """Whether it is time to look."""
+    def push(self, sound: TurnSound) -> bool:
+        """Takes sound. Returns whether an update is due."""
         samples = self._resampler.push(sound.samples)
-        self.listening.push(samples)
+        self.recognition.push(samples)
         self._paused = not sound.voiced and (self._paused or self.voiced_end == self.pushed)
         self.pushed += len(samples)
         if sound.voiced:
             self.voiced_end = self.pushed
-        return self.wanted
+        return self.due
 
     @property
-    def wanted(self) -> bool:
-        return not self.busy and (self._paused or self.pushed - self.seen >= UPDATE)
+    def due(self) -> bool:
+        return not self.busy and (self._paused or self.pushed - self.updated >= UPDATE)
 
-    def look(self) -> Hypothesis:
-        self.busy, self._paused, self.seen = True, False, self.pushed
-        return self.listening.update()
+    def update(self) -> Hypothesis:
+        self.busy, self._paused, self.updated = True, False, self.pushed
+        return self.recognition.update()
 
 
-class _Hearing:
-    """One turn on its way through the parts; `now` in samples since its first."""
+class _Run:
+    """One turn on its way through the models; `now` in samples since its first."""
 
     def __init__(self, turn: Turn, parts: Parts, detection: TurnDetection, lags: Lags) -> None:
         self._turn = turn
         self._parts = parts
         self._lags = lags
         self._floor = Floor(detection)
-        self._listener = MicrophoneWindows(parts.open_net(), self._floor)
+        self._windows = MicrophoneWindows(parts.open_vad(), self._floor)
         self._due: list[tuple[int, int, Callable[[], list[FloorFact]]]] = []
         self._order = 0
-        self._judging = False
-        self._look: _Look | None = None
+        self._classifying = False
+        self._schedule: _AsrSchedule | None = None
         self._now = 0
         self._began = False
         self._ended: int | None = None
@@ -187,7 +185,7 @@ class _Hearing:
                 self._now, _, deliver = heappop(self._due)
                 self._take(deliver())
             self._now = start + FRAME
-            self._take(self._listener.receive(samples[start : start + FRAME], audible=False, busy=False))
+            self._take(self._windows.receive(samples[start : start + FRAME], audible=False, busy=False))
             if self._ended is not None:
                 break
         return Outcome(self._turn, self._began, self._ended, self._text)
@@ -196,44 +194,45 @@ class _Hearing:
         for fact in facts:
             match fact:
                 case TurnStarted():
-                    self._look = _Look(self._parts.ears.open())
+                    self._schedule = _AsrSchedule(self._parts.asr.open())
                     self._text = ""
                 case TurnSound():
                     self._began = self._began or (fact.voiced and self._now > self._turn.speech_start)
-                    if self._look is not None and self._look.hear(fact):
-                        self._start_look(self._look)
-                case AskEndpoint() if not self._judging:
-                    self._start_judging(fact)
+                    if self._schedule is not None and self._schedule.push(fact):
+                        self._start_update(self._schedule)
+                case AskEndpoint() if not self._classifying:
+                    self._start_classifying(fact)
                 case TurnEnded():
-                    self._look = None
+                    self._schedule = None
                     if self._now > self._turn.speech_start and self._ended is None:
                         self._ended = self._now
 
-    def _start_judging(self, ask: AskEndpoint) -> None:
-        self._judging = True
-        probability = self._parts.judge.complete(self._listener.recent())
+    def _start_classifying(self, ask: AskEndpoint) -> None:
+        self._classifying = True
+        probability = self._parts.end_of_turn.complete(self._windows.recent())
 
         def answer() -> list[FloorFact]:
-            self._judging = False
-            return self._floor.answer(ask.at, probability)
+            self._classifying = False
+            return self._floor.end_of_turn(ask.at, probability)
 
-        self._after(self._lags.judge, answer)
+        self._after(self._lags.end_of_turn, answer)
 
-    def _start_look(self, look: _Look) -> None:
-        hypothesis = look.look()
+    def _start_update(self, schedule: _AsrSchedule) -> None:
+        hypothesis = schedule.update()
         text = joined(hypothesis.stable, hypothesis.tail)
 
-        def hear() -> list[FloorFact]:
-            look.busy = False
-            if look is not self._look:
+        def recognized() -> list[FloorFact]:
+            schedule.busy = False
+            if schedule is not self._schedule:
                 return []
             self._text = text
-            facts = self._floor.heard(text, hypothesis.end_of_turn) if look.voiced_end <= look.seen else []
-            if look.wanted and not any(isinstance(fact, TurnEnded) for fact in facts):
-                self._start_look(look)
+            whole = schedule.voiced_end <= schedule.updated
+            facts = self._floor.recognized(text, hypothesis.end_of_turn) if whole else []
+            if schedule.due and not any(isinstance(fact, TurnEnded) for fact in facts):
+                self._start_update(schedule)
             return facts
 
-        self._after(self._lags.ears + self._lags.ears_per_second * look.seen / NET_RATE, hear)
+        self._after(self._lags.asr + self._lags.asr_per_second * schedule.updated / NET_RATE, recognized)
 
     def _after(self, lag: float, deliver: Callable[[], list[FloorFact]]) -> None:
         self._order += 1
@@ -248,12 +247,12 @@ Figure = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of `n` turns: the share begun too early, and so that the user would hear it; the delay's median and 95th
-    percentile in seconds (of those that were not); and how many got no answer."""
+    """Of `n` turns: the share of premature ends, and of those whose reply would be audible; the delay's median and 95th
+    percentile in seconds (of turns that ended in time); and how many were missed."""
 
     n: int
     premature: Figure
-    heard: Figure
+    audible: Figure
     median: Figure
     p95: Figure
     missed: int
@@ -261,20 +260,20 @@ class Figures:
     def __str__(self) -> str:
         early, median, p95 = self.premature, self.median, self.p95
         return (
-            f"n {self.n:4}   early {early[0]:6.1%} ({early[1]:.1%}..{early[2]:.1%}), heard {self.heard[0]:.1%}   "
+            f"n {self.n:4}   early {early[0]:6.1%} ({early[1]:.1%}..{early[2]:.1%}), audible {self.audible[0]:.1%}   "
             f"median {median[0] * 1000:5.0f} ms ({median[1] * 1000:.0f}..{median[2] * 1000:.0f})   "
             f"p95 {p95[0] * 1000:5.0f} ms   missed {self.missed}"
         )
 
 
 def figures(outcomes: Sequence[Outcome]) -> Figures:
-    """The figures of some turns, at least one."""
+    """The figures of one or more turns."""
     early = np.array([outcome.premature for outcome in outcomes], float)
     delays = np.array([outcome.delay for outcome in outcomes])
     return Figures(
         len(outcomes),
         _figure(early, np.mean),
-        _figure(np.array([outcome.heard for outcome in outcomes], float), np.mean),
+        _figure(np.array([outcome.audible for outcome in outcomes], float), np.mean),
         _figure(delays, np.nanmedian),
         _figure(delays, lambda values: np.nanpercentile(values, 95)),
         sum(outcome.missed for outcome in outcomes),
@@ -282,7 +281,7 @@ def figures(outcomes: Sequence[Outcome]) -> Figures:
 
 
 def report(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """Lines: for each condition all turns, complete ones, those with pauses, and every kind."""
+    """Lines for each condition: all turns, complete ones, those with pauses, and every kind."""
     for condition in dict.fromkeys(outcome.turn.condition for outcome in outcomes):
         these = [outcome for outcome in outcomes if outcome.turn.condition == condition]
         yield f"{condition}"
@@ -299,23 +298,25 @@ def report(outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 
 def open_parts(store: Store) -> Parts:
-    """The detector, judge and English ears of this machine, on one thread each."""
-    net = SileroVad(store.path("silero-vad"))
-    judge = SmartTurn(store.path("smart-turn") / "smart-turn-v3.2-cpu.onnx", threads=1)
+    """VAD, end-of-turn classifier and English ASR of this machine, on one thread each."""
+    vad = SileroVad(store.path("silero-vad"))
+    end_of_turn = SmartTurn(store.path("smart-turn") / "smart-turn-v3.2-cpu.onnx", threads=1)
 
-    def open_net() -> Net:
-        state = net.init_state()
+    def open_vad() -> SpeechProbability:
+        state = vad.init_state()
 
         def probability(window: Samples) -> float:
-            return net.step(window, state)
+            return vad.step(window, state)
 
         return probability
 
-    return Parts(open_net, judge, open_asr("en", store.path, threads=1))
+    return Parts(open_vad, end_of_turn, open_asr("en", store.path, threads=1))
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(prog="turns_report", description="Measure where turns end.")
+    parser = argparse.ArgumentParser(
+        prog="python -m vivavoce.realtime.bench.turns.endpointing", description="Measure endpointing."
+    )
     parser.add_argument("--part", choices=("evaluation", "development"), default="evaluation")
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--eagerness", choices=("low", "medium", "high", "auto"), default="auto")
@@ -331,7 +332,7 @@ def main(arguments: Sequence[str]) -> None:
         if outcome.premature or outcome.missed:
             print(
                 f"{'early' if outcome.premature else 'missed'}: {outcome.turn.condition}, {outcome.turn.voice}: "
-                f"{outcome.turn.text!r}, heard {outcome.text!r}"
+                f"{outcome.turn.text!r}, recognized {outcome.text!r}"
             )
     print("\n".join(report(found)))
 

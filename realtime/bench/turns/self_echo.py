@@ -1,11 +1,11 @@
-"""Does the assistant interrupt itself? Replies played into a room whose microphone hears them, at virtual time.
+"""Measure self-echo: replies played into a room whose microphone picks them up, at virtual time.
 
-    50 replies ──► loudspeaker ──► delay, room, noise ──► microphone ──► FrontEnd ──► Listener, Floor
-                        └──────────────── reference ─────────────────────────┘            └──► turns nobody has spoken
+    50 replies ──► loudspeaker ──► delay, room, noise ──► microphone ──► FrontEnd ──► MicrophoneWindows, Floor
+                        └──────────────── reference ─────────────────────────┘            └──► turns that no user began
 
-`self_interruptions` counts turns that nobody has spoken. `yields` is its counterpart: somebody does speak over a
-reply, in the same room, and has to be heard. Everything follows from the texts, the voice and the seeds. The floor has
-no classifier here: what is told apart is told apart by the front end.
+`self_interruptions` counts turns that no user began. `yields` is its counterpart: a user speaks over a reply, in the
+same room, and has to get the floor. Texts, voice and seeds determine everything. The floor has no overlap classifier
+here: the front end alone keeps user and echo apart.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from vivavoce.realtime.turns.floor import FloorFact
 from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 PER_CALL: Final = 5
-"""Replies of one call. With each call the canceller begins without knowing the room."""
+"""Replies of one call. In each call the canceller begins without knowing the room."""
 
 PAUSE: Final = SAMPLE_RATE
 """Samples of silence before the first reply, between replies and after the last."""
 
 SPOKEN_AT: Final = 1.5
-"""Seconds into a reply at which somebody speaks over it."""
+"""Seconds into a reply at which the user speaks over it."""
 
 _OPENINGS: Final = (
     "Of course, I can help you with that.",
@@ -53,7 +53,7 @@ _ANSWERS: Final = (
     "She wrote the book in nineteen fifty two, while she was living in Paris.",
 )
 REPLIES: Final = tuple(f"{opening} {answer}" for opening, answer in product(_OPENINGS, _ANSWERS))
-"""50 replies, none twice."""
+"""50 different replies."""
 
 INTERRUPTIONS: Final = (
     "Wait a moment, that is not what I meant.",
@@ -66,16 +66,16 @@ INTERRUPTIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class EchoPath:
-    """From loudspeaker to microphone: `level_db` of the echo against what is played, `delay` in seconds, `rt60` of the
-    room in seconds (0: the direct sound alone), and noise of `noise_db` dBFS, which every microphone has."""
+    """From loudspeaker to microphone: `level_db` of the echo relative to playback, `delay` in seconds, `rt60` of the
+    room in seconds (0: direct sound only), and the microphone's own noise at `noise_db` dBFS."""
 
     level_db: float
     delay: float = 0.08
     rt60: float = 0.0
     noise_db: float = -65.0
 
-    def hear(self, played: Samples, seed: int) -> Samples:
-        """What the microphone picks up while `played` sounds, as long as that."""
+    def echo(self, played: Samples, seed: int) -> Samples:
+        """The microphone's sound while `played` plays, of the same length."""
         sound = room(played, seed, self.rt60) if self.rt60 else played
         late = np.concatenate((np.zeros(round(self.delay * SAMPLE_RATE), np.float32), sound))[: len(played)]
         noise = white(len(played) / SAMPLE_RATE, seed)
@@ -85,7 +85,7 @@ class EchoPath:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of `replies` replies, how many were cut because of their own echo, and how many were turned down for a moment."""
+    """Of `replies` replies, how many were cut by their own echo, and how many were ducked by it."""
 
     replies: int
     cut: int
@@ -94,33 +94,33 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """`listener` and `front_end` make those of a new call."""
+    """`windows` and `front_end` make those of a new call."""
 
-    listener: Callable[[], MicrophoneWindows]
+    windows: Callable[[], MicrophoneWindows]
     front_end: Callable[[], FrontEnd]
 
 
 def self_interruptions(replies: Sequence[Samples], path: EchoPath, setup: Setup) -> Outcome:
-    """Plays `replies` in calls of `PER_CALL` while nobody speaks."""
+    """Plays `replies` in calls of `PER_CALL` with a silent user."""
     cut = ducked = 0
     for first in range(0, len(replies), PER_CALL):
         played, spans = _one_after_the_other(replies[first : first + PER_CALL])
-        facts = list(_call(played, path.hear(played, first), spans, setup))
+        facts = list(_call(played, path.echo(played, first), spans, setup))
         for start, end in spans:
-            own = [fact for at, fact in facts if start <= at < end + PAUSE]
-            cut += any(isinstance(fact, TurnStarted) for fact in own)
-            ducked += any(isinstance(fact, Overlapped) for fact in own)
+            in_reply = [fact for at, fact in facts if start <= at < end + PAUSE]
+            cut += any(isinstance(fact, TurnStarted) for fact in in_reply)
+            ducked += any(isinstance(fact, Overlapped) for fact in in_reply)
     return Outcome(len(replies), cut, ducked)
 
 
 def yields(replies: Sequence[Samples], users: Sequence[Samples], path: EchoPath, setup: Setup) -> list[float | None]:
-    """Somebody speaks over each reply, `users` in turn; seconds from their first sample until they have the floor,
-    None where they never get it."""
+    """Lets a user speak over each reply, `users` in turn. Seconds from the user's first sample to the start of the
+    turn, None where there is none."""
     waits: list[float | None] = []
     for number, reply in enumerate(replies):
         played, spans = _one_after_the_other([reply])
         begin = spans[0][0] + round(SPOKEN_AT * SAMPLE_RATE)
-        picked_up = path.hear(played, number)
+        picked_up = path.echo(played, number)
         user = users[number % len(users)][: len(played) - begin]
         picked_up[begin : begin + len(user)] += user
         taken = [at for at, fact in _call(played, picked_up, spans, setup) if isinstance(fact, TurnStarted)]
@@ -142,14 +142,14 @@ def _one_after_the_other(replies: Sequence[Samples]) -> tuple[Samples, list[tupl
 def _call(
     played: Samples, picked_up: Samples, spans: Sequence[tuple[int, int]], setup: Setup
 ) -> Iterator[tuple[int, FloorFact]]:
-    """One call, frame by frame: where, and what the floor says. Turns are taken away again as soon as they begin."""
-    listener, front_end = setup.listener(), setup.front_end()
-    listener.floor.retune(TurnDetection())
+    """One call, frame by frame: (sample, fact of the floor). Each turn is released as soon as it begins."""
+    windows, front_end = setup.windows(), setup.front_end()
+    windows.floor.retune(TurnDetection())
     for at in range(0, len(played), FRAME):
         front_end.play(played[at : at + FRAME])
         audible = any(start <= at < end for start, end in spans)
-        heard = front_end.receive(picked_up[at : at + FRAME])
-        for fact in listener.receive(heard, audible, busy=False):
+        cleaned = front_end.receive(picked_up[at : at + FRAME])
+        for fact in windows.receive(cleaned, audible, busy=False):
             yield at + FRAME, fact
             if isinstance(fact, TurnStarted):
-                listener.floor.release()
+                windows.floor.release()

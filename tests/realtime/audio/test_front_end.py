@@ -118,7 +118,7 @@ def test_the_same_choice_again_changes_nothing() -> None:
 @pytest.mark.parametrize("rt60", [0.0, 0.4])
 def test_echo_goes_down_by_25_db(delay: float, rt60: float) -> None:
     played = voice(8, 5)
-    picked_up = EchoPath(-10, delay, rt60, noise_db=-75).hear(played, 1)
+    picked_up = EchoPath(-10, delay, rt60, noise_db=-75).echo(played, 1)
     front_end = FrontEnd(cancel=True)
     cleaned = run(front_end, picked_up, played)
     assert db(picked_up[4 * SAMPLE_RATE :]) - db(cleaned[4 * SAMPLE_RATE :]) >= 25
@@ -130,7 +130,7 @@ def test_echo_goes_down_by_25_db(delay: float, rt60: float) -> None:
 def test_clocks_that_drift_do_not_bring_the_echo_back(ppm: int) -> None:
     played = voice(30, 5)
     where = np.arange(len(played)) * (1 + ppm * 1e-6)
-    echo = EchoPath(-10, rt60=0.3, noise_db=-75).hear(played, 1)
+    echo = EchoPath(-10, rt60=0.3, noise_db=-75).echo(played, 1)
     picked_up = np.interp(where, np.arange(len(played)), echo).astype(np.float32)
     cleaned = run(FrontEnd(cancel=True), picked_up, played)
     for second in range(4, 29, 5):
@@ -141,7 +141,7 @@ def test_clocks_that_drift_do_not_bring_the_echo_back(ppm: int) -> None:
 @pytest.mark.slow
 def test_packets_that_come_late_and_in_bursts_do_not_bring_the_echo_back() -> None:
     played = voice(12, 5)
-    picked_up = EchoPath(-10, rt60=0.3, noise_db=-75).hear(played, 1)
+    picked_up = EchoPath(-10, rt60=0.3, noise_db=-75).echo(played, 1)
     front_end, rng = FrontEnd(cancel=True), np.random.default_rng(7)
     cleaned: list[Samples] = []
     waiting = 0
@@ -163,7 +163,7 @@ def test_who_speaks_over_the_assistant_is_heard(level_db: float) -> None:
     spoken = slice(6 * SAMPLE_RATE, 9 * SAMPLE_RATE)
     user[spoken] = voice(3, 8)
     front_end = FrontEnd(cancel=True)
-    cleaned = run(front_end, EchoPath(level_db, rt60=0.3).hear(played, 1) + user, played)
+    cleaned = run(front_end, EchoPath(level_db, rt60=0.3).echo(played, 1) + user, played)
     assert db(cleaned[spoken]) > db(user[spoken]) - 3
 
 
@@ -181,7 +181,7 @@ def test_without_an_echo_the_voice_passes_while_the_assistant_speaks() -> None:
 def test_an_echo_after_a_rest_is_taken_out_from_its_first_moment() -> None:
     rest = np.zeros(3 * SAMPLE_RATE, np.float32)
     played = np.concatenate((voice(6, 5), rest, voice(1, 6)))
-    picked_up = EchoPath(-20, delay=0.08, rt60=0.4, noise_db=-75).hear(played, 1)
+    picked_up = EchoPath(-20, delay=0.08, rt60=0.4, noise_db=-75).echo(played, 1)
     front_end = FrontEnd(cancel=True)
     cleaned = run(front_end, picked_up, played)
     resting = slice(8 * SAMPLE_RATE, 9 * SAMPLE_RATE)

@@ -1,4 +1,4 @@
-"""realtime/turns/backchannel_words.py: what words mean that are said over the assistant."""
+"""realtime/turns/backchannel_words.py: the words said over the assistant."""
 
 from __future__ import annotations
 

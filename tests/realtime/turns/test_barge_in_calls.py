@@ -1,4 +1,4 @@
-"""Speaking over the assistant, in whole calls: the real nets and ears, a scripted model, and the virtual clock."""
+"""Speech over the assistant in whole calls: real networks and ASR, a scripted model, and the virtual clock."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ STORY = "The next train to the coast leaves at nine and there is another one an 
 OFFER = "There is a train at nine. Shall I book it? It takes two hours, and it goes along the river all the way."
 
 
-class Overhearing(ScriptedDialogue):
-    """Says what is written down, and listens with real ears to what is said meanwhile."""
+class RealAsr(ScriptedDialogue):
+    """Says scripted lines; a real ASR recognizes the speech over them."""
 
-    def __init__(self, ears: Asr, words: str) -> None:
+    def __init__(self, asr: Asr, words: str) -> None:
         super().__init__(lines=[Line(words, SECONDS), Line("Fine.", 0.5)])
-        self._ears = ears
+        self._asr = asr
 
     async def classify_overlap(self, samples: Samples) -> OverlapOpinion:
         await asyncio.sleep(0.05)
-        return classified_overlap(self._ears, samples)
+        return classified_overlap(self._asr, samples)
 
 
 @pytest.fixture(scope="module")
-def ears(models: Store) -> Asr:
+def asr(models: Store) -> Asr:
     return open_asr("en", models.path, threads=1)
 
 
 def call(models: Store, dialogue: ScriptedDialogue, over: Samples, after: float) -> LinePeer:
-    """The assistant speaks; `over` is said over it, `after` seconds from its first word on."""
-    net, ear = SileroVad(models.path("silero-vad")), OverlapClassifier().init_state()
+    """The assistant speaks; `over` is said over it, from `after` seconds after its first word on."""
+    net, overlap = SileroVad(models.path("silero-vad")), OverlapClassifier().init_state()
     state = net.init_state()
 
     async def scenario(peer: LinePeer) -> None:
@@ -80,7 +80,7 @@ def call(models: Store, dialogue: ScriptedDialogue, over: Samples, after: float)
             playout, True, SessionRequest(extras=True), Ids(lambda: str(next(numbers))), expires_at=1_000
         )
         listener = MicrophoneWindows(
-            lambda window: net.step(window, state), Floor(None, ear.scores, ears=True), ear.push
+            lambda window: net.step(window, state), Floor(None, overlap.scores, asr=True), overlap.push
         )
         judging, watchdog = Classifiers(complete, listener, dialogue.classify_overlap), Watchdog(playout)
         parts = Parts(Peers(peer), dialogue, session, playout, listener, judging, TurnLatency(), runner(), watchdog)
@@ -97,20 +97,20 @@ def call(models: Store, dialogue: ScriptedDialogue, over: Samples, after: float)
 
 
 @pytest.mark.parametrize("word", ["Mm-hmm.", "Right.", "Okay."])
-def test_agreement_leaves_the_reply_whole_to_the_sample_and_nothing_in_the_conversation(
-    models: Store, ears: Asr, word: str
+def test_a_backchannel_leaves_the_reply_whole_to_the_sample_and_nothing_in_the_conversation(
+    models: Store, asr: Asr, word: str
 ) -> None:
-    dialogue = Overhearing(ears, STORY)
+    dialogue = RealAsr(asr, STORY)
     peer = call(models, dialogue, Studio(models).say(word).samples, after=1.5)
     assert sum(int(frame.astype(bool).sum()) for frame in peer.played) == int(SECONDS * SAMPLE_RATE) // 21 * 21
-    assert min(float(frame.max()) for frame in peer.played[90:120]) < 0.05  # it gave way meanwhile
+    assert min(float(frame.max()) for frame in peer.played[90:120]) < 0.05  # ducked meanwhile
     assert not dialogue.turns
     assert not dialogue.cuts
     assert not peer.of("input_audio_buffer.speech_started")
 
 
-def test_an_objection_cuts_it_and_is_heard_from_its_first_word(models: Store, ears: Asr) -> None:
-    dialogue, over = Overhearing(ears, STORY), Studio(models).say("No, wait, what about Sunday?").samples
+def test_an_objection_cuts_the_reply_and_is_given_from_its_first_word(models: Store, asr: Asr) -> None:
+    dialogue, over = RealAsr(asr, STORY), Studio(models).say("No, wait, what about Sunday?").samples
     peer = call(models, dialogue, over, after=1.5)
     (cut,) = dialogue.cuts
     assert 1.5 < cut.samples / SAMPLE_RATE < 2.5
@@ -120,8 +120,8 @@ def test_an_objection_cuts_it_and_is_heard_from_its_first_word(models: Store, ea
     assert peer.of("output_audio_buffer.cleared")
 
 
-def test_yes_over_the_sentence_after_a_question_is_an_answer(models: Store, ears: Asr) -> None:
+def test_yes_over_the_sentence_after_a_question_is_an_answer(models: Store, asr: Asr) -> None:
     yes = Studio(models).say("Yes.").samples
-    answered = Overhearing(ears, OFFER)
+    answered = RealAsr(asr, OFFER)
     call(models, answered, yes, after=2.3)
     assert len(answered.cuts) == len(answered.turns) == 1

@@ -4,7 +4,7 @@ import pytest
 
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.realtime.events import TurnDetection
-from vivavoce.realtime.turns.endpointing import CANDIDATES_MS, PATIENCE_MS, AskEndpoint, Endpointing
+from vivavoce.realtime.turns.endpointing import CANDIDATES_MS, MAX_SILENCE_MS, AskEndpoint, Endpointing
 
 WINDOW = 768
 SEMANTIC = TurnDetection(kind="semantic_vad")
@@ -23,7 +23,7 @@ def ms(windows: int) -> int:
 
 
 @pytest.mark.parametrize("silence_ms", [200, 500, 1000])
-def test_server_vad_ends_after_its_silence_and_asks_nobody(silence_ms: int) -> None:
+def test_server_vad_ends_after_its_silence_and_asks_no_model(silence_ms: int) -> None:
     endpoint = Endpointing(TurnDetection(silence_duration_ms=silence_ms))
     answers = feed(endpoint, "##" + "." * 40)
     end = answers.index(True)
@@ -37,7 +37,7 @@ def test_a_voiced_window_begins_the_silence_anew() -> None:
     assert feed(endpoint, ".") == [True]
 
 
-def test_the_judge_is_asked_at_each_candidate_about_the_same_pause() -> None:
+def test_the_classifier_is_asked_at_each_candidate_about_the_same_pause() -> None:
     endpoint = Endpointing(TurnDetection(kind="semantic_vad", eagerness="low"))
     answers = feed(endpoint, "#" + "." * 100)
     asked = [ms(place) for place, answer in enumerate(answers) if isinstance(answer, AskEndpoint)]
@@ -47,19 +47,19 @@ def test_the_judge_is_asked_at_each_candidate_about_the_same_pause() -> None:
 
 
 @pytest.mark.parametrize("eagerness", ["low", "medium", "high", "auto"])
-def test_patience_ends_a_turn_whatever_the_judge_says(eagerness: str) -> None:
+def test_the_longest_silence_ends_a_turn_whatever_the_classifier_says(eagerness: str) -> None:
     endpoint = Endpointing(TurnDetection(kind="semantic_vad", eagerness=eagerness))  # type: ignore[arg-type]  # a Literal
     answers = feed(endpoint, "#" + "." * 200)
-    assert 0 <= ms(answers.index(True)) - PATIENCE_MS[eagerness] < 32
+    assert 0 <= ms(answers.index(True)) - MAX_SILENCE_MS[eagerness] < 32
 
 
 def end_ms(detection: TurnDetection, probability: float | None, text: str = "", finished: float | None = None) -> int:
-    """Silence after which a turn ends whose evidence all comes after 96 ms."""
+    """Silence after which a turn ends, with all evidence after 96 ms."""
     endpoint = Endpointing(detection)
     feed(endpoint, "#...")
-    if probability is not None and endpoint.answer(WINDOW, probability):
+    if probability is not None and endpoint.end_of_turn(WINDOW, probability):
         return ms(3)
-    if endpoint.heard(text, finished):
+    if endpoint.recognized(text, finished):
         return ms(3)
     return ms(4 + feed(endpoint, "." * 200, 4 * WINDOW).index(True))
 
@@ -89,36 +89,36 @@ def test_the_surer_the_evidence_the_less_silence_is_needed(
     assert at_least <= end_ms(SEMANTIC, probability, text) <= at_most
 
 
-def test_of_a_word_or_two_the_ears_know_no_tune() -> None:
+def test_the_asr_hardly_doubts_that_a_word_or_two_are_finished() -> None:
     assert end_ms(SEMANTIC, 0.8, "Fine.", 0.01) < end_ms(SEMANTIC, 0.8, "The blue one.", 0.01)
     assert end_ms(SEMANTIC, 0.99, "Fine.", 0.99) == end_ms(SEMANTIC, 0.99, "The blue one.", 0.99)
 
 
-def test_the_ears_and_the_judge_have_to_agree_that_it_sounds_finished() -> None:
+def test_asr_and_classifier_have_to_agree_that_it_sounds_finished() -> None:
     text = "I left my glasses."
     both, one, other, neither = (
-        end_ms(SEMANTIC, judge, text, ears) for judge, ears in ((0.9, 0.9), (0.9, 0.1), (0.1, 0.9), (0.1, 0.1))
+        end_ms(SEMANTIC, classifier, text, asr) for classifier, asr in ((0.9, 0.9), (0.9, 0.1), (0.1, 0.9), (0.1, 0.1))
     )
     assert both < 130 < 550 < one < 650
     assert abs(one - other) < 64
     assert neither > 850
 
 
-def test_the_ears_opinion_counts_as_they_first_heard_the_pause_and_for_that_pause_only() -> None:
+def test_the_first_probability_of_the_asr_counts_and_for_that_pause_only() -> None:
     endpoint = Endpointing(SEMANTIC)
     feed(endpoint, "#...")
-    endpoint.heard("I left my glasses.", 0.05)
-    endpoint.answer(WINDOW, 0.95)
-    assert not endpoint.heard("I left my glasses.", 0.99)
+    endpoint.recognized("I left my glasses.", 0.05)
+    endpoint.end_of_turn(WINDOW, 0.95)
+    assert not endpoint.recognized("I left my glasses.", 0.99)
     feed(endpoint, "#...", 4 * WINDOW)
-    endpoint.answer(5 * WINDOW, 0.95)
-    assert not endpoint.heard("I left my glasses on the train.", 0.95), "it is too soon yet"
+    endpoint.end_of_turn(5 * WINDOW, 0.95)
+    assert not endpoint.recognized("I left my glasses on the train.", 0.95), "too soon"
     assert True in feed(endpoint, "..", 8 * WINDOW)
 
 
 @pytest.mark.parametrize("text", ["It was dark,", "I have a question.", "Five five five"])
 @pytest.mark.parametrize("probability", [0.6, 0.95])
-def test_the_eager_wait_less_and_the_patient_more(text: str, probability: float) -> None:
+def test_high_eagerness_waits_less_and_low_more(text: str, probability: float) -> None:
     waits = [
         end_ms(TurnDetection(kind="semantic_vad", eagerness=eagerness), probability, text)
         for eagerness in ("high", "auto", "low")
@@ -129,28 +129,28 @@ def test_the_eager_wait_less_and_the_patient_more(text: str, probability: float)
 def test_words_count_only_for_the_pause_in_which_they_come() -> None:
     endpoint = Endpointing(SEMANTIC)
     feed(endpoint, "#..")
-    assert not endpoint.heard("What time is it?")
+    assert not endpoint.recognized("What time is it?")
     feed(endpoint, "#", 3 * WINDOW)
-    assert not endpoint.heard("What time is it?")
+    assert not endpoint.recognized("What time is it?")
     feed(endpoint, "...", 4 * WINDOW)
-    assert not endpoint.answer(4 * WINDOW, 0.95)
+    assert not endpoint.end_of_turn(4 * WINDOW, 0.95)
     feed(endpoint, "..", 7 * WINDOW)
-    assert endpoint.heard("What time is it?")
+    assert endpoint.recognized("What time is it?")
 
 
-def test_words_and_judge_say_nothing_to_server_vad() -> None:
+def test_server_vad_ignores_words_and_classifier() -> None:
     endpoint = Endpointing(TurnDetection(silence_duration_ms=500))
     feed(endpoint, "#...")
-    assert not endpoint.heard("What time is it?")
-    assert not endpoint.answer(WINDOW, 1.0)
+    assert not endpoint.recognized("What time is it?")
+    assert not endpoint.end_of_turn(WINDOW, 1.0)
 
 
 def test_an_answer_about_an_earlier_pause_does_not_count() -> None:
     endpoint = Endpointing(SEMANTIC)
     feed(endpoint, "#...")
-    assert not endpoint.heard("What time is it?")
+    assert not endpoint.recognized("What time is it?")
     feed(endpoint, "#", 4 * WINDOW)
-    assert not endpoint.answer(WINDOW, 1.0)
+    assert not endpoint.end_of_turn(WINDOW, 1.0)
     feed(endpoint, "...", 5 * WINDOW)
-    endpoint.heard("What time is it?")
-    assert not endpoint.answer(WINDOW, 1.0)
+    endpoint.recognized("What time is it?")
+    assert not endpoint.end_of_turn(WINDOW, 1.0)

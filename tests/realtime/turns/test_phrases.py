@@ -1,4 +1,4 @@
-"""realtime/turns/phrases.py and dictation.py: what words say about the end of a turn."""
+"""realtime/turns/phrases.py: the evidence of the words for the end of a turn."""
 
 import pytest
 
@@ -34,7 +34,7 @@ from vivavoce.realtime.turns.phrases import More, Phrase, dictated, read
         "Is it possible to?",
     ],
 )
-def test_a_phrase_that_leaves_something_out_is_open(text: str) -> None:
+def test_an_incomplete_phrase_is_open(text: str) -> None:
     assert read(text) is Phrase.OPEN
 
 
@@ -62,7 +62,7 @@ def test_a_phrase_that_leaves_something_out_is_open(text: str) -> None:
         "I don't know why",
     ],
 )
-def test_a_sentence_with_all_its_parts_is_not(text: str) -> None:
+def test_a_sentence_with_all_its_parts_is_not_open(text: str) -> None:
     assert read(text) in (Phrase.COMPLETE, Phrase.NEUTRAL, Phrase.SUSPENDED)
 
 

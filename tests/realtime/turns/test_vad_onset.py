@@ -1,4 +1,4 @@
-"""realtime/turns/vad.py."""
+"""realtime/turns/vad.py: the debounce."""
 
 import pytest
 
@@ -15,23 +15,23 @@ from vivavoce.realtime.turns.vad import Debounce
         ("#.###", [0, 0, 0, 0, 5]),
     ],
 )
-def test_three_voiced_windows_in_a_row_take_the_floor(pattern: str, expected: list[int]) -> None:
-    onset = Debounce()
-    assert [onset.receive(mark == "#") for mark in pattern] == expected
+def test_three_voiced_windows_in_a_row_begin_a_turn(pattern: str, expected: list[int]) -> None:
+    debounce = Debounce()
+    assert [debounce.receive(mark == "#") for mark in pattern] == expected
 
 
 def test_reset_forgets_what_was_counted() -> None:
-    onset = Debounce()
+    debounce = Debounce()
     for _ in range(2):
-        onset.receive(True)
-    onset.reset()
-    assert onset.receive(True) == 0
+        debounce.receive(True)
+    debounce.reset()
+    assert debounce.receive(True) == 0
 
 
-def test_somebody_has_begun_while_the_last_window_is_voiced() -> None:
-    onset = Debounce()
-    assert not onset.begun
-    onset.receive(True)
-    assert onset.begun
-    onset.receive(False)
-    assert not onset.begun
+def test_a_turn_is_pending_while_the_last_window_is_voiced() -> None:
+    debounce = Debounce()
+    assert not debounce.pending
+    debounce.receive(True)
+    assert debounce.pending
+    debounce.receive(False)
+    assert not debounce.pending

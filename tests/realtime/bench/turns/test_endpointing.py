@@ -1,4 +1,4 @@
-"""realtime/bench/turns/endpointing.py: what is measured, and that it keeps its bars on a small set."""
+"""realtime/bench/turns/endpointing.py: the measures, and the bars of endpointing on a small set."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def outcome(ended: int | None, kind: str = "questions") -> Outcome:
     return Outcome(turn, True, ended, "")
 
 
-def test_a_turn_that_ends_before_the_speech_is_early_and_has_no_delay() -> None:
+def test_a_turn_that_ends_before_the_speech_is_premature_and_has_no_delay() -> None:
     early, late, never = outcome(2 * RATE - 1), outcome(2 * RATE + RATE // 4), outcome(None)
     assert (early.premature, late.premature, never.premature) == (True, False, False)
     assert (early.missed, late.missed, never.missed) == (False, False, True)
@@ -26,17 +26,19 @@ def test_a_turn_that_ends_before_the_speech_is_early_and_has_no_delay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ended", "gap", "heard"), [(0.2, 0.5, False), (0.2, 0.7, True), (0.66, 0.7, False), (0.6, 0.7, True)]
+    ("ended", "gap", "audible"), [(0.2, 0.5, False), (0.2, 0.7, True), (0.66, 0.7, False), (0.6, 0.7, True)]
 )
-def test_an_early_answer_is_heard_when_it_sounds_before_the_user_goes_on(ended: float, gap: float, heard: bool) -> None:
+def test_a_premature_reply_is_audible_when_it_plays_before_the_user_goes_on(
+    ended: float, gap: float, audible: bool
+) -> None:
     pause = (RATE, RATE + round(gap * RATE))
     turn = Turn(np.zeros(0, np.float32), "My name is | Bond.", JOE, "hesitation", "clean", (pause,), 0, 3 * RATE)
-    assert Outcome(turn, True, RATE + round(ended * RATE), "").heard == heard
-    assert not Outcome(turn, True, RATE - 100, "").heard, "a stop within a word is over before anything can sound"
-    assert not Outcome(turn, True, 4 * RATE, "").heard
+    assert Outcome(turn, True, RATE + round(ended * RATE), "").audible == audible
+    assert not Outcome(turn, True, RATE - 100, "").audible, "a stop within a word is over before any reply can play"
+    assert not Outcome(turn, True, 4 * RATE, "").audible
 
 
-def test_figures_count_what_was_early_and_take_delays_of_the_rest() -> None:
+def test_figures_count_premature_turns_and_take_delays_of_the_rest() -> None:
     found = figures([outcome(2 * RATE + delay) for delay in (-10, 2400, 4800, 7200)] + [outcome(None)])
     assert (found.n, found.missed) == (5, 1)
     assert found.premature[0] == 0.2
@@ -69,7 +71,7 @@ PAUSES = (
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_complete_sentences_end_soon_and_unfinished_ones_are_waited_for(models: Store) -> None:
+def test_complete_sentences_end_soon_and_pauses_are_waited_for(models: Store) -> None:
     parts, studio = open_parts(models), Studio(models)
     semantic = TurnDetection(kind="semantic_vad")
     said = [
