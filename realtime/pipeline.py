@@ -244,7 +244,7 @@ class Pipeline:
         for overdue in self._parts.watchdog.expire(asyncio.get_running_loop().time()):
             log.warning("overdue", extra={"session": self._parts.session.id, "what": overdue.what})
             if isinstance(overdue.fact, TurnStuck):
-                self._take_turns(self._parts.listener.floor.give_up())
+                self._take_turns(self._parts.listener.floor.end_stuck_turn())
             else:
                 self._decide(overdue.fact)
 

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.codecs.media import Unreadable, read_sound
+from vivavoce.codecs.errors import Unreadable
+from vivavoce.codecs.media import read_sound
 from vivavoce.model.errors import MaterialError
 from vivavoce.model.store import Store
 from vivavoce.model.training.data.speech import EVALUATION, Studio

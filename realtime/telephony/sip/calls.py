@@ -12,11 +12,11 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final, cast
+from typing import Final
 
 from vivavoce.realtime.admission.auth import Denied
 from vivavoce.realtime.call import new_call_id
-from vivavoce.realtime.config.sip import CodecName, SipConfig, split
+from vivavoce.realtime.config.sip import SipConfig, split
 from vivavoce.realtime.telephony import PhoneCall
 from vivavoce.realtime.telephony.call_limits import sip_status
 from vivavoce.realtime.telephony.sip.call import SipCall
@@ -232,7 +232,7 @@ class SipCalls:
         return SipLine(ports, connection, self._clock)
 
     def _own(self, to: Remote, line: SipLine) -> LocalSdp:
-        codecs = cast("tuple[CodecName, ...]", self._settings.codecs)
+        codecs = self._settings.codecs
         return LocalSdp(self._agent.outbox.host_for(to), line.port, codecs, secrets.randbits(31), 1)
 
     def _keep(self, connection: SipCall) -> None:

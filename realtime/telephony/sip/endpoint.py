@@ -17,12 +17,12 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, Self
 
 from aiosipua.auth import SipDigestAuth
 from aiosipua.headers import parse_uri
 
-from vivavoce.realtime.config.sip import CodecName, SipConfig, split
+from vivavoce.realtime.config.sip import SipConfig, split
 from vivavoce.realtime.telephony import PhoneCall
 from vivavoce.realtime.telephony.sip.calls import NotReached, SipCalls
 from vivavoce.realtime.telephony.sip.messages import Remote
@@ -61,7 +61,7 @@ class SipEndpoint:
         self._wires = Wires(self._received)
         auth = SipDigestAuth(settings.login or settings.user, settings.password) if settings.password else None
         outbox = Outbox(Transactions(), self._host_for, 0, settings.user, auth)
-        self._agent = UserAgent(outbox, cast("tuple[CodecName, ...]", settings.codecs), self._welcome)
+        self._agent = UserAgent(outbox, settings.codecs, self._welcome)
         self._exchange = SipCalls(self._agent, switchboard, decide, clock, settings, self._flush)
         self._tasks = asyncio.TaskGroup()
         self._timer: asyncio.TimerHandle | None = None
