@@ -17,7 +17,7 @@ class CascadeSettings:
     language: Annotated[
         str,
         Meta(
-            description="Language model: a name of the model catalog, a path that ends in .gguf, or the URL of an "
+            description="Language model: a name of the model catalog, a path that ends in `.gguf`, or the URL of an "
             "OpenAI-compatible endpoint."
         ),
     ] = "qwen2.5-0.5b"
@@ -30,7 +30,7 @@ class CascadeSettings:
     ] = False
     voice: Annotated[
         str,
-        Meta(description="Voice: joe, joe-codec (joe through the audio codec), or one of Kokoro's such as af_heart."),
+        Meta(description="`joe`, `joe-codec` (joe through the audio codec), or a voice of Kokoro such as `af_heart`."),
     ] = "joe"
     spoken: Annotated[Language, Meta(description="Language of the user (ISO 639-1).")] = "en"
     threads: Annotated[

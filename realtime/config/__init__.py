@@ -36,7 +36,7 @@ from vivavoce.realtime.config.phone import PhoneConfig, secret_key
 from vivavoce.realtime.config.server import ServerConfig
 from vivavoce.realtime.config.setting import PREFIX, settings_of
 
-__all__ = ["Config", "ConfigError", "ServerConfig", "build", "check", "is_loopback", "load"]
+__all__ = ["SECTIONS", "SETTINGS", "Config", "ConfigError", "ServerConfig", "build", "check", "is_loopback", "load"]
 
 
 @dataclass(frozen=True, slots=True)

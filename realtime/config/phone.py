@@ -90,7 +90,7 @@ BaseUrl = Annotated[
     str,
     Meta(pattern=r"\A(https?://[^/?#\s]+)?\Z", title="an address such as https://voice.example.org"),
 ]
-Password = Annotated[str, Meta(pattern=r"\A(?s:.{8,})?\Z", title="at least 8 characters")]
+Password = Annotated[str, Meta(pattern=r"\A(?s:.{8,})?\Z", title="a text of at least 8 characters")]
 PathSecret = Annotated[str, Meta(pattern=r"\A([\w-]{8,})?\Z", title="at least 8 letters, digits, - or _")]
 
 
@@ -119,11 +119,15 @@ class PhoneConfig:
     key_pause: Annotated[
         float,
         Meta(
-            ge=0.2, le=30, description="Seconds after the last key (none after #) until the model is told of the keys."
+            ge=0.2,
+            le=30,
+            description="Seconds after the last key (none after `#`) until the model is told of the keys.",
         ),
     ] = 1.5
     tools: Annotated[tuple[PhoneTool, ...], Meta(description="Tools of the model on the telephone.")] = ("hang_up",)
-    transfers: Annotated[tuple[Transfer, ...], Meta(description="Targets of the tool `transfer`, as name=target.")] = ()
+    transfers: Annotated[
+        tuple[Transfer, ...], Meta(description="Targets of the tool `transfer`, as `name=target`.")
+    ] = ()
     comfort_noise: Annotated[
         float,
         Meta(ge=-90, le=0, description="Level of noise in the pauses, in dB of full scale; 0: none."),
@@ -143,17 +147,17 @@ class PhoneConfig:
     outbound: Annotated[
         tuple[DialPattern, ...],
         Meta(
-            description="Patterns of numbers and addresses that clients may call or transfer to, such as +49* or "
-            "sip:*@pbx.example.org; !+49900* forbids. Empty: none."
+            description="Patterns of numbers and addresses that clients may call or transfer to, such as `+49*` or "
+            "`sip:*@pbx.example.org`; `!+49900*` forbids. Empty: none."
         ),
     ] = ()
     webhook: Annotated[
         Webhook,
         Meta(description="URL of an application that decides about incoming calls; needs `webhook_secret`."),
-    ] = ""
+    ] = field(default="", repr=False)
     webhook_secret: Annotated[
         str,
-        Meta(description="Signs the webhook: whsec_ and base64, or a text of at least 16 bytes."),
+        Meta(description="Signs the webhook: `whsec_` and base64, or a text of at least 16 bytes."),
     ] = field(default="", repr=False)
     webhook_private: Annotated[
         bool,

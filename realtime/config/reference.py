@@ -46,10 +46,10 @@ In a variable, a list is written with commas (`VIVAVOCE_SERVER_KEYS=first,second
 
 TITLES: Final = {
     "": ("General", "Outside of all tables."),
-    "server": ("Server", "`[server]`: the gateway and the limits of its calls."),
-    "model": ("Model", "`[model]`: speech recognition, language model, voice."),
-    "phone": ("Phone", "`[phone]`: calls by telephone."),
-    "phone.sip": ("SIP", "`[phone.sip]`: the SIP user agent."),
+    "server": ("Server", "The gateway, and the limits of its calls."),
+    "model": ("Model", "Speech recognition, language model, voice."),
+    "phone": ("Phone", "Calls by telephone."),
+    "phone.sip": ("SIP", "The SIP user agent."),
 }
 
 
@@ -59,9 +59,9 @@ def reference() -> str:
 
 
 def _table(section: str) -> Iterator[str]:
-    title, table = TITLES[section]
-    yield f"## {title}\n\n{table}\n"
-    yield "| Setting | Value | Default | Variable | Meaning |"
+    title, words = TITLES[section]
+    yield f"## {title}\n\n{words}\n"
+    yield f"| {f'`[{section}]`' if section else 'Setting'} | Value | Default | Variable | Meaning |"
     yield "|---|---|---|---|---|"
     for setting in SETTINGS.values():
         if setting.section == section:

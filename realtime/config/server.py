@@ -30,7 +30,9 @@ class ServerConfig:
     ] = field(default=(), repr=False)
     origins: Annotated[
         tuple[Origin, ...],
-        Meta(description="Origins of web pages, besides our own page, that may use the API from a browser; * for all."),
+        Meta(
+            description="Origins of web pages, besides our own page, that may use the API from a browser; `*` for all."
+        ),
     ] = ()
     max_sessions: Annotated[int, Meta(ge=1, le=1000, description="Calls at the same time.")] = 4
     idle_timeout: Annotated[
@@ -72,7 +74,7 @@ class ServerConfig:
     ] = "Sorry, something went wrong. Please say that again."
     echo_cancellation: Annotated[
         Literal["auto", "on", "off"],
-        Meta(description="auto: in calls whose loudspeaker the server paces (WebRTC)."),
+        Meta(description="`auto`: in calls whose loudspeaker the server paces (WebRTC)."),
     ] = "auto"
     recordings: Annotated[str, Meta(description="Folder for recordings of all calls. Empty: no recordings.")] = ""
     recording_notice: Annotated[

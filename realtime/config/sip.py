@@ -46,7 +46,10 @@ def check_ports(text: str) -> None:
         raise ValueError(text)
 
 
-Listen = Annotated[str, Meta(title="an IP address and a port such as 0.0.0.0:5060", extra={"check": check_listen})]
+Listen = Annotated[
+    str,
+    Meta(pattern=r"\A\S*\Z", title="an IP address and a port such as 0.0.0.0:5060", extra={"check": check_listen}),
+]
 Account = Annotated[str, Meta(pattern=rf"\A({ACCOUNT.pattern})?\Z", title="an address such as sip:100@pbx.example.org")]
 Server = Annotated[
     str,

@@ -232,8 +232,8 @@ class SipCalls:
         return SipLine(ports, connection, self._clock)
 
     def _own(self, to: Remote, line: SipLine) -> LocalSdp:
-        codecs = self._settings.codecs
-        return LocalSdp(self._agent.outbox.host_for(to), line.port, codecs, secrets.randbits(31), 1)
+        host = self._agent.outbox.host_for(to)
+        return LocalSdp(host, line.port, self._settings.codecs, secrets.randbits(31), 1)
 
     def _keep(self, connection: SipCall) -> None:
         self._connections[connection.leg.dialog.local_tag] = connection

@@ -63,7 +63,7 @@ def test_help_names_the_commands_at_once() -> None:
     [
         ((), "COMMAND"),
         (("sing",), "invalid choice: 'sing'"),
-        (("serve", "--port", "http"), "vivavoce: '--port' must be a whole number, not 'http'."),
+        (("serve", "--port", "http"), "vivavoce: '--port' must be a whole number between 0 and 65535, not 'http'."),
         (("--config", "/none.toml", "serve"), "vivavoce: The settings file /none.toml cannot be read: No such file"),
         (("serve", "--host", "0.0.0.0"), "set 'server.keys'"),
     ],

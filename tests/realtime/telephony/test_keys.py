@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.session_line import MS, SessionLine
-from vivavoce.realtime.config.phone import PhoneConfig, problems
+from vivavoce.realtime.config import ConfigError, build
+from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.events import Cut, Read, StartReply
 from vivavoce.realtime.recording.serialization import known_classes
 from vivavoce.realtime.telephony.transport import LONGEST_FAREWELL as LONGEST_GOODBYE
@@ -98,23 +99,24 @@ def test_keys_can_be_recorded() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"opening": 42.0}, "'phone.opening' must be between 0 and 5, not 42."),
-        ({"key_pause": 0.0}, "'phone.key_pause' must be between"),
-        ({"comfort_noise": 10.0}, "'phone.comfort_noise' must be between -90 and 0"),
-        ({"tools": ("fly",)}, "'phone.tools' must hold names of hang_up, transfer, keys, not 'fly'."),
-        ({"transfers": ("+4930",)}, "'phone.transfers' must hold entries such as sales=+493012345, not '+4930'."),
-        ({"transfers": ("=+4930",)}, "'phone.transfers'"),
+        ({"opening": 42.0}, "'phone.opening' must be a number between 0 and 5, not 42.0."),
+        ({"key_pause": 0.0}, "'phone.key_pause' must be a number between 0.2 and 30, not 0.0."),
+        ({"comfort_noise": 10.0}, "'phone.comfort_noise' must be a number between -90 and 0, not 10.0."),
+        ({"tools": ["fly"]}, "'phone.tools' must hold names of hang_up, transfer, keys, not 'fly'."),
+        ({"transfers": ["+4930"]}, "'phone.transfers' must hold entries such as sales=+493012345, not '+4930'."),
+        ({"transfers": ["=+4930"]}, "'phone.transfers'"),
         ({"base_url": "example.org"}, "'phone.base_url' must be an address such as https://voice.example.org"),
-        ({"secret": "short"}, "'phone.secret' must have at least 8"),
+        ({"secret": "short"}, "'phone.secret' must be at least 8 letters, digits, - or _."),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_was_expected(settings: dict[str, object], message: str) -> None:
-    found = list(problems(PhoneConfig(**settings)))  # type: ignore[arg-type]  # a test's own words
-    assert [problem for problem in found if problem.startswith(message)], found
+    with pytest.raises(ConfigError) as error:
+        build({"phone": settings}, {"HOME": "/home/anna"}, {}, "linux")
+    assert str(error.value).startswith(message)
 
 
-def test_the_settings_as_they_are_have_no_problems_and_let_nobody_call() -> None:
-    assert list(problems(PhoneConfig())) == []
+def test_the_defaults_are_valid_and_take_no_phone_call() -> None:
+    assert build({}, {"HOME": "/home/anna"}, {}, "linux").phone == PhoneConfig()
     assert not PhoneConfig().enabled
     assert PhoneConfig(twilio_token="t").enabled
 
