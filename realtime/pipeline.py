@@ -14,8 +14,6 @@
 fact at a time, in one order. Everything else moves data. Sound goes past the session, from the floor to the model;
 sound that a client appends by message goes the way of the microphone. The pipeline owns the playout: it alone changes
 it.
-
-The one queue of a call: everything that happens, in the order in which it happened.
 """
 
 from __future__ import annotations
@@ -23,10 +21,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Final, Generic, Literal, TypeVar, assert_never
+from typing import Literal, assert_never
 
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.model.dialogue import Dialogue, Transcript
@@ -68,7 +66,8 @@ from vivavoce.realtime.monitor.watchdog import LOOK, Tick, TurnStuck, Watchdog
 from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.tools.runner import ToolRunner
-from vivavoce.realtime.transports import Message, Received, Seen, Sound
+from vivavoce.realtime.transports import Message, Seen, Sound
+from vivavoce.realtime.transports.queues import Inbox
 from vivavoce.realtime.turns.classifiers import Classified, Classifiers, EndpointClassified, OverlapRecognized
 from vivavoce.realtime.turns.endpointing import AskEndpoint
 from vivavoce.realtime.turns.floor import AskOverlap, FloorFact
@@ -105,7 +104,7 @@ class Pipeline:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._inbox: Inbox[Received | Fact | Classified | Tick] = Inbox()
+        self._inbox: Inbox[Fact | Classified | Tick] = Inbox()
         self._replies: dict[int, asyncio.Task[None]] = {}
         self.active_at = 0.0  # when somebody last spoke or wrote, on either side
 
@@ -113,7 +112,7 @@ class Pipeline:
         """Raises `PeerGone`, in an exception group, when the peer leaves."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            tasks.create_task(self._parts.peers.receive(self._inbox.deliver))
+            tasks.create_task(self._parts.peers.receive(self._inbox))
             tasks.create_task(self._parts.peers.speak(self._pull))
             tasks.create_task(self._hearing())
             tasks.create_task(self._watch())
@@ -324,41 +323,3 @@ class Pipeline:
 
     def _touch(self) -> None:
         self.active_at = asyncio.get_running_loop().time()
-
-
-T = TypeVar("T")
-
-BOUND: Final = 256
-"""What comes from the peer waits outside once so much is in the queue: five seconds of 20 ms frames."""
-
-
-class Inbox(Generic[T]):
-    """Many writers, one reader. The peer is held back by the bound; the call's own parts, which are bounded by what
-    they work on, are not: a reply's token must not wait behind a flood from the peer."""
-
-    def __init__(self) -> None:
-        self._queue: deque[T] = deque()
-        self._filled = asyncio.Event()
-        self._room = asyncio.Event()
-
-    def post(self, fact: T) -> None:
-        """Puts a fact of the call's own parts into the queue."""
-        self._queue.append(fact)
-        self._filled.set()
-
-    async def deliver(self, received: T) -> None:
-        """Puts something from the peer into the queue, when there is room."""
-        while len(self._queue) >= BOUND:
-            self._room.clear()
-            await self._room.wait()
-        self.post(received)
-
-    async def facts(self) -> AsyncIterator[T]:
-        """All that comes, for ever."""
-        while True:
-            await self._filled.wait()
-            while self._queue:
-                fact = self._queue.popleft()
-                self._room.set()
-                yield fact
-            self._filled.clear()

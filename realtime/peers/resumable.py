@@ -31,7 +31,7 @@ import msgspec
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.session.session import Session
-from vivavoce.realtime.transports import Deliver, PeerGone, PeerLost, Pull, Recalls, Transport
+from vivavoce.realtime.transports import Intake, PeerGone, PeerLost, Pull, Recalls, Transport
 from vivavoce.realtime.wire import ServerEvent
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire.server_events import CallResumable, CallResumed
@@ -123,15 +123,15 @@ class ResumableTransport:
     def reached(self, played: int | None = None) -> None:
         """Each connection has its own account."""
 
-    async def receive(self, deliver: Deliver) -> Never:
-        """Delivers all that comes, until the peer says goodbye or has been away for too long: then raises
+    async def receive(self, intake: Intake) -> Never:
+        """Hands all that comes to `intake`, until the peer says goodbye or has been away for too long: then raises
         `PeerGone`."""
         if self._window:
             self._offer_return()
         while True:
             stint = self._stint
             try:
-                await stint.during(stint.transport.receive(deliver))
+                await stint.during(stint.transport.receive(intake))
             except PeerGone as gone:
                 lost = isinstance(gone, PeerLost) and self._window
                 if not lost and not stint.replaced.is_set():

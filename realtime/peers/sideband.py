@@ -17,7 +17,7 @@ from typing import Final
 
 from msgspec import UNSET, structs
 
-from vivavoce.realtime.transports import Deliver, PeerGone, Pull, Recalls, Transport
+from vivavoce.realtime.transports import Intake, PeerGone, Pull, Recalls, Transport
 from vivavoce.realtime.wire import ServerEvent
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire.items import InputAudio, MessageItem, OutputAudio
@@ -62,7 +62,7 @@ class Peers:
 
     def __init__(self, peer: Transport) -> None:
         self._peer = peer
-        self._deliver: asyncio.Future[Deliver] = asyncio.get_running_loop().create_future()
+        self._intake: asyncio.Future[Intake] = asyncio.get_running_loop().create_future()
         self._seats = MAX_SIDEBANDS
         self._sidebands: list[_Sideband] = []
         self._ended = ""
@@ -74,10 +74,10 @@ class Peers:
         """The server paces the sound that the own peer hears."""
         return self._peer.plays
 
-    async def receive(self, deliver: Deliver) -> None:
-        """Delivers all that comes, until the own peer leaves: then raises `PeerGone`."""
-        self._deliver.set_result(deliver)
-        await self._peer.receive(deliver)
+    async def receive(self, intake: Intake) -> None:
+        """Hands all that comes to `intake`, until the own peer leaves: then raises `PeerGone`."""
+        self._intake.set_result(intake)
+        await self._peer.receive(intake)
 
     async def speak(self, pull: Pull) -> None:
         """Pulls the loudspeaker's frames, for ever. Only the own peer hears them."""
@@ -140,7 +140,7 @@ class Peers:
             await transport.close(reason)
 
     async def _read(self, transport: Transport) -> None:
-        await transport.receive(await asyncio.shield(self._deliver))
+        await transport.receive(await asyncio.shield(self._intake))
 
 
 def _without_sound(event: ItemRetrieved) -> ItemRetrieved:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 if TYPE_CHECKING:  # the settings import this package, and shall not wait for the models' libraries
-    from vivavoce.realtime.transports import Deliver, Pull
+    from vivavoce.realtime.transports import Intake, Pull
 
 KEYS: Final = frozenset("0123456789*#ABCD")
 """The keys of a telephone (RFC 4733 section 3.2)."""
@@ -51,8 +51,8 @@ class PhoneLine(Protocol):
     async def connected(self) -> None:
         """Returns when sound can pass in both directions. Raises `PeerGone` when that does not come about in time."""
 
-    async def receive(self, deliver: Deliver) -> None:
-        """Delivers `Sound` without gaps, and `Keys` once for each key, until the far end hangs up: then raises
+    async def receive(self, intake: Intake) -> None:
+        """Hands `Sound` without gaps to `intake`, and `Keys` once for each key, until the far end hangs up: then raises
         `PeerGone`."""
 
     async def speak(self, pull: Pull) -> None:

@@ -31,7 +31,8 @@ from vivavoce.realtime.telephony import PhoneCall, PhoneLine
 from vivavoce.realtime.telephony.prerecorded import PrerecordedDialogue, Prerecording
 from vivavoce.realtime.telephony.tools import PhoneTools, offered
 from vivavoce.realtime.telephony.transport import PhoneTransport
-from vivavoce.realtime.transports import PeerGone, Received
+from vivavoce.realtime.transports import PeerGone
+from vivavoce.realtime.transports.queues import Discard
 
 log = logging.getLogger(__name__)
 
@@ -206,7 +207,7 @@ async def _recite(line: PhoneLine, sound: Samples) -> None:
     gone: PeerGone | None = None
     try:
         async with asyncio.timeout(LONGEST_BUSY), asyncio.TaskGroup() as tasks:
-            playing = [tasks.create_task(line.receive(_unheard)), tasks.create_task(_speak(line, pull))]
+            playing = [tasks.create_task(line.receive(Discard())), tasks.create_task(_speak(line, pull))]
             await done.wait()
             for task in playing:
                 task.cancel()
@@ -219,10 +220,6 @@ async def _recite(line: PhoneLine, sound: Samples) -> None:
 async def _speak(line: PhoneLine, pull: Callable[[], Samples]) -> None:
     await line.connected()
     await line.speak(pull)
-
-
-async def _unheard(received: Received) -> None:
-    """Whatever a caller says to the busy line."""
 
 
 def _padded(frame: Samples) -> Samples:

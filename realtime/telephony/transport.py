@@ -1,7 +1,7 @@
 """A phone line as the transport of a call: keys collected, pauses not dead, hang-up when the last word was said.
 
-    line ──Sound──────────────► deliver          pull ──► opening ──► comfort noise ──► line.speak
-         ──Keys──► Keypad ────► deliver                                  │
+    line ──Sound──────────────► intake           pull ──► opening ──► comfort noise ──► line.speak
+         ──Keys──► Keypad ────► intake                                   │
                                              leaving: said, and quiet ──►└── PeerGone, or a transfer
 
 Nobody on a telephone reads events, so `send` drops them; sidebands have theirs from `Peers`.
@@ -26,6 +26,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Never
 
 import numpy as np
@@ -33,7 +34,7 @@ import numpy as np
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.telephony import KEYS, CannotDo, PhoneLine
-from vivavoce.realtime.transports import Deliver, Keys, Message, PeerGone, Pull, Received
+from vivavoce.realtime.transports import Intake, Keys, Message, PeerGone, Pull, Received
 from vivavoce.realtime.transports.queues import until_gone
 
 log = logging.getLogger(__name__)
@@ -81,18 +82,10 @@ class PhoneTransport:
         heard = self._line.recall()
         return None if heard is None else max(0, heard - self._opening)
 
-    async def receive(self, deliver: Deliver) -> None:
-        """Delivers sound and keys until the far end hangs up, or the assistant does. Raises `PeerGone`."""
-
-        async def take(received: Received) -> None:
-            if isinstance(received, Keys):
-                for keys in self._keypad.press(received.keys, asyncio.get_running_loop().time(), int(self._clock())):
-                    await deliver(keys)
-                self._typed.set()
-            else:
-                await deliver(received)
-
-        await until_gone(self._line.receive(take), self._entries(deliver), self._leave(deliver))
+    async def receive(self, intake: Intake) -> None:
+        """Hands sound and keys to `intake` until the far end hangs up, or the assistant does. Raises `PeerGone`."""
+        line = self._line.receive(_KeypadIntake(intake, self._press, self._typed.set))
+        await until_gone(line, self._entries(intake), self._leave(intake))
 
     async def speak(self, pull: Pull) -> None:
         """Pulls for the line, for ever."""
@@ -143,7 +136,10 @@ class PhoneTransport:
             samples = self._noise[:FRAME].copy()
         return samples
 
-    async def _entries(self, deliver: Deliver) -> Never:
+    def _press(self, keys: str) -> list[Keys]:
+        return self._keypad.press(keys, asyncio.get_running_loop().time(), int(self._clock()))
+
+    async def _entries(self, intake: Intake) -> Never:
         loop = asyncio.get_running_loop()
         while True:
             await self._typed.wait()
@@ -151,9 +147,9 @@ class PhoneTransport:
             while (due := self._keypad.deadline) is not None:
                 await asyncio.sleep(due - loop.time())
                 for keys in self._keypad.expire(loop.time()):
-                    await deliver(keys)
+                    await intake.deliver(keys)
 
-    async def _leave(self, deliver: Deliver) -> Never:
+    async def _leave(self, intake: Intake) -> Never:
         while True:
             await self._said.wait()
             if not self._target:
@@ -164,9 +160,34 @@ class PhoneTransport:
             except CannotDo as error:
                 log.warning("transfer failed")
                 for message in _told(str(error)):
-                    await deliver(message)
+                    await intake.deliver(message)
             self._target, self._leaving = "", None
             self._said.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _KeypadIntake:
+    """An `Intake` in front of the call's: keys pass the keypad."""
+
+    intake: Intake
+    press: Callable[[str], list[Keys]]
+    pressed: Callable[[], None]
+
+    def put(self, received: Received) -> None:
+        if not isinstance(received, Keys):
+            self.intake.put(received)
+            return
+        for keys in self.press(received.keys):
+            self.intake.put(keys)
+        self.pressed()
+
+    async def deliver(self, received: Received) -> None:
+        if not isinstance(received, Keys):
+            await self.intake.deliver(received)
+            return
+        for keys in self.press(received.keys):
+            await self.intake.deliver(keys)
+        self.pressed()
 
 
 def _told(why: str) -> list[Message]:

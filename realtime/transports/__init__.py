@@ -1,16 +1,16 @@
 """How a peer is connected. A transport moves sound, pictures and messages and decides nothing.
 
-peer ──microphone──► deliver(Sound)   ┐
-     ──camera──────► deliver(Seen)    ├──► the call's inbox, in the order of arrival
-     ──messages────► deliver(Message) │
-     ──phone keys──► deliver(Keys)    ┘
+peer ──microphone──► Sound   ┐
+     ──camera──────► Seen    ├──► the call's inbox (`Intake`), in the order of arrival
+     ──messages────► Message │
+     ──phone keys──► Keys    ┘
 peer ◄─messages───── send(text)
      ◄─loudspeaker── speak(pull): pulls 20 ms at a time, in real time
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -51,8 +51,8 @@ class Keys:
 
 
 Received = Sound | Seen | Message | Keys
-Deliver = Callable[[Received], Awaitable[None]]
 Pull = Callable[[], Samples]
+"""Gives the next `FRAME` samples for the loudspeaker."""
 
 
 class PeerGone(Exception):
@@ -61,6 +61,17 @@ class PeerGone(Exception):
 
 class PeerLost(PeerGone):
     """The connection broke without a goodbye: the peer may come back over another one."""
+
+
+class Intake(Protocol):
+    """The call's end of its transports: takes what comes from peers, in the order of arrival (`queues.Inbox`)."""
+
+    def put(self, received: Received) -> None:
+        """Takes it at once; for transports whose peer comes by callbacks. Raises `PeerGone` when more waits than the
+        call can take."""
+
+    async def deliver(self, received: Received) -> None:
+        """Takes it when the call is not too far behind; for transports that read a socket."""
 
 
 class Transport(Protocol):
@@ -73,9 +84,9 @@ class Transport(Protocol):
     async def connected(self) -> None:
         """Returns when the peer can be told something. Raises `PeerGone` when that does not come about in time."""
 
-    async def receive(self, deliver: Deliver) -> None:
-        """Delivers all that comes from the peer, until the peer leaves: then raises `PeerGone`; `PeerLost` when it said
-        no goodbye."""
+    async def receive(self, intake: Intake) -> None:
+        """Hands all that comes from the peer to `intake`, what came before included, until the peer leaves: then raises
+        `PeerGone`; `PeerLost` when it said no goodbye."""
 
     async def speak(self, pull: Pull) -> None:
         """Pulls `FRAME` samples every 20 ms for the loudspeaker, for ever. Never more than two frames ahead."""

@@ -1,87 +1,180 @@
-"""What a peer sent and the call has not taken yet, in the order of arrival; bounded.
+"""Queues between a peer and its call: the call's inbox, and what waits to be sent over a WebSocket.
 
-put(Sound | Seen | Message) ──► [ ... ] ──get()──► the call
-end(reason) ──────────────────────► get() raises PeerGone (or PeerLost) after the last item
+peer, by callbacks ────put──────► ┌───────┐   10 s of sound, 8 MiB of messages, one unread picture
+peer, by a socket ─────deliver──► │ Inbox │   waits while 256 facts wait               ──facts──► the call
+the call's own parts ──post─────► └───────┘   no bound of its own
 
-What waits to be sent over an accepted WebSocket: one queue, one writer.
-
-    put ──► queue ──write──► text frames of str, binary frames of bytes
-
-How much may wait is for the owner to say: events count by bytes, sound by frames.
-
-Several sides of one peer, which leaves once.
+callbacks ──put──► Arrivals ──put──► Inbox    kept, within the same bounds, until the call receives
+events ────put──► Outbox ──write──► text frames of str, binary frames of bytes
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, Never
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, Final, Generic, Never, TypeVar
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.realtime.transports import Message, PeerGone, PeerLost, Received, Seen, Sound
+from vivavoce.realtime.transports import Intake, Message, PeerGone, PeerLost, Received, Seen, Sound
 
-MAX_SOUND = 10 * SAMPLE_RATE
+MAX_SOUND: Final = 10 * SAMPLE_RATE
 """Samples that may wait; a call that is 10 s behind is lost."""
 
-MAX_MESSAGES = 8 << 20
+MAX_MESSAGES: Final = 8 << 20
 """Bytes of messages that may wait."""
 
+BOUND: Final = 256
+"""Facts in the queue at which a socket is read no further: five seconds of 20 ms frames."""
 
-class Inbox:
-    """Filled from callbacks on the event loop, emptied by one reader."""
+TOO_MUCH: Final = "the peer sends more than the call can take"
+
+T = TypeVar("T")
+
+
+class _Load:
+    """Samples and bytes that wait."""
 
     def __init__(self) -> None:
-        self._items: deque[Received] = deque()
         self._samples = self._bytes = 0
-        self._arrived = asyncio.Event()
+
+    def add(self, received: Received) -> None:
+        self._count(received, 1)
+
+    def remove(self, received: Received) -> None:
+        self._count(received, -1)
+
+    @property
+    def too_much(self) -> bool:
+        return self._samples > MAX_SOUND or self._bytes > MAX_MESSAGES
+
+    def _count(self, received: Received, sign: int) -> None:
+        match received:
+            case Sound(samples):
+                self._samples += sign * len(samples)
+            case Message(text):
+                self._bytes += sign * len(text)
+
+
+class Inbox(Generic[T]):
+    """The one queue of a call: all that happens, in the order in which it happened. Many writers, one reader;
+    implements `Intake`.
+
+    What comes from the peer is bounded. The call's own parts, which are bounded by what they work on, are not: a
+    reply's token must not wait behind a flood from the peer."""
+
+    def __init__(self) -> None:
+        self._queue: deque[tuple[T | Received, _Load | None]] = deque()
+        self._put, self._delivered = _Load(), _Load()
+        self._filled = asyncio.Event()
+        self._room = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Facts that wait."""
+        return len(self._queue)
+
+    def post(self, fact: T) -> None:
+        """Adds a fact of the call's own parts."""
+        self._add(fact, None)
+
+    def put(self, received: Received) -> None:
+        """Adds what a peer has sent, at once. Raises `PeerGone` beyond the bounds."""
+        self._receive(received, self._put)
+        if self._put.too_much:
+            raise PeerGone(TOO_MUCH)
+
+    async def deliver(self, received: Received) -> None:
+        """Adds what a peer has sent, when there is room."""
+        while len(self._queue) >= BOUND or self._delivered.too_much:
+            self._room.clear()
+            await self._room.wait()
+        self._receive(received, self._delivered)
+
+    async def facts(self) -> AsyncGenerator[T | Received]:
+        """Yields all that comes, for ever. Lets other tasks run every `BOUND` facts of a backlog."""
+        while True:
+            await self._filled.wait()
+            for _ in range(BOUND):
+                if not self._queue:
+                    self._filled.clear()
+                    break
+                yield self.take()
+            else:
+                await asyncio.sleep(0)
+
+    def take(self) -> T | Received:
+        """Removes and returns the oldest fact. Raises `IndexError` when there is none."""
+        fact, load = self._queue.popleft()
+        if load is not None:
+            load.remove(fact)  # type: ignore[arg-type]  # only what was received has one
+        self._room.set()
+        return fact
+
+    def _receive(self, received: Received, load: _Load) -> None:
+        if isinstance(received, Seen):  # in the place of a picture that was not looked at
+            self._queue = deque(waiting for waiting in self._queue if not isinstance(waiting[0], Seen))
+        load.add(received)
+        self._add(received, load)
+
+    def _add(self, fact: T | Received, load: _Load | None) -> None:
+        self._queue.append((fact, load))
+        self._filled.set()
+
+
+class Discard:
+    """An `Intake` that drops everything."""
+
+    def put(self, received: Received) -> None:
+        """Drops it."""
+
+    async def deliver(self, received: Received) -> None:
+        """Drops it."""
+
+
+class Arrivals:
+    """What comes from one peer by callbacks, and how it ends. A peer may send before the call receives."""
+
+    def __init__(self) -> None:
+        self._early: Inbox[Never] = Inbox()
+        self._intake: Intake | None = self._early
+        self._over = asyncio.Event()
+        self._lost = False
         self.ended: str | None = None
         """Why nothing more will come."""
-        self._lost = False
 
-    def put(self, item: Received) -> None:
-        """Adds one item. A picture takes the place of one that nobody looked at."""
-        if self.ended is not None:
+    def put(self, received: Received) -> None:
+        """Passes on what came; beyond the intake's bounds, the peer is gone."""
+        if self.ended is not None or self._intake is None:
             return
-        match item:
-            case Sound(samples):
-                self._samples += len(samples)
-            case Message(text):
-                self._bytes += len(text)
-            case Seen():
-                self._items = deque(old for old in self._items if not isinstance(old, Seen))
-        self._items.append(item)
-        self._arrived.set()
-        if self._samples > MAX_SOUND or self._bytes > MAX_MESSAGES:
-            self.end("the peer sends more than the call can take")
+        try:
+            self._intake.put(received)
+        except PeerGone as gone:
+            self.end(str(gone))
 
-    def end(self, reason: str, lost: bool = False) -> None:
-        """Nothing more will come; `lost`: and nobody said goodbye. The first reason counts."""
+    def end(self, why: str, lost: bool = False) -> None:
+        """Nothing more will come; `lost`: the connection broke without a goodbye. The first reason counts."""
         if self.ended is None:
-            self.ended, self._lost = reason, lost
-            self._arrived.set()
+            self.ended, self._lost = why, lost
+            self._over.set()
 
     def check(self) -> None:
         """Raises `PeerGone` or `PeerLost` once it has ended."""
         if self.ended is not None:
             raise (PeerLost if self._lost else PeerGone)(self.ended)
 
-    async def get(self) -> Received:
-        """The oldest item. Raises `PeerGone` or `PeerLost` when there will be no more."""
-        while not self._items:
+    async def feed(self, intake: Intake) -> None:
+        """Hands over what has come already, in its order, and from then on what comes, until the end: then raises
+        `PeerGone` or `PeerLost`. Cancelled, it drops what still comes: another connection has taken over."""
+        try:
+            while len(self._early):
+                intake.put(self._early.take())
+            self._intake = intake
+            await self._over.wait()
             self.check()
-            self._arrived.clear()
-            await self._arrived.wait()
-        item = self._items.popleft()
-        match item:
-            case Sound(samples):
-                self._samples -= len(samples)
-            case Message(text):
-                self._bytes -= len(text)
-        return item
+        finally:
+            self._intake = None
 
 
 class Outbox:

@@ -12,7 +12,7 @@ from typing import Never
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from vivavoce.realtime.transports import Deliver, Message, PeerGone, PeerLost, Pull
+from vivavoce.realtime.transports import Intake, Message, PeerGone, PeerLost, Pull
 from vivavoce.realtime.transports.pacing import play_to_nobody
 from vivavoce.realtime.transports.queues import Outbox, until_gone
 
@@ -54,10 +54,10 @@ class WebSocketTransport:
     def reached(self, played: int | None = None) -> None:
         """The client plays by itself, and tells what it played by itself."""
 
-    async def receive(self, deliver: Deliver) -> None:
+    async def receive(self, intake: Intake) -> None:
         """Delivers messages until the client leaves: then raises `PeerGone`, or `PeerLost` when the connection broke
-        without a closing frame. The writer lives here too."""
-        await until_gone(self._outbox.write(), self._read(deliver))
+        without a closing frame. The writer runs here too."""
+        await until_gone(self._outbox.write(), self._read(intake))
 
     async def speak(self, pull: Pull) -> Never:
         """Pulls in real time and throws away: what the client plays is only guessed at here."""
@@ -81,7 +81,7 @@ class WebSocketTransport:
         except (TimeoutError, WebSocketDisconnect, RuntimeError):
             pass  # the client is gone or stuck: the server drops the connection when the handler returns
 
-    async def _read(self, deliver: Deliver) -> Never:
+    async def _read(self, intake: Intake) -> Never:
         while True:
             frame = await self._socket.receive()
             if frame["type"] == "websocket.disconnect":
@@ -90,4 +90,4 @@ class WebSocketTransport:
                 words = f": {frame['reason']}" if frame["reason"] else ""
                 raise PeerGone(f"the client closed the socket ({frame.get('code', 1005)}{words})")
             text = frame.get("text")
-            await deliver(Message(frame["bytes"] if text is None else text))
+            await intake.deliver(Message(frame["bytes"] if text is None else text))

@@ -31,7 +31,7 @@ from vivavoce.model.dialogue import (
 )
 from vivavoce.model.errors import DialogueError
 from vivavoce.realtime.pipeline import Pipeline
-from vivavoce.realtime.transports import Deliver, Message, PeerGone, PeerLost, Pull, Seen, Sound
+from vivavoce.realtime.transports import Intake, Message, PeerGone, PeerLost, Pull, Seen, Sound
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.windows import MicrophoneWindows
 
@@ -186,7 +186,7 @@ class LinePeer:
         self.played: list[Samples] = []
         self.closed = ""
         self._arrived = asyncio.Event()
-        self._deliver: Deliver | None = None
+        self._intake: Intake | None = None
         self._connected = asyncio.Event()
         self._gone = asyncio.Event()
         self._how: type[PeerGone] = PeerGone
@@ -201,8 +201,8 @@ class LinePeer:
         """All that was pulled, unless the test says otherwise."""
         return self.arrived if self.plays else None
 
-    async def receive(self, deliver: Deliver) -> None:
-        self._deliver = deliver
+    async def receive(self, intake: Intake) -> None:
+        self._intake = intake
         self._connected.set()
         await self._gone.wait()
         raise self._how("the test hung up")
@@ -229,16 +229,16 @@ class LinePeer:
 
     async def tell(self, **event: Any) -> None:
         """Sends a client event; `type` with its dots."""
-        deliver = await self._line()
-        await deliver(Message(json.dumps(event)))
+        intake = await self._line()
+        await intake.deliver(Message(json.dumps(event)))
 
     async def tell_raw(self, text: str) -> None:
-        deliver = await self._line()
-        await deliver(Message(text))
+        intake = await self._line()
+        await intake.deliver(Message(text))
 
     async def show(self, picture: Picture) -> None:
-        deliver = await self._line()
-        await deliver(Seen(picture))
+        intake = await self._line()
+        await intake.deliver(Seen(picture))
 
     def leave(self) -> None:
         self._gone.set()
@@ -267,13 +267,13 @@ class LinePeer:
         """The last frame that was played holds sound."""
         return bool(self.played) and bool(self.played[-1].any())
 
-    async def _line(self) -> Deliver:
+    async def _line(self) -> Intake:
         await self._connected.wait()
-        assert self._deliver is not None
-        return self._deliver
+        assert self._intake is not None
+        return self._intake
 
     async def _sound(self, frame: Samples, seconds: float) -> None:
-        deliver = await self._line()
+        intake = await self._line()
         for _ in range(round(seconds / 0.02)):
-            await deliver(Sound(frame))
+            await intake.deliver(Sound(frame))
             await asyncio.sleep(0.02)

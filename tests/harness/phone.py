@@ -16,7 +16,7 @@ from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.telephony import CannotDo, PhoneCall
 from vivavoce.realtime.telephony.switchboard import Guard, Switchboard
-from vivavoce.realtime.transports import Deliver, Keys, PeerGone, Pull, Sound
+from vivavoce.realtime.transports import Intake, Keys, PeerGone, Pull, Sound
 
 NOON = 1_700_000_000
 VOICE: Samples = (0.5 * np.sin(2 * np.pi * 300 * np.arange(FRAME) / SAMPLE_RATE)).astype(np.float32)
@@ -35,7 +35,7 @@ class Telephone:
         self.transferred = ""
         self.refuses = ""  # transfers, for this reason
         self.closed = ""
-        self._deliver: Deliver | None = None
+        self._intake: Intake | None = None
         self._lifted = asyncio.Event()
         self._down = asyncio.Event()
 
@@ -44,8 +44,8 @@ class Telephone:
     async def connected(self) -> None:
         """A line in memory always is."""
 
-    async def receive(self, deliver: Deliver) -> None:
-        self._deliver = deliver
+    async def receive(self, intake: Intake) -> None:
+        self._intake = intake
         self._lifted.set()
         await self._down.wait()
         raise PeerGone("the caller hung up")
@@ -89,7 +89,7 @@ class Telephone:
     async def type(self, keys: str, gap: float = 0.2) -> None:
         """Presses keys one after the other, and is silent meanwhile."""
         for key in keys:
-            await (await self._line())(Keys(key))
+            await (await self._line()).deliver(Keys(key))
             await self.pause(gap)
 
     def hang_up(self) -> None:
@@ -100,17 +100,17 @@ class Telephone:
         loud = [n for n, frame in enumerate(self.played) if np.abs(frame).max(initial=0) > 0.01]
         return (loud[0] * 0.02, (loud[-1] + 1) * 0.02) if loud else (0.0, 0.0)
 
-    async def _line(self) -> Deliver:
+    async def _line(self) -> Intake:
         await self._lifted.wait()
-        assert self._deliver is not None
-        return self._deliver
+        assert self._intake is not None
+        return self._intake
 
     async def _sound(self, frame: Samples, seconds: float) -> None:
-        deliver = await self._line()
+        intake = await self._line()
         for _ in range(round(seconds / 0.02)):
             if self.closed:
                 return
-            await deliver(Sound(frame))
+            await intake.deliver(Sound(frame))
             await asyncio.sleep(0.02)
 
 

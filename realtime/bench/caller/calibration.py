@@ -219,14 +219,19 @@ class Beeper:
         self._tell({"type": "session.created", "session": {}})
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.transport.receive(self._deliver))
+                tasks.create_task(self.transport.receive(self))
                 tasks.create_task(self.transport.speak(self._pull) if self.transport.plays else self._send_beeps())
         except* PeerGone:
             pass
         finally:
             await self.transport.close("over")
 
-    async def _deliver(self, received: Received) -> None:
+    async def deliver(self, received: Received) -> None:
+        """Implements `Intake`."""
+        self.put(received)
+
+    def put(self, received: Received) -> None:
+        """Implements `Intake`."""
         match received:
             case Sound(samples=samples):
                 self._hear(samples)

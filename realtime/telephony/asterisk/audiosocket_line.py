@@ -27,7 +27,7 @@ from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.realtime.telephony import CannotDo
 from vivavoce.realtime.telephony.asterisk import audiosocket
 from vivavoce.realtime.telephony.asterisk.pcm import WireSound
-from vivavoce.realtime.transports import Deliver, Keys, PeerGone, Pull, Sound
+from vivavoce.realtime.transports import Intake, Keys, PeerGone, Pull, Sound
 from vivavoce.realtime.transports.pacing import Pace
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class AudioSocketLine:
         except TimeoutError:
             self._speaks(USUAL_RATE)
 
-    async def receive(self, deliver: Deliver) -> Never:
+    async def receive(self, intake: Intake) -> Never:
         """See `PhoneLine`."""
         loop = asyncio.get_running_loop()
         gaps = Gaps(loop.time())
@@ -70,12 +70,12 @@ class AudioSocketLine:
                 async with asyncio.timeout_at(gaps.deadline):
                     data = await self._read()
             except TimeoutError:
-                await deliver(Sound(np.zeros(gaps.missing(loop.time()), np.float32)))
+                await intake.deliver(Sound(np.zeros(gaps.missing(loop.time()), np.float32)))
                 continue
             for received in self._received(data):
                 if isinstance(received, Sound):
                     gaps.heard(len(received.samples), loop.time())
-                await deliver(received)
+                await intake.deliver(received)
 
     async def speak(self, pull: Pull) -> Never:
         """See `PhoneLine`."""

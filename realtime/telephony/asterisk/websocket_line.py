@@ -30,7 +30,7 @@ from vivavoce.realtime.telephony import CannotDo
 from vivavoce.realtime.telephony.asterisk import websocket as asterisk
 from vivavoce.realtime.telephony.asterisk.audiosocket_line import Gaps
 from vivavoce.realtime.telephony.asterisk.pcm import WireSound
-from vivavoce.realtime.transports import Deliver, Keys, PeerGone, Pull, Sound
+from vivavoce.realtime.transports import Intake, Keys, PeerGone, Pull, Sound
 from vivavoce.realtime.transports.queues import Outbox, until_gone
 
 log = logging.getLogger(__name__)
@@ -61,9 +61,9 @@ class AsteriskLine:
         """Answers a call that was dialled without being answered by itself (option n)."""
         self._command("ANSWER")
 
-    async def receive(self, deliver: Deliver) -> Never:
+    async def receive(self, intake: Intake) -> Never:
         """See `PhoneLine`. The writer lives here too."""
-        await until_gone(self._outbox.write(), self._listen(deliver))
+        await until_gone(self._outbox.write(), self._listen(intake))
         raise PeerGone("the caller hung up")
 
     async def speak(self, pull: Pull) -> Never:
@@ -108,7 +108,7 @@ class AsteriskLine:
 
     # --- how it is done --------------------------------------------------------------------------------------------
 
-    async def _listen(self, deliver: Deliver) -> Never:
+    async def _listen(self, intake: Intake) -> Never:
         loop = asyncio.get_running_loop()
         gaps = Gaps(loop.time())
         while True:
@@ -116,16 +116,16 @@ class AsteriskLine:
                 async with asyncio.timeout_at(gaps.deadline):
                     frame = await self._socket.receive()
             except TimeoutError:
-                await deliver(Sound(np.zeros(gaps.missing(loop.time()), np.float32)))
+                await intake.deliver(Sound(np.zeros(gaps.missing(loop.time()), np.float32)))
                 continue
             if frame["type"] == "websocket.disconnect":
                 raise PeerGone("the caller hung up")
             if (text := frame.get("text")) is None:
                 sound = self._heard(frame["bytes"])
                 gaps.heard(len(sound.samples), loop.time())
-                await deliver(sound)
+                await intake.deliver(sound)
             elif (keys := self._read(text)) is not None:
-                await deliver(keys)
+                await intake.deliver(keys)
 
     def _heard(self, content: bytes) -> Sound:
         try:

@@ -1,7 +1,7 @@
 """A media stream as a phone line.
 
-    socket ──frame──► dialect.read ──┬─ Media ──► Inbound ──► deliver(Sound)
-                                     ├─ Pressed ───────────► deliver(Keys)
+    socket ──frame──► dialect.read ──┬─ Media ──► Inbound ──► intake: Sound
+                                     ├─ Pressed ───────────► intake: Keys
                                      ├─ Marked ──► Playback
                                      └─ Left ──► PeerGone
     pull ──20 ms──► encode ──► media, mark ──► queue ──► socket          recall: queue emptied, "clear"
@@ -47,7 +47,7 @@ from vivavoce.codecs.packets import Decoder
 from vivavoce.realtime.telephony import CannotDo
 from vivavoce.realtime.telephony.dtmf import Tones
 from vivavoce.realtime.telephony.providers import BadFrame, Dialect, Left, Marked, Media, Pressed
-from vivavoce.realtime.transports import Deliver, Keys, PeerGone, Pull, Sound
+from vivavoce.realtime.transports import Intake, Keys, PeerGone, Pull, Sound
 from vivavoce.realtime.transports.pacing import PERIOD, Pace
 from vivavoce.realtime.transports.queues import Outbox, until_gone
 from vivavoce.realtime.transports.webrtc.jitter_buffer import JitterBuffer, Packet
@@ -96,9 +96,9 @@ class StreamLine:
     async def connected(self) -> None:
         """The stream has begun before there is a line."""
 
-    async def receive(self, deliver: Deliver) -> None:
+    async def receive(self, intake: Intake) -> None:
         """Delivers sound and keys until the caller hangs up. Raises `PeerGone`. The writer lives here too."""
-        await until_gone(self._read(deliver), self._outbox.write())
+        await until_gone(self._read(intake), self._outbox.write())
 
     async def speak(self, pull: Pull) -> Never:
         """Pulls in real time, `LEAD` frames ahead while there is sound."""
@@ -195,14 +195,14 @@ class StreamLine:
 
     # --- in --------------------------------------------------------------------------------------------------------
 
-    async def _read(self, deliver: Deliver) -> Never:
+    async def _read(self, intake: Intake) -> Never:
         while True:
             match await self._next():
                 case Media(payload=payload, at=at):
                     for samples in self._inbound.receive(payload, at):
-                        await deliver(Sound(samples))
+                        await intake.deliver(Sound(samples))
                 case Pressed(key=key):
-                    await deliver(Keys(key))
+                    await intake.deliver(Keys(key))
 
     async def _next(self) -> Media | Pressed | None:
         """The next event that is not our own business. Raises `PeerGone`."""

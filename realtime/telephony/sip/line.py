@@ -1,7 +1,7 @@
 """One answered SIP call as a phone line: RTP in and out, keys, hold, transfer.
 
-    RTP ──rtp.Incoming──► Hearing (microphone.py) ──Sound──► inbox ──receive──► the switchboard
-              └─Key────────────────────────────────Keys────► inbox
+    RTP ──rtp.Incoming──► Hearing (microphone.py) ──Sound──► Arrivals ──► the call's inbox
+              └─Key────────────────────────────────Keys────► Arrivals
     speak(pull): every 20 ms ──► a key that is pressed, or pull() ──encoder──► rtp.Outgoing ──► RTP
 
 While the far end has put us on hold, nothing is pulled and nothing is heard: music is no caller. Sound is pulled when
@@ -22,9 +22,9 @@ from vivavoce.realtime.telephony.sip.media import RtpMedia, open_channel
 from vivavoce.realtime.telephony.sip.sdp import Media
 from vivavoce.realtime.telephony.sip.sockets import Address
 from vivavoce.realtime.telephony.sip.sockets import Sound as SoundPorts
-from vivavoce.realtime.transports import Deliver, Keys, Pull, Sound
+from vivavoce.realtime.transports import Intake, Keys, Pull, Sound
 from vivavoce.realtime.transports.pacing import PERIOD, Pace
-from vivavoce.realtime.transports.queues import Inbox, until_gone
+from vivavoce.realtime.transports.queues import Arrivals, until_gone
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class SipLine:
         self._ports = ports
         self._control = control
         self._clock = clock
-        self._inbox = Inbox()
+        self._arrivals = Arrivals()
         self._opened = asyncio.Event()  # or it never will be
         self._channel: RtpMedia | None = None
         self._outgoing = rtp.Outgoing(secrets.randbits(32), secrets.randbits(16), secrets.randbits(32))
@@ -88,7 +88,7 @@ class SipLine:
         if channel is None or not channel.change(media):
             if channel is not None:
                 channel.hearing.close()
-            self._channel = open_channel(media, lambda samples: self._inbox.put(Sound(samples)))
+            self._channel = open_channel(media, lambda samples: self._arrivals.put(Sound(samples)))
         self._marker = True
         self._heard_at = asyncio.get_running_loop().time()
         self._opened.set()
@@ -112,11 +112,11 @@ class SipLine:
 
     def pressed(self, key: str) -> None:
         """The far end pressed a key."""
-        self._inbox.put(Keys(key))
+        self._arrivals.put(Keys(key))
 
     def ended(self, why: str) -> None:
         """The call is over."""
-        self._inbox.end(why)
+        self._arrivals.end(why)
         self._opened.set()
 
     # --- the switchboard's side --------------------------------------------------------------------------------------
@@ -125,9 +125,9 @@ class SipLine:
         """Returns when both ends have said where they want their sound. Raises `PeerGone`."""
         await self._open()
 
-    async def receive(self, deliver: Deliver) -> None:
-        """Delivers sound and keys until the far end hangs up, or is gone: then raises `PeerGone`."""
-        await until_gone(self._deliver(deliver), self._watch())
+    async def receive(self, intake: Intake) -> None:
+        """Puts sound and keys until the far end hangs up, or is gone: then raises `PeerGone`."""
+        await until_gone(self._arrivals.feed(intake), self._watch())
 
     async def speak(self, pull: Pull) -> Never:
         """Pulls a frame whenever one is sent: every 20 ms, but for when we are on hold or press keys."""
@@ -178,7 +178,7 @@ class SipLine:
 
     async def close(self, reason: str) -> None:
         """Hangs up, and frees the ports."""
-        self._inbox.end(reason)
+        self._arrivals.end(reason)
         self._control.hang_up()
         if self._channel is not None:
             self._channel.hearing.close()
@@ -191,13 +191,9 @@ class SipLine:
         """The channel, once there is one. Raises `PeerGone` when the call has ended."""
         await self._opened.wait()
         if self._channel is None:
-            self._inbox.check()
+            self._arrivals.check()
         assert self._channel is not None
         return self._channel
-
-    async def _deliver(self, deliver: Deliver) -> Never:
-        while True:
-            await deliver(await self._inbox.get())
 
     async def _watch(self) -> None:
         channel = await self._open()
@@ -205,7 +201,7 @@ class SipLine:
         while not channel.media.sends or loop.time() - self._heard_at < SILENT:
             await asyncio.sleep(1)
             channel = await self._open()
-        self._inbox.end(f"nothing came from the far end for {SILENT:g} s", lost=True)
+        self._arrivals.end(f"nothing came from the far end for {SILENT:g} s", lost=True)
 
     def _send(self, channel: RtpMedia, number: int, pull: Pull) -> None:
         media, step = channel.media, channel.media.clock_hz // 50

@@ -18,7 +18,8 @@ from typing import Any, Final
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.telephony import PhoneCall, PhoneLine
 from vivavoce.realtime.telephony.webhooks.post import Undelivered
-from vivavoce.realtime.transports import PeerGone, Received
+from vivavoce.realtime.transports import PeerGone
+from vivavoce.realtime.transports.queues import Discard
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class Ringing:
         decision: Decision = Rejected()
         try:
             async with asyncio.TaskGroup() as tasks:
-                listening = tasks.create_task(line.receive(_unheard))
+                listening = tasks.create_task(line.receive(Discard()))
                 decision = await self.decide(call)
                 listening.cancel()
         except* PeerGone:
@@ -122,7 +123,3 @@ class Ringing:
         if waits:
             self._waiting[call_id].set_result(decision)
         return waits
-
-
-async def _unheard(received: Received) -> None:
-    """Whatever a caller says to a telephone that rings."""

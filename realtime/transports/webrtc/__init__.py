@@ -2,10 +2,10 @@
 
     answer(offer) ──► WebRtcTransport, SDP answer
 
-    audio track ──► tracks.Hearing ──┐
-    video track ──► tracks.Camera ───┼──► Inbox ──receive()──► the call
-    oai-events ──────────────────────┘
-    oai-events ◄── send(event)            audio track ◄── tracks.Speaker ◄── speak(pull)
+    audio track ──► tracks.AudioReceiver ──┐
+    video track ──► tracks.Camera ─────────┼──► Arrivals ──► the call's inbox
+    oai-events ────────────────────────────┘
+    oai-events ◄── send(event)            audio track ◄── tracks.AudioSender ◄── speak(pull)
 
 ICE is not trickled by us: the answer holds all our candidates, and none of the offer's are needed. There is no
 renegotiation; a client whose network changed comes with a new offer."""
@@ -16,7 +16,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, Never, cast
+from typing import Literal, cast
 
 from aiortc import (
     RTCConfiguration,
@@ -33,9 +33,9 @@ from aiortc.mediastreams import MediaStreamTrack
 from vivavoce.codecs import g711, opus
 from vivavoce.codecs.audio import Samples
 from vivavoce.model.dialogue import Picture
-from vivavoce.realtime.transports import Deliver, Message, PeerGone, Pull, Seen, Sound
+from vivavoce.realtime.transports import Intake, Message, PeerGone, Pull, Seen, Sound
 from vivavoce.realtime.transports.pacing import play_to_nobody
-from vivavoce.realtime.transports.queues import Inbox, until_gone
+from vivavoce.realtime.transports.queues import Arrivals, until_gone
 from vivavoce.realtime.transports.webrtc import aiortc_patches as patches
 from vivavoce.realtime.transports.webrtc.delivery import Confirmed, Delivery, Report
 from vivavoce.realtime.transports.webrtc.jitter_buffer import Packet
@@ -85,7 +85,7 @@ class WebRtcTransport:
 
     def __init__(self, peer: RTCPeerConnection) -> None:
         self._peer = peer
-        self._inbox = Inbox()
+        self._arrivals = Arrivals()
         self._speaker = AudioSender()
         self._delivery = Delivery()
         self._audible = True  # the client wants to hear us
@@ -121,9 +121,10 @@ class WebRtcTransport:
         except TimeoutError:
             raise PeerGone(f"the peer did not connect and open {CHANNEL} within {CONNECT:.0f} s") from None
 
-    async def receive(self, deliver: Deliver) -> None:
-        """Delivers all that comes from the peer, until it leaves (`PeerGone`) or cannot be reached (`PeerLost`)."""
-        sides = [self._deliver(deliver), self._watch()]
+    async def receive(self, intake: Intake) -> None:
+        """Puts all that comes from the peer into `intake`, until it leaves (`PeerGone`) or cannot be reached
+        (`PeerLost`)."""
+        sides = [self._arrivals.feed(intake), self._watch()]
         if self._video is not None:
             sides.append(Camera(self._show).watch(self._video))
         await until_gone(*sides)
@@ -136,7 +137,7 @@ class WebRtcTransport:
         """Queues one event; before the channel opens they are kept. Raises `PeerGone`."""
         channel = self._channel
         waiting = channel.bufferedAmount if channel else sum(map(len, self._early))
-        self._inbox.check()
+        self._arrivals.check()
         if waiting + len(text) > MAX_QUEUED:
             raise PeerGone(f"the client reads too slowly: {waiting} bytes of events are waiting for it")
         if channel is None:
@@ -146,7 +147,7 @@ class WebRtcTransport:
 
     async def close(self, reason: str) -> None:
         """Sends what is queued and closes the connection; WebRTC has no place for the reason. Takes 2 s at most."""
-        self._inbox.end(reason)
+        self._arrivals.end(reason)
         if self._hearing:
             self._hearing.close()
         await self._flush()
@@ -208,14 +209,14 @@ class WebRtcTransport:
         if channel.label != CHANNEL or self._channel is not None:
             return
         self._channel = channel
-        channel.on("message", lambda text: self._inbox.put(Message(text)))
+        channel.on("message", lambda text: self._arrivals.put(Message(text)))
         channel.on("close", self._leave)
         self._open.set()
         try:
             while self._early:
                 _put(channel, self._early.popleft())
         except PeerGone as gone:
-            self._inbox.end(str(gone))
+            self._arrivals.end(str(gone))
 
     # --- while it lasts ---------------------------------------------------------------------------------------------
 
@@ -228,30 +229,26 @@ class WebRtcTransport:
         self._delivery.report(report, asyncio.get_running_loop().time())
 
     def _hear(self, samples: Samples) -> None:
-        self._inbox.put(Sound(samples))
+        self._arrivals.put(Sound(samples))
 
     def _show(self, picture: Picture) -> None:
-        self._inbox.put(Seen(picture))
+        self._arrivals.put(Seen(picture))
 
     def _follow(self) -> None:
         if self._peer.connectionState in ("failed", "closed"):
             opened = self._open.is_set()
             reason = "the connection was lost" if opened else "no connection came about"
-            self._inbox.end(reason, lost=opened and not patches.said_goodbye(self._peer))
+            self._arrivals.end(reason, lost=opened and not patches.said_goodbye(self._peer))
 
     def _leave(self) -> None:
-        self._inbox.end("the client closed its event channel", lost=not patches.said_goodbye(self._peer))
-
-    async def _deliver(self, deliver: Deliver) -> Never:
-        while True:
-            await deliver(await self._inbox.get())
+        self._arrivals.end("the client closed its event channel", lost=not patches.said_goodbye(self._peer))
 
     async def _watch(self) -> None:
         """Ends the call of a peer that never connects, or that falls silent without a goodbye."""
         try:
             await self.connected()
         except PeerGone as gone:
-            self._inbox.end(str(gone))
+            self._arrivals.end(str(gone))
             return
         received, silent, pulled = 0, 0, 0
         while silent < SILENT:
@@ -261,7 +258,7 @@ class WebRtcTransport:
             if not silent:
                 self._delivery.live(pulled)  # it came at any time since the last look
             pulled = self._speaker.pulled
-        self._inbox.end(f"nothing came from the peer for {SILENT} s", lost=True)
+        self._arrivals.end(f"nothing came from the peer for {SILENT} s", lost=True)
 
     async def _flush(self) -> None:
         try:

@@ -48,7 +48,7 @@ async def served(talk: Talk, max_queued: int = 32 << 20) -> AsyncIterator[str]:
 
 
 class Log:
-    """Collects what a call received, until it ends."""
+    """Implements `Intake`: collects what a call received, until it ends."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
@@ -56,12 +56,15 @@ class Log:
         self.lost = False
         self.ended = asyncio.Event()
 
-    async def deliver(self, item: Received) -> None:
-        self.received.append(item)
+    def put(self, received: Received) -> None:
+        self.received.append(received)
+
+    async def deliver(self, received: Received) -> None:
+        self.put(received)
 
     async def __call__(self, transport: WebSocketTransport) -> None:
         try:
-            await transport.receive(self.deliver)
+            await transport.receive(self)
         except PeerGone as gone:
             self.gone, self.lost = str(gone), isinstance(gone, PeerLost)
         finally:
@@ -73,12 +76,13 @@ class Log:
 def test_messages_go_both_ways_in_order() -> None:
     async def body() -> None:
         async def echo(transport: WebSocketTransport) -> None:
-            async def back(item: Received) -> None:
-                assert isinstance(item, Message)
-                transport.send(item.text.encode() if isinstance(item.text, str) else item.text)
+            class Back(Log):
+                def put(self, received: Received) -> None:
+                    assert isinstance(received, Message)
+                    transport.send(received.text.encode() if isinstance(received.text, str) else received.text)
 
             with pytest.raises(PeerGone, match="1000: bye"):
-                await transport.receive(back)
+                await transport.receive(Back())
 
         async with served(echo) as url, websockets.connect(url) as client:
             said: list[str | bytes] = [f"n {n} \N{SNOWMAN}" for n in range(200)]
@@ -151,7 +155,7 @@ def test_a_client_that_reads_slowly_is_given_up_and_closing_it_takes_two_seconds
         async def talk(transport: WebSocketTransport) -> None:
             nonlocal took
             async with asyncio.TaskGroup() as group:
-                receiving = group.create_task(transport.receive(Log().deliver))
+                receiving = group.create_task(transport.receive(Log()))
                 try:
                     while True:
                         transport.send(b"x" * 100_000)

@@ -15,9 +15,7 @@ from harness.tidy import run
 from vivavoce.codecs import g711, opus
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.model.dialogue import Picture
-from vivavoce.realtime.transports import Message, PeerGone, Seen, Sound
 from vivavoce.realtime.transports.pacing import PERIOD, STALL, Pace, play_to_nobody
-from vivavoce.realtime.transports.queues import MAX_MESSAGES, MAX_SOUND, Inbox
 from vivavoce.realtime.transports.webrtc.jitter_buffer import Packet
 from vivavoce.realtime.transports.webrtc.tracks import AudioReceiver, AudioSender, Camera, rgb
 
@@ -217,56 +215,5 @@ def test_of_a_backlog_only_the_freshest_frame_is_shown() -> None:
                 await camera.watch(film)
         assert len(seen) == 1
         assert seen[0].pixels.mean() == pytest.approx(200, abs=3)
-
-    run(body())
-
-
-# --- inbox -------------------------------------------------------------------------------------------------------
-
-
-def test_things_come_out_in_the_order_they_came_in_and_then_the_end() -> None:
-    async def body() -> None:
-        inbox = Inbox()
-        first, second = Sound(np.zeros(3, np.float32)), Message("hello")
-        inbox.put(first)
-        inbox.put(second)
-        inbox.end("bye")
-        inbox.end("too late")
-        inbox.put(Message("too late"))
-        assert await inbox.get() is first
-        assert await inbox.get() is second
-        with pytest.raises(PeerGone, match="bye"):
-            await inbox.get()
-
-    run(body())
-
-
-def test_a_picture_nobody_looked_at_makes_room_for_the_next() -> None:
-    async def body() -> None:
-        inbox = Inbox()
-        pixels = np.zeros((1, 1, 3), np.uint8)
-        old, new = Seen(Picture(pixels, 1.0)), Seen(Picture(pixels, 2.0))
-        for item in (old, Message("hello"), new):
-            inbox.put(item)
-        assert [type(await inbox.get()), await inbox.get()] == [Message, new]
-
-    run(body())
-
-
-@pytest.mark.parametrize(
-    "item",
-    [Sound(np.zeros(MAX_SOUND // 4, np.float32)), Message(b"x" * (MAX_MESSAGES // 4))],
-    ids=["sound", "messages"],
-)
-def test_a_flood_ends_the_call(item: Sound | Message) -> None:
-    async def body() -> None:
-        inbox = Inbox()
-        for _ in range(4):
-            inbox.put(item)
-        await inbox.get()
-        inbox.put(item)
-        assert inbox.ended is None
-        inbox.put(item)
-        assert inbox.ended == "the peer sends more than the call can take"
 
     run(body())

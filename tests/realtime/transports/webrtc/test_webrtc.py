@@ -32,7 +32,7 @@ FRAME = SAMPLE_RATE // 50
 
 @dataclass
 class Call:
-    """The server's side of one call, and all that came in."""
+    """The server's side of one call, and all that came in; implements `Intake`."""
 
     transport: WebRtcTransport
     sounds: list[tuple[float, Samples]] = field(default_factory=list)
@@ -41,8 +41,11 @@ class Call:
     shown: list[float] = field(default_factory=list)  # loop time of each picture's delivery
     gone: str | None = None
 
-    async def deliver(self, item: Received) -> None:
-        match item:
+    async def deliver(self, received: Received) -> None:
+        self.put(received)
+
+    def put(self, received: Received) -> None:
+        match received:
             case Sound(samples):
                 self.sounds.append((asyncio.get_running_loop().time(), samples))
             case Message(text):
@@ -53,7 +56,7 @@ class Call:
 
     async def receive(self) -> None:
         try:
-            await self.transport.receive(self.deliver)
+            await self.transport.receive(self)
         except PeerGone as gone:
             self.gone = str(gone)
 
@@ -455,7 +458,7 @@ def test_a_client_that_never_connects_is_given_up(monkeypatch: pytest.MonkeyPatc
         peer = Peer()
         transport, _ = await answer(await peer.offer(), LOOPBACK)
         with pytest.raises(PeerGone, match="did not connect"):
-            await transport.receive(Call(transport).deliver)
+            await transport.receive(Call(transport))
         await transport.close("error")
         await peer.close()
 
