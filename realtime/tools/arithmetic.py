@@ -1,9 +1,9 @@
-"""Exact arithmetic on an expression that somebody wrote. Pure.
+"""Compute an arithmetic expression exactly. Pure.
 
     "0.1 + 0.2"  ──ast──► allowed nodes only ──Fraction──► 3/10 ──► "0.3"
 
-Numbers are fractions, so nothing is rounded before it is shown; only roots, logarithms and the like are floats. The
-expression is never run as code. Its length, its depth and the size of its numbers are bounded.
+Numbers are fractions, so only the output is rounded; roots, logarithms and the like are floats. The expression is
+never run as code. Its length, its depth and the size of its numbers are bounded.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Final
 
+from vivavoce.realtime.tools import ToolError
+
 MAX_LENGTH: Final = 256
 MAX_BITS: Final = 4_096  # of a number's numerator and denominator: some 1 200 digits
-DIGITS: Final = 15  # shown of a number that goes on for ever
+DIGITS: Final = 15  # of a number with no end
 
 Number = Fraction | float
 
 
-class CannotCompute(ValueError):
-    """The expression has no value; the message may be shown."""
+class CannotCompute(ToolError):
+    """The expression has no value."""
 
 
 _OPERATORS: Final[dict[type[ast.operator], Callable[[Number, Number], Number]]] = {
@@ -40,7 +42,7 @@ _OPERATORS: Final[dict[type[ast.operator], Callable[[Number, Number], Number]]] 
 _FUNCTIONS: Final[dict[str, Callable[[Number], Number]]] = {
     "sqrt": lambda x: _root(x),
     "abs": lambda x: -x if x < 0 else x,
-    "round": lambda x: Fraction(math.floor(x + Fraction(1, 2))),  # halves upwards, as people do
+    "round": lambda x: Fraction(math.floor(x + Fraction(1, 2))),  # half up
     "floor": lambda x: Fraction(math.floor(x)),
     "ceil": lambda x: Fraction(math.ceil(x)),
     "exp": math.exp,
@@ -69,13 +71,11 @@ def compute(expression: str) -> Number:
         return _checked(_value(ast.parse(text, mode="eval").body, text))
     except ZeroDivisionError:
         raise CannotCompute("Division by zero.") from None
-    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
-        if isinstance(error, CannotCompute):
-            raise
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
         raise CannotCompute(f"Cannot compute {expression!r}.") from None
 
 
-def shown(value: Number) -> str:
+def decimal_text(value: Number) -> str:
     """A number as decimal text: exact where it ends, else with `DIGITS` digits."""
     if isinstance(value, float):
         return _plain(Context(prec=DIGITS).create_decimal(repr(value)))
@@ -92,7 +92,7 @@ def shown(value: Number) -> str:
 
 
 def _spelled(expression: str) -> str:
-    """In Python's spelling. Commas are taken for thousands: 1,000."""
+    """The expression in Python's spelling. Commas separate thousands: 1,000."""
     text = expression.translate(_SPELLINGS).strip().rstrip("=? ")
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
     text = re.sub(r"(\d(?:\.\d+)?|\))\s*%\s*of\s+", r"\1/100*", text)
@@ -120,7 +120,7 @@ def _value(node: ast.expr, text: str) -> Number:
 
 
 def _literal(node: ast.Constant, text: str) -> Fraction:
-    """The number as it was written: 0.1 is a tenth. (With an exponent it is Python's, which bounds it.)"""
+    """The number as written: 0.1 is a tenth. (With an exponent it is Python's float, which bounds it.)"""
     written = text[node.col_offset : node.end_col_offset]
     return Fraction(written if re.fullmatch(r"[\d.]+", written) else repr(node.value))
 
@@ -140,7 +140,7 @@ def _power(base: Number, exponent: Number) -> Number:
 
 
 def _root(x: Number) -> Number:
-    """Exact where it can be."""
+    """The square root, exact where it is rational."""
     if x < 0:
         raise CannotCompute("A root of a negative number is no real number.")
     if isinstance(x, Fraction):
@@ -166,5 +166,5 @@ def _checked(value: Number) -> Number:
 
 
 def _plain(number: Decimal) -> str:
-    """Without an exponent where people would write none."""
+    """Without an exponent from 1e-12 to 1e21."""
     return f"{number.normalize():f}" if -12 < number.adjusted() < 21 else str(number.normalize())

@@ -1,10 +1,10 @@
-"""The tools a voice assistant needs, made here: time, timers, arithmetic and units, notes.
+"""The built-in tools of a voice assistant: time, timers, arithmetic and units, notes.
 
-    server.tools = ["time", "timers", "arithmetic", "notes"]     what every session is offered
-    {"type": "mcp", "server_label": "vivavoce"}                  what a session asks for by itself
+    server.tools = ["time", "timers", "arithmetic", "notes"]     offered to every session
+    {"type": "mcp", "server_label": "vivavoce"}                  requested by a session itself
 
-Few tools with few parameters, shown to the model only upon a cue: small models choose better among few, and call
-whatever they see. Arguments arrive as JSON of the tool's schema, but not every model keeps to it, so each is checked.
+Few tools with few parameters, offered to the model only after a cue: small models choose better among few, and call
+any tool they see. Arguments arrive as JSON of the tool's schema; not every model keeps to it, so each is checked.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any, Final
 
 from vivavoce.realtime.events import Answer, Failure, ListedTool, Outcome
 from vivavoce.realtime.tools import CallTools, ToolError
-from vivavoce.realtime.tools.arithmetic import CannotCompute, compute, shown
-from vivavoce.realtime.tools.clock import UnknownPlace, told
-from vivavoce.realtime.tools.notes import Notes, NotesError
-from vivavoce.realtime.tools.timers import TimerError, Timers, spoken
+from vivavoce.realtime.tools.arithmetic import compute, decimal_text
+from vivavoce.realtime.tools.clock import time_in_words
+from vivavoce.realtime.tools.notes import Notes
+from vivavoce.realtime.tools.timers import Timers, duration_in_words
 from vivavoce.realtime.tools.units import convert
 
 _TEXT: Final = {"type": "string"}
@@ -77,19 +77,19 @@ CUES: Final = {
     "list_notes": _NOTE,
     "remove_note": _NOTE,
 }
-"""What English speakers say who want a tool."""
+"""The English words after which a tool is offered."""
 
 
 def listed(groups: Iterable[str]) -> tuple[ListedTool, ...]:
-    """The tools of some groups, with their cues; "all" for all of them."""
-    wanted = set(groups)
-    chosen = [tool for name, tools in GROUPS.items() if wanted & {name, "all"} for tool in tools]
+    """The tools of some groups, with their cues; "all" stands for every group."""
+    chosen_groups = set(groups)
+    chosen = [tool for name, tools in GROUPS.items() if chosen_groups & {name, "all"} for tool in tools]
     return tuple(replace(tool, cue=CUES[tool.name]) for tool in chosen)
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the calls of one process have in common: the wall clock (aware, in the server's zone) and the notes."""
+    """Shared by all calls of one process: the wall clock (aware, in the server's zone) and the notes."""
 
     clock: Callable[[], datetime]
     notes: Notes
@@ -99,19 +99,19 @@ class BuiltIn:
     """The built-in tools of one call."""
 
     def __init__(self, shared: Shared, more: CallTools | None = None) -> None:
-        """`more`: tools of this call alone."""
+        """`more`: further tools, of this call only."""
         self._shared = shared
         self._more = more
         self.timers = Timers()
 
     async def call(self, name: str, arguments: str, now: float) -> Outcome:
-        """Runs a tool; `now` in seconds on the call's clock. Never raises for what the model wrote."""
+        """Runs a tool; `now` in seconds on the call's clock. Never raises for arguments of the model."""
         try:
             given = json.loads(arguments or "{}")
             if not isinstance(given, dict):
                 raise TypeError
             return Answer(await self._run(name, given, now))
-        except (CannotCompute, UnknownPlace, TimerError, NotesError, ToolError) as error:
+        except ToolError as error:
             return Failure("tool_execution_error", str(error))
         except (ValueError, TypeError, KeyError, OverflowError):
             return Failure("tool_execution_error", f"The arguments do not fit the tool '{name}'.")
@@ -121,23 +121,23 @@ class BuiltIn:
             return await self._more.run(name, given)
         match name:
             case "time":
-                return told(self._shared.clock(), "")
+                return time_in_words(self._shared.clock(), "")
             case "time_in":
-                return told(self._shared.clock(), _text(given["city"]))
+                return time_in_words(self._shared.clock(), _text(given["city"]))
             case "set_timer":
                 seconds = float(given["amount"]) * _UNITS[given["unit"]]
                 timer = self.timers.set(seconds, _text(given.get("name") or ""), now)
-                return f"Set {timer}: it rings in {spoken(seconds)}."
+                return f"Set {timer}: it rings in {duration_in_words(seconds)}."
             case "list_timers":
-                left = [f"{timer}: {spoken(timer.due - now)} left" for timer in self.timers]
+                left = [f"{timer}: {duration_in_words(timer.due - now)} left" for timer in self.timers]
                 return "; ".join(left) or "No timer is running."
             case "cancel_timer":
                 return f"Cancelled {', '.join(map(str, self.timers.cancel(_text(given['which']))))}."
             case "calculate":
-                return f"{_text(given['expression'])} = {shown(compute(_text(given['expression'])))}"
+                return f"{_text(given['expression'])} = {decimal_text(compute(_text(given['expression'])))}"
             case "convert_unit":
                 value, source, target = str(given["value"]), _text(given["from"]), _text(given["to"])
-                return f"{value} {source} = {shown(convert(value, source, target))} {target}"
+                return f"{value} {source} = {decimal_text(convert(value, source, target))} {target}"
             case _:
                 return await asyncio.to_thread(self._note, name, given)
 

@@ -1,10 +1,12 @@
-"""Time and date in a place or a time zone. Pure but for the zones' tables, which come with the system or `tzdata`."""
+"""Say the time and date in a city or time zone. Pure, but for the zone tables of the system or of `tzdata`."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
+
+from vivavoce.realtime.tools import ToolError
 
 _PLACES: Final = {
     "utc": "UTC",
@@ -28,15 +30,15 @@ _PLACES: Final = {
     "uk": "Europe/London",
     "washington": "America/New_York",
 }
-"""What people say for a zone that is called otherwise."""
+"""Common names of places whose zone has another name."""
 
 
-class UnknownPlace(ValueError):
-    """No time zone of this name; the message may be shown."""
+class UnknownPlace(ToolError):
+    """There is no time zone of this name."""
 
 
-def told(now: datetime, place: str) -> str:
-    """The moment `now` (aware) in words, in the zone of a place; in its own zone for "". Raises `UnknownPlace`."""
+def time_in_words(now: datetime, place: str) -> str:
+    """The aware time `now` in words, in the zone of a place; in its own zone for "". Raises `UnknownPlace`."""
     local = now.astimezone(ZoneInfo(zone_of(place))) if place.strip() else now
     hour, suffix = local.hour % 12 or 12, "AM" if local.hour < 12 else "PM"
     where = f" in {place.strip()}" if place.strip() else ""
@@ -45,15 +47,15 @@ def told(now: datetime, place: str) -> str:
 
 def zone_of(place: str) -> str:
     """The name of the time zone of a city or region: "tokyo" is "Asia/Tokyo". Raises `UnknownPlace`."""
-    said = " ".join(place.lower().replace("_", " ").split())
-    known = {name.lower(): name for name in available_timezones()}
-    for wanted in (said, said.rpartition(",")[0].strip() or said):
-        if wanted in _PLACES:
-            return _PLACES[wanted]
-        spelled = wanted.replace(" ", "_")
-        if spelled in known:
-            return known[spelled]
-        cities = sorted(name for low, name in known.items() if low.rpartition("/")[2] == spelled)
+    spoken = " ".join(place.lower().replace("_", " ").split())
+    zones = {zone.lower(): zone for zone in available_timezones()}
+    for name in (spoken, spoken.rpartition(",")[0].strip() or spoken):
+        if name in _PLACES:
+            return _PLACES[name]
+        spelled = name.replace(" ", "_")
+        if spelled in zones:
+            return zones[spelled]
+        cities = sorted(zone for low, zone in zones.items() if low.rpartition("/")[2] == spelled)
         if cities:
             return cities[0]
     raise UnknownPlace(f"There is no time zone called {place!r}. Say a large city, or a name such as Europe/Paris.")

@@ -1,9 +1,12 @@
-"""Tools of MCP servers over streamable HTTP, by the official client.
+"""Call tools of MCP servers over streamable HTTP, with the official client.
 
     list, call ──► connect ──► negotiate ──► tools/list | tools/call ──► close
 
-Each request has a connection of its own: what goes wrong with one, hanging included, ends with it. The price is two or
-three round trips more for a call, and servers that keep state between calls keep it for one call only.
+Each request has a connection of its own: a failure of one, a hanging server included, ends with it. The price is two or
+three more round trips for a call, and servers that keep state between calls keep it for one call only.
+
+The client library takes 2 s to import, so this module is imported when the first server is asked (`ImportedLater` of
+session/tool_settings.py).
 """
 
 from __future__ import annotations
@@ -27,18 +30,18 @@ from pydantic import ValidationError
 from vivavoce.realtime.config.addresses import shown
 from vivavoce.realtime.events import Address, Answer, Failure, ListedTool, Outcome
 from vivavoce.realtime.tools import MAX_SCHEMA, MAX_TOOLS, bounded
-from vivavoce.realtime.tools.safe_http import Checked, Resolve, http_client, resolve
+from vivavoce.realtime.tools.safe_http import CheckedTransport, Resolve, http_client, resolve
 from vivavoce.realtime.tools.schemas import inlined
 
 log = logging.getLogger(__name__)
 
 MAX_PAGES: Final = 16
-STAND_INS: Final = ("Server returned an error response", "Not Found", "Session terminated")
-"""What the client library says in place of an HTTP status."""
+STAND_IN_MESSAGES: Final = ("Server returned an error response", "Not Found", "Session terminated")
+"""Messages of the client library in place of an HTTP status."""
 
 
 class McpClient:
-    """Reaches MCP servers. `private`: those on private addresses too; `deadline`: seconds for a whole request."""
+    """A client of MCP servers. `private`: also on private addresses; `deadline`: seconds for a whole request."""
 
     def __init__(self, private: bool, deadline: float, resolve: Resolve = resolve) -> None:
         self._private = private
@@ -46,8 +49,9 @@ class McpClient:
         self._resolve = resolve
 
     async def list(self, address: Address) -> tuple[ListedTool, ...] | Failure:
-        """The tools of a server; what cannot be offered to a model is left out. Never raises but for cancellation."""
-        checked = Checked(self._private, self._tls, self._resolve)
+        """Lists the tools of a server, without those that cannot be offered to a model. Never raises but for
+        cancellation."""
+        checked = CheckedTransport(self._private, self._tls, self._resolve)
         try:
             async with self._connect(address, checked) as client:
                 tools: list[ListedTool] = []
@@ -59,12 +63,12 @@ class McpClient:
                     if cursor is None or len(tools) >= MAX_TOOLS:
                         break
                 return tuple(tools[:MAX_TOOLS])
-        except Exception as error:  # the border: a server may break the client library in ways we cannot list
+        except Exception as error:  # the border: a server may break the client library in unknown ways
             return self._failure(address, checked, error)
 
     async def call(self, address: Address, name: str, arguments: str) -> Outcome:
         """Calls a tool with arguments as JSON text. Never raises but for cancellation."""
-        checked = Checked(self._private, self._tls, self._resolve)
+        checked = CheckedTransport(self._private, self._tls, self._resolve)
         try:
             given = json.loads(arguments or "{}")
             async with self._connect(address, checked) as client:
@@ -73,8 +77,8 @@ class McpClient:
             return self._failure(address, checked, error)
 
     @asynccontextmanager
-    async def _connect(self, address: Address, checked: Checked) -> AsyncIterator[Client]:
-        """Raises what the client library does, in groups, and TimeoutError."""
+    async def _connect(self, address: Address, checked: CheckedTransport) -> AsyncIterator[Client]:
+        """Raises the errors of the client library, in groups, and TimeoutError."""
         info = mcp_types.Implementation(name="vivavoce", version=version("vivavoce"))
         async with (
             asyncio.timeout(self._deadline),
@@ -83,15 +87,15 @@ class McpClient:
         ):
             yield client
 
-    def _failure(self, address: Address, checked: Checked, error: BaseException) -> Failure:
+    def _failure(self, address: Address, checked: CheckedTransport, error: BaseException) -> Failure:
         causes = list(_leaves(error))
-        told = next((cause for cause in causes if isinstance(cause, MCPError)), None)
-        if checked.trouble:
-            failure = Failure("http_error", checked.trouble, 502)
-        elif checked.status >= 400 and (told is None or told.message in STAND_INS):
+        mcp_error = next((cause for cause in causes if isinstance(cause, MCPError)), None)
+        if checked.failure:
+            failure = Failure("http_error", checked.failure, 502)
+        elif checked.status >= 400 and (mcp_error is None or mcp_error.message in STAND_IN_MESSAGES):
             failure = Failure("http_error", f"The server answered with status {checked.status}.", checked.status)
-        elif told is not None:
-            failure = Failure("protocol_error", told.message[:1000], told.code)
+        elif mcp_error is not None:
+            failure = Failure("protocol_error", mcp_error.message[:1000], mcp_error.code)
         elif any(isinstance(cause, TimeoutError) for cause in causes):
             failure = Failure("tool_execution_error", f"The tool took longer than {self._deadline:g} s.")
         elif any(isinstance(cause, ValidationError | ValueError) for cause in causes):
@@ -104,7 +108,7 @@ class McpClient:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        """Shared, since reading the certificates takes 30 ms."""
+        """One for all requests, since reading the certificates takes 30 ms."""
         return ssl.create_default_context()
 
 
@@ -118,21 +122,21 @@ def _listed(one: mcp_types.Tool) -> ListedTool | None:
 
 
 def _outcome(result: mcp_types.CallToolResult) -> Outcome:
-    said = "\n".join(text for block in result.content if (text := _said(block)))
-    if not said and result.structured_content is not None:
-        said = json.dumps(result.structured_content, ensure_ascii=False)
+    text = "\n".join(part for block in result.content if (part := _text(block)))
+    if not text and result.structured_content is not None:
+        text = json.dumps(result.structured_content, ensure_ascii=False)
     if result.is_error:
-        return Failure("tool_execution_error", bounded(said or "The tool failed without saying why."))
-    return Answer(bounded(said or "Done."))
+        return Failure("tool_execution_error", bounded(text or "The tool failed without saying why."))
+    return Answer(bounded(text or "Done."))
 
 
-def _said(block: Any) -> str:
+def _text(block: Any) -> str:
     match block:
         case mcp_types.TextContent(text=text):
             return text
         case mcp_types.EmbeddedResource(resource=mcp_types.TextResourceContents(text=text)):
             return text
-    return f"[{block.type}]"  # pictures, sound: the model cannot take them up
+    return f"[{block.type}]"  # images, audio: the model cannot take them
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

@@ -1,9 +1,9 @@
-"""Notes that last between sessions: one bounded JSON file, replaced as a whole.
+"""Keep notes between sessions: one bounded JSON file, replaced as a whole.
 
     {"notes": ["The gate code is 1234.", ...]}
 
-The file is small, so it is read and written at each use: two calls at once never see half of it, and nothing is lost
-when the process dies. Blocks for a moment; use it on a thread.
+The file is small, so it is read and written at each use: two calls at once never see half of it, and no note is lost
+when the process dies. Blocks on the disk; use it on a thread.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from vivavoce.realtime.tools import ToolError
+
 MAX_NOTES: Final = 100
 MAX_CHARS: Final = 500
 
 Change = Callable[[list[str]], list[str]]
 
 
-class NotesError(ValueError):
-    """The notes cannot be kept or read; the message may be shown."""
+class NotesError(ToolError):
+    """The notes cannot be read or kept."""
 
 
 class Notes:
@@ -34,7 +36,7 @@ class Notes:
         self._lock = threading.Lock()
 
     def add(self, text: str) -> None:
-        """Raises `NotesError`."""
+        """Adds a note. Raises `NotesError`."""
         tidy = " ".join(text.split())
         if not tidy or len(tidy) > MAX_CHARS:
             raise NotesError(f"A note has 1 to {MAX_CHARS} characters.")
@@ -47,25 +49,25 @@ class Notes:
         self._change(change)
 
     def all(self) -> list[str]:
-        """Every note, the oldest first. Raises `NotesError`."""
+        """All notes, the oldest first. Raises `NotesError`."""
         with self._lock:
             return self._read()
 
     def remove(self, words: str) -> list[str]:
-        """Takes away the notes that contain all of `words`, and returns them.
+        """Removes the notes that contain all of `words`, and returns them.
 
         Raises `NotesError` when there is none."""
-        wanted = words.lower().split()
-        gone: list[str] = []
+        needed = words.lower().split()
+        removed: list[str] = []
 
         def change(notes: list[str]) -> list[str]:
-            gone[:] = [note for note in notes if wanted and all(word in note.lower() for word in wanted)]
-            if not gone:
+            removed[:] = [note for note in notes if needed and all(word in note.lower() for word in needed)]
+            if not removed:
                 raise NotesError("No note contains these words.")
-            return [note for note in notes if note not in gone]
+            return [note for note in notes if note not in removed]
 
         self._change(change)
-        return gone
+        return removed
 
     def _change(self, change: Change) -> None:
         with self._lock:
@@ -83,7 +85,7 @@ class Notes:
         return notes
 
     def _write(self, notes: list[str]) -> None:
-        """Into a file beside it first, so that the old notes stay whole until the new ones are."""
+        """Writes to a temporary file first, so that the old notes stay whole until the new ones are."""
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self._file.parent, prefix=".notes-")

@@ -1,9 +1,9 @@
-"""Runs the server's tools for one call: at most a few at once, each with a deadline, all cancelled with the call.
+"""Run the server's tools for one call: a few at once, each with a deadline, all cancelled with the call.
 
 perform(ListTools) ──task──► mcp_client ──► ToolsListed
 perform(CallTool)  ──task──► mcp_client or builtin ──► ToolAnswered       ToolsLate after a second
-perform(StopTools) ──► cancelled; nothing is posted any more
-a timer is due     ──► Rang
+perform(StopTools) ──► cancelled; no fact is posted any more
+a timer fires      ──► TimerFired
 """
 
 from __future__ import annotations
@@ -29,52 +29,52 @@ from vivavoce.realtime.events import (
     ToolsListed,
 )
 from vivavoce.realtime.tools.builtin import BuiltIn
-from vivavoce.realtime.tools.timers import Timer, spoken
+from vivavoce.realtime.tools.timers import Timer, duration_in_words
 
 log = logging.getLogger(__name__)
 
-AT_ONCE: Final = 4
+MAX_CONCURRENT: Final = 4
 """Requests of one call that run at the same time; others wait."""
 
-LATE: Final = 1.0
+LATE_AFTER: Final = 1.0
 """Seconds of silence after which the user may take the line for dead."""
 
 
 class McpServers(Protocol):
-    """Tools elsewhere; neither method raises for what a server does."""
+    """Tools of MCP servers; neither method raises for a fault of a server."""
 
     async def list(self, address: Address) -> tuple[ListedTool, ...] | Failure:
-        """The tools of a server."""
+        """Lists the tools of a server."""
 
     async def call(self, address: Address, name: str, arguments: str) -> Outcome:
-        """Calls one, with arguments as JSON text."""
+        """Calls a tool, with arguments as JSON text."""
 
 
 class ToolRunner:
-    """The tools of one call. `attach` connects it to the call; its tasks end with the group's."""
+    """The tools of one call. `attach` connects it to the call; its tasks end with the task group."""
 
-    def __init__(self, own: BuiltIn, servers: McpServers) -> None:
-        self._own = own
+    def __init__(self, builtin: BuiltIn, servers: McpServers) -> None:
+        self._builtin = builtin
         self._servers = servers
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._calls: dict[int, set[asyncio.Task[None]]] = {}
         self._late: dict[int, asyncio.TimerHandle] = {}
-        self._alarm: asyncio.TimerHandle | None = None
-        self._over = False
+        self._next_timer: asyncio.TimerHandle | None = None
+        self._detached = False
 
     @property
     def busy(self) -> bool:
-        """A reply waits for a tool."""
+        """A reply is waiting for a tool."""
         return bool(self._calls)
 
     def attach(self, tasks: asyncio.TaskGroup, post: Callable[[ToolFact], None]) -> None:
-        """Facts go to `post`; the work is done in `tasks`."""
+        """Runs the work in `tasks` and posts facts to `post`."""
         self._tasks, self._post = tasks, post
 
     def detach(self) -> None:
-        """The call is over: nothing rings any more. (Its tasks are the group's affair.)"""
-        self._over = True
-        self._wind()
+        """Ends timers with the call. (The task group ends the tasks.)"""
+        self._detached = True
+        self._schedule()
         for handle in self._late.values():
             handle.cancel()
 
@@ -86,7 +86,7 @@ class ToolRunner:
             case CallTool(number=number):
                 if number not in self._calls:
                     loop = asyncio.get_running_loop()
-                    self._late[number] = loop.call_later(LATE, lambda: self._post(ToolsLate(number)))
+                    self._late[number] = loop.call_later(LATE_AFTER, lambda: self._post(ToolsLate(number)))
                 task = self._tasks.create_task(self._call(action))
                 self._calls.setdefault(number, set()).add(task)
                 # Not in the task itself: one that is cancelled before its first step runs no line of it.
@@ -96,11 +96,11 @@ class ToolRunner:
                     task.cancel()
 
     async def _list(self, action: ListTools) -> None:
-        async with self._room:
+        async with self._slots:
             self._post(ToolsListed(action.item_id, await self._servers.list(action.address)))
 
     async def _call(self, action: CallTool) -> None:
-        async with self._room:
+        async with self._slots:
             outcome = await self._outcome(action)
         self._post(ToolAnswered(action.number, action.call_id, outcome))
 
@@ -108,12 +108,12 @@ class ToolRunner:
         if action.address is not None:
             return await self._servers.call(action.address, action.name, action.arguments)
         try:
-            return await self._own.call(action.name, action.arguments, asyncio.get_running_loop().time())
+            return await self._builtin.call(action.name, action.arguments, asyncio.get_running_loop().time())
         except Exception:  # the border: a tool's bug must not end the call
             log.exception("tool failed", extra={"tool": action.name})
             return Failure("tool_execution_error", "The tool failed.")
         finally:
-            self._wind()
+            self._schedule()
 
     def _ended(self, number: int, task: asyncio.Task[None]) -> None:
         calls = self._calls[number]
@@ -122,21 +122,21 @@ class ToolRunner:
             del self._calls[number]
             self._late.pop(number).cancel()
 
-    def _wind(self) -> None:
-        """Sets the alarm to the next timer."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        due = self._own.timers.next_due
-        if due is not None and not self._over:
-            self._alarm = asyncio.get_running_loop().call_at(due, self._ring)
+    def _schedule(self) -> None:
+        """Schedules the next timer."""
+        if self._next_timer is not None:
+            self._next_timer.cancel()
+            self._next_timer = None
+        due = self._builtin.timers.next_due
+        if due is not None and not self._detached:
+            self._next_timer = asyncio.get_running_loop().call_at(due, self._fire)
 
-    def _ring(self) -> None:
-        for timer in self._own.timers.ring(asyncio.get_running_loop().time()):
+    def _fire(self) -> None:
+        for timer in self._builtin.timers.fire(asyncio.get_running_loop().time()):
             self._post(TimerFired(_notice(timer)))
-        self._wind()
+        self._schedule()
 
 
 def _notice(timer: Timer) -> str:
     name = f' "{timer.name}"' if timer.name else ""
-    return f"The timer{name} of {spoken(timer.seconds)} is over now. Tell the user, in one short sentence."
+    return f"The timer{name} of {duration_in_words(timer.seconds)} is over now. Tell the user, in one short sentence."

@@ -1,9 +1,10 @@
-"""How an MCP server is reached: to addresses that were checked, within bounds, and nowhere else.
+"""HTTP to servers that clients name (MCP, webhooks), safe against request forgery (SSRF): only checked addresses,
+only bounded answers.
 
     https://example.org/mcp ──resolve──► every address checked ──► connect to that address, TLS to the name
 
-The name is resolved here, once for each request, and the connection goes to the very address that was checked: a name
-that changes in between leads nowhere else. There are no proxies, no redirects to other hosts, and no cookies.
+The name is resolved once for each request, and the connection goes to the very address that was checked, so a name that
+changes in between (DNS rebinding) leads nowhere else. There are no proxies, redirects to other hosts, or cookies.
 """
 
 from __future__ import annotations
@@ -20,18 +21,19 @@ import httpx2
 from vivavoce.realtime.config.addresses import check_address, check_url
 from vivavoce.realtime.config.errors import BadAddress
 from vivavoce.realtime.events import Address
+from vivavoce.realtime.tools import ToolError
 
 MAX_BYTES: Final = 2 * 2**20
-"""Of one response's body."""
+"""Of the body of one response."""
 
-CONNECT: Final = 5.0
+CONNECT_TIMEOUT: Final = 5.0
 """Seconds that resolving and connecting may take, each."""
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 
-class Unreachable(httpx2.TransportError):
-    """The server is not to be reached, or sent too much; the message may be shown."""
+class Unreachable(ToolError, httpx2.TransportError):
+    """The server cannot be reached, or sends too much."""
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -40,25 +42,25 @@ async def resolve(host: str, port: int) -> list[str]:
     return [str(address[0]) for *_, address in found]
 
 
-class Checked(httpx2.AsyncBaseTransport):
-    """Sends each request to an address of its host that was checked just now. `status` is that of the last response,
-    `trouble` why there was none; both say what layers above may not pass on."""
+class CheckedTransport(httpx2.AsyncBaseTransport):
+    """Sends each request to an address of its host that has just been checked. `status` is that of the last response,
+    `failure` the reason why there was none; client libraries above may hide both."""
 
     def __init__(self, private: bool, tls: ssl.SSLContext, resolve: Resolve = resolve) -> None:
         self._private = private
         self._resolve = resolve
         self._inner = httpx2.AsyncHTTPTransport(verify=tls, trust_env=False, limits=httpx2.Limits(max_connections=8))
         self.status = 0
-        self.trouble = ""
+        self.failure = ""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         try:
             return await self._send(request)
         except Unreachable as error:
-            self.trouble = str(error)
+            self.failure = str(error)
             raise
         except httpx2.TransportError:
-            self.trouble = f"The server {request.headers.get('host', '')} cannot be reached."
+            self.failure = f"The server {request.headers.get('host', '')} cannot be reached."
             raise
 
     async def _send(self, request: httpx2.Request) -> httpx2.Response:
@@ -82,7 +84,7 @@ class Checked(httpx2.AsyncBaseTransport):
                 return str(ipaddress.ip_address(host))
             except ValueError:
                 pass
-            async with asyncio.timeout(CONNECT):
+            async with asyncio.timeout(CONNECT_TIMEOUT):
                 addresses = await self._resolve(host, port)
             for address in addresses:
                 check_address(address, self._private)
@@ -96,9 +98,9 @@ class Checked(httpx2.AsyncBaseTransport):
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """A response's body, cut with an error where it gets too long."""
+    """The body of a response; raises `Unreachable` where it gets too long."""
 
-    def __init__(self, stream: httpx2.AsyncByteStream, owner: Checked) -> None:
+    def __init__(self, stream: httpx2.AsyncByteStream, owner: CheckedTransport) -> None:
         self._stream = stream
         self._owner = owner
 
@@ -107,16 +109,16 @@ class _Bounded(httpx2.AsyncByteStream):
         async for piece in self._stream:
             received += len(piece)
             if received > MAX_BYTES:
-                self._owner.trouble = f"The server's answer is longer than {MAX_BYTES} bytes."
-                raise Unreachable(self._owner.trouble)
+                self._owner.failure = f"The server's answer is longer than {MAX_BYTES} bytes."
+                raise Unreachable(self._owner.failure)
             yield piece
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
 
-def http_client(address: Address, checked: Checked, deadline: float) -> httpx2.AsyncClient:
-    """A client for one server, which is told its secrets; `deadline` in seconds between two pieces of an answer."""
+def http_client(address: Address, checked: CheckedTransport, deadline: float) -> httpx2.AsyncClient:
+    """A client for one server, which gets its secrets; `deadline`: seconds between two pieces of an answer."""
     headers = dict(address.headers)
     if address.authorization:
         known = address.authorization.lower().startswith(("bearer ", "basic "))
@@ -124,7 +126,7 @@ def http_client(address: Address, checked: Checked, deadline: float) -> httpx2.A
     return httpx2.AsyncClient(
         transport=checked,
         headers=headers,
-        timeout=httpx2.Timeout(deadline, connect=CONNECT),
+        timeout=httpx2.Timeout(deadline, connect=CONNECT_TIMEOUT),
         trust_env=False,
         follow_redirects=False,
         max_redirects=0,

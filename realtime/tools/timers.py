@@ -1,4 +1,4 @@
-"""Timers of one call: a timer is set, counts down, rings once. Pure; moments are seconds on the call's clock."""
+"""Keep the timers of one call: set, counting down, fired once. Pure; times are seconds on the call's clock."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from vivavoce.realtime.tools import ToolError
+
 MAX_TIMERS: Final = 16
 MAX_SECONDS: Final = 24 * 3600.0
 MAX_NAME: Final = 64
 
 
-class TimerError(ValueError):
-    """There is no such timer, or there cannot be; the message may be shown."""
+class TimerError(ToolError):
+    """There is no such timer, or it cannot be set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """Rings at `due`, `seconds` after it was set."""
+    """Fires at `due`, `seconds` after it was set."""
 
     number: int
     name: str
@@ -40,11 +42,11 @@ class Timers:
 
     @property
     def next_due(self) -> float | None:
-        """When the next one rings."""
+        """Time at which the next one fires."""
         return self._timers[0].due if self._timers else None
 
     def set(self, seconds: float, name: str, now: float) -> Timer:
-        """Raises `TimerError`."""
+        """Sets a timer. Raises `TimerError`."""
         if not 1 <= seconds <= MAX_SECONDS:
             raise TimerError("A timer runs for at least a second and at most 24 hours.")
         if len(self._timers) >= MAX_TIMERS:
@@ -55,27 +57,27 @@ class Timers:
         return timer
 
     def cancel(self, which: str) -> list[Timer]:
-        """Stops the timers of this number or name; all for "all". Raises `TimerError` when there is none."""
-        wanted = which.strip().lower().removeprefix("timer").strip()
-        gone = [
-            t for t in self._timers if wanted in ("", "all", str(t.number)) or (t.name and t.name.lower() in wanted)
+        """Cancels the timers of this number or name; all for "all". Raises `TimerError` when there is none."""
+        given = which.strip().lower().removeprefix("timer").strip()
+        cancelled = [
+            t for t in self._timers if given in ("", "all", str(t.number)) or (t.name and t.name.lower() in given)
         ]
-        if wanted == "" and len(self._timers) > 1:
+        if given == "" and len(self._timers) > 1:
             raise TimerError(f"Which one? {'; '.join(map(str, self._timers))}.")
-        if not gone:
+        if not cancelled:
             raise TimerError("There is no such timer." if self._timers else "No timer is running.")
-        self._timers = [timer for timer in self._timers if timer not in gone]
-        return gone
+        self._timers = [timer for timer in self._timers if timer not in cancelled]
+        return cancelled
 
-    def ring(self, now: float) -> list[Timer]:
-        """Takes away the timers that are due, and returns them."""
+    def fire(self, now: float) -> list[Timer]:
+        """Removes the timers that are due, and returns them."""
         due = [timer for timer in self._timers if timer.due <= now]
         self._timers = [timer for timer in self._timers if timer.due > now]
         return due
 
 
-def spoken(seconds: float) -> str:
-    """A length of time in words: "1 hour 5 minutes"."""
+def duration_in_words(seconds: float) -> str:
+    """A duration in words: "1 hour 5 minutes"."""
     rest = max(round(seconds), 0)
     parts = []
     for size, name in ((3600, "hour"), (60, "minute"), (1, "second")):

@@ -1,8 +1,8 @@
-"""Unit conversion by tables. Pure.
+"""Convert units by tables. Pure.
 
     convert("5", "miles", "km") ──► 5 × 1.609344 ──► "8.04672"
 
-Factors are exact by definition (a mile is 1.609344 km), so results are; temperatures have an offset besides.
+Factors are exact by definition (a mile is 1.609344 km), so results are exact; temperatures have an offset, too.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ temperature  c:1:celsius,centigrade,degrees_celsius,°c  k:1:kelvin  f:5/9:fahre
 """
 
 _OFFSETS: Final = {"c": Fraction("273.15"), "k": Fraction(0), "f": Fraction("459.67") * Fraction(5, 9)}
-"""Kelvin at the zero of each scale."""
+"""Kelvin at the zero point of each scale."""
 
 
 def _read_table() -> tuple[dict[str, tuple[str, str, Fraction]], dict[str, list[str]]]:
@@ -64,7 +64,7 @@ _UNITS, KINDS = _read_table()
 
 
 def convert(value: str, source: str, target: str) -> Fraction | float:
-    """`value` (an expression) of one unit in another. Raises `CannotCompute`."""
+    """Converts `value` (an expression) from one unit to another. Raises `CannotCompute`."""
     kind, symbol, factor = _unit(source)
     kind2, symbol2, factor2 = _unit(target)
     if kind != kind2:

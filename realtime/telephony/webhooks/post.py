@@ -23,7 +23,7 @@ from vivavoce.realtime.config.addresses import REFUSED
 from vivavoce.realtime.config.phone import PhoneConfig, secret_key
 from vivavoce.realtime.events import Address
 from vivavoce.realtime.telephony import PhoneCall, webhooks
-from vivavoce.realtime.tools.safe_http import Checked, Resolve, http_client, resolve
+from vivavoce.realtime.tools.safe_http import CheckedTransport, Resolve, http_client, resolve
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Webhook:
     async def _try(self, event_id: str, body: bytes) -> tuple[int, str]:
         """The status of the answer, 0 for none, and what went wrong. Raises `Undelivered` for an address that no try
         will reach."""
-        checked = Checked(self._private, self._tls, self._resolve)
+        checked = CheckedTransport(self._private, self._tls, self._resolve)
         headers = webhooks.headers(self._key, event_id, body, self._clock())
         try:
             async with (
@@ -80,9 +80,9 @@ class Webhook:
             ):
                 return answer.status_code, f"the webhook was answered with {answer.status_code}"
         except (httpx2.HTTPError, TimeoutError):
-            if checked.trouble == REFUSED:
+            if checked.failure == REFUSED:
                 raise Undelivered("the webhook's address is private, and 'phone.webhook_private' is off") from None
-            return 0, checked.trouble or f"the webhook was not answered within {ANSWER:g} s"
+            return 0, checked.failure or f"the webhook was not answered within {ANSWER:g} s"
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:

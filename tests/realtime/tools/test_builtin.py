@@ -1,4 +1,4 @@
-"""The built-in tools and the rules around them, each by itself."""
+"""The built-in tools and the rules around them, each alone."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from vivavoce.realtime.config.addresses import check_address, check_url, shown
 from vivavoce.realtime.config.errors import BadAddress
 from vivavoce.realtime.events import Answer, Failure, Outcome
 from vivavoce.realtime.session.tool_settings import Tools, options
-from vivavoce.realtime.tools.arithmetic import CannotCompute, compute
-from vivavoce.realtime.tools.arithmetic import shown as written
+from vivavoce.realtime.tools import ToolError
+from vivavoce.realtime.tools.arithmetic import CannotCompute, compute, decimal_text
 from vivavoce.realtime.tools.builtin import GROUPS, BuiltIn, Shared, listed
-from vivavoce.realtime.tools.clock import UnknownPlace, told, zone_of
+from vivavoce.realtime.tools.clock import UnknownPlace, time_in_words, zone_of
 from vivavoce.realtime.tools.notes import MAX_CHARS, MAX_NOTES, Notes, NotesError
-from vivavoce.realtime.tools.schemas import inlined
-from vivavoce.realtime.tools.timers import MAX_TIMERS, TimerError, Timers, spoken
+from vivavoce.realtime.tools.safe_http import Unreachable
+from vivavoce.realtime.tools.schemas import SchemaTooComplex, inlined
+from vivavoce.realtime.tools.timers import MAX_TIMERS, TimerError, Timers, duration_in_words
 from vivavoce.realtime.tools.units import convert
 
 # --- arithmetic ---
@@ -62,7 +63,7 @@ from vivavoce.realtime.tools.units import convert
     ],
 )
 def test_expressions_have_their_exact_value(expression: str, value: str) -> None:
-    assert written(compute(expression)) == value
+    assert decimal_text(compute(expression)) == value
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_expressions_have_their_exact_value(expression: str, value: str) -> None
         "*".join(["9" * 250] * 1) + "**6",
     ],
 )
-def test_what_has_no_value_or_is_no_arithmetic_is_refused(expression: str) -> None:
+def test_expressions_without_a_value_and_other_code_are_refused(expression: str) -> None:
     with pytest.raises(CannotCompute):
         compute(expression)
 
@@ -121,7 +122,7 @@ def test_a_product_of_large_numbers_is_bounded() -> None:
     ],
 )
 def test_units_are_converted_exactly(value: str, source: str, target: str, result: str) -> None:
-    assert written(convert(value, source, target)) == result
+    assert decimal_text(convert(value, source, target)) == result
 
 
 @pytest.mark.parametrize(("value", "source", "target"), [("1", "km", "kg"), ("1", "smoot", "m"), ("-1", "k", "c")])
@@ -130,17 +131,23 @@ def test_units_that_do_not_fit_are_refused(value: str, source: str, target: str)
         convert(value, source, target)
 
 
+def test_the_exceptions_of_the_tools_are_one_tree() -> None:
+    for kind in (CannotCompute, UnknownPlace, TimerError, NotesError, Unreachable, SchemaTooComplex):
+        assert issubclass(kind, ToolError)
+
+
 # --- time ---
 
 
-def test_the_time_is_told_here_and_elsewhere() -> None:
+def test_the_time_is_said_here_and_elsewhere() -> None:
     here = NOON.astimezone(timezone(timedelta(hours=1)))
-    assert told(here, "") == "It is 1:05 PM on Sunday, November 22, 2026."
-    assert told(here, "Tokyo") == "It is 9:05 PM in Tokyo on Sunday, November 22, 2026."
-    assert told(datetime(2026, 1, 1, 0, 30, tzinfo=UTC), "UTC") == "It is 12:30 AM in UTC on Thursday, January 1, 2026."
+    assert time_in_words(here, "") == "It is 1:05 PM on Sunday, November 22, 2026."
+    assert time_in_words(here, "Tokyo") == "It is 9:05 PM in Tokyo on Sunday, November 22, 2026."
+    new_year = datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
+    assert time_in_words(new_year, "UTC") == "It is 12:30 AM in UTC on Thursday, January 1, 2026."
 
 
-def test_places_are_found_by_city_zone_or_what_people_say() -> None:
+def test_places_are_found_by_city_zone_or_common_name() -> None:
     assert zone_of("new york") == "America/New_York"
     assert zone_of("Europe/Paris") == "Europe/Paris"
     assert zone_of("San Francisco") == "America/Los_Angeles"
@@ -152,14 +159,14 @@ def test_places_are_found_by_city_zone_or_what_people_say() -> None:
 # --- timers ---
 
 
-def test_timers_ring_once_in_order() -> None:
+def test_timers_fire_once_in_order() -> None:
     timers = Timers()
     timers.set(60, "", 0.0)
     timers.set(30, " egg  timer ", 0.0)
     assert [str(timer) for timer in timers] == ["timer 2 (egg timer)", "timer 1"]
     assert timers.next_due == 30
-    assert timers.ring(29.9) == []
-    assert [timer.number for timer in timers.ring(60.0)] == [2, 1]
+    assert timers.fire(29.9) == []
+    assert [timer.number for timer in timers.fire(60.0)] == [2, 1]
     assert timers.next_due is None
 
 
@@ -190,10 +197,10 @@ def test_timers_are_bounded() -> None:
         timers.set(60, "", 0.0)
 
 
-def test_lengths_of_time_are_spoken() -> None:
-    assert spoken(3661) == "1 hour 1 minute 1 second"
-    assert spoken(7200) == "2 hours"
-    assert spoken(0.2) == "0 seconds"
+def test_durations_are_said_in_words() -> None:
+    assert duration_in_words(3661) == "1 hour 1 minute 1 second"
+    assert duration_in_words(7200) == "2 hours"
+    assert duration_in_words(0.2) == "0 seconds"
 
 
 # --- notes ---
@@ -223,7 +230,7 @@ def test_notes_are_bounded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"notes": 1}', '{"notes": [1]}', "\xff"])
-def test_a_damaged_file_of_notes_is_said_to_be_and_is_not_overwritten(tmp_path: Path, content: str) -> None:
+def test_a_damaged_file_of_notes_is_reported_and_not_overwritten(tmp_path: Path, content: str) -> None:
     file = tmp_path / "notes.json"
     file.write_text(content, encoding="latin-1")
     with pytest.raises(NotesError):
@@ -313,7 +320,7 @@ def test_tools_are_switched_on_by_name() -> None:
         ("Why is the sky blue?", set()),
     ],
 )
-def test_a_tool_s_cue_is_what_people_say_who_want_it(said: str, names: set[str]) -> None:
+def test_a_cue_matches_requests_for_its_tool(said: str, names: set[str]) -> None:
     assert {tool.name for tool in listed(["all"]) if re.search(tool.cue, said, re.IGNORECASE)} == names
 
 
@@ -324,7 +331,7 @@ def test_a_session_gets_the_notes_only_if_the_settings_say_so() -> None:
     assert Tools(ServerConfig()).runner().busy is False
 
 
-# --- where servers may be ---
+# --- addresses of servers ---
 
 
 @pytest.mark.parametrize(
@@ -352,12 +359,12 @@ def test_a_session_gets_the_notes_only_if_the_settings_say_so() -> None:
         "https://example.org/" + "x" * 2048,
     ],
 )
-def test_addresses_that_are_not_reached(url: str) -> None:
+def test_private_and_malformed_addresses_are_refused(url: str) -> None:
     with pytest.raises(BadAddress):
         check_url(url, private=False)
 
 
-def test_addresses_that_are() -> None:
+def test_public_addresses_are_allowed() -> None:
     assert check_url("https://example.org:8443/mcp", private=False) == "example.org"
     assert check_url("http://93.184.215.14/", private=False) == "93.184.215.14"
     assert check_url("http://[2606:4700::1111]/", private=False) == "2606:4700::1111"
@@ -366,10 +373,10 @@ def test_addresses_that_are() -> None:
     assert shown("https://example.org/mcp?key=1#x") == "https://example.org/mcp"
 
 
-# --- schemas of strangers ---
+# --- schemas of MCP servers ---
 
 
-def test_references_are_replaced_by_what_they_stand_for() -> None:
+def test_references_are_replaced_by_their_targets() -> None:
     schema = {
         "$defs": {"City": {"type": "string", "title": "City"}, "a/b": {"type": "null"}},
         "properties": {
@@ -394,5 +401,5 @@ def test_references_are_replaced_by_what_they_stand_for() -> None:
         {"properties": {f"p{i}": {"type": "string"} for i in range(2000)}},
     ],
 )
-def test_schemas_without_end_are_left_out(schema: dict[str, Any]) -> None:
+def test_schemas_without_end_are_refused(schema: dict[str, Any]) -> None:
     assert inlined(schema) is None

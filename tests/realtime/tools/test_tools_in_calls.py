@@ -1,4 +1,4 @@
-"""Whole calls on the virtual clock in which the server runs tools: dead air, interruption, timers, deadlines."""
+"""Whole calls on the virtual clock, with tools of the server: dead air, interruption, timers, deadlines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vivavoce.realtime.session.ids import Ids
 from vivavoce.realtime.session.mcp_servers import ToolOptions
 from vivavoce.realtime.session.opening import SessionDefaults, SessionRequest, open_session
 from vivavoce.realtime.tools.builtin import listed
-from vivavoce.realtime.tools.runner import AT_ONCE
+from vivavoce.realtime.tools.runner import MAX_CONCURRENT
 from vivavoce.realtime.transports import PeerGone
 from vivavoce.realtime.turns.classifiers import Classifiers
 from vivavoce.realtime.turns.floor import Floor
@@ -108,10 +108,10 @@ def test_a_built_in_tool_answers_within_the_turn() -> None:
     assert len(peer.of("response.created")) == 1
     (done,) = peer.of("response.done")
     assert [item["type"] for item in done["response"]["output"]] == ["message"]
-    assert dialogue.items == [], "what clients do not know of is forgotten"
+    assert dialogue.items == [], "the model keeps nothing that clients do not know of"
 
 
-def test_a_quick_tool_is_not_announced() -> None:
+def test_a_quick_tool_needs_no_filler() -> None:
     async def test(peer: LinePeer) -> None:
         await ask(peer)
         await peer.until("output_audio_buffer.stopped")
@@ -121,7 +121,7 @@ def test_a_quick_tool_is_not_announced() -> None:
     assert spoken(peer) == ["It is 42."]
 
 
-def test_while_a_tool_takes_long_the_line_is_not_dead() -> None:
+def test_a_slow_tool_is_bridged_by_a_filler() -> None:
     async def test(peer: LinePeer) -> None:
         await ask(peer)
         began = asyncio.get_running_loop().time()
@@ -142,7 +142,7 @@ def test_while_a_tool_takes_long_the_line_is_not_dead() -> None:
     assert result.output == "42"
 
 
-def test_a_user_who_cuts_in_stops_the_tool_and_gets_an_answer() -> None:
+def test_a_barge_in_stops_the_tool_and_gets_an_answer() -> None:
     async def test(peer: LinePeer) -> None:
         await ask(peer)
         await peer.until("response.mcp_call.in_progress")
@@ -186,16 +186,16 @@ def test_a_peer_who_leaves_cancels_its_tools() -> None:
     assert servers.cancelled == 1
 
 
-def test_a_timer_rings_into_the_silence() -> None:
+def test_a_timer_fires_in_silence() -> None:
     async def test(peer: LinePeer) -> None:
         await ask(peer)
         await peer.until("output_audio_buffer.stopped")
         set_at = asyncio.get_running_loop().time()
         await peer.pause(6.0)
         await peer.until("output_audio_buffer.stopped", 2)
-        rang.append(asyncio.get_running_loop().time() - set_at)
+        fired.append(asyncio.get_running_loop().time() - set_at)
 
-    rang: list[float] = []
+    fired: list[float] = []
     timer = calls("set_timer", '{"amount": 5, "unit": "seconds", "name": "tea"}')
     lines = [timer, Line("Set.", seconds=0.5), Line("Your tea is ready.", seconds=1.0)]
     dialogue = ScriptedDialogue(["set a timer"], lines)
@@ -203,11 +203,11 @@ def test_a_timer_rings_into_the_silence() -> None:
     assert spoken(peer) == ["Set.", "Your tea is ready."]
     notice = [e["item"] for e in peer.of("conversation.item.done") if e["item"].get("role") == "system"]
     assert notice[0]["content"][0]["text"].startswith('The timer "tea" of 5 seconds is over now.')
-    assert rang[0] < 7.5
+    assert fired[0] < 7.5
     assert dialogue.specs[-1].tool_choice == "none"
 
 
-def test_a_cancelled_timer_does_not_ring() -> None:
+def test_a_cancelled_timer_does_not_fire() -> None:
     async def test(peer: LinePeer) -> None:
         for turn in (1, 2):
             await ask(peer)
@@ -224,7 +224,7 @@ def test_calls_of_one_reply_wait_for_their_turn() -> None:
     async def main() -> None:
         async with asyncio.TaskGroup() as tasks:
             tools.attach(tasks, facts.append)
-            for number in range(AT_ONCE + 3):
+            for number in range(MAX_CONCURRENT + 3):
                 tools.perform(CallTool(1, f"c{number}", Address("https://x.example"), "look_up", "{}"))
             assert tools.busy
         assert not tools.busy
@@ -236,11 +236,11 @@ def test_calls_of_one_reply_wait_for_their_turn() -> None:
     servers = ScriptedServers()
     tools = runner(servers)
     virtual_time.run(main())
-    assert servers.most == AT_ONCE
-    assert len(facts) == AT_ONCE + 3
+    assert servers.most == MAX_CONCURRENT
+    assert len(facts) == MAX_CONCURRENT + 3
 
 
-def test_a_bug_in_a_tool_ends_the_call_of_it_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_in_a_tool_fails_this_tool_call_only(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(peer: LinePeer) -> None:
         await ask(peer)
         await peer.until("output_audio_buffer.stopped")

@@ -1,4 +1,4 @@
-"""The built-in tools with the real language model: it calls, and says what came out."""
+"""The built-in tools with the real LLM: it calls one, and says the result."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def said(url: str, question: str) -> tuple[str, list[str]]:
         (("time",), "What time is it now in Tokyo?", ":"),
     ],
 )
-def test_the_model_uses_a_built_in_tool_and_says_what_came_out(
+def test_the_llm_calls_a_built_in_tool_and_says_the_result(
     engine: Engine, tools: tuple[str, ...], question: str, answer: str
 ) -> None:
     async def main() -> tuple[str, list[str]]:
