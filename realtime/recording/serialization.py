@@ -29,7 +29,14 @@ from vivavoce.realtime.session.settings import Settings
 from vivavoce.realtime.wire import ServerEvent
 from vivavoce.realtime.wire.errors import WireError
 
-TAGS: Final = {"AskEndpoint": "Ask", "AskOverlap": "Catch", "TimerFired": "Rang"}
+TAGS: Final = {
+    "AskEndpoint": "Ask",
+    "AskOverlap": "Catch",
+    "TimerFired": "Rang",
+    "McpApprovalRequestItem": "McpAskItem",
+    "McpApprovalResponseItem": "McpAnswerItem",
+    "McpToolInfo": "McpListed",
+}
 """Tags of classes that have been renamed since they were first recorded: name today -> tag."""
 
 SECRETS: Final = frozenset({"authorization", "headers"})

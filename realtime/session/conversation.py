@@ -23,8 +23,8 @@ from vivavoce.realtime.wire.items import (
     FunctionOutputItem,
     InputAudio,
     InputText,
-    McpAnswerItem,
-    McpAskItem,
+    McpApprovalRequestItem,
+    McpApprovalResponseItem,
     McpCallItem,
     McpListItem,
     MessageItem,
@@ -40,7 +40,7 @@ MAX_CHARS: Final = 131_072
 MAX_SOUND: Final = 8 * 2**20  # bytes of the user's sound kept for retrieval, all items together
 CHARS_PER_TOKEN: Final = 4  # of English text, roughly; limits given in tokens are kept by it
 
-McpItem = McpListItem | McpCallItem | McpAskItem | McpAnswerItem
+McpItem = McpListItem | McpCallItem | McpApprovalRequestItem | McpApprovalResponseItem
 ConversationItem = MessageItem | FunctionCallItem | FunctionOutputItem | McpItem
 Truncation = Literal["auto", "disabled"] | RetentionRatio
 
@@ -61,7 +61,7 @@ class Entry:
     reply: int | None = None
     read: bool = False
     whole: int | None = None
-    asked: McpAskItem | None = None
+    asked: McpApprovalRequestItem | None = None
 
     @property
     def id(self) -> str:
@@ -81,7 +81,7 @@ class Entry:
             case McpCallItem() if self.read:
                 said = item.output if isinstance(item.output, str) else item.error.message if item.error else None
                 return () if said is None else called(self.id, item.name, item.arguments, said)
-            case McpAnswerItem(approve=False) if self.asked is not None:
+            case McpApprovalResponseItem(approve=False) if self.asked is not None:
                 said = f"The user did not allow this call. {item.reason or ''}".strip()
                 return called(self.id, self.asked.name, self.asked.arguments, said)
         return ()

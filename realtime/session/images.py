@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivavoce.model.dialogue import Picture
-from vivavoce.realtime.wire import validation as images
 from vivavoce.realtime.wire.errors import Refused
 from vivavoce.realtime.wire.items import InputImage, MessageItem
+from vivavoce.realtime.wire.validation import read_image
 
 Decode = Callable[[bytes], NDArray[np.uint8]]
 Look = Callable[[Any, str], tuple[Picture, ...]]
@@ -30,7 +30,7 @@ def look(item: object, path: str, decode: Decode, now: float) -> tuple[Picture, 
         if isinstance(part, InputImage):
             param = f"{path}.content[{i}].image_url"
             try:
-                found.append(Picture(decode(images.read(part.image_url, param)), now))
+                found.append(Picture(decode(read_image(part.image_url, param)), now))
             except ValueError:
                 raise Refused("invalid_value", f"Invalid '{param}': the image is damaged.", param) from None
     return tuple(found)

@@ -39,7 +39,7 @@ from vivavoce.realtime.wire import ServerEvent
 from vivavoce.realtime.wire import response_events as ev
 from vivavoce.realtime.wire.items import (
     FunctionCallItem,
-    McpAskItem,
+    McpApprovalRequestItem,
     McpCallItem,
     McpExecutionError,
     McpHttpError,
@@ -281,7 +281,7 @@ class Output:
 
 def call_item(
     output: Output, status: Literal["completed", "incomplete", "in_progress"]
-) -> FunctionCallItem | McpCallItem | McpAskItem:
+) -> FunctionCallItem | McpCallItem | McpApprovalRequestItem:
     """A call as it stands."""
     assert output.call is not None
     if output.served is None:
@@ -295,7 +295,7 @@ def call_item(
         )
     label, name = output.served.label, output.served.name
     if not output.runs:
-        return McpAskItem(id=output.item_id, server_label=label, name=name, arguments=output.arguments)
+        return McpApprovalRequestItem(id=output.item_id, server_label=label, name=name, arguments=output.arguments)
     return McpCallItem(
         id=output.item_id,
         server_label=label,

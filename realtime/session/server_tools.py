@@ -51,9 +51,9 @@ from vivavoce.realtime.wire.errors import Refused
 from vivavoce.realtime.wire.items import (
     FunctionCallItem,
     InputText,
-    McpAnswerItem,
-    McpAskItem,
-    McpListed,
+    McpApprovalResponseItem,
+    McpApprovalRequestItem,
+    McpToolInfo,
     McpListItem,
     MessageItem,
 )
@@ -111,10 +111,10 @@ class ServerTools:
             before = self._state.conversation.before(fact.item_id)
             yield Send(ItemDone(previous_item_id=before, item=known.item))
 
-    def decide(self, item: McpAnswerItem, after: str | None) -> Iterator[Action]:
+    def decide(self, item: McpApprovalResponseItem, after: str | None) -> Iterator[Action]:
         """The client allows a call, or does not. Raises `Refused`."""
         request = self._state.conversation.get(item.approval_request_id)
-        if request is None or not isinstance(request.item, McpAskItem):
+        if request is None or not isinstance(request.item, McpApprovalRequestItem):
             message = f"There is no request for approval with id '{item.approval_request_id}'."
             raise Refused("invalid_value", message, "item.approval_request_id")
         if request.id in self._decided or not _complete(request.item.arguments):
@@ -142,8 +142,8 @@ class ServerTools:
             yield from self._state.insert(entry(item, self._state.ids.new("item")))
 
 
-def _shown(tool: ListedTool) -> McpListed:
-    return McpListed(
+def _shown(tool: ListedTool) -> McpToolInfo:
+    return McpToolInfo(
         name=tool.name,
         description=tool.description,
         input_schema=tool.schema,
@@ -255,7 +255,7 @@ class ServerCalls:
             match event:
                 case ItemDone(item=FunctionCallItem(id=str(call_item), status="completed")):
                     yield from read(self._state.conversation, call_item)
-                case ev.CallDone() | ev.OutputItemDone(item=McpAskItem()):
+                case ev.CallDone() | ev.OutputItemDone(item=McpApprovalRequestItem()):
                     response.calls.handover = Handover.CLIENT
                 case ev.McpArgumentsDone(arguments=arguments):
                     pass

@@ -67,7 +67,7 @@ from vivavoce.realtime.wire import client_events as asked
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire import server_events as ev
 from vivavoce.realtime.wire.errors import Refused, WireError
-from vivavoce.realtime.wire.items import McpAnswerItem
+from vivavoce.realtime.wire.items import McpApprovalResponseItem
 from vivavoce.realtime.wire.session_config import ServerVad, SessionView
 
 
@@ -239,7 +239,7 @@ class Session:
                 yield from self._turns.clear()
             case asked.SessionUpdate():
                 yield from self._update(event)
-            case asked.ItemCreate(item=McpAnswerItem() as item, previous_item_id=after):
+            case asked.ItemCreate(item=McpApprovalResponseItem() as item, previous_item_id=after):
                 yield from self._tools.decide(item, after)
             case asked.ItemCreate():
                 yield from self._items.create(event, now)

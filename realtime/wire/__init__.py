@@ -1,7 +1,9 @@
-"""The protocol's messages, both ways: what a client may say, and what the server may.
+"""The messages of the Realtime protocol as types, both ways. No logic.
 
-The types are in session_config.py, items.py, client_events.py, response_events.py and server_events.py;
-JSON is the business of wire.py.
+session_config.py, items.py              objects inside messages
+client_events.py                         from the client
+server_events.py, response_events.py     from the server
+parsing.py ── validation.py, errors.py   JSON text to messages and back, with errors that name the field
 """
 
 from vivavoce.realtime.wire.client_events import ClientEvent

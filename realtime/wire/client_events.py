@@ -1,4 +1,4 @@
-"""The eleven messages a client may send. Unknown events and unknown fields are refused by wire.py."""
+"""The eleven messages of a client. parsing.py refuses unknown events and unknown fields."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ResponseAudio(Part):
 
 
 class ResponseParams(Part):
-    """What one response does otherwise than the session. `input` stands in for the conversation, even if empty."""
+    """Overrides of the session for one response. `input` replaces the conversation, even if empty."""
 
     conversation: Literal["auto", "none"] | UnsetType | None = UNSET
     input: Annotated[list[WireItem | ItemReference], Meta(max_length=MAX_INPUT_ITEMS)] | UnsetType | None = UNSET
@@ -57,54 +57,54 @@ class ResponseParams(Part):
     parallel_tool_calls: bool | UnsetType | None = UNSET
 
 
-class _Asked(Part):
+class _ClientEvent(Part):
     event_id: EventId | None = None
 
 
-class SessionUpdate(_Asked, tag="session.update"):
+class SessionUpdate(_ClientEvent, tag="session.update"):
     session: SessionConfig
 
 
-class AudioAppend(_Asked, tag="input_audio_buffer.append"):
+class AudioAppend(_ClientEvent, tag="input_audio_buffer.append"):
     audio: Sound
 
 
-class AudioCommit(_Asked, tag="input_audio_buffer.commit"):
+class AudioCommit(_ClientEvent, tag="input_audio_buffer.commit"):
     pass
 
 
-class AudioClear(_Asked, tag="input_audio_buffer.clear"):
+class AudioClear(_ClientEvent, tag="input_audio_buffer.clear"):
     pass
 
 
-class OutputClear(_Asked, tag="output_audio_buffer.clear"):
+class OutputClear(_ClientEvent, tag="output_audio_buffer.clear"):
     pass
 
 
-class ItemCreate(_Asked, tag="conversation.item.create"):
+class ItemCreate(_ClientEvent, tag="conversation.item.create"):
     item: WireItem
     previous_item_id: ItemId | None = None
 
 
-class ItemRetrieve(_Asked, tag="conversation.item.retrieve"):
+class ItemRetrieve(_ClientEvent, tag="conversation.item.retrieve"):
     item_id: ItemId
 
 
-class ItemTruncate(_Asked, tag="conversation.item.truncate"):
+class ItemTruncate(_ClientEvent, tag="conversation.item.truncate"):
     item_id: ItemId
     content_index: Annotated[int, Meta(ge=0)]
     audio_end_ms: Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
-class ItemDelete(_Asked, tag="conversation.item.delete"):
+class ItemDelete(_ClientEvent, tag="conversation.item.delete"):
     item_id: ItemId
 
 
-class ResponseCreate(_Asked, tag="response.create"):
+class ResponseCreate(_ClientEvent, tag="response.create"):
     response: ResponseParams | None = None
 
 
-class ResponseCancel(_Asked, tag="response.cancel"):
+class ResponseCancel(_ClientEvent, tag="response.cancel"):
     response_id: ItemId | None = None
 
 

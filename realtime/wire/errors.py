@@ -1,7 +1,9 @@
-"""What goes wrong on the peer's side, as one exception and one value.
+"""Errors of the protocol: one exception, and one value.
 
-    Refused      raised inside the session core: the message was understood and cannot be done
-    WireError    returned by wire.py: the message was not understood
+    Exception
+    └── Refused      raised by validation.py and the session core: the message is well formed and cannot be done
+
+    WireError        returned by `parsing.parse`, never raised: the message could not be read
 
 Both end as an `error` event; the session goes on, and a refused message has changed nothing.
 """
@@ -12,8 +14,8 @@ from dataclasses import dataclass
 
 
 class Refused(Exception):
-    """A client asked for something that cannot be. `code` is what client programs match on; `message` is for people;
-    `param` is the path of the field at fault."""
+    """A client's message cannot be done. Client programs match `code`; `message` is for people; `param` is the path of
+    the field at fault."""
 
     def __init__(self, code: str, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -24,7 +26,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WireError:
-    """A message that could not be read; `event_id` is the client's own, where it could be made out."""
+    """A message that could not be read; `event_id` is the client's own, where it was legible."""
 
     code: str
     message: str

@@ -1,7 +1,7 @@
-"""Conversation items on the wire, as clients send them and as they are told of them.
+"""Conversation items on the wire, from clients and to them.
 
-    message            system, user, assistant: parts of text, sound, picture
-    function_call      the model calls a tool         function_call_output   what the tool answered
+    message            system, user, assistant: parts of text, audio, image
+    function_call      the model calls a tool         function_call_output   the tool's answer
     mcp_*              the same with tools of an MCP server
     item_reference     an item of the conversation, named in `response.create`
 
@@ -36,7 +36,7 @@ class InputText(Tagged, tag="input_text"):
 
 
 class InputAudio(Tagged, tag="input_audio"):
-    """`transcript` is always there, null until it is known."""
+    """`transcript` is always present, null until it is known."""
 
     transcript: Text | None = None
     audio: Sound | UnsetType | None = UNSET
@@ -57,7 +57,7 @@ class OutputAudio(Tagged, tag="output_audio"):
 
 
 class PlainText(Tagged, tag="text"):
-    """An assistant's text as some clients spell it."""
+    """An assistant's text, as some clients send it."""
 
     text: Text
 
@@ -93,7 +93,7 @@ class FunctionOutputItem(Tagged, tag="function_call_output"):
     output: Annotated[str, Meta(max_length=4 * MAX_TEXT)]
 
 
-class McpListed(Part):
+class McpToolInfo(Part):
     """One tool of an MCP server."""
 
     name: str
@@ -105,7 +105,7 @@ class McpListed(Part):
 class McpListItem(Tagged, tag="mcp_list_tools"):
     id: ItemId | UnsetType | None = UNSET
     server_label: Name
-    tools: list[McpListed]
+    tools: list[McpToolInfo]
 
 
 class McpProtocolError(Tagged, tag="protocol_error"):
@@ -132,14 +132,14 @@ class McpCallItem(Tagged, tag="mcp_call"):
     error: McpProtocolError | McpExecutionError | McpHttpError | UnsetType | None = UNSET
 
 
-class McpAskItem(Tagged, tag="mcp_approval_request"):
+class McpApprovalRequestItem(Tagged, tag="mcp_approval_request"):
     id: ItemId | UnsetType | None = UNSET
     server_label: Name
     name: Name
     arguments: Arguments
 
 
-class McpAnswerItem(Tagged, tag="mcp_approval_response"):
+class McpApprovalResponseItem(Tagged, tag="mcp_approval_response"):
     id: ItemId | UnsetType | None = UNSET
     approval_request_id: ItemId
     approve: bool
@@ -150,4 +150,12 @@ class ItemReference(Tagged, tag="item_reference"):
     id: ItemId
 
 
-WireItem = MessageItem | FunctionCallItem | FunctionOutputItem | McpListItem | McpCallItem | McpAskItem | McpAnswerItem
+WireItem = (
+    MessageItem
+    | FunctionCallItem
+    | FunctionOutputItem
+    | McpListItem
+    | McpCallItem
+    | McpApprovalRequestItem
+    | McpApprovalResponseItem
+)

@@ -1,9 +1,9 @@
-"""JSON text <-> messages.
+"""Parse and encode: JSON text <-> messages.
 
     text frame ──parse──► ClientEvent | WireError           ServerEvent ──encode──► bytes
 
-Strict: unknown events, unknown fields, wrong types and values out of range are answered with the path of the field and
-a code which client programs know. Whatever the input, `parse` returns; it never raises.
+Strict: unknown events, unknown fields, wrong types and values out of range become a `WireError` with the path of the
+field and a code that client programs know. `parse` never raises, whatever the input.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from vivavoce.realtime.wire.errors import Refused, WireError
 from vivavoce.realtime.wire.validation import check
 
 MAX_MESSAGE: Final = 22 * 2**20
-"""Bytes of one message: 15 MiB of sound in base64, and enough beyond to answer one that is somewhat too long."""
+"""Bytes of one message: 15 MiB of audio in base64, with room to answer one that is somewhat too long."""
 
-MAX_SHOWN: Final = 256  # characters of the client's own text which an error repeats
+MAX_QUOTED: Final = 256  # characters of the client's text that an error repeats
 
 _DECODER: Final = msgspec.json.Decoder(ClientEvent)
 _ENCODER: Final = msgspec.json.Encoder()
@@ -36,7 +36,7 @@ _KINDS = {"int": "integer", "float": "decimal", "str": "string", "bytes": "strin
 
 
 class _Head(msgspec.Struct):
-    """What an error has to repeat, read leniently."""
+    """The fields that an error repeats, read leniently."""
 
     type: Any = None
     event_id: Any = None
@@ -46,7 +46,7 @@ _HEAD: Final = msgspec.json.Decoder(_Head)
 
 
 def parse(text: str | bytes) -> ClientEvent | WireError:
-    """Reads one client message of at most `MAX_MESSAGE` bytes."""
+    """Parses one client message of at most `MAX_MESSAGE` bytes."""
     if len(text) > MAX_MESSAGE:
         message = f"The message is too long: expected at most {MAX_MESSAGE} bytes, got {len(text)}."
         return WireError("string_above_max_length", message, None, None)
@@ -54,9 +54,9 @@ def parse(text: str | bytes) -> ClientEvent | WireError:
         event: ClientEvent = _DECODER.decode(text)
         check(event)
     except msgspec.ValidationError as error:
-        return _translate(str(error), _head(text))
+        return _wire_error(str(error), _head(text))
     except (msgspec.DecodeError, UnicodeError) as error:
-        return WireError("invalid_json", f"Could not read the message as JSON: {error}"[:MAX_SHOWN], None, None)
+        return WireError("invalid_json", f"Could not read the message as JSON: {error}"[:MAX_QUOTED], None, None)
     except RecursionError:
         return WireError("invalid_json", "The message is nested too deeply.", None, None)
     except Refused as error:
@@ -65,12 +65,12 @@ def parse(text: str | bytes) -> ClientEvent | WireError:
 
 
 def encode(event: ServerEvent) -> bytes:
-    """The event as one JSON object, UTF-8."""
+    """Encodes an event as one JSON object, UTF-8."""
     return _ENCODER.encode(event)
 
 
 def is_extra(event: ServerEvent) -> bool:
-    """One of our own events, which strict clients of the protocol would trip over."""
+    """Whether an event is one of our own, which strict clients of the protocol do not accept."""
     return str(event.__struct_config__.tag).startswith("vivavoce.")
 
 
@@ -85,38 +85,38 @@ def _head(text: str | bytes) -> _Head:
 
 
 def refusal(error: msgspec.ValidationError) -> Refused:
-    """What is wrong with an object that is not a message, such as the body of a request, in the same terms."""
-    code, message, param = _located(str(error))
+    """The error of an object that is not a message, such as the body of a request, in the same terms."""
+    code, message, param = _parse_error(str(error))
     return Refused(code, message, param)
 
 
-def _located(complaint: str) -> tuple[str, str, str | None]:
-    """Code, message and param of a complaint of the decoder."""
-    found = _WHERE.fullmatch(complaint)
+def _parse_error(error: str) -> tuple[str, str, str | None]:
+    """Code, message and param of an error of the decoder."""
+    found = _WHERE.fullmatch(error)
     assert found is not None  # the pattern matches every string
     return _explain(found["fault"], (found["path"] or "").removeprefix("$").removeprefix("."))
 
 
-def _translate(complaint: str, head: _Head) -> WireError:
-    """A complaint of the decoder in the protocol's terms."""
-    code, message, param = _located(complaint)
+def _wire_error(error: str, head: _Head) -> WireError:
+    """An error of the decoder in the protocol's terms."""
+    code, message, param = _parse_error(error)
     if param == "type" and code == "invalid_value":
-        shown = ", ".join(f"'{name}'" for name in _EVENTS)
-        message = f"Invalid value: '{str(head.type)[:MAX_SHOWN]}'. Supported values are: {shown}."
+        known = ", ".join(f"'{name}'" for name in _EVENTS)
+        message = f"Invalid value: '{str(head.type)[:MAX_QUOTED]}'. Supported values are: {known}."
     return WireError(code, message, param, head.event_id)
 
 
 def _explain(fault: str, path: str) -> tuple[str, str, str | None]:
     """Code, message and param of a fault at `path`."""
     if found := _FIELD.fullmatch(fault):
-        param = f"{path}.{found[2]}".removeprefix(".")[:MAX_SHOWN]
+        param = f"{path}.{found[2]}".removeprefix(".")[:MAX_QUOTED]
         if found[1] == "missing required":
             return "missing_required_parameter", f"Missing required parameter: '{param}'.", param
         return "unknown_parameter", f"Unknown parameter: '{param}'.", param
     if path == "audio" and fault.startswith("Invalid base64"):
         return "invalid_value", BAD_AUDIO, path
     if found := _VALUE.fullmatch(fault):
-        return "invalid_value", f"Invalid value: {found[1][:MAX_SHOWN]}.", path
+        return "invalid_value", f"Invalid value: {found[1][:MAX_QUOTED]}.", path
     if found := _RANGE.fullmatch(fault):
         bound = "above_max" if found[2].startswith("<") else "below_min"
         return f"{_KINDS[found[1]]}_{bound}_value", _wrong(path, fault), path
@@ -130,8 +130,8 @@ def _explain(fault: str, path: str) -> tuple[str, str, str | None]:
 
 
 def _wrong(path: str, fault: str) -> str:
-    said = fault[:MAX_SHOWN].replace("`", "")
-    return f"Invalid '{path}': {said[:1].lower()}{said[1:]}." if path else f"Invalid message: {said}."
+    text = fault[:MAX_QUOTED].replace("`", "")
+    return f"Invalid '{path}': {text[:1].lower()}{text[1:]}." if path else f"Invalid message: {text}."
 
 
 BAD_AUDIO: Final = (

@@ -1,7 +1,7 @@
-"""The ladder of one response, as events: created, items, parts, deltas, done.
+"""The events of one response, in order: created, items, parts, deltas, done.
 
-Field by field this is what clients' own schemas ask for: a field that may be null is `None` here, one that has
-to be left out is `UNSET`.
+The fields follow the schemas of official clients: one that may be null is `None` here, one that has to be left out is
+`UNSET`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from vivavoce.realtime.wire.items import WireItem
 from vivavoce.realtime.wire.session_config import AudioFormat, Modalities, Part, Tagged, TokenLimit
 
 
-class Told(Tagged):
-    """Any server event. The session stamps `event_id` as an event leaves it."""
+class OutgoingEvent(Tagged):
+    """Any server event. The session sets `event_id` when it sends the event."""
 
     event_id: str = ""
 
@@ -96,23 +96,23 @@ class AudioPart(Tagged, tag="audio"):
 # --- a response ----------------------------------------------------------------------------------------------------
 
 
-class ResponseCreated(Told, tag="response.created"):
+class ResponseCreated(OutgoingEvent, tag="response.created"):
     response: Response
 
 
-class ResponseDone(Told, tag="response.done"):
+class ResponseDone(OutgoingEvent, tag="response.done"):
     response: Response
 
 
-class _OfOutput(Told):
-    """Something about the response's output number `output_index`."""
+class _OfOutput(OutgoingEvent):
+    """Any event about the output item `output_index` of a response."""
 
     response_id: str
     output_index: int
 
 
 class OutputPlace(TypedDict):
-    """The fields that say which output item is meant."""
+    """The fields that identify an output item."""
 
     response_id: str
     output_index: int
@@ -128,7 +128,7 @@ class OutputItemDone(_OfOutput, tag="response.output_item.done"):
 
 
 class _OfPart(_OfOutput):
-    """Something about one part of a message."""
+    """Any event about one part of a message."""
 
     item_id: str
     content_index: int
@@ -159,7 +159,7 @@ class TranscriptDone(_OfPart, tag="response.output_audio_transcript.done"):
 
 
 class AudioDelta(_OfPart, tag="response.output_audio.delta"):
-    """`delta` leaves as base64."""
+    """`delta` is sent as base64."""
 
     delta: bytes
 
@@ -195,30 +195,30 @@ class McpArgumentsDone(_OfOutput, tag="response.mcp_call_arguments.done"):
     arguments: str
 
 
-class McpCallStarted(Told, tag="response.mcp_call.in_progress"):
+class McpCallStarted(OutgoingEvent, tag="response.mcp_call.in_progress"):
     item_id: str
     output_index: int
 
 
-class McpCallCompleted(Told, tag="response.mcp_call.completed"):
+class McpCallCompleted(OutgoingEvent, tag="response.mcp_call.completed"):
     item_id: str
     output_index: int
 
 
-class McpCallFailed(Told, tag="response.mcp_call.failed"):
+class McpCallFailed(OutgoingEvent, tag="response.mcp_call.failed"):
     item_id: str
     output_index: int
 
 
-class McpListStarted(Told, tag="mcp_list_tools.in_progress"):
+class McpListStarted(OutgoingEvent, tag="mcp_list_tools.in_progress"):
     item_id: str
 
 
-class McpListCompleted(Told, tag="mcp_list_tools.completed"):
+class McpListCompleted(OutgoingEvent, tag="mcp_list_tools.completed"):
     item_id: str
 
 
-class McpListFailed(Told, tag="mcp_list_tools.failed"):
+class McpListFailed(OutgoingEvent, tag="mcp_list_tools.failed"):
     item_id: str
 
 

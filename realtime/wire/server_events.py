@@ -1,7 +1,8 @@
-"""Everything the server may say: the GA event set, and seven events of our own (`vivavoce.…`) which clients ignore.
+"""All events of the server: those of the official protocol, and seven of our own (`vivavoce.…`), which clients ignore.
 
-Field by field this is what clients' own schemas ask for: a field that may be null is `None` here, one that has
-to be left out is `UNSET`. The events of a response are in response_events.py.
+The fields follow the schemas of official clients: one that may be null is `None` here, one that has to be left out is
+`UNSET`. The events of a response are in response_events.py. This server never sends `ConversationCreated` and
+`TranscriptionSegment`; they complete the official list, which a test compares with the official client.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from typing import Literal
 from msgspec import UNSET, UnsetType
 
 from vivavoce.realtime.wire.items import WireItem
-from vivavoce.realtime.wire.response_events import ResponseEvent, Told
+from vivavoce.realtime.wire.response_events import OutgoingEvent, ResponseEvent
 from vivavoce.realtime.wire.session_config import Part, SessionView, Tagged
 
 # --- objects -------------------------------------------------------------------------------------------------------
 
 
 class Fault(Part):
-    """The inside of an `error`; all five keys are always there."""
+    """The content of an `error`; all five keys are always present."""
 
     type: Literal["invalid_request_error", "server_error"]
     code: str | None
@@ -53,73 +54,77 @@ class ConversationRef(Part):
 # --- session and errors --------------------------------------------------------------------------------------------
 
 
-class Error(Told, tag="error"):
+class Error(OutgoingEvent, tag="error"):
     error: Fault
 
 
-class SessionCreated(Told, tag="session.created"):
+class SessionCreated(OutgoingEvent, tag="session.created"):
     session: SessionView
 
 
-class SessionUpdated(Told, tag="session.updated"):
+class SessionUpdated(OutgoingEvent, tag="session.updated"):
     session: SessionView
 
 
-class ConversationCreated(Told, tag="conversation.created"):
+class ConversationCreated(OutgoingEvent, tag="conversation.created"):
+    """Of the official list; this server does not send it, since `session.created` says the same."""
+
     conversation: ConversationRef
 
 
-class RateLimitsUpdated(Told, tag="rate_limits.updated"):
+class RateLimitsUpdated(OutgoingEvent, tag="rate_limits.updated"):
     rate_limits: list[RateLimit]
 
 
 # --- items ---------------------------------------------------------------------------------------------------------
 
 
-class ItemAdded(Told, tag="conversation.item.added"):
+class ItemAdded(OutgoingEvent, tag="conversation.item.added"):
     previous_item_id: str | None
     item: WireItem
 
 
-class ItemDone(Told, tag="conversation.item.done"):
+class ItemDone(OutgoingEvent, tag="conversation.item.done"):
     previous_item_id: str | None
     item: WireItem
 
 
-class ItemRetrieved(Told, tag="conversation.item.retrieved"):
+class ItemRetrieved(OutgoingEvent, tag="conversation.item.retrieved"):
     item: WireItem
 
 
-class ItemDeleted(Told, tag="conversation.item.deleted"):
+class ItemDeleted(OutgoingEvent, tag="conversation.item.deleted"):
     item_id: str
 
 
-class ItemTruncated(Told, tag="conversation.item.truncated"):
+class ItemTruncated(OutgoingEvent, tag="conversation.item.truncated"):
     item_id: str
     content_index: int
     audio_end_ms: int
 
 
-class TranscriptionDelta(Told, tag="conversation.item.input_audio_transcription.delta"):
+class TranscriptionDelta(OutgoingEvent, tag="conversation.item.input_audio_transcription.delta"):
     item_id: str
     content_index: int
     delta: str
 
 
-class TranscriptionCompleted(Told, tag="conversation.item.input_audio_transcription.completed"):
+class TranscriptionCompleted(OutgoingEvent, tag="conversation.item.input_audio_transcription.completed"):
     item_id: str
     content_index: int
     transcript: str
     usage: DurationUsage
 
 
-class TranscriptionFailed(Told, tag="conversation.item.input_audio_transcription.failed"):
+class TranscriptionFailed(OutgoingEvent, tag="conversation.item.input_audio_transcription.failed"):
     item_id: str
     content_index: int
     error: TranscriptionFault
 
 
-class TranscriptionSegment(Told, tag="conversation.item.input_audio_transcription.segment"):
+class TranscriptionSegment(OutgoingEvent, tag="conversation.item.input_audio_transcription.segment"):
+    """Of the official list; this server does not send it, which has no speaker diarization. Times in seconds."""
+
     item_id: str
     content_index: int
     id: str
@@ -129,29 +134,29 @@ class TranscriptionSegment(Told, tag="conversation.item.input_audio_transcriptio
     end: float
 
 
-# --- sound in, sound out -------------------------------------------------------------------------------------------
+# --- audio in, audio out -------------------------------------------------------------------------------------------
 
 
-class SpeechStarted(Told, tag="input_audio_buffer.speech_started"):
+class SpeechStarted(OutgoingEvent, tag="input_audio_buffer.speech_started"):
     audio_start_ms: int
     item_id: str
 
 
-class SpeechStopped(Told, tag="input_audio_buffer.speech_stopped"):
+class SpeechStopped(OutgoingEvent, tag="input_audio_buffer.speech_stopped"):
     audio_end_ms: int
     item_id: str
 
 
-class AudioCommitted(Told, tag="input_audio_buffer.committed"):
+class AudioCommitted(OutgoingEvent, tag="input_audio_buffer.committed"):
     previous_item_id: str | None
     item_id: str
 
 
-class AudioCleared(Told, tag="input_audio_buffer.cleared"):
+class AudioCleared(OutgoingEvent, tag="input_audio_buffer.cleared"):
     pass
 
 
-class IdleTimeout(Told, tag="input_audio_buffer.timeout_triggered"):
+class IdleTimeout(OutgoingEvent, tag="input_audio_buffer.timeout_triggered"):
     audio_start_ms: int
     audio_end_ms: int
     item_id: str
@@ -164,55 +169,55 @@ class DtmfReceived(Tagged, tag="input_audio_buffer.dtmf_event_received"):
     received_at: int
 
 
-class OutputStarted(Told, tag="output_audio_buffer.started"):
+class OutputStarted(OutgoingEvent, tag="output_audio_buffer.started"):
     response_id: str
 
 
-class OutputStopped(Told, tag="output_audio_buffer.stopped"):
+class OutputStopped(OutgoingEvent, tag="output_audio_buffer.stopped"):
     response_id: str
 
 
-class OutputCleared(Told, tag="output_audio_buffer.cleared"):
+class OutputCleared(OutgoingEvent, tag="output_audio_buffer.cleared"):
     response_id: str
 
 
 # --- our own -------------------------------------------------------------------------------------------------------
 
 
-class Heard(Told, tag="vivavoce.heard"):
-    """Of the answer `text`, the user heard the first `heard_chars` characters."""
+class Heard(OutgoingEvent, tag="vivavoce.heard"):
+    """The user heard the first `heard_chars` characters of the reply `text`."""
 
     item_id: str
     text: str
     heard_chars: int
 
 
-class PartialTranscript(Told, tag="vivavoce.transcript.partial"):
-    """What the ears make of the user so far: `stable` will not change any more, `tail` may."""
+class PartialTranscript(OutgoingEvent, tag="vivavoce.transcript.partial"):
+    """The ASR's words of the open turn so far: `stable` is final, `tail` may still change."""
 
     item_id: str | None
     stable: str
     tail: str
 
 
-class TurnLatency(Told, tag="vivavoce.turn.latency"):
-    """Where the time of a turn went: stage -> milliseconds after the end of the user's speech."""
+class TurnLatency(OutgoingEvent, tag="vivavoce.turn.latency"):
+    """The latency of a turn by stages: stage -> milliseconds after the end of the user's speech."""
 
     response_id: str
     marks: dict[str, float]
 
 
-class CallResumable(Told, tag="vivavoce.call.resumable"):
-    """Should the connection be lost, the call waits for `seconds`, and goes on for whoever shows `token`. Good once;
-    a new one follows."""
+class CallResumable(OutgoingEvent, tag="vivavoce.call.resumable"):
+    """After a lost connection the call waits for `seconds`, and goes on over a new one that presents `token`. A token
+    works once; the next one follows."""
 
     token: str
     seconds: float
 
 
-class CallResumed(Told, tag="vivavoce.call.resumed"):
-    """The call goes on over this connection; the events that were missed have been sent. Of the item that is or was
-    spoken last the user has heard `heard_chars` characters, `audio_end_ms` of its sound."""
+class CallResumed(OutgoingEvent, tag="vivavoce.call.resumed"):
+    """The call goes on over this connection; the missed events have been sent. The user has heard `heard_chars`
+    characters of the item spoken last, and `audio_end_ms` of its audio."""
 
     session: SessionView
     item_id: str | None
@@ -220,11 +225,11 @@ class CallResumed(Told, tag="vivavoce.call.resumed"):
     audio_end_ms: int
 
 
-class RecordingStarted(Told, tag="vivavoce.recording.started"):
-    """The call is recorded, from its first sound on."""
+class RecordingStarted(OutgoingEvent, tag="vivavoce.recording.started"):
+    """The call is recorded, from its first sample on."""
 
 
-class Closing(Told, tag="vivavoce.closing"):
+class Closing(OutgoingEvent, tag="vivavoce.closing"):
     """The call is about to end; `message` may be shown."""
 
     reason: str

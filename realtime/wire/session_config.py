@@ -1,8 +1,7 @@
-"""The session object on the wire: what a client may set, and what it is told of it.
+"""The session object on the wire: as clients set it, and as the server shows it.
 
 Each field that a client may leave out is `UNSET` when it did, because leaving out ("keep it") and null ("turn it
-off") mean different things in `session.update`. Nothing here has defaults of its own: settings.py knows them, and
-knows how updates merge.
+off") mean different things in `session.update`. Defaults, and how updates merge, are in session/settings.py.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ class _Strict(StructMeta):
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Part(Struct, metaclass=_Strict, frozen=True):
-    """Any object inside a message; fields nobody knows are refused."""
+    """Any object inside a message; unknown fields are refused."""
 
 
 class Tagged(Part, tag_field="type"):
-    """An object whose `type` tells it apart from others."""
+    """An object whose `type` names its class."""
 
 
-# --- sound ---------------------------------------------------------------------------------------------------------
+# --- audio ---------------------------------------------------------------------------------------------------------
 
 
 class Pcm(Tagged, tag="audio/pcm"):
@@ -66,7 +65,7 @@ class NoiseReduction(Part):
 
 
 class Transcription(Part):
-    """Any model name is taken; the model's own ears do the work."""
+    """Any model name is accepted; the model's own ASR transcribes."""
 
     model: Name | UnsetType | None = UNSET
     language: Annotated[str, Meta(max_length=32)] | UnsetType | None = UNSET
@@ -192,7 +191,7 @@ Tracing = Literal["auto"] | TracingConfig
 
 
 class Prompt(Part):
-    """A stored prompt; this server stores none, and says so."""
+    """A stored prompt; this server stores none, and refuses it."""
 
     id: Name
     version: Name | UnsetType | None = UNSET
@@ -204,7 +203,7 @@ class Reasoning(Part):
 
 
 class RealtimeSession(Tagged, tag="realtime"):
-    """What a client sets of a conversation; `model` is taken and has no effect."""
+    """The settings of a conversation; `model` is accepted and has no effect."""
 
     model: Name | UnsetType | None = UNSET
     output_modalities: Modalities | UnsetType | None = UNSET
@@ -226,7 +225,7 @@ class TranscriptionAudio(Part):
 
 
 class TranscriptionSession(Tagged, tag="transcription"):
-    """What a client sets of a session that only listens."""
+    """The settings of a session that only transcribes."""
 
     audio: TranscriptionAudio | UnsetType | None = UNSET
     include: Includes | UnsetType | None = UNSET
@@ -236,7 +235,7 @@ SessionConfig = RealtimeSession | TranscriptionSession
 
 
 class RealtimeSessionView(RealtimeSession, tag="realtime"):
-    """The whole effective session, as the client is told of it."""
+    """The whole effective session, as the server shows it."""
 
     id: str
     object: Literal["realtime.session"] = "realtime.session"
@@ -244,7 +243,7 @@ class RealtimeSessionView(RealtimeSession, tag="realtime"):
 
 
 class TranscriptionSessionView(TranscriptionSession, tag="transcription"):
-    """The whole effective session of one that only listens."""
+    """The same of a session that only transcribes."""
 
     id: str
     object: Literal["realtime.transcription_session"] = "realtime.transcription_session"

@@ -1,11 +1,9 @@
-"""What the types of a message cannot say: parts that fit their role, pictures of a sane size, schemas of a sane depth.
+"""Check what types cannot express: parts that fit their role, images of a sane size, schemas of a sane depth.
 
-Called by wire.py on each message that parsed; raises `Refused` with the path of the field at fault.
+parsing.py calls `check` on each message that parsed; it raises `Refused` with the path of the field at fault.
 
-Pictures attached to messages: data URIs with PNG or JPEG, measured before anyone decodes them.
-
-A small file can hold an enormous picture, so the size is read from the header, and a picture that is too large never
-reaches a decoder. Decoding itself is not done here.
+Images are data URIs with PNG or JPEG. A small file can hold an enormous image, so the size is read from the header, and
+an image that is too large never reaches a decoder. Decoding is not done here.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ import binascii
 from collections.abc import Iterable
 from typing import Final
 
-from vivavoce.realtime.wire import validation as images
 from vivavoce.realtime.wire.client_events import ClientEvent, ItemCreate, ResponseCreate, SessionUpdate
 from vivavoce.realtime.wire.errors import Refused
 from vivavoce.realtime.wire.items import (
@@ -31,7 +28,14 @@ from vivavoce.realtime.wire.items import (
 )
 from vivavoce.realtime.wire.session_config import FunctionTool, RealtimeSession, Tool, TracingConfig
 
-MAX_DEPTH: Final = 64
+MAX_DEPTH: Final = 64  # levels of objects and arrays
+MAX_BYTES: Final = 8 * 2**20
+MAX_PIXELS: Final = 16_000_000
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8"
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG markers that carry the size (ITU T.81, B.1.1.3)
+_BARE = frozenset([0x01, *range(0xD0, 0xD8)])  # JPEG markers without a length
 
 _ALLOWED: Final = {
     "system": (InputText, PlainText),
@@ -41,14 +45,14 @@ _ALLOWED: Final = {
 
 
 def check(event: ClientEvent) -> None:
-    """Raises `Refused` for a message that is well formed and still cannot be meant."""
+    """Raises `Refused` for a message that is well formed and makes no sense."""
     match event:
         case ItemCreate(item=item):
             _check_item(item, "item")
         case ResponseCreate(response=params) if params is not None:
             _check_tools(params.tools or (), "response.tools")
-            for i, given in enumerate(params.input or ()):
-                _check_item(given, f"response.input[{i}]")
+            for i, entry in enumerate(params.input or ()):
+                _check_item(entry, f"response.input[{i}]")
         case SessionUpdate(session=RealtimeSession() as session):
             _check_tools(session.tools or (), "session.tools")
             if isinstance(session.tracing, TracingConfig):
@@ -69,7 +73,7 @@ def _check_item(item: WireItem | ItemReference, path: str) -> None:
                 f"{path}.content[{i}].type",
             )
         if isinstance(part, InputImage):
-            images.read(part.image_url, f"{path}.content[{i}].image_url")
+            read_image(part.image_url, f"{path}.content[{i}].image_url")
 
 
 def _check_tools(tools: Iterable[Tool], path: str) -> None:
@@ -86,32 +90,23 @@ def _check_tools(tools: Iterable[Tool], path: str) -> None:
 
 
 def _check_depth(value: object, path: str) -> None:
-    """Deep nesting would be echoed, and encoders recurse."""
+    """Raises `Refused` for deep nesting: it would be echoed, and encoders recurse."""
     level = [value]
     for _ in range(MAX_DEPTH):
-        level = [inner for outer in level for inner in _inside(outer)]
+        level = [inner for outer in level for inner in _children(outer)]
         if not level:
             return
     raise Refused("invalid_value", f"Invalid '{path}': nested more than {MAX_DEPTH} levels deep.", path)
 
 
-def _inside(value: object) -> Iterable[object]:
+def _children(value: object) -> Iterable[object]:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
 
 
-MAX_BYTES: Final = 8 * 2**20
-MAX_PIXELS: Final = 16_000_000
-
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8"
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG markers that carry the size (ITU T.81, B.1.1.3)
-_BARE = frozenset([0x01, *range(0xD0, 0xD8)])  # JPEG markers without a length
-
-
-def read(uri: str, param: str) -> bytes:
-    """The picture in a data URI, as the bytes of its file.
+def read_image(uri: str, param: str) -> bytes:
+    """The image in a data URI, as the bytes of its file.
 
     Raises `Refused` with the field's path `param` when it is not PNG or JPEG, over 8 MiB, or over 16 million pixels."""
     head, comma, body = uri.partition(",")

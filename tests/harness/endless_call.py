@@ -73,7 +73,7 @@ from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire import response_events as ev
 from vivavoce.realtime.wire.errors import WireError
-from vivavoce.realtime.wire.items import FunctionCallItem, McpAskItem
+from vivavoce.realtime.wire.items import FunctionCallItem, McpApprovalRequestItem
 
 HOUR: Final = 3600.0
 WINDOW: Final = 768
@@ -544,7 +544,7 @@ class Call:
                 watch.running[response.id] = self.now
             case ev.ResponseDone(response=response):
                 watch.running.pop(response.id, None)
-                handed = any(isinstance(item, FunctionCallItem | McpAskItem) for item in response.output)
+                handed = any(isinstance(item, FunctionCallItem | McpApprovalRequestItem) for item in response.output)
                 if response.conversation_id is not None and (response.status == "failed" or handed):
                     watch.pay(self.now)  # or it is the client's turn
 

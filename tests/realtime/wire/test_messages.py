@@ -1,4 +1,4 @@
-"""Our message types beside the official client's: the same events, and no field that it needs is missing."""
+"""Our message types against the official client's: the same events, and no required field is missing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_no_field_is_missing(kind: str) -> None:
 
 
 LISTED = items.McpListItem(
-    id="i", server_label="s", tools=[items.McpListed(name="t", description="d", input_schema={})]
+    id="i", server_label="s", tools=[items.McpToolInfo(name="t", description="d", input_schema={})]
 )
 CALLED = items.McpCallItem(
     id="i", server_label="s", name="n", arguments="{}", error=items.McpHttpError(code=500, message="m")
@@ -64,8 +64,8 @@ EVENTS: list[Any] = [
     se.DtmfReceived(event="#", received_at=1),
     se.ItemAdded(previous_item_id=None, item=LISTED),
     se.ItemDone(previous_item_id="a", item=CALLED),
-    se.ItemRetrieved(item=items.McpAskItem(id="i", server_label="s", name="n", arguments="{}")),
-    se.TurnLatency(response_id="r", marks={"endpoint": 0.2}),
+    se.ItemRetrieved(item=items.McpApprovalRequestItem(id="i", server_label="s", name="n", arguments="{}")),
+    se.TurnLatency(response_id="r", marks={"endpoint": 200.0}),
     se.Closing(reason="idle", message="Nobody spoke."),
     re.McpArgumentsDelta(response_id="r", output_index=0, item_id="i", delta="{", obfuscation=""),
     re.McpArgumentsDone(response_id="r", output_index=0, item_id="i", arguments="{}"),
@@ -79,7 +79,7 @@ EVENTS: list[Any] = [
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event.__struct_config__.tag))
-def test_events_which_the_session_does_not_send_yet_are_read_by_the_official_client(event: Any) -> None:
+def test_events_that_are_rarely_or_never_sent_are_read_by_the_official_client(event: Any) -> None:
     sent = event if isinstance(event, se.DtmfReceived) else msgspec.structs.replace(event, event_id="e")
     assert accepted(wire.encode(sent))["type"] == event.__struct_config__.tag
 

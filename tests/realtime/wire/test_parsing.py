@@ -1,4 +1,4 @@
-"""JSON to messages and back: exact errors, bounds, and no input that breaks it."""
+"""JSON to messages and back: exact errors, bounds, and no input that breaks the parser."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ ERRORS: list[tuple[dict[str, Any], str, str | None]] = [
 
 
 @pytest.mark.parametrize(("message", "code", "param"), ERRORS, ids=[f"{c}-{p}" for _, c, p in ERRORS])
-def test_a_fault_is_told_with_its_code_and_path(message: dict[str, Any], code: str, param: str) -> None:
+def test_a_fault_is_reported_with_its_code_and_path(message: dict[str, Any], code: str, param: str) -> None:
     error = parsed(**message, event_id="e1")
     assert isinstance(error, WireError)
     assert (error.code, error.param, error.event_id) == (code, param, "e1")
@@ -133,11 +133,11 @@ def test_a_fault_is_told_with_its_code_and_path(message: dict[str, Any], code: s
         (session(tool_choice="maybe"), "Invalid value: 'maybe'."),
     ],
 )
-def test_messages_have_the_form_that_people_know(message: dict[str, Any], text: str) -> None:
+def test_error_messages_have_the_official_form(message: dict[str, Any], text: str) -> None:
     assert parsed(**message).message == text
 
 
-def test_an_unknown_event_is_answered_with_those_that_there_are() -> None:
+def test_an_unknown_event_is_answered_with_the_known_ones() -> None:
     error = parsed(type="dance")
     assert error.message.startswith("Invalid value: 'dance'. Supported values are: 'session.update', ")
     assert "'response.cancel'" in error.message
@@ -146,7 +146,7 @@ def test_an_unknown_event_is_answered_with_those_that_there_are() -> None:
 @pytest.mark.parametrize(
     "text", ["", "x", "{", b"\xff", "\ud800", '{"type":"\\ud800"}', "[" * 10_000, '{"a":' * 100_000]
 )
-def test_what_is_not_json_is_said_to_be_so(text: str | bytes) -> None:
+def test_text_that_is_not_json_is_reported(text: str | bytes) -> None:
     error = wire.parse(text)
     assert isinstance(error, WireError)
     assert error.event_id is None
@@ -159,7 +159,7 @@ def test_a_message_is_an_object(text: str) -> None:
     assert (error.code, error.param) == ("invalid_type", None)
 
 
-def test_nesting_beyond_all_measure_is_refused() -> None:
+def test_deep_nesting_is_refused() -> None:
     text = json.dumps(session(tools=[{"type": "function", "name": "a", "parameters": {}}]))
     error = wire.parse(text.replace('"parameters": {}', '"parameters": ' + '{"a":' * 50_000 + "1" + "}" * 50_000))
     assert isinstance(error, WireError)
@@ -167,7 +167,7 @@ def test_nesting_beyond_all_measure_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_sound_up_to_fifteen_mebibytes_is_taken_and_more_is_answered() -> None:
+def test_audio_up_to_fifteen_mebibytes_is_accepted_and_more_is_refused() -> None:
     most = base64.b64encode(bytes(15 * 2**20)).decode()
     taken = wire.parse(f'{{"type":"input_audio_buffer.append","audio":"{most}"}}')
     assert isinstance(taken, AudioAppend)
@@ -220,11 +220,11 @@ def test_leaving_out_and_null_are_different() -> None:
         response(input=[{"type": "item_reference", "id": "x"}], max_output_tokens="inf"),
     ],
 )
-def test_what_clients_send_is_taken(message: dict[str, Any]) -> None:
+def test_messages_of_real_clients_are_accepted(message: dict[str, Any]) -> None:
     assert not isinstance(parsed(**message), WireError)
 
 
-# --- pictures ------------------------------------------------------------------------------------------------------
+# --- images ------------------------------------------------------------------------------------------------------
 
 
 def png(width: int, height: int) -> bytes:
@@ -240,7 +240,7 @@ def uri(content: bytes, kind: str = "png") -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def pictured(url: str) -> Any:
+def with_image(url: str) -> Any:
     return parsed(**item("user", {"type": "input_image", "image_url": url, "detail": "auto"}))
 
 
@@ -254,8 +254,8 @@ def pictured(url: str) -> Any:
     ],
     ids=["png", "jpeg", "jpeg-with-segments", "jpeg-called-png"],
 )
-def test_pictures_of_a_sane_size_are_taken(url: str) -> None:
-    assert isinstance(pictured(url), ItemCreate)
+def test_images_of_a_sane_size_are_accepted(url: str) -> None:
+    assert isinstance(with_image(url), ItemCreate)
 
 
 @pytest.mark.parametrize(
@@ -276,8 +276,8 @@ def test_pictures_of_a_sane_size_are_taken(url: str) -> None:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_pictures_that_nobody_should_decode_are_refused(url: str, why: str) -> None:
-    error = pictured(url)
+def test_images_that_should_not_be_decoded_are_refused(url: str, why: str) -> None:
+    error = with_image(url)
     assert (error.code, error.param) == ("invalid_value", "item.content[0].image_url")
     assert why in error.message
 
@@ -333,5 +333,5 @@ def test_no_value_of_a_field_breaks_the_parser(field: str, value: Any, kind: str
     assert result is not None
 
 
-def test_a_response_may_be_asked_for_without_wishes() -> None:
+def test_a_response_needs_no_options() -> None:
     assert parsed(type="response.create") == ResponseCreate()
