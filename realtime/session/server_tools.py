@@ -51,10 +51,10 @@ from vivavoce.realtime.wire.errors import Refused
 from vivavoce.realtime.wire.items import (
     FunctionCallItem,
     InputText,
-    McpApprovalResponseItem,
     McpApprovalRequestItem,
-    McpToolInfo,
+    McpApprovalResponseItem,
     McpListItem,
+    McpToolInfo,
     MessageItem,
 )
 from vivavoce.realtime.wire.server_events import ItemAdded, ItemDone
