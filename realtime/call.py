@@ -30,7 +30,8 @@ from vivavoce.realtime.monitor.watchdog import Watchdog
 from vivavoce.realtime.peers.resumable import ResumableTransport, Since
 from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.pipeline import Parts, Pipeline
-from vivavoce.realtime.recording.recorder import Recording, Recordings
+from vivavoce.realtime.recording.recorder import Recordings
+from vivavoce.realtime.recording.taps import Taps
 from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.session.tool_settings import Tools
 from vivavoce.realtime.tools import CallTools
@@ -166,14 +167,14 @@ class Calls:
         place = self._running[call_id]
         place.extension = extension
         recording = self._recordings.begin(call_id, session, transport.plays)
-        if recording is not None:
-            session, playout = recording.cores(session, playout)
+        taps = recording or Taps()
+        session, playout = taps.session(session), taps.playout(playout)
         line = place.line = ResumableTransport(transport, session, playout, self._config.resume_window)
         peers = Peers(line)
         place.party = RunningCall(peers, session)
         reason = "over"
         try:
-            reason = await self._converse(peers, session, playout, place, recording)
+            reason = await self._converse(peers, session, playout, place, taps)
         except DialogueError as error:
             reason = f"busy: {error}"
         except Exception:  # the border: one call's bug must not end the others
@@ -196,20 +197,20 @@ class Calls:
         session: Session,
         playout: Playout,
         place: _CallSlot,
-        recording: Recording | None,
+        taps: Taps,
     ) -> str:
         extension = place.extension
         dialogue: Dialogue = self._engine.cascade.open()
         if extension is not None:
             dialogue = extension.rehearse(dialogue)
-        listener = self._engine.listener()
-        judging = Classifiers(self._engine.judge, listener, dialogue.classify_overlap)
+        windows = self._engine.windows(taps)
+        classifiers = Classifiers(self._engine.end_of_turn, windows, dialogue.classify_overlap)
         front_end = FrontEnd(cancel=self._cancels(peers))
-        watchdog = Watchdog(playout, self._config.patience, 2 * self._config.tool_timeout + 5)  # a turn, and the tool
+        patience = self._config.patience, 2 * self._config.tool_timeout + 5  # a turn, and the tool
+        watchdog = taps.watchdog(Watchdog(playout, *patience))
+        latency = taps.latency(TurnLatency())
         tools = self._tools.runner(extension.tools if extension else None)
-        parts = Parts(peers, dialogue, session, playout, listener, judging, TurnLatency(), tools, watchdog, front_end)
-        if recording:
-            parts = recording.parts(parts)
+        parts = Parts(peers, dialogue, session, playout, windows, classifiers, latency, tools, watchdog, front_end)
         pipeline = Pipeline(parts)
         reason = "over"
         try:

@@ -14,6 +14,7 @@ from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.turns.overlap_classifier import OverlapClassifier
 from vivavoce.model.turns.silero_vad import SileroVad
 from vivavoce.model.turns.smart_turn import SmartTurn
+from vivavoce.realtime.recording.taps import Taps
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.windows import MicrophoneWindows
 
@@ -44,7 +45,7 @@ class Engine:
         """`directory_of` gives the folder of a catalog artefact; it raises `ModelError` for one that is not there.
         `models`: loads what answers."""
         self._settings = settings
-        self._speech = SileroVad(directory_of("silero-vad"))
+        self._vad = SileroVad(directory_of("silero-vad"))
         self._overlap = OverlapClassifier()
         (file,) = directory_of("smart-turn").glob("*.onnx")
         self._smart_turn = SmartTurn(file)
@@ -57,16 +58,15 @@ class Engine:
         language = model.endpoint_model if model.remote else model.language
         return {"ears": model.spoken, "language": language, "voice": model.voice}
 
-    def listener(self) -> MicrophoneWindows:
-        """The microphone of a new call."""
-        state = self._speech.init_state()
-        ear = self._overlap.init_state()
-        return MicrophoneWindows(
-            lambda window: self._speech.step(window, state), Floor(None, ear.scores, asr=True), ear.push
-        )
+    def windows(self, taps: Taps) -> MicrophoneWindows:
+        """The microphone of a new call, with its floor."""
+        vad, overlap = self._vad.init_state(), self._overlap.init_state()
+        floor = taps.floor(Floor(None, taps.scores(overlap.scores), asr=True))
+        probability = taps.probability(lambda window: self._vad.step(window, vad))
+        return taps.windows(MicrophoneWindows(probability, floor, overlap.push))
 
-    async def judge(self, sound: Samples) -> float:
-        """The probability that the turn is complete whose end `sound` holds: the last 8 s at 16 kHz."""
+    async def end_of_turn(self, sound: Samples) -> float:
+        """The probability (0..1) that the turn is complete whose end `sound` is: the last 8 s at 16 kHz."""
         return await asyncio.to_thread(self._smart_turn.complete, sound)
 
     def close(self) -> None:

@@ -91,8 +91,8 @@ class Parts:
     dialogue: Dialogue
     session: Session
     playout: Playout
-    listener: MicrophoneWindows
-    judging: Classifiers
+    windows: MicrophoneWindows
+    classifiers: Classifiers
     latency: TurnLatency
     tools: ToolRunner
     watchdog: Watchdog
@@ -179,7 +179,7 @@ class Pipeline:
                     self._rescue()
                 case Transcript(whole=True, text=text, finished=finished):
                     self._decide(fact)
-                    self._take_turns(self._parts.listener.floor.recognized(text, finished))
+                    self._take_turns(self._parts.windows.floor.recognized(text, finished))
                 case _:
                     self._decide(fact)
 
@@ -187,8 +187,8 @@ class Pipeline:
         for start in range(0, len(samples), SLICE):
             audible = self._parts.playout.interruptible
             piece = self._parts.front_end.receive(samples[start : start + SLICE])
-            self._take_turns(self._parts.listener.receive(piece, audible, self._busy))
-            if opinion := await self._parts.judging.overdue():
+            self._take_turns(self._parts.windows.receive(piece, audible, self._busy))
+            if opinion := await self._parts.classifiers.overdue():
                 self._take_opinion(opinion)
             if start:
                 await asyncio.sleep(0)
@@ -197,7 +197,7 @@ class Pipeline:
         for fact in facts:
             match fact:
                 case AskEndpoint() | AskOverlap():
-                    self._parts.judging.start(fact, self._tasks, self._inbox.post)
+                    self._parts.classifiers.start(fact, self._tasks, self._inbox.post)
                 case TurnSound():
                     self._hear(fact)
                 case _:
@@ -212,7 +212,7 @@ class Pipeline:
             self._parts.dialogue.hear(sound.samples, sound.voiced)
 
     def _take_opinion(self, opinion: Classified) -> None:
-        floor = self._parts.listener.floor
+        floor = self._parts.windows.floor
         if isinstance(opinion, EndpointClassified):
             self._take_turns(floor.end_of_turn(opinion.at, opinion.probability))
         else:
@@ -234,16 +234,16 @@ class Pipeline:
             self._perform(self._parts.session.reject(message))
             return
         if isinstance(message, AudioCommit):
-            listener, rest = self._parts.listener, self._parts.front_end.flush()
-            facts = listener.receive(rest, self._parts.playout.interruptible, self._busy)
-            self._take_turns([*facts, *listener.flush()])
+            windows, rest = self._parts.windows, self._parts.front_end.flush()
+            facts = windows.receive(rest, self._parts.playout.interruptible, self._busy)
+            self._take_turns([*facts, *windows.flush()])
         self._decide(message)
 
     def _rescue(self) -> None:
         for overdue in self._parts.watchdog.expire(asyncio.get_running_loop().time()):
             log.warning("overdue", extra={"session": self._parts.session.id, "what": overdue.what})
             if isinstance(overdue.fact, TurnStuck):
-                self._take_turns(self._parts.listener.floor.end_stuck_turn())
+                self._take_turns(self._parts.windows.floor.end_stuck_turn())
             else:
                 self._decide(overdue.fact)
 
@@ -264,7 +264,7 @@ class Pipeline:
 
     def _perform(self, actions: Iterable[Action]) -> list[Fact]:
         """Carries out actions in their order; what the playout answers is to be decided next."""
-        dialogue, floor = self._parts.dialogue, self._parts.listener.floor
+        dialogue, floor = self._parts.dialogue, self._parts.windows.floor
         answers: list[Fact] = []
         for action in actions:
             match action:

@@ -66,14 +66,13 @@ class EventRecorder:
         name: str,
         core: T,
         reads: Collection[str] = (),
-        parts: dict[str, object] | None = None,
         left: bool = False,
         right: bool = False,
     ) -> T:
-        """`core` for its callers, who notice nothing. `parts` stand in for its attributes of these names. The sound
-        that it is given is the recording's `left` side, or the samples that it gives are the `right` one."""
+        """`core` for its callers, who notice nothing. The sound that it is given is the recording's `left` side, or the
+        samples that it gives are the `right` one."""
         side: Side | None = "left" if left else "right" if right else None
-        return cast(T, _Watched(core, partial(self.call, name, side), frozenset(reads), parts or {}))
+        return cast(T, _Watched(core, partial(self.call, name, side), frozenset(reads)))
 
     def chance(self, name: str, network: Callable[[Q], C]) -> Callable[[Q], C]:
         """A network whose answers, a probability or a tuple of them, belong to the call during which it is asked."""
@@ -205,16 +204,13 @@ def _rounded(chance: C) -> C:
 class _Watched:
     """Stands in front of a core. Attributes are the core's own; calls of its methods go by way of `call`."""
 
-    __slots__ = ("_call", "_core", "_parts", "_reads")
+    __slots__ = ("_call", "_core", "_reads")
 
-    def __init__(self, core: object, call: Callable[..., Any], reads: frozenset[str], parts: dict[str, object]) -> None:
+    def __init__(self, core: object, call: Callable[..., Any], reads: frozenset[str]) -> None:
         self._core = core
         self._call = call
         self._reads = reads
-        self._parts = parts
 
     def __getattr__(self, name: str) -> Any:
-        if name in self._parts:
-            return self._parts[name]
         value = getattr(self._core, name)
         return partial(self._call, name, value) if callable(value) and name not in self._reads else value

@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,7 +72,8 @@ class RecordingReader:
         for entry in entries:
             if "call" in entry:
                 entry["call"] = CALLS.get(entry["call"], entry["call"])
-        self.header = {key: fact for entry in entries[:2] if "call" not in entry for key, fact in entry.items()}
+        head = takewhile(lambda entry: "call" not in entry and "end" not in entry, entries)
+        self.header = {key: fact for entry in head for key, fact in entry.items()}
         self.end: str = entries[-1].get("end", CRASHED)
         self.entries = list(self._readable(entry for entry in entries[1:] if "call" in entry))
 

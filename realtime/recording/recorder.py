@@ -9,18 +9,23 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from vivavoce.codecs.audio import SAMPLE_RATE
+from vivavoce.codecs.audio import SAMPLE_RATE, Samples
+from vivavoce.model.turns.overlap_classifier import Scores
 from vivavoce.realtime.audio.playout import Playout
-from vivavoce.realtime.pipeline import Parts
+from vivavoce.realtime.monitor.latency import TurnLatency
+from vivavoce.realtime.monitor.watchdog import Watchdog
 from vivavoce.realtime.recording.event_recorder import EventRecorder
+from vivavoce.realtime.recording.taps import Taps
 from vivavoce.realtime.recording.writer import MAX_BYTES, Writer
 from vivavoce.realtime.session.session import Options, Session
+from vivavoce.realtime.turns.floor import Floor
+from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +57,7 @@ class Recordings:
         writer = Writer(self._folder / f"{now:%Y%m%d-%H%M%S}-{call_id}", self._max_bytes)
         recording = Recording(call_id, writer)
         options, seed = session.origin
-        recording.diary.head(
+        recording.events.head(
             format=FORMAT,
             vivavoce=version("vivavoce"),
             began=now.isoformat(timespec="seconds"),
@@ -71,38 +76,41 @@ def given(options: Options) -> list[str]:
     return [field.name for field in fields(options) if field.name not in ("decode", "responses")]
 
 
-class Recording:
-    """One call's. The cores are the call's own; who uses them goes by way of the diary."""
+class Recording(Taps):
+    """One call's: the taps that write down what its cores are asked."""
 
     def __init__(self, call_id: str, writer: Writer) -> None:
         self._call_id = call_id
         self._writer = writer
-        self.diary = EventRecorder(self._line, writer.blob, writer.sound, self._fail, secrets.token_bytes(16))
+        self.events = EventRecorder(self._line, writer.blob, writer.sound, self._fail, secrets.token_bytes(16))
 
-    def cores(self, session: Session, playout: Playout) -> tuple[Session, Playout]:
-        """For everybody who has to do with the call."""
+    def session(self, session: Session) -> Session:
+        return self.events.watch("session", session, reads=("response_id", "item_id"))
+
+    def playout(self, playout: Playout) -> Playout:
         asked_often = ("heard", "pushed", "left", "chars_at", "finished")
-        return (
-            self.diary.watch("session", session, reads=("response_id", "item_id")),
-            self.diary.watch("playout", playout, reads=asked_often, right=True),
-        )
+        return self.events.watch("playout", playout, reads=asked_often, right=True)
 
-    def parts(self, parts: Parts) -> Parts:
-        """The parts of a pipeline, made with these cores."""
-        listener, watchdog, diary = parts.listener, parts.watchdog, self.diary
-        barge_in = listener.floor.barge_in
-        patience = {"patience": watchdog.patience, "tools": watchdog.tools}
-        diary.head(watchdog=patience, overhears=barge_in.overlap_classifier is not None, ears=barge_in.asr)
-        listener.probability = diary.chance("speech", listener.probability)
-        if barge_in.overlap_classifier is not None:
-            barge_in.overlap_classifier = diary.chance("overlap", barge_in.overlap_classifier)
-        floor = diary.watch("floor", listener.floor)
-        return replace(
-            parts,
-            listener=diary.watch("listener", listener, reads=("recent",), parts={"floor": floor}, left=True),
-            latency=diary.watch("latency", parts.latency),
-            watchdog=diary.watch("watchdog", watchdog),
-        )
+    def floor(self, floor: Floor) -> Floor:
+        barge_in = floor.barge_in
+        self.events.head(overhears=barge_in.overlap_classifier is not None, ears=barge_in.asr)
+        return self.events.watch("floor", floor)
+
+    def windows(self, windows: MicrophoneWindows) -> MicrophoneWindows:
+        return self.events.watch("listener", windows, reads=("recent",), left=True)
+
+    def latency(self, latency: TurnLatency) -> TurnLatency:
+        return self.events.watch("latency", latency)
+
+    def watchdog(self, watchdog: Watchdog) -> Watchdog:
+        self.events.head(watchdog={"patience": watchdog.patience, "tools": watchdog.tools})
+        return self.events.watch("watchdog", watchdog)
+
+    def probability(self, vad: Callable[[Samples], float]) -> Callable[[Samples], float]:
+        return self.events.chance("speech", vad)
+
+    def scores(self, classifier: Callable[[bool], Scores]) -> Callable[[bool], Scores]:
+        return self.events.chance("overlap", classifier)
 
     async def close(self, reason: str) -> None:
         """Completes the files, on another thread. `reason` ends the log: one word."""
@@ -110,7 +118,7 @@ class Recording:
 
     def finish(self, reason: str) -> None:
         """Completes the files."""
-        self.diary.close(reason)
+        self.events.close(reason)
         self._writer.close(DEADLINE)
         if self._writer.failed:
             log.warning("recording ended early", extra={"call": self._call_id, "reason": self._writer.failed})
@@ -118,7 +126,7 @@ class Recording:
     def _line(self, text: bytes) -> None:
         self._writer.line(text)
         if self._writer.failed:
-            self.diary.stop()
+            self.events.stop()
 
     def _fail(self, why: str) -> None:
         self._writer.line(b'{"end": "broken: a value that cannot be recorded"}\n')

@@ -31,6 +31,7 @@ from vivavoce.model.dialogue import (
 )
 from vivavoce.model.errors import DialogueError
 from vivavoce.realtime.pipeline import Pipeline
+from vivavoce.realtime.recording.taps import Taps
 from vivavoce.realtime.transports import Intake, Message, PeerGone, PeerLost, Pull, Seen, Sound
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.windows import MicrophoneWindows
@@ -46,7 +47,7 @@ def energy(window: Samples) -> float:
 
 
 async def complete(sound: Samples) -> float:
-    """A judge that finds every turn complete, after the time a real one takes."""
+    """An end-of-turn classifier that finds every turn complete, after the time a real one takes."""
     await asyncio.sleep(0.06)
     return 0.9
 
@@ -157,7 +158,7 @@ class ScriptedEngine:
         self._lines = lines
         self.dialogues: list[ScriptedDialogue] = []
         self.cascade = self
-        self.judge = complete
+        self.end_of_turn = complete
         self.lateness = 0.0  # of its models
         self.about: dict[str, str] = {}
 
@@ -165,8 +166,8 @@ class ScriptedEngine:
         self.dialogues.append(ScriptedDialogue(self._transcripts, self._lines))
         return self.dialogues[-1]
 
-    def listener(self) -> MicrophoneWindows:
-        return MicrophoneWindows(energy, Floor(None))
+    def windows(self, taps: Taps) -> MicrophoneWindows:
+        return taps.windows(MicrophoneWindows(taps.probability(energy), taps.floor(Floor(None))))
 
     def close(self) -> None:
         """There is nothing to free."""

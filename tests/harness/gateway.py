@@ -25,8 +25,8 @@ class KeptEngine:
 
     def __init__(self, engine: Engine | ScriptedEngine) -> None:
         self.cascade = engine.cascade
-        self.listener = engine.listener
-        self.judge = engine.judge
+        self.windows = engine.windows
+        self.end_of_turn = engine.end_of_turn
         self.about = engine.about
 
     def close(self) -> None:

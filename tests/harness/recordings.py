@@ -56,11 +56,12 @@ def record(
         session = open_session(playout, plays, wanted_now, random_ids(), 1_000, house=SessionDefaults(notice=notice))
         recording = recordings.begin("rtc_test", session, plays)
         assert recording is not None
-        listener = MicrophoneWindows(energy, Floor(None, overhear))
-        judging = Classifiers(complete, listener)
-        watched, playout = recording.cores(session, playout)
-        watchdog = Watchdog(playout)
-        parts = Parts(Peers(peer), dialogue, watched, playout, listener, judging, TurnLatency(), runner(), watchdog)
+        session, playout = recording.session(session), recording.playout(playout)
+        floor = recording.floor(Floor(None, overhear and recording.scores(overhear)))
+        windows = recording.windows(MicrophoneWindows(recording.probability(energy), floor))
+        classifiers = Classifiers(complete, windows)
+        latency, watchdog = recording.latency(TurnLatency()), recording.watchdog(Watchdog(playout))
+        parts = Parts(Peers(peer), dialogue, session, playout, windows, classifiers, latency, runner(), watchdog)
 
         async def scenario() -> None:
             await peer.until("session.created")
@@ -69,7 +70,7 @@ def record(
 
         try:
             async with asyncio.TaskGroup() as tasks:
-                peer.pipeline = Pipeline(recording.parts(parts))
+                peer.pipeline = Pipeline(parts)
                 tasks.create_task(peer.pipeline.run())
                 tasks.create_task(scenario())
         except* PeerGone:
