@@ -1,1 +1,4 @@
-"""Who may come in: keys, client secrets, rates and places, and how a request is refused."""
+"""Admission of requests: authentication, client secrets, rate limits, call slots, and error bodies.
+
+`Denied` (auth.py) is the one exception of the package: every refusal is one, fit to be the answer to the request.
+"""

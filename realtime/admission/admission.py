@@ -1,6 +1,6 @@
-"""What stands between a request and a call: keys, limits, the session it wants, a place.
+"""Admit a request to a call: authentication, rate limits, the session it requests, a call slot.
 
-    request ──allow──► session config of its secret ──session──► Session core ──reserve──► a place among the calls
+    request ──allow──► session config of its secret ──session──► Session core ──reserve──► a call slot
 
 Every refusal is a `Denied`, fit to be the answer to the request.
 """
@@ -16,69 +16,68 @@ from msgspec import to_builtins
 
 from vivavoce.realtime.admission import client_secrets
 from vivavoce.realtime.admission.auth import Denied, check_session
-from vivavoce.realtime.admission.client_secrets import ClientSecrets, SecretsFull
+from vivavoce.realtime.admission.client_secrets import ClientSecrets
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.call import Busy, Calls, RunningCall
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.peers.resumable import ResumableTransport, Since
 from vivavoce.realtime.session.opening import VOICE, SessionDefaults, SessionRequest, open_session, random_ids
-from vivavoce.realtime.session.rate_limit import WINDOW, Addresses, Bucket
+from vivavoce.realtime.session.rate_limit import Addresses, Bucket
 from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.session.tool_settings import options as tools
 from vivavoce.realtime.wire.errors import Refused
 
 
 class Admission:
-    """One gateway's door. `calls` is None until the models are loaded; `failure` says why they cannot be."""
+    """Admits the requests of one gateway. `calls` is None until the models are loaded; `failure`: why they cannot
+    be."""
 
     def __init__(self, config: ServerConfig, clock: Callable[[], float], voice: str = VOICE) -> None:
-        """`clock` gives unix seconds; `voice` speaks where the client asks for no other."""
+        """`clock` gives unix seconds; `voice`: the default one."""
         self.calls: Calls | None = None
         self.failure = ""
         self._config = config
         self._clock = clock
         notice = config.recording_notice if config.recordings else None
-        self.house = SessionDefaults(tools(config), voice, notice, config.apology)
+        self.defaults = SessionDefaults(tools(config), voice, notice, config.apology)
         self._secrets = ClientSecrets(lambda: secrets.token_urlsafe(24))
         self._addresses = Addresses(config.sessions_per_minute)
 
     def ready(self) -> Calls:
-        """The calls. Raises `Denied` as long as there can be none."""
+        """The calls. Raises `Denied` until the models are loaded."""
         if self.calls is None:
             message = self.failure or "The models are still loading. Please try again in a moment."
             raise Denied(503, "models_failed" if self.failure else "models_loading", message)
         return self.calls
 
     def allow(self, headers: Mapping[str, str], subprotocols: Iterable[str] = ()) -> Mapping[str, Any] | None:
-        """The session that the request's client secret brings along, if it shows one. Raises `Denied`."""
+        """Authenticates a request. Returns the session config of its client secret, if it presents one. Raises
+        `Denied`."""
         return check_session(self._config, headers, lambda key: self._secrets.find(key, self._clock()), subprotocols)
 
     def issue(self, body: bytes) -> dict[str, Any]:
-        """A client secret, as the answer to the request for it. Raises `Denied`."""
+        """Issues a client secret: the body of the answer. Raises `Denied`."""
         try:
-            asked = client_secrets.read(body)
+            request = client_secrets.read_request(body)
         except Refused as refused:
             raise _denied(refused) from refused
-        session = self.session(Playout(), False, SessionRequest(config=asked.config))
-        try:
-            value, expires_at = self._secrets.issue(asked.config, asked.seconds, self._clock())
-        except SecretsFull as full:
-            raise Denied(429, "rate_limit_exceeded", str(full), retry_after=WINDOW) from full
+        session = self.session(Playout(), False, SessionRequest(config=request.config))
+        value, expires_at = self._secrets.issue(request.config, request.seconds, self._clock())
         return {"value": value, "expires_at": expires_at, "session": to_builtins(session.view)}
 
     def session(
-        self, playout: Playout, plays: bool, wanted: SessionRequest, house: SessionDefaults | None = None
+        self, playout: Playout, plays: bool, request: SessionRequest, defaults: SessionDefaults | None = None
     ) -> Session:
-        """A session as it was asked for; `house`: other than usual. Raises `Denied`."""
+        """Opens the session of a request; `defaults`: others than the gateway's. Raises `Denied`."""
         expires_at = int(self._clock() + self._config.max_duration)
         responses = Bucket(self._config.responses_per_minute)
         try:
-            return open_session(playout, plays, wanted, random_ids(), expires_at, responses, house or self.house)
+            return open_session(playout, plays, request, random_ids(), expires_at, responses, defaults or self.defaults)
         except Refused as refused:
             raise _denied(refused) from refused
 
     def reserve(self, call_id: str, address: str, now: float) -> Calls:
-        """A place for a call of somebody at `address`; `now` on the event loop's clock. Raises `Denied`."""
+        """Reserves a slot for a call from `address`; `now` on the event loop's clock. Raises `Denied`."""
         calls = self.ready()
         if wait := self._addresses.take(address, now):
             message = f"Too many new sessions: at most {self._config.sessions_per_minute} a minute from one address."
@@ -90,35 +89,34 @@ class Admission:
         return calls
 
     def resumable(self, query: Mapping[str, str], plays: bool) -> tuple[str, ResumableTransport, Since]:
-        """The call that the request's resume token belongs to, its line, and where the client stands. Raises
-        `Denied`."""
+        """The call of the request's resume token, its transport, and what the client has received. Raises `Denied`."""
         found = self.ready().resumable(query.get("resume", ""))
         if found is None:
             message = "No call waits for this token: it is over, or was resumed already. Begin a new one."
             raise Denied(404, "resume_token_unknown", message, "resume")
-        call_id, line = found
-        if line.plays != plays:
-            message = "The call was begun over WebRTC." if line.plays else "The call was begun over a WebSocket."
+        call_id, transport = found
+        if transport.plays != plays:
+            message = "The call was begun over WebRTC." if transport.plays else "The call was begun over a WebSocket."
             raise Denied(409, "resume_other_transport", f"{message} It can only go on there.", "resume")
         played = query.get("played", "")
         if played and not re.fullmatch("[0-9]{1,10}", played):
             raise Denied(400, "invalid_value", "'played' must be an RTP timestamp, a whole number.", "played")
         since = Since(query.get("received") or None, int(played) if played else None)
-        if not line.can_tell(since.received):
+        if not transport.can_tell(since.received):
             message = "The events after 'received' are not kept any more. Begin a new call."
             raise Denied(409, "resume_events_lost", message, "received")
-        return call_id, line, since
+        return call_id, transport, since
 
     def find(self, call_id: str) -> RunningCall:
         """A running call. Raises `Denied`."""
-        party = self.ready().find(call_id)
-        if party is None:
+        call = self.ready().find(call_id)
+        if call is None:
             raise no_call()
-        return party
+        return call
 
 
 def no_call() -> Denied:
-    """The answer to requests about a call that is not there."""
+    """The refusal of requests about an unknown call."""
     return Denied(404, "call_not_found", "There is no call of this id.", "call_id")
 
 

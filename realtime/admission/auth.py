@@ -1,8 +1,11 @@
-"""Who may talk to the server: keys, client secrets, web origins, hosts. Pure decisions over request headers.
+"""Authenticate requests by their headers: API keys, client secrets, web origins, hosts. Pure.
 
-Without keys the server listens on loopback only, and there any web page that the user visits could reach it too. So a
-browser's request must come from our own page (or an origin that was allowed), and must name a loopback host (against
-DNS rebinding).
+Without keys the server listens on loopback only, where any web page that the user visits could reach it too. So a
+browser's request must come from our own page (or an allowed origin), and must name a loopback host (against DNS
+rebinding).
+
+    Exception
+    └── Denied      the one exception of this package: an HTTP error with the protocol's error body
 """
 
 from __future__ import annotations
@@ -12,19 +15,21 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from vivavoce.realtime.admission.client_secrets import PREFIX
 from vivavoce.realtime.config import ServerConfig, is_loopback
 
+SECRET_PREFIX: Final = "ek_"
+"""Client programs know a client secret by this."""
+
 KEY_PROTOCOL: Final = "openai-insecure-api-key."
-"""Browsers cannot set headers on a WebSocket: the key comes as a subprotocol."""
+"""Browsers cannot set headers on a WebSocket, so the key comes as a subprotocol."""
 
 
 Find = Callable[[str], Mapping[str, Any] | None]
-"""The session that a client secret brings along; None for one that is not valid."""
+"""The session config of a client secret; None for an invalid one."""
 
 
 class Denied(Exception):
-    """The request is refused: HTTP `status`, and `code` and `param` of the error body. `retry_after`: seconds."""
+    """The request is refused, with HTTP `status`, and `code` and `param` of the error body. `retry_after`: seconds."""
 
     def __init__(
         self, status: int, code: str, message: str, param: str | None = None, retry_after: float | None = None
@@ -48,11 +53,11 @@ def check_session(
     config: ServerConfig, headers: Mapping[str, str], find: Find, subprotocols: Iterable[str] = ()
 ) -> Mapping[str, Any] | None:
     """Raises `Denied` unless the request may open a session, with an API key or a client secret. Returns the session
-    which the secret brings along."""
+    config of the secret."""
     _check_origin(config, headers)
     _check_host(config, headers)
     key = _key(headers, subprotocols)
-    if key.startswith(PREFIX):
+    if key.startswith(SECRET_PREFIX):
         session = find(key)
         if session is None:
             raise Denied(401, "invalid_api_key", "The client secret is not known here, or has expired.")
@@ -70,7 +75,7 @@ def _check_host(config: ServerConfig, headers: Mapping[str, str]) -> None:
 def _check_origin(config: ServerConfig, headers: Mapping[str, str]) -> None:
     origin = headers.get("origin")
     if origin is None or "*" in config.origins or origin in config.origins:
-        return  # no browser, or one that was allowed
+        return  # no browser, or an allowed origin
     if origin.partition("://")[2] != headers.get("host"):
         raise Denied(403, "wrong_origin", f"Pages from {origin} may not use this server; see 'server.origins'.")
 

@@ -1,7 +1,7 @@
-"""Client secrets: short-lived keys that a server hands to its browsers, each with the settings of a session.
+"""Client secrets: short-lived keys that an application hands to its browsers, each with the config of a session.
 
-    POST /v1/realtime/client_secrets ──read──► Request ──issue──► ek_…       shown once, kept as a digest
-    a connection that shows ek_…     ──find──► session config, or None: unknown, or expired
+    POST /v1/realtime/client_secrets ──read_request──► SecretRequest ──issue──► ek_…    sent once, kept as a digest
+    a connection with ek_…           ──find──► session config, or None: unknown, or expired
 
 They live in memory: a restart forgets them. `now` is unix seconds.
 """
@@ -15,20 +15,19 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from vivavoce.realtime.admission.auth import SECRET_PREFIX, Denied
+from vivavoce.realtime.session.rate_limit import WINDOW
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire.errors import Refused
 from vivavoce.realtime.wire.session_config import Part
 
-PREFIX: Final = "ek_"
-"""What client programs know a client secret by."""
-
 MAX_SECRETS: Final = 1000
-PLAIN_LIFE: Final = 600  # seconds
+DEFAULT_LIFETIME: Final = 600  # seconds
 
 
 class _ExpiresAfter(Part):
     anchor: Literal["created_at"] = "created_at"
-    seconds: Annotated[int, msgspec.Meta(ge=10, le=7200)] = PLAIN_LIFE
+    seconds: Annotated[int, msgspec.Meta(ge=10, le=7200)] = DEFAULT_LIFETIME
 
 
 class _Body(Part):
@@ -37,31 +36,27 @@ class _Body(Part):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What was asked for: `config` is a session object as JSON values, not yet looked into."""
+class SecretRequest:
+    """A request for a secret: `config` is a session object as JSON values, not yet checked."""
 
     seconds: int
     config: Mapping[str, Any]
 
 
-def read(body: bytes) -> Request:
-    """Reads the body of a request; an empty one asks for nothing special. Raises `Refused`."""
+def read_request(body: bytes) -> SecretRequest:
+    """Reads the body of a request; an empty one requests the defaults. Raises `Refused`."""
     try:
-        asked = msgspec.json.decode(body or b"{}", type=_Body)
+        parsed = msgspec.json.decode(body or b"{}", type=_Body)
     except msgspec.ValidationError as error:
         raise wire.refusal(error) from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Refused("invalid_json", f"The body is not JSON: {error}") from error
-    expires = asked.expires_after or _ExpiresAfter()
-    return Request(expires.seconds, asked.session or {})
-
-
-class SecretsFull(Exception):
-    """No room for one more; the message may be shown."""
+    expires = parsed.expires_after or _ExpiresAfter()
+    return SecretRequest(expires.seconds, parsed.session or {})
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _Secret:
     config: Mapping[str, Any]
     expires_at: int
 
@@ -72,24 +67,25 @@ class ClientSecrets:
     def __init__(self, token: Callable[[], str], max_kept: int = MAX_SECRETS) -> None:
         self._token = token
         self._max_kept = max_kept
-        self._kept: dict[bytes, _Kept] = {}
+        self._kept: dict[bytes, _Secret] = {}
 
     def issue(self, config: Mapping[str, Any], seconds: int, now: float) -> tuple[str, int]:
-        """A new secret, and the unix second at which it expires. Raises `SecretsFull`."""
-        self._kept = {digest: kept for digest, kept in self._kept.items() if kept.expires_at > now}
+        """A new secret, and the unix second at which it expires. Raises `Denied` when too many are valid."""
+        self._kept = {digest: secret for digest, secret in self._kept.items() if secret.expires_at > now}
         if len(self._kept) >= self._max_kept:
-            raise SecretsFull(f"{self._max_kept} client secrets are valid; wait until some have expired.")
-        value = f"{PREFIX}{self._token()}"
+            message = f"{self._max_kept} client secrets are valid; wait until some have expired."
+            raise Denied(429, "rate_limit_exceeded", message, retry_after=WINDOW)
+        value = f"{SECRET_PREFIX}{self._token()}"
         expires_at = int(now) + seconds
-        self._kept[_digest(value)] = _Kept(config, expires_at)
+        self._kept[_digest(value)] = _Secret(config, expires_at)
         return value, expires_at
 
     def find(self, value: str, now: float) -> Mapping[str, Any] | None:
-        """The session that a secret brings along; None for one that is unknown or has expired."""
-        kept = self._kept.get(_digest(value))
-        return kept.config if kept is not None and kept.expires_at > now else None
+        """The session config of a secret; None for one that is unknown or has expired."""
+        secret = self._kept.get(_digest(value))
+        return secret.config if secret is not None and secret.expires_at > now else None
 
 
 def _digest(value: str) -> bytes:
-    """Looked up in place of the secret: how long that takes says nothing about the secret's own characters."""
+    """The key of the look-up: its time says nothing about the characters of the secret."""
     return hashlib.sha256(value.encode(errors="replace")).digest()

@@ -1,4 +1,4 @@
-"""The REST side's reading and refusing: bodies of bounded size in, error bodies of the protocol out."""
+"""Read request bodies of bounded size, and answer with the protocol's error bodies."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from starlette.responses import JSONResponse, Response
 from vivavoce.realtime.admission.auth import Denied
 
 MAX_BODY: Final = 256 * 1024
-"""Bytes of an offer with its session, or of a session alone; a browser's offer is about 6 KiB."""
+"""Bytes of an SDP offer with its session, or of a session alone; a browser's offer is about 6 KiB."""
 
 RETRY_AFTER: Final = 5
-"""Seconds after which a client that found the server full or loading may try again."""
+"""Seconds after which a client may try again when the server is full or loading."""
 
 _CODES: Final = {404: "unknown_url", 405: "method_not_supported"}
 
 
 async def read_offer(request: Request) -> tuple[str, dict[str, Any] | None]:
-    """The SDP, and the session settings that came with it as a form. Raises `Denied`."""
+    """Reads an SDP offer, and the session config of its form. Raises `Denied`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/sdp":
         return (await read_body(request)).decode(errors="replace"), None
     if kind != "multipart/form-data":
         raise Denied(415, "unsupported_content_type", "Send the offer as application/sdp, or as multipart/form-data.")
-    if "content-length" not in request.headers:  # files of a form have no bound of their own
+    if "content-length" not in request.headers:  # files in a form have no bound of their own
         raise Denied(411, "length_required", "A form needs a Content-Length.")
     _check_length(request)
     try:
@@ -48,7 +48,7 @@ async def read_offer(request: Request) -> tuple[str, dict[str, Any] | None]:
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body. Raises `Denied` for one that is too long."""
+    """Reads the whole body. Raises `Denied` for one that is too long."""
     _check_length(request)
     body = bytearray()
     async for chunk in request.stream():
@@ -59,37 +59,37 @@ async def read_body(request: Request) -> bytes:
 
 
 def refuse(denied: Denied) -> JSONResponse:
-    """The answer to a request that was refused."""
+    """The response to a refused request."""
     kind = "server_error" if denied.status >= 500 else "invalid_request_error"
     body = {"error": {"message": str(denied), "type": kind, "param": denied.param, "code": denied.code}}
     wait = RETRY_AFTER if denied.status == 503 else denied.retry_after
     return JSONResponse(body, denied.status, None if wait is None else {"Retry-After": str(math.ceil(wait))})
 
 
-async def gone(request: Request, error: Exception) -> Response:
-    """Whoever asked has left before the request was there as a whole: nobody reads this, and nothing has failed."""
+async def disconnected(request: Request, error: Exception) -> Response:
+    """Client disconnected before its request was complete; not an error, and the response is not read."""
     return Response(status_code=400)
 
 
 async def denied(request: Request, error: Exception) -> Response:
-    """Answers `Denied`."""
+    """Responds to `Denied`."""
     assert isinstance(error, Denied)
     return refuse(error)
 
 
 async def http_error(request: Request, error: Exception) -> Response:
-    """Answers what the router itself refuses: unknown addresses and methods."""
+    """Responds to errors of the router: unknown paths and methods."""
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, "http_error")
-    asked = f"{request.method} {request.url.path}"
-    message = f"Unknown request: {asked}." if error.status_code in _CODES else error.detail
+    line = f"{request.method} {request.url.path}"
+    message = f"Unknown request: {line}." if error.status_code in _CODES else error.detail
     answer = refuse(Denied(error.status_code, code, message))
     answer.headers.update(error.headers or {})
     return answer
 
 
 async def failed(request: Request, error: Exception) -> Response:
-    """Answers for a bug of ours; the server logs it."""
+    """Responds to a bug of ours, which the server logs."""
     return refuse(Denied(500, "internal_error", "Something went wrong on the server."))
 
 

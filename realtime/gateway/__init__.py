@@ -1,1 +1,1 @@
-"""The HTTP server: page, REST, WebRTC offers, WebSockets and telephone webhooks, wired to the calls."""
+"""The HTTP server: page, REST, WebRTC offers, WebSockets and telephone webhooks."""

@@ -4,18 +4,17 @@
     POST /v1/realtime/client_secrets      a short-lived key for a browser, with the settings of its session
     POST /v1/realtime/calls               SDP offer in, 201 with the answer and `Location` out (WebRTC)
     POST /v1/realtime/calls?resume=…      the same call goes on over another connection
-    GET  /v1/realtime/calls/{id}/as-heard the user's last turn through the audio codec: see as_heard.py
-    POST /v1/realtime/calls/{id}/…        hang-up; accept, reject, refer of phone calls: see telephony/ringing_rest.py
+    GET  /v1/realtime/calls/{id}/as-heard the user's last turn through the audio codec: see codec_preview.py
+    POST /v1/realtime/calls/{id}/…        hang-up; accept, reject, refer of phone calls: see phone_calls.py
     …    /phone/…                         calls by telephone: see telephony/phones.py
     WS   /v1/realtime                     the protocol with PCM inside messages
     WS   /v1/realtime?resume=…            the same call goes on over another socket
     WS   /v1/realtime?call_id=…           a sideband of a running call
-    GET  /v1/models                       the one there is
-    GET  /healthz  /readyz                the process lives; the models are loaded and there is room
+    GET  /v1/models                       the one model
+    GET  /healthz  /readyz                the process lives; the models are loaded and a call slot is free
 
-The models load in the background, so the page is there at once; calls are refused with 503 until they are ready.
-
-The page's files, as browsers get them: with headers that let nothing from elsewhere run in it.
+The models load in the background, so the page is available at once; calls are refused with 503 until they are loaded.
+The page's files have headers that keep scripts of other origins out.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ from vivavoce.realtime.call import Calls, new_call_id
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.engine import Engine
-from vivavoce.realtime.gateway.codec_preview import AsHeard
+from vivavoce.realtime.gateway.codec_preview import CodecPreview
 from vivavoce.realtime.gateway.phone_calls import CallRest
 from vivavoce.realtime.peers.sideband import MAX_BEHIND, Crowded
 from vivavoce.realtime.session.opening import MODEL, VOICE, SessionRequest
@@ -67,12 +66,12 @@ class Gateway:
         voice: str = VOICE,
         phone: PhoneConfig | None = None,
     ) -> None:
-        """`load` builds the models; it blocks, and runs on a thread. `clock` gives unix seconds. `voice` speaks where
-        the client asks for no other. `phone`: calls by telephone."""
+        """`load` builds the models; it blocks, and runs on a thread. `clock` gives unix seconds. `voice`: the default
+        one. `phone`: settings of calls by telephone."""
         self._config = config
         self._load = load
-        self._door = Admission(config, clock, voice)
-        self._phones = Phones(self._door, phone or PhoneConfig(), clock)
+        self._admission = Admission(config, clock, voice)
+        self._phones = Phones(self._admission, phone or PhoneConfig(), clock)
         self._began = int(clock())
         origins = list(config.origins)
         cors = Middleware(
@@ -94,7 +93,7 @@ class Gateway:
             exception_handlers={
                 Denied: rest.denied,
                 HTTPException: rest.http_error,
-                ClientDisconnect: rest.gone,
+                ClientDisconnect: rest.disconnected,
                 Exception: rest.failed,
             },
             lifespan=self._lifespan,
@@ -106,8 +105,8 @@ class Gateway:
             Route("/models/{name}", self._model),
             Route("/realtime/client_secrets", self._make_secret, methods=["POST"]),
             Route("/realtime/calls", self._offer, methods=["POST"]),
-            *CallRest(self._config, self._door, self._phones).routes(),
-            *AsHeard(self._config, self._door).routes(),
+            *CallRest(self._config, self._admission, self._phones).routes(),
+            *CodecPreview(self._config, self._admission).routes(),
             WebSocketRoute("/realtime", self._socket),
         ]
 
@@ -123,23 +122,23 @@ class Gateway:
             await serving
 
     async def _serve(self, stop: asyncio.Event) -> None:
-        """Loads the models, takes calls until told to stop, ends them, frees the models."""
+        """Loads the models, takes calls until `stop` is set, ends them, frees the models."""
         try:
             engine = await asyncio.to_thread(self._load)
-        except Exception as error:  # the border: whatever keeps the models from loading is shown to everybody who asks
+        except Exception as error:  # the border: any failure to load is shown to every client
             log.exception("models could not be loaded")
-            self._door.failure = str(error)
+            self._admission.failure = str(error)
             await stop.wait()
             return
         try:
             async with self._phones.listening(engine), Calls(engine, self._config) as calls:
-                self._door.calls = calls
+                self._admission.calls = calls
                 log.info("ready")
                 await stop.wait()
-                self._door.calls = None
+                self._admission.calls = None
         except CannotListen as error:
             log.error("telephones cannot be reached", extra={"reason": str(error)})
-            self._door.failure = str(error)
+            self._admission.failure = str(error)
             await stop.wait()
         finally:
             await asyncio.to_thread(engine.close)
@@ -151,12 +150,12 @@ class Gateway:
             return JSONResponse({"status": "ok"})
         return JSONResponse(
             {"status": "ok", "tasks": len(asyncio.all_tasks())}
-        )  # `vivavoce bench --soak` looks for leaks
+        )  # read by `vivavoce bench --soak`, to find leaks
 
     async def _readyz(self, request: Request) -> Response:
-        calls, limit = self._door.calls, self._config.max_sessions
+        calls, limit = self._admission.calls, self._config.max_sessions
         if calls is None:
-            failure = self._door.failure
+            failure = self._admission.failure
             return JSONResponse({"status": "failed" if failure else "loading", "message": failure}, 503)
         full = len(calls) >= limit
         return JSONResponse(
@@ -178,33 +177,33 @@ class Gateway:
 
     async def _make_secret(self, request: Request) -> Response:
         check(self._config, request.headers)
-        return JSONResponse(self._door.issue(await rest.read_body(request)))
+        return JSONResponse(self._admission.issue(await rest.read_body(request)))
 
     async def _offer(self, request: Request) -> Response:
-        carried = self._door.allow(request.headers)
+        config = self._admission.allow(request.headers)
         sdp, settings = await rest.read_offer(request)
         if "resume" in request.query_params:
-            return await self._go_on(request, sdp)
-        self._door.ready()
+            return await self._resume(request, sdp)
+        self._admission.ready()
         call_id, playout = new_call_id(), Playout()
-        session = self._door.session(
-            playout, True, SessionRequest.from_query(request.query_params, settings or carried)
+        session = self._admission.session(
+            playout, True, SessionRequest.from_query(request.query_params, settings or config)
         )
-        calls = self._door.reserve(call_id, *_origin(request))
+        calls = self._admission.reserve(call_id, *_client(request))
         try:
             transport, local = await self._answer(sdp)
         except BaseException:
             calls.release(call_id)
             raise
         calls.start(call_id, transport, session, playout)
-        return _answered(local, call_id)
+        return _created(local, call_id)
 
-    async def _go_on(self, request: Request, sdp: str) -> Response:
-        """A peer that was lost comes back. Raises `Denied`."""
-        call_id, line, since = self._door.resumable(request.query_params, plays=True)
+    async def _resume(self, request: Request, sdp: str) -> Response:
+        """Resumes a call over another peer connection. Raises `Denied`."""
+        call_id, resumable, since = self._admission.resumable(request.query_params, plays=True)
         transport, local = await self._answer(sdp)
-        self._door.ready().resume(line, transport, since)
-        return _answered(local, call_id)
+        self._admission.ready().resume(resumable, transport, since)
+        return _created(local, call_id)
 
     async def _answer(self, sdp: str) -> tuple[WebRtcTransport, str]:
         try:
@@ -217,21 +216,21 @@ class Gateway:
     async def _socket(self, socket: WebSocket) -> None:
         try:
             if (call_id := socket.query_params.get("call_id")) is not None:
-                await self._read_along(socket, call_id)
+                await self._join(socket, call_id)
             else:
-                await self._talk(socket)
+                await self._open(socket)
         except Denied as denied:
             await socket.send_denial_response(rest.refuse(denied))
 
-    async def _talk(self, socket: WebSocket) -> None:
-        """A call of its own. Raises `Denied`."""
-        carried = self._door.allow(socket.headers, socket.scope["subprotocols"])
+    async def _open(self, socket: WebSocket) -> None:
+        """Opens a call over a WebSocket. Raises `Denied`."""
+        config = self._admission.allow(socket.headers, socket.scope["subprotocols"])
         if "resume" in socket.query_params:
-            return await self._go_on_talking(socket)
-        self._door.ready()
+            return await self._resume_socket(socket)
+        self._admission.ready()
         call_id, playout = new_call_id(), Playout()
-        session = self._door.session(playout, False, SessionRequest.from_query(socket.query_params, carried))
-        calls = self._door.reserve(call_id, *_origin(socket))
+        session = self._admission.session(playout, False, SessionRequest.from_query(socket.query_params, config))
+        calls = self._admission.reserve(call_id, *_client(socket))
         try:
             await socket.accept(_subprotocol(socket), [(b"location", _location(call_id).encode())])
         except BaseException:
@@ -239,21 +238,21 @@ class Gateway:
             raise
         await calls.run(call_id, WebSocketTransport(socket), session, playout)
 
-    async def _go_on_talking(self, socket: WebSocket) -> None:
-        """A client that was lost comes back. Raises `Denied`."""
-        call_id, line, since = self._door.resumable(socket.query_params, plays=False)
+    async def _resume_socket(self, socket: WebSocket) -> None:
+        """Resumes a call over another WebSocket. Raises `Denied`."""
+        call_id, resumable, since = self._admission.resumable(socket.query_params, plays=False)
         await socket.accept(_subprotocol(socket), [(b"location", _location(call_id).encode())])
-        await line.resume(WebSocketTransport(socket), since)
+        await resumable.resume(WebSocketTransport(socket), since)
 
-    async def _read_along(self, socket: WebSocket, call_id: str) -> None:
-        """A sideband of a running call. Raises `Denied`."""
+    async def _join(self, socket: WebSocket, call_id: str) -> None:
+        """Joins a running call as a sideband. Raises `Denied`."""
         check(self._config, socket.headers, socket.scope["subprotocols"])
-        party = self._door.find(call_id)
+        call = self._admission.find(call_id)
         try:
-            with party.peers.seat():
+            with call.peers.seat():
                 await socket.accept(_subprotocol(socket))
                 extras = SessionRequest.from_query(socket.query_params).extras
-                await party.join(WebSocketTransport(socket, MAX_BEHIND), extras)
+                await call.join(WebSocketTransport(socket, MAX_BEHIND), extras)
         except Crowded as crowded:
             raise Denied(429, "too_many_sidebands", str(crowded)) from crowded
 
@@ -265,7 +264,7 @@ def _ice(config: ServerConfig) -> IceSettings:
     return IceSettings(servers, loopback=config.loopback)
 
 
-def _answered(sdp: str, call_id: str) -> Response:
+def _created(sdp: str, call_id: str) -> Response:
     return Response(sdp, 201, {"Location": _location(call_id)}, "application/sdp")
 
 
@@ -274,12 +273,12 @@ def _location(call_id: str) -> str:
 
 
 def _subprotocol(socket: WebSocket) -> str | None:
-    """A browser closes a socket whose server chose nothing, and no key may be echoed."""
+    """The subprotocol to choose: browsers close a socket without one, and no key may be echoed."""
     return "realtime" if "realtime" in socket.scope["subprotocols"] else None
 
 
-def _origin(connection: HTTPConnection) -> tuple[str, float]:
-    """Who asks, and when."""
+def _client(connection: HTTPConnection) -> tuple[str, float]:
+    """The address of the client, and the time of the request."""
     return connection.client.host if connection.client else "", asyncio.get_running_loop().time()
 
 
@@ -290,12 +289,12 @@ HEADERS: Final = (
     (b"permissions-policy", b"microphone=(self), camera=(self)"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-cache"),  # asks each time, gets 304: a new version is there at once
+    (b"cache-control", b"no-cache"),  # revalidated each time (304), so that a new version shows at once
 )
 
 
 class Page(StaticFiles):
-    """The folder `WEB`."""
+    """Serves the folder `WEB`."""
 
     def __init__(self) -> None:
         super().__init__(directory=WEB, html=True)

@@ -1,9 +1,9 @@
-"""The REST side of phone calls, as applications of the Realtime API know it.
+"""REST requests about phone calls, as in the official Realtime API.
 
 POST /v1/realtime/calls/{id}/accept    a session object: answers a ringing call, returns when it can be joined
 POST /v1/realtime/calls/{id}/reject    {"status_code": 603}: declines it
-POST /v1/realtime/calls/{id}/refer     {"target_uri": "tel:+49…"}: hands the caller over
-POST /v1/realtime/calls/{id}/hangup    ends any call, on the telephone or not
+POST /v1/realtime/calls/{id}/refer     {"target_uri": "tel:+49…"}: transfers the caller
+POST /v1/realtime/calls/{id}/hangup    ends any call, by telephone or not
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vivavoce.realtime.telephony.webhooks.ringing import DECLINE
 from vivavoce.realtime.wire import parsing as wire
 
 ANSWERED: Final = 10.0
-"""Seconds in which an accepted call must be under way: the caller's side has to confirm."""
+"""Seconds within which an accepted call must begin: the caller's side has to confirm."""
 
 T = TypeVar("T")
 
@@ -42,9 +42,9 @@ class _Refer(msgspec.Struct):
 class CallRest:
     """The routes. Every refusal is a `Denied`."""
 
-    def __init__(self, config: ServerConfig, door: Admission, phones: Phones) -> None:
+    def __init__(self, config: ServerConfig, admission: Admission, phones: Phones) -> None:
         self._config = config
-        self._door = door
+        self._admission = admission
         self._phones = phones
 
     def routes(self) -> list[Route]:
@@ -59,46 +59,46 @@ class CallRest:
         if config.get("type") != "realtime":
             raise Denied(400, "invalid_value", "A phone call is accepted with a session of type 'realtime'.", "type")
         self._phones.switchboard.check(config)
-        self._check_rings(call_id)  # the body was long in coming
+        self._check_rings(call_id)  # the body may have taken long
         self._phones.ringing.accept(call_id, config)
         if not await self._phones.switchboard.begun(call_id, ANSWERED):
-            raise Denied(409, "call_ended", "The call did not come about: the caller hung up, or there is no place.")
+            raise Denied(409, "call_ended", "The call did not begin: the caller hung up, or all lines are taken.")
         return Response()
 
     async def _reject(self, request: Request) -> Response:
         call_id = self._allowed(request)
         self._check_rings(call_id)
-        wanted = _read(await rest.read_body(request) or b"{}", _Reject)
+        body = _read(await rest.read_body(request) or b"{}", _Reject)
         self._check_rings(call_id)
-        self._phones.ringing.reject(call_id, wanted.status_code)
+        self._phones.ringing.reject(call_id, body.status_code)
         return Response()
 
     async def _refer(self, request: Request) -> Response:
         call_id = self._allowed(request)
         line = self._phones.switchboard.find(call_id)
         if line is None:
-            self._door.find(call_id)
+            self._admission.find(call_id)
             raise _not_by_telephone()
-        wanted = _read(await rest.read_body(request), _Refer)
+        body = _read(await rest.read_body(request), _Refer)
         try:
-            await line.transfer_now(self._phones.dialling.check(wanted.target_uri))
+            await line.transfer_now(self._phones.dialling.check(body.target_uri))
         except NotAllowed as error:
             raise Denied(403, "target_not_allowed", str(error), "target_uri") from error
         except CannotDo as error:
             raise Denied(409, "transfer_failed", f"The call was not transferred: {error}.") from error
-        self._door.ready().hang_up(call_id)  # they talk to each other now
+        self._admission.ready().hang_up(call_id)  # caller and target are connected now
         return Response()
 
     async def _hang_up(self, request: Request) -> Response:
         call_id = self._allowed(request)
-        if not (self._phones.ringing.reject(call_id) or self._door.ready().hang_up(call_id)):
+        if not (self._phones.ringing.reject(call_id) or self._admission.ready().hang_up(call_id)):
             raise no_call()
         return Response()
 
     def _allowed(self, request: Request) -> str:
-        """The call's id. Raises `Denied` for somebody who may not ask."""
+        """The call's id. Raises `Denied` for a client without permission."""
         check(self._config, request.headers)
-        self._door.ready()
+        self._admission.ready()
         return str(request.path_params["call_id"])
 
     def _check_rings(self, call_id: str) -> None:
@@ -107,7 +107,7 @@ class CallRest:
             return
         if self._phones.switchboard.find(call_id) is not None:
             raise Denied(409, "call_not_ringing", "The call was answered already.")
-        self._door.find(call_id)
+        self._admission.find(call_id)
         raise _not_by_telephone()
 
 

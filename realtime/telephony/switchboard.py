@@ -68,11 +68,11 @@ class Switchboard:
     @property
     def voice(self) -> str:
         """Which speaks on the telephone."""
-        return self.settings.voice or self._door.house.voice
+        return self.settings.voice or self._door.defaults.voice
 
     async def rehearse(self, engine: Engine) -> None:
         """Makes the words known beforehand; failing that, they are made in each call."""
-        settings, notice = self.settings, self._door.house.notice or ""
+        settings, notice = self.settings, self._door.defaults.notice or ""
         try:
             dialogue = engine.cascade.open()
             try:
@@ -182,7 +182,7 @@ class Switchboard:
 
     def _session(self, call: PhoneCall | None, playout: Playout, config: Mapping[str, Any] | None) -> Session:
         """Raises `Denied`."""
-        settings, house = self.settings, replace(self._door.house, voice=self.voice)
+        settings, house = self.settings, replace(self._door.defaults, voice=self.voice)
         if config is None:
             config = {"type": "realtime", "instructions": settings.instructions}
             words = settings.outgoing_greeting if call and call.direction == "outgoing" else settings.greeting

@@ -16,7 +16,7 @@ from harness.site import site
 from harness.tokens import HUM, make_weights
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.codecs.tokenizer import FRAME_SIZE
-from vivavoce.realtime.gateway import codec_preview as as_heard
+from vivavoce.realtime.gateway import codec_preview
 
 pytestmark = [
     pytest.mark.browser,
@@ -31,7 +31,7 @@ BUTTON = "#as-heard button"
 @pytest.fixture
 def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Caller]:
     """In a call, with an assistant who says two words whenever a turn ends."""
-    monkeypatch.setattr(as_heard, "WEIGHTS", make_weights(tmp_path))
+    monkeypatch.setattr(codec_preview, "WEIGHTS", make_weights(tmp_path))
     with site(ScriptedEngine(["one two"] * 3)) as server, calling(server.url) as caller:
         caller.page.click("#talk")
         caller.until("listening")
@@ -87,7 +87,7 @@ def test_what_the_server_cannot_do_is_said_beside_the_button(
     person: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = person.page
-    monkeypatch.setattr(as_heard, "WEIGHTS", tmp_path / "nothing")
+    monkeypatch.setattr(codec_preview, "WEIGHTS", tmp_path / "nothing")
     page.click("summary")
     page.check("#mirror")
     speak(person)

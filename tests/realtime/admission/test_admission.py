@@ -1,4 +1,4 @@
-"""realtime/admission/admission.py: what is refused at the door, and in which words."""
+"""realtime/admission/admission.py: which requests are refused, and how."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vivavoce.realtime.call import Calls
 from vivavoce.realtime.config import ServerConfig
 
 
-def door() -> Admission:
+def make_admission() -> Admission:
     return Admission(ServerConfig(max_sessions=1), lambda: 0.0)
 
 
@@ -23,8 +23,8 @@ def door() -> Admission:
     ("failure", "code", "words"),
     [("", "models_loading", "still loading"), ("The disk is full.", "models_failed", "The disk is full")],
 )
-def test_as_long_as_there_are_no_models_nobody_gets_in(failure: str, code: str, words: str) -> None:
-    admission = door()
+def test_requests_are_refused_until_the_models_are_loaded(failure: str, code: str, words: str) -> None:
+    admission = make_admission()
     admission.failure = failure
     for ask in (admission.ready, lambda: admission.find("rtc_1"), lambda: admission.reserve("rtc_1", "a", 0)):
         with pytest.raises(Denied, match=words) as denied:
@@ -32,10 +32,10 @@ def test_as_long_as_there_are_no_models_nobody_gets_in(failure: str, code: str, 
         assert (denied.value.status, denied.value.code) == (503, code)
 
 
-def test_when_all_lines_are_taken_the_next_one_is_told() -> None:
+def test_a_call_beyond_the_limit_is_refused() -> None:
     async def main() -> None:
-        admission = door()
-        async with Calls(ScriptedEngine(), ServerConfig(max_sessions=1)) as calls:  # type: ignore[arg-type]  # all of it that is used
+        admission = make_admission()
+        async with Calls(ScriptedEngine(), ServerConfig(max_sessions=1)) as calls:  # type: ignore[arg-type]  # the used part of it
             admission.calls = calls
             assert admission.reserve("rtc_1", "a", 0) is calls
             with pytest.raises(Denied, match="taken") as denied:
@@ -48,9 +48,9 @@ def test_when_all_lines_are_taken_the_next_one_is_told() -> None:
 
 def test_a_call_that_would_make_the_others_wait_is_refused_but_never_the_first() -> None:
     async def main() -> None:
-        admission, engine = door(), ScriptedEngine()
+        admission, engine = make_admission(), ScriptedEngine()
         engine.lateness = 2.0
-        async with Calls(engine, ServerConfig(max_sessions=3)) as calls:  # type: ignore[arg-type]  # all of it that is used
+        async with Calls(engine, ServerConfig(max_sessions=3)) as calls:  # type: ignore[arg-type]  # the used part of it
             admission.calls = calls
             admission.reserve("rtc_1", "a", 0)
             with pytest.raises(Denied, match="need all of this machine") as denied:
@@ -65,7 +65,7 @@ def test_a_call_that_would_make_the_others_wait_is_refused_but_never_the_first()
 
 
 def test_secrets_have_a_bound() -> None:
-    admission = door()
+    admission = make_admission()
     for _ in range(MAX_SECRETS):
         admission.issue(b"")
     with pytest.raises(Denied, match=f"{MAX_SECRETS}") as denied:
@@ -73,7 +73,7 @@ def test_secrets_have_a_bound() -> None:
     assert (denied.value.status, denied.value.code, denied.value.retry_after) == (429, "rate_limit_exceeded", 60)
 
 
-def test_the_voice_of_the_settings_speaks_unless_another_one_is_asked_for() -> None:
+def test_the_voice_of_the_settings_is_the_default() -> None:
     admission = Admission(ServerConfig(), lambda: 0.0, "af_heart")
     for body, voice in ((b"", "af_heart"), (b'{"session": {"audio": {"output": {"voice": "ash"}}}}', "ash")):
         assert admission.issue(body)["session"]["audio"]["output"]["voice"] == voice
@@ -86,5 +86,5 @@ def test_a_session_nested_too_deeply_is_refused(key: str) -> None:
         deep = {key: deep}
     body = {"session": {"tracing": {"metadata": deep}}}
     with pytest.raises(Denied, match="nested") as denied:
-        door().issue(json.dumps(body).encode())
+        make_admission().issue(json.dumps(body).encode())
     assert denied.value.status == 400

@@ -8,13 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.realtime.admission.client_secrets import (
-    PLAIN_LIFE,
-    PREFIX,
-    ClientSecrets,
-    SecretsFull,
-    read,
-)
+from vivavoce.realtime.admission.auth import SECRET_PREFIX, Denied
+from vivavoce.realtime.admission.client_secrets import DEFAULT_LIFETIME, ClientSecrets, read_request
 from vivavoce.realtime.wire.errors import Refused
 
 
@@ -23,18 +18,18 @@ def counting() -> Callable[[], str]:
     return lambda: str(next(numbers))
 
 
-def test_a_secret_brings_its_session_along_until_it_expires() -> None:
+def test_a_secret_has_its_session_config_until_it_expires() -> None:
     secrets = ClientSecrets(counting())
     value, expires_at = secrets.issue({"voice": "joe"}, 600, now=1000.7)
-    assert value.startswith(PREFIX)
+    assert value.startswith(SECRET_PREFIX)
     assert expires_at == 1600
     assert secrets.find(value, 1599.9) == {"voice": "joe"}
     assert secrets.find(value, 1599.9) == {"voice": "joe"}, "it opens more than one session"
     assert secrets.find(value, 1600) is None
 
 
-@pytest.mark.parametrize("value", ["", PREFIX, "ek_1 ", "EK_0", "ek_\udcff"])
-def test_what_was_never_issued_opens_nothing(value: str) -> None:
+@pytest.mark.parametrize("value", ["", SECRET_PREFIX, "ek_1 ", "EK_0", "ek_\udcff"])
+def test_a_string_that_was_never_issued_is_unknown(value: str) -> None:
     secrets = ClientSecrets(counting())
     secrets.issue({}, 600, 0)
     assert secrets.find(value, 1) is None
@@ -46,11 +41,11 @@ def test_secrets_themselves_are_not_kept() -> None:
     assert "unforgettable" not in repr(vars(secrets))
 
 
-def test_there_is_a_bound_and_expired_secrets_make_room() -> None:
+def test_secrets_are_bounded_and_expired_ones_make_room() -> None:
     secrets = ClientSecrets(counting(), max_kept=2)
     secrets.issue({}, 10, 0)
     secrets.issue({}, 20, 0)
-    with pytest.raises(SecretsFull, match="2 client secrets"):
+    with pytest.raises(Denied, match="2 client secrets"):
         secrets.issue({}, 10, 9)
     value, _ = secrets.issue({}, 10, 10)
     assert secrets.find(value, 15) == {}
@@ -59,16 +54,16 @@ def test_there_is_a_bound_and_expired_secrets_make_room() -> None:
 @pytest.mark.parametrize(
     ("body", "seconds", "config"),
     [
-        (b"", PLAIN_LIFE, {}),
-        (b"{}", PLAIN_LIFE, {}),
-        (b'{"session": null, "expires_after": null}', PLAIN_LIFE, {}),
+        (b"", DEFAULT_LIFETIME, {}),
+        (b"{}", DEFAULT_LIFETIME, {}),
+        (b'{"session": null, "expires_after": null}', DEFAULT_LIFETIME, {}),
         (b'{"expires_after": {"anchor": "created_at", "seconds": 10}}', 10, {}),
-        (b'{"session": {"type": "transcription"}}', PLAIN_LIFE, {"type": "transcription"}),
+        (b'{"session": {"type": "transcription"}}', DEFAULT_LIFETIME, {"type": "transcription"}),
     ],
 )
-def test_a_request_may_say_how_long_and_for_what(body: bytes, seconds: int, config: dict[str, str]) -> None:
-    asked = read(body)
-    assert (asked.seconds, asked.config) == (seconds, config)
+def test_a_request_may_set_lifetime_and_session(body: bytes, seconds: int, config: dict[str, str]) -> None:
+    request = read_request(body)
+    assert (request.seconds, request.config) == (seconds, config)
 
 
 @pytest.mark.parametrize(
@@ -87,12 +82,12 @@ def test_a_request_may_say_how_long_and_for_what(body: bytes, seconds: int, conf
 )
 def test_a_request_that_cannot_be_read_is_refused_with_its_path(body: bytes, code: str, param: str | None) -> None:
     with pytest.raises(Refused) as refused:
-        read(body)
+        read_request(body)
     assert (refused.value.code, refused.value.param) == (code, param)
     assert refused.value.message
 
 
 @given(st.binary(max_size=200))
-def test_no_body_does_anything_but_be_read_or_refused(body: bytes) -> None:
+def test_any_body_is_read_or_refused(body: bytes) -> None:
     with contextlib.suppress(Refused):
-        read(body)
+        read_request(body)

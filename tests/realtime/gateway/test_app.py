@@ -147,7 +147,7 @@ def test_a_conversation_over_websocket_remembers_its_first_turn(
     run(engine, test)
 
 
-def test_the_history_ends_at_what_the_client_says_was_heard(engine: Engine) -> None:
+def test_the_history_ends_where_the_client_truncates(engine: Engine) -> None:
     async def test(running: Running) -> None:
         async with websockets.connect(running.websocket, max_size=None) as connection:
             client = Socket(connection)
@@ -169,7 +169,7 @@ def test_the_history_ends_at_what_the_client_says_was_heard(engine: Engine) -> N
     run(engine, test)
 
 
-def test_a_session_that_only_listens_writes_down_what_is_said(engine: Engine, speaker: Speaker) -> None:
+def test_a_transcription_session_transcribes_speech(engine: Engine, speaker: Speaker) -> None:
     async def test(running: Running) -> None:
         async with websockets.connect(f"{running.websocket}?intent=transcription", max_size=None) as connection:
             client = Socket(connection)
@@ -183,7 +183,7 @@ def test_a_session_that_only_listens_writes_down_what_is_said(engine: Engine, sp
     run(engine, test)
 
 
-def test_a_damaged_model_is_named_to_everybody_who_asks_and_the_server_stays_up(models: Store, tmp_path: Path) -> None:
+def test_a_damaged_model_is_named_in_every_refusal_and_the_server_stays_up(models: Store, tmp_path: Path) -> None:
     for artefact in ("silero-vad", "smart-turn", "moonshine-tiny-en"):
         shutil.copytree(models.path(artefact), tmp_path / "models" / artefact)
     judge = next((tmp_path / "models" / "smart-turn").glob("*.onnx"))
@@ -213,7 +213,7 @@ BAD_OFFERS = {
 
 
 @pytest.mark.parametrize("name", BAD_OFFERS)
-def test_a_bad_offer_is_refused_in_words(engine: Engine, name: str) -> None:
+def test_a_bad_offer_is_refused_with_a_reason(engine: Engine, name: str) -> None:
     async def test(running: Running) -> None:
         body, kind, status = BAD_OFFERS[name]
         response = await running.http.post("/v1/realtime/calls", content=body, headers={"Content-Type": kind})
@@ -225,7 +225,7 @@ def test_a_bad_offer_is_refused_in_words(engine: Engine, name: str) -> None:
     run(engine, test)
 
 
-def test_an_offer_with_a_codec_that_nobody_has_is_refused(engine: Engine) -> None:
+def test_an_offer_with_an_unknown_codec_is_refused(engine: Engine) -> None:
     async def test(running: Running) -> None:
         peer = Peer(codec="PCMU")
         sdp = (
@@ -291,7 +291,7 @@ def test_a_message_beyond_every_bound_closes_the_socket_and_nothing_else(engine:
     run(engine, test)
 
 
-def test_a_wrong_key_opens_nothing(engine: Engine) -> None:
+def test_a_wrong_key_is_refused(engine: Engine) -> None:
     async def test(running: Running) -> None:
         for headers in ({}, {"Authorization": "Bearer wrong"}):
             answer = await running.http.post("/v1/realtime/calls", content="v=0", headers=headers)
@@ -311,7 +311,7 @@ def test_a_wrong_key_opens_nothing(engine: Engine) -> None:
     run(engine, test, keys=("right",))
 
 
-def test_a_page_from_elsewhere_may_not_call(engine: Engine) -> None:
+def test_a_page_of_another_origin_may_not_call(engine: Engine) -> None:
     async def test(running: Running) -> None:
         with pytest.raises(websockets.InvalidStatus) as refused:
             await websockets.connect(running.websocket, additional_headers={"Origin": "https://evil.example"})
@@ -320,7 +320,7 @@ def test_a_page_from_elsewhere_may_not_call(engine: Engine) -> None:
     run(engine, test)
 
 
-def test_one_call_too_many_is_told_when_to_come_back(engine: Engine) -> None:
+def test_a_call_beyond_the_limit_is_told_when_to_retry(engine: Engine) -> None:
     async def test(running: Running) -> None:
         async with websockets.connect(running.websocket) as connection:
             await Socket(connection).until("session.created")
@@ -337,7 +337,7 @@ def test_one_call_too_many_is_told_when_to_come_back(engine: Engine) -> None:
     run(engine, test, max_sessions=1)
 
 
-def test_a_silent_line_is_closed_with_a_reason(engine: Engine) -> None:
+def test_a_silent_call_is_closed_with_a_reason(engine: Engine) -> None:
     async def test(running: Running) -> None:
         async with websockets.connect(f"{running.websocket}?extras=true") as connection:
             closing = await Socket(connection).until("vivavoce.closing", seconds=15)
@@ -381,7 +381,7 @@ def test_a_peer_that_vanishes_in_mid_reply_leaves_nothing_behind(engine: Engine,
     run(engine, test, resume_window=3)
 
 
-def test_offers_in_a_form_bring_their_session_along(engine: Engine) -> None:
+def test_an_offer_in_a_form_sets_its_session(engine: Engine) -> None:
     async def test(running: Running) -> None:
         peer = Peer()
         session = {"type": "realtime", "instructions": "Speak like a pirate.", "audio": {"output": {"voice": "alloy"}}}

@@ -1,4 +1,4 @@
-"""The gateway's doors: REST, client secrets, CORS, limits, sidebands, transcription.
+"""The gateway's requests: REST, client secrets, CORS, limits, sidebands, transcription.
 
 Real sockets and real clients; only the models are scripted."""
 
@@ -68,7 +68,7 @@ async def secret(running: Running, headers: dict[str, str] | None = None, **sess
 
 
 def call_id(connection: websockets.ClientConnection) -> str:
-    """Of a WebSocket call; the upgrade's answer names it as that to an offer does."""
+    """The id of a WebSocket call, from the `Location` of the upgrade."""
     assert connection.response is not None
     return connection.response.headers["Location"].rpartition("/")[2]
 
@@ -167,9 +167,7 @@ def test_a_session_outlives_its_secret() -> None:
         (b"x" * 300_000, 413, "body_too_large", None),
     ],
 )
-def test_a_request_for_a_secret_that_makes_no_sense_is_refused(
-    body: bytes, status: int, code: str, param: str | None
-) -> None:
+def test_a_senseless_request_for_a_secret_is_refused(body: bytes, status: int, code: str, param: str | None) -> None:
     async def test(running: Running) -> None:
         answer = await running.http.post("/v1/realtime/client_secrets", content=body)
         error = answer.json()["error"]
@@ -178,7 +176,7 @@ def test_a_request_for_a_secret_that_makes_no_sense_is_refused(
     run(test)
 
 
-def test_secrets_are_for_those_who_have_a_key() -> None:
+def test_secrets_are_issued_to_holders_of_a_key_only() -> None:
     async def test(running: Running) -> None:
         for headers in ({}, {"Authorization": "Bearer ek_made_up"}):
             answer = await running.http.post("/v1/realtime/client_secrets", headers=headers)
@@ -191,7 +189,7 @@ def test_secrets_are_for_those_who_have_a_key() -> None:
 # --- browsers --------------------------------------------------------------------------------------------------------
 
 
-def test_a_browser_from_an_allowed_origin_gets_leave_to_call() -> None:
+def test_a_browser_of_an_allowed_origin_may_call() -> None:
     async def test(running: Running) -> None:
         ask = {
             "Origin": ELSEWHERE,
@@ -225,7 +223,7 @@ def test_a_browser_from_an_allowed_origin_gets_leave_to_call() -> None:
     run(test, keys=("sesame",), origins=(ELSEWHERE,))
 
 
-def test_a_browser_from_elsewhere_gets_none_even_with_a_secret() -> None:
+def test_a_browser_of_another_origin_may_not_call_even_with_a_secret() -> None:
     async def test(running: Running) -> None:
         value = await secret(running)
         headers = {"Origin": "https://evil.example", "Authorization": f"Bearer {value}"}
@@ -254,7 +252,7 @@ def test_a_browser_from_elsewhere_gets_none_even_with_a_secret() -> None:
         ),
     ],
 )
-def test_what_is_not_there_is_said_in_the_protocols_words(method: str, path: str, status: int, code: str) -> None:
+def test_unknown_paths_are_refused_in_the_protocols_form(method: str, path: str, status: int, code: str) -> None:
     async def test(running: Running) -> None:
         answer = await running.http.request(method, path)
         error = answer.json()["error"]
@@ -274,7 +272,7 @@ def test_the_model_can_be_listed() -> None:
     run(test, lambda: 1000.0)
 
 
-def test_a_form_that_does_not_say_how_long_it_is_is_refused() -> None:
+def test_a_form_without_a_length_is_refused() -> None:
     async def test(running: Running) -> None:
         async def form() -> Any:
             yield b"--x\r\n"
@@ -404,7 +402,7 @@ def test_the_fifth_sideband_is_refused() -> None:
                     await asyncio.sleep(0.01)
 
     async def _joins(running: Running, query: str) -> bool:
-        """A place is free again once the server has seen a sideband leave."""
+        """A seat is free again once the server has seen a sideband leave."""
         try:
             async with dial(running, query) as sideband:
                 await until(sideband, "session.created")
@@ -451,7 +449,7 @@ def test_after_a_response_the_client_learns_its_limit() -> None:
 
 
 @pytest.mark.parametrize("by", ["intent", "secret"])
-def test_a_session_that_only_listens_gives_words_and_no_response(by: str) -> None:
+def test_a_transcription_session_sends_words_and_no_response(by: str) -> None:
     async def test(running: Running) -> None:
         options: dict[str, Any] = {}
         if by == "secret":
@@ -479,7 +477,7 @@ def test_a_session_that_only_listens_gives_words_and_no_response(by: str) -> Non
     run(test)
 
 
-def test_whoever_leaves_in_the_middle_of_an_offer_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_disconnects_in_the_middle_of_an_offer_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     async def test(running: Running) -> None:
         address = urlsplit(running.url)
         for body, kind in ((b"v=0", "application/sdp"), (b"--x", "multipart/form-data; boundary=x")):

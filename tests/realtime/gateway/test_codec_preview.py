@@ -22,7 +22,7 @@ from harness.gateway import Running, gateway
 from harness.tokens import HUM, make_weights
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.tokenizer import FRAME_SIZE, AudioTokenizer
-from vivavoce.realtime.gateway import codec_preview as as_heard
+from vivavoce.realtime.gateway import codec_preview
 
 pytestmark = pytest.mark.slow
 
@@ -31,12 +31,12 @@ MANUAL = {"type": "realtime", "audio": {"input": {"turn_detection": None}}}
 
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(as_heard, "WEIGHTS", make_weights(tmp_path))
+    monkeypatch.setattr(codec_preview, "WEIGHTS", make_weights(tmp_path))
     return tmp_path
 
 
 class Call:
-    """A call over a WebSocket, whose user sends what they say by message."""
+    """A call over a WebSocket, whose user commits each turn by message."""
 
     def __init__(self, running: Running, socket: websockets.ClientConnection) -> None:
         self._running = running
@@ -107,18 +107,18 @@ def test_the_last_turn_comes_back_through_the_codec() -> None:
 
 
 @pytest.mark.usefixtures("weights")
-def test_of_a_long_turn_the_end_is_played() -> None:
+def test_the_end_of_a_long_turn_is_played() -> None:
     async def test(call: Call) -> None:
-        await call.say(np.concatenate((hum(5, 0.1), hum(as_heard.LONGEST, 0.6))))
+        await call.say(np.concatenate((hum(5, 0.1), hum(codec_preview.LONGEST, 0.6))))
         sound = sound_of(await call.listen())
-        assert len(sound) == as_heard.LONGEST * SAMPLE_RATE
+        assert len(sound) == codec_preview.LONGEST * SAMPLE_RATE
         assert np.abs(sound[:SAMPLE_RATE]).max() > 0.5
 
     run(test)
 
 
 @pytest.mark.usefixtures("weights")
-def test_before_anybody_has_spoken_there_is_nothing_to_hear() -> None:
+def test_before_the_first_turn_there_is_nothing_to_play() -> None:
     async def test(call: Call) -> None:
         assert problem(await call.listen()) == (404, "nothing_heard")
 
@@ -126,7 +126,7 @@ def test_before_anybody_has_spoken_there_is_nothing_to_hear() -> None:
 
 
 @pytest.mark.usefixtures("weights")
-def test_a_call_that_is_not_there_has_nothing_to_give() -> None:
+def test_an_unknown_call_is_refused() -> None:
     async def test(call: Call) -> None:
         await call.say(hum(1.0, 0.2))
         call.path = "/v1/realtime/calls/rtc_000000000000/as-heard"
@@ -136,7 +136,7 @@ def test_a_call_that_is_not_there_has_nothing_to_give() -> None:
 
 
 def test_a_server_without_weights_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(as_heard, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(codec_preview, "WEIGHTS", tmp_path)
 
     async def test(call: Call) -> None:
         await call.say(hum(1.0, 0.2))
@@ -146,7 +146,7 @@ def test_a_server_without_weights_says_so(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("weights")
-def test_who_has_no_key_hears_nobody() -> None:
+def test_without_a_key_nothing_is_played() -> None:
     async def test(call: Call) -> None:
         await call.say(hum(1.0, 0.2))
         assert problem(await call.listen()) == (401, "missing_api_key")
@@ -158,7 +158,7 @@ def test_who_has_no_key_hears_nobody() -> None:
 
 
 @pytest.mark.usefixtures("weights")
-def test_one_is_made_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_preview_is_made_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     decode = AudioTokenizer.decode
 
     def slowly(*arguments: Any) -> Any:

@@ -1,5 +1,5 @@
-"""The REST side of phone calls, with the official client as the application: webhooks.py, webhook_post.py, ringing.py,
-ringing_rest.py. Telephones are real sockets of AudioSocket's wire; only the models are scripted."""
+"""REST requests about phone calls and webhooks, with the official client as the application. Telephones are real
+AudioSocket connections; only the models are scripted."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_an_application_declines_a_call() -> None:
     run(test)
 
 
-def test_a_call_is_accepted_once_and_only_with_a_session_that_can_be() -> None:
+def test_a_call_is_accepted_once_and_only_with_a_valid_session() -> None:
     async def test(running: Running, app: Application, port: int) -> None:
         calls = app.client.realtime.calls
         async with calling(port) as caller:
@@ -153,7 +153,7 @@ def test_a_call_is_accepted_once_and_only_with_a_session_that_can_be() -> None:
     run(test)
 
 
-def test_a_call_is_handed_over_only_to_where_the_settings_allow_and_the_line_can() -> None:
+def test_a_call_is_transferred_only_where_settings_and_line_allow() -> None:
     async def test(running: Running, app: Application, port: int) -> None:
         calls = app.client.realtime.calls
         async with calling(port):
@@ -181,7 +181,7 @@ def test_a_caller_who_gives_up_while_it_rings_leaves_nothing_to_accept() -> None
 
 
 @pytest.mark.parametrize(("unanswered", "answered"), [("accept", True), ("reject", False)])
-def test_a_call_that_nobody_decides_about_is_decided_by_the_settings(unanswered: str, answered: bool) -> None:
+def test_an_undecided_call_is_decided_by_the_settings(unanswered: str, answered: bool) -> None:
     async def test(running: Running, app: Application, port: int) -> None:
         async with calling(port) as caller:
             await app.rung()
@@ -197,7 +197,7 @@ def test_a_call_that_nobody_decides_about_is_decided_by_the_settings(unanswered:
     run(test, ring_timeout=1.0, unanswered=unanswered)
 
 
-def test_an_application_that_stumbles_is_told_again_with_the_same_id() -> None:
+def test_a_failed_webhook_is_repeated_with_the_same_id() -> None:
     async def test(running: Running, app: Application, port: int) -> None:
         async with calling(port):
             call_id = (await app.rung()).data.call_id
@@ -209,7 +209,7 @@ def test_an_application_that_stumbles_is_told_again_with_the_same_id() -> None:
     run(test, answers=(503, 0, 200))
 
 
-def test_an_application_that_does_not_want_to_know_is_not_asked_again() -> None:
+def test_a_refused_webhook_is_not_repeated() -> None:
     async def test(running: Running, app: Application, port: int) -> None:
         async with calling(port) as caller:
             async with asyncio.timeout(5):
@@ -255,7 +255,7 @@ def test_no_number_and_no_secret_is_in_the_log(caplog: pytest.LogCaptureFixture)
 
 
 async def asked(talk: Talk) -> TransferRequest:
-    """The phone is asked to call somebody else."""
+    """The REFER that the phone receives."""
     async with asyncio.timeout(10):
         while talk.call.transfer_request is None:  # noqa: ASYNC110 - the stack tells nobody
             await asyncio.sleep(0.02)
@@ -268,7 +268,7 @@ async def refused(asking: Awaitable[None]) -> str:
     return str(refusal.value)
 
 
-def test_an_application_answers_a_sip_call_and_hands_it_over() -> None:
+def test_an_application_answers_a_sip_call_and_transfers_it() -> None:
     async def main() -> None:
         port = free_port()
         async with application() as app, phone() as anna:
@@ -322,7 +322,7 @@ CALL = PhoneCall(
 )
 
 
-def test_the_official_client_verifies_the_signature_and_refuses_what_was_changed() -> None:
+def test_the_official_client_verifies_the_signature_and_refuses_changes() -> None:
     key, now = secret_key(SECRET), clock()
     body = webhooks.body("evt_1", CALL, now)
     headers = webhooks.headers(key, "evt_1", body, now)
@@ -358,7 +358,7 @@ def test_a_secret_that_protects_nothing_is_refused_without_repeating_it(secret: 
     assert not secret or secret not in str(error.value)
 
 
-def test_tries_are_spaced_and_bounded() -> None:
+def test_retries_are_spaced_and_bounded() -> None:
     pauses = [webhooks.pause(tries, 503) for tries in range(1, 8)]
     assert pauses[:3] == [0.5, 1.0, 2.0]
     assert pauses[webhooks.TRIES - 1 :] == [None, None]
