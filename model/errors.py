@@ -18,7 +18,7 @@ ModelError                  the message can be shown to the user: what failed, a
 │   ├── CatalogBroken         catalog.toml itself: a mistake of ours
 │   ├── DamagedModel          not the bytes that the catalog names, or not a GGUF model
 │   ├── BrokenAsr             files of the ASR
-│   ├── BrokenVoice           files of the TTS
+│   ├── BrokenTts           files of the TTS
 │   └── GgufError             not GGUF as known here
 │
 ├── DownloadError           the peer failed: a host or a package registry
@@ -99,7 +99,7 @@ class BrokenAsr(BrokenModel):
     """A file of the ASR is missing or not what it must be; the message names it."""
 
 
-class BrokenVoice(BrokenModel):
+class BrokenTts(BrokenModel):
     """A file of the TTS is missing or not what it must be; the message names it."""
 
 

@@ -1,10 +1,9 @@
-"""The cascade: recogniser -> language model -> voice, each stage streaming into the next, behind the contract
-`Dialogue`.
+"""Converses by a cascade: ASR -> LLM -> TTS, each stage streaming into the next, behind the contract `Dialogue`.
 
-    Cascade (one per process: weights and threads) ── open() ──► CascadeDialogue (one per conversation: slots)
-        ears/       sound to words               Moonshine, Whisper
-        language/   conversation to words        llama.cpp in process, or any OpenAI-compatible endpoint
-        voice/      words to sound               Piper, Kokoro
+Cascade (one per process: weights and threads) ── open() ──► CascadeDialogue (one per conversation: slots)
+    asr/   sound to text            Moonshine, Whisper
+    llm/   conversation to text     llama.cpp in process, or any OpenAI-compatible endpoint
+    tts/   text to sound            Piper, Kokoro
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Final
 
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.codecs.resample import Resampler
+from vivavoce.model.cascade.asr import SAMPLE_RATE as ASR_RATE
 from vivavoce.model.cascade.asr import open_asr
 from vivavoce.model.cascade.dialogue import CascadeDialogue
 from vivavoce.model.cascade.llm import Llm
@@ -24,57 +24,60 @@ from vivavoce.model.cascade.llm.llama_cpp import LlamaModel
 from vivavoce.model.cascade.llm.openai_endpoint import Endpoint
 from vivavoce.model.cascade.speech_queue import SpeechQueue
 from vivavoce.model.cascade.threads import Threads
-from vivavoce.model.cascade.tts import open_voice
+from vivavoce.model.cascade.tts import open_tts
 from vivavoce.model.settings import CascadeSettings
 
 INSTRUCTIONS: Final = (
     "You are Vivavoce, a friendly voice assistant. What you write is spoken aloud, so answer in one or two short "
     "sentences of plain words: no lists, no markdown, no emoji. If you do not know something, say so."
 )
-"""What every conversation begins with; the session's own instructions follow it."""
+"""The beginning of every prompt; the session's own instructions follow."""
 
 
 class Cascade:
     """The loaded stages. Loading blocks for seconds: do it on a thread."""
 
     def __init__(self, settings: CascadeSettings, directory_of: Callable[[str], Path]) -> None:
-        """`directory_of` gives the folder of a catalog artefact; it raises `ModelError` for one that is not there."""
+        """`directory_of` returns the folder of a catalog artefact, and raises `ModelError` for one that is missing.
+
+        Raises `ModelError`."""
         # Every stage gets half the cores. They work at the same time, next to a browser that draws and decodes, and
         # threads that fight over a core wait for each other: with a busy neighbour the first word took 0.3 to 0.7 s on
-        # one thread and 1 to 4 s on two (model/LOG.md); the ears' 5 s took 67 ms on one, 90 to 170 ms on two.
+        # one thread and 1 to 4 s on two (model/LOG.md); ASR of 5 s took 67 ms on one, 90 to 170 ms on two.
         threads = settings.threads or max(min(os.cpu_count() or 1, 8) // 2, 1)
         with ThreadPoolExecutor(3, thread_name_prefix="loading") as loading:
-            ears = loading.submit(open_asr, settings.spoken, directory_of, threads)
-            language = loading.submit(_language, settings, directory_of, threads)
-            voice = loading.submit(open_voice, settings.voice, directory_of, threads)
-        self.ears, self.language, self.voice = ears.result(), language.result(), voice.result()
+            asr = loading.submit(open_asr, settings.spoken, directory_of, threads)
+            llm = loading.submit(open_llm, settings, directory_of, threads)
+            tts = loading.submit(open_tts, settings.voice, directory_of, threads)
+        self.asr, self.llm, self.tts = asr.result(), llm.result(), tts.result()
         self._threads = Threads()
-        self._mouth = SpeechQueue(self.voice, self._threads)
+        self._speech_queue = SpeechQueue(self.tts, self._threads)
         self._warm_up()
 
     def open(self) -> CascadeDialogue:
-        """A new conversation, on the running event loop. Raises `DialogueError` when there is no place for one more."""
-        return CascadeDialogue(self.ears, self.language, self._mouth, self._threads, INSTRUCTIONS)
+        """A new conversation, on the running event loop. Raises `DialogueError` when all slots of the LLM are taken."""
+        return CascadeDialogue(self.asr, self.llm, self._speech_queue, self._threads, INSTRUCTIONS)
 
     @property
     def lateness(self) -> float:
-        """Seconds by which ears, language model or voice have been late at worst in the last ten."""
-        return max(self._threads.lateness, self.language.lateness)
+        """Seconds by which ASR, LLM or TTS have been late at worst in the last ten."""
+        return max(self._threads.lateness, self.llm.lateness)
 
     def _warm_up(self) -> None:
-        """The first run of a graph allocates: let nobody wait for that in a call."""
-        resampler = Resampler(SAMPLE_RATE, 16_000)
-        listening = self.ears.open()
-        for speech in self.voice.speak("Hello there."):
-            listening.push(resampler.push(speech.samples))
-        listening.finish()
+        """Runs every graph once: the first run allocates, which would delay a call."""
+        resampler = Resampler(SAMPLE_RATE, ASR_RATE)
+        recognition = self.asr.open()
+        for speech in self.tts.speak("Hello there."):
+            recognition.push(resampler.push(speech.samples))
+        recognition.finish()
 
     def close(self) -> None:
         self._threads.close()
-        self.language.close()
+        self.llm.close()
 
 
-def _language(settings: CascadeSettings, directory_of: Callable[[str], Path], threads: int) -> Llm:
+def open_llm(settings: CascadeSettings, directory_of: Callable[[str], Path], threads: int) -> Llm:
+    """Opens the endpoint or the GGUF file that `settings` names. Raises `MissingModel`, `DamagedModel`."""
     if settings.remote:
         model, key = settings.endpoint_model, settings.endpoint_key
         return Endpoint(settings.language, model, key, settings.endpoint_vision, settings.endpoint_ahead)

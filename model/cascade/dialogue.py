@@ -1,15 +1,14 @@
-"""One conversation with the cascade: recogniser, language model, voice, each streaming into the next.
+"""Runs one conversation with the cascade: ASR, LLM and TTS, each streaming into the next.
 
-    hear ──► Listening ──(ears' thread)──► Transcript ──► Context
-                                              │ stable words: Thread.prefill
-                                              │ a pause: the answer is begun ahead, unheard
-    reply ──► Thread.generate ──(its thread)──► Words ──► clauses ──► Mouth ──(voice's thread)──► Speech
-              or the one begun ahead             │                                                  │
-                                                 └──────────────► one stream ◄──────────────────────┘
+    hear ──► Recognition ──(ASR's thread)──► Transcript ──► Context
+                                                │ stable words: LlmSlot.prefill
+                                                │ a pause: the reply is begun speculatively, and held
+    reply ──► LlmSlot.generate ──(its thread)──► text ──► SpeechQueue ──(TTS's thread)──► sound
+              or the speculative reply             │                                        │
+                                                   └─────────────► one stream ◄─────────────┘
 
-The object lives on one event loop; what the threads make comes back to it through `call_soon_threadsafe`.
-
-The user's turn as the ears hear it: what has come, what has been looked at, when to look again.
+The object lives on one event loop; results of the threads come back to it through `call_soon_threadsafe`. `Turn` is the
+user's turn on its way through the ASR: the sound pushed, the sound covered by an update, when to update again.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.resample import Resampler
-from vivavoce.model.cascade.asr import SAMPLE_RATE as EARS_RATE
+from vivavoce.model.cascade.asr import SAMPLE_RATE as ASR_RATE
 from vivavoce.model.cascade.asr import Asr, Hypothesis, Recognition
-from vivavoce.model.cascade.context import Context, wanted
+from vivavoce.model.cascade.context import Context, offered_tools
 from vivavoce.model.cascade.llm import Llm, Prompt
-from vivavoce.model.cascade.reply import Begun, Reply
+from vivavoce.model.cascade.reply import ActiveReply, Reply
 from vivavoce.model.cascade.speech_queue import SpeechQueue
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.dialogue import (
@@ -46,50 +45,50 @@ from vivavoce.model.dialogue import (
 from vivavoce.model.errors import DialogueError, NotRecognized
 
 TRANSCRIPT_PATIENCE: Final = 10.0
-"""Seconds the last transcript may take before the reply gives up; a turn of a minute takes under two."""
+"""Seconds that a reply waits for the final transcript of its turn; that of a minute takes under two."""
 
 MAX_TOKENS: Final = 160
-"""A spoken reply of about a minute: longer ones lose the listener."""
+"""Of a spoken reply, about a minute: longer ones lose the user's attention."""
 
 
 class CascadeDialogue:
-    """See `dialogue.Dialogue`. `transcripts()` must be consumed: it is what drives the ears."""
+    """Implements `dialogue.Dialogue`. `transcripts()` must be consumed: it drives the ASR."""
 
-    def __init__(self, ears: Asr, language: Llm, mouth: SpeechQueue, threads: Threads, instructions: str) -> None:
-        self._ears = ears
-        self._language = language
-        self._thread = language.open()
-        self._mouth = mouth
+    def __init__(self, asr: Asr, llm: Llm, speech_queue: SpeechQueue, threads: Threads, instructions: str) -> None:
+        self._asr = asr
+        self._llm = llm
+        self._slot = llm.open()
+        self._speech_queue = speech_queue
         self._threads = threads
         self._instructions = instructions
         self._context = Context()
         self._open: Turn | None = None
-        self._closed: list[Turn] = []  # closed, not yet finally transcribed
+        self._closed: list[Turn] = []  # without their final transcript
         self._last_turn: asyncio.Future[str] | None = None
         self._wake = asyncio.Event()
         self._ended = False
         self._view: Picture | None = None
-        self._read_ahead = ""  # what the model has read of the open turn
-        self._expected = ReplySpec("")  # what will be asked for next, as far as anybody knows
-        self._anticipated = False  # it follows from the open turn, so it may be begun
-        self._ahead: Begun | None = None  # the answer to it, begun at a pause
-        self._thread.prefill(self._with(""))
+        self._prefilled = ""  # text of the open turn that the LLM has read
+        self._next_spec = ReplySpec("")  # the reply that will probably be requested next
+        self._anticipated = False  # it follows the open turn, so it may be begun speculatively
+        self._speculative: ActiveReply | None = None  # begun at a pause of the open turn
+        self._slot.prefill(self._prompt_with(""))
 
-    # --- hearing ---------------------------------------------------------------------------------------------
+    # --- the user's turn -------------------------------------------------------------------------------------
 
     def hear(self, samples: Samples, voiced: bool = True) -> None:
         if self._open is None:
-            self._open = Turn(self._ears.open())
-            self._read_ahead = ""
-            self._drop_ahead()
-            self._thread.prefill(self._with(""))
+            self._open = Turn(self._asr.open())
+            self._prefilled = ""
+            self._drop_speculative()
+            self._slot.prefill(self._prompt_with(""))
         turn = self._open
         turn.push(samples, voiced)
-        if turn.wants_look:
+        if turn.needs_update:
             self._wake.set()
 
     def turn(self, item_id: str) -> None:
-        turn = self._open or Turn(self._ears.open())
+        turn = self._open or Turn(self._asr.open())
         self._open = None
         turn.id = item_id
         self._closed.append(turn)
@@ -98,15 +97,15 @@ class CascadeDialogue:
         self._wake.set()
 
     def anticipate(self, spec: ReplySpec) -> None:
-        self._expected = replace(spec, id="")
-        self._anticipated = self._language.speculative
+        self._next_spec = replace(spec, id="")
+        self._anticipated = self._llm.speculative
 
     def discard_turn(self) -> None:
         self._open, self._anticipated = None, False
-        self._drop_ahead()
+        self._drop_speculative()
 
     async def classify_overlap(self, samples: Samples) -> OverlapOpinion:
-        return await self._threads.ears(lambda: classified_overlap(self._ears, samples))
+        return await self._threads.run_asr(lambda: classified_overlap(self._asr, samples))
 
     async def transcripts(self) -> AsyncIterator[Transcript]:
         while not self._ended:
@@ -116,26 +115,26 @@ class CascadeDialogue:
                 yield await self._finish(self._closed[0])
                 self._closed.pop(0)
             turn = self._open
-            if turn is not None and turn.wants_look:
-                paused = turn.look()
-                patience = 0.0 if paused else UPDATE / EARS_RATE  # when the next look will be due
+            if turn is not None and turn.needs_update:
+                paused = turn.begin_update()
+                patience = 0.0 if paused else UPDATE / ASR_RATE  # when the next update will be due
                 try:
-                    heard = await self._threads.ears(turn.listening.update, patience)
+                    hypothesis = await self._threads.run_asr(turn.recognition.update, patience)
                 except DialogueError:
-                    continue  # the last look decides
+                    continue  # the final transcript decides
                 if turn is self._open:
-                    self._prefill(heard, paused)
-                    yield so_far(turn, heard)
+                    self._prefill(hypothesis, paused)
+                    yield partial_transcript(turn, hypothesis)
 
     async def _finish(self, turn: Turn) -> Transcript:
         end = turn.voiced_end or None
         try:
             if turn.overflowed:
                 raise DialogueError("You spoke for longer than the recogniser could follow.")
-            hypothesis = await self._threads.ears(lambda: turn.listening.finish(end))
+            hypothesis = await self._threads.run_asr(lambda: turn.recognition.finish(end))
         except DialogueError as error:
             turn.final.set_exception(error)
-            turn.final.exception()  # seen: there may be no reply that waits for it
+            turn.final.exception()  # marks it as retrieved: perhaps no reply waits for it
             return Transcript(turn.id, "", "", final=True, error=str(error))
         text = joined(hypothesis.stable, hypothesis.tail)
         self._context.transcribed(turn.id, text)
@@ -143,31 +142,32 @@ class CascadeDialogue:
         return Transcript(turn.id, text, "", final=True)
 
     def _prefill(self, hypothesis: Hypothesis, paused: bool) -> None:
-        """Lets the language model read along while the user speaks. A pause may be the end: then it reads everything,
-        and begins to answer; else the last word is left out, for it is still being said."""
-        heard = joined(hypothesis.stable, hypothesis.tail)
-        if self._ahead is not None and self._ahead.heard(heard):
-            return  # nothing was said since the answer was begun
-        self._drop_ahead()
-        if paused and heard and self._anticipated:
-            self._ahead = self._begin(self._expected, self._items_with(heard), held=True)
+        """Prefills the LLM while the user speaks. A pause may be the end: then with the whole text, and the reply is
+        begun speculatively; else without the last word, which is still being said."""
+        text = joined(hypothesis.stable, hypothesis.tail)
+        if self._speculative is not None and self._speculative.answers_turn(text):
+            return  # no words came since the reply was begun
+        self._drop_speculative()
+        if paused and text and self._anticipated:
+            self._speculative = self._begin(self._next_spec, self._items_with(text), held=True)
         elif paused:
-            self._thread.prefill(self._with(heard), complete=True)
-        elif (certain := heard.rpartition(" ")[0]) != self._read_ahead:
-            self._read_ahead = certain
-            self._thread.prefill(self._with(certain))
+            self._slot.prefill(self._prompt_with(text), complete=True)
+        elif (certain := text.rpartition(" ")[0]) != self._prefilled:
+            self._prefilled = certain
+            self._slot.prefill(self._prompt_with(certain))
 
-    def _with(self, heard: str) -> Prompt:
-        """What the model would have to answer if the user had said `heard`."""
-        return self._prompt(self._expected, self._items_with(heard))
+    def _prompt_with(self, text: str) -> Prompt:
+        """The prompt of the next reply if the open turn were `text`."""
+        return self._prompt(self._next_spec, self._items_with(text))
 
-    def _items_with(self, heard: str) -> tuple[Item, ...]:
-        return (*self._context.items(self._expected), Message("", "user", heard))
+    def _items_with(self, text: str) -> tuple[Item, ...]:
+        return (*self._context.items(self._next_spec), Message("", "user", text))
 
     def _prompt(self, spec: ReplySpec, items: tuple[Item, ...]) -> Prompt:
-        items = self._context.together(items)
+        items = self._context.merged(items)
         instructions = f"{self._instructions}\n\n{spec.instructions}".strip()
-        return Prompt(instructions, items, wanted(spec.tools, spec.tool_choice, items), spec.tool_choice, self._view)
+        tools = offered_tools(spec.tools, spec.tool_choice, items)
+        return Prompt(instructions, items, tools, spec.tool_choice, self._view)
 
     # --- context -----------------------------------------------------------------------------------------------
 
@@ -183,62 +183,65 @@ class CascadeDialogue:
     def cut(self, heard: Heard) -> None:
         self._context.cut(heard)
 
-    # --- replying ----------------------------------------------------------------------------------------------
+    # --- the reply ---------------------------------------------------------------------------------------------
 
     async def reply(self, spec: ReplySpec) -> AsyncGenerator[ReplyToken]:
         joins = spec.context is None
         if not spec.words and not await self._has_question(joins):
-            yield Done("stop")  # a cough or a door: there is nothing to answer
+            yield Done("stop")  # a turn without words, such as a cough or a door
             return
-        begun, text = self._take(spec, self._context.items(spec)), ""
+        active, text = self._take(spec, self._context.items(spec)), ""
         try:
-            async for token in begun.reply.tokens():
+            async for token in active.reply.tokens():
                 if joins and isinstance(token, TextToken):
                     text += token.text
                     self._context.answered(spec.id, text)
                 yield token
-            if self._open is None and self._ahead is None:
-                self._thread.prefill(self._with(""))  # now, when nobody waits: maybe it forgets, and reads much again
+            if self._open is None and self._speculative is None:
+                self._slot.prefill(
+                    self._prompt_with("")
+                )  # now, while no user waits: the window may move, and be read again
         finally:
-            begun.cancel()
+            active.cancel()
 
-    def _take(self, spec: ReplySpec, items: tuple[Item, ...]) -> Begun:
-        """The reply that was begun ahead, if it is what is asked for; else a new one."""
-        ahead, self._ahead, self._anticipated = self._ahead, None, False
+    def _take(self, spec: ReplySpec, items: tuple[Item, ...]) -> ActiveReply:
+        """The speculative reply, if it answers this request; else a new one."""
+        speculative, self._speculative, self._anticipated = self._speculative, None, False
         if spec.context is None and not spec.words:
-            self._expected = replace(spec, id="")
-        if ahead is not None and not spec.words and ahead.answers(spec, items):
-            ahead.reply.release()
-            return ahead
-        if ahead is not None:
-            ahead.cancel()
+            self._next_spec = replace(spec, id="")
+        if speculative is not None and not spec.words and speculative.answers(spec, items):
+            speculative.reply.release()
+            return speculative
+        if speculative is not None:
+            speculative.cancel()
         return self._begin(spec, items)
 
-    def _begin(self, spec: ReplySpec, items: tuple[Item, ...], held: bool = False) -> Begun:
-        reply, generation = Reply(self._mouth, spec, held), None
+    def _begin(self, spec: ReplySpec, items: tuple[Item, ...], held: bool = False) -> ActiveReply:
+        reply, generation = Reply(self._speech_queue, spec, held), None
         if spec.words:
             reply.recite(spec.words)
         else:
             limit = min(spec.max_tokens or MAX_TOKENS, MAX_TOKENS)
-            generation = self._thread.generate(self._prompt(spec, items), limit, reply.deliver)
-        return Begun(spec, items, reply, generation)
+            generation = self._slot.generate(self._prompt(spec, items), limit, reply.deliver)
+        return ActiveReply(spec, items, reply, generation)
 
-    def _drop_ahead(self) -> None:
-        if self._ahead is not None:
-            self._ahead.cancel()
-            self._ahead = None
+    def _drop_speculative(self) -> None:
+        if self._speculative is not None:
+            self._speculative.cancel()
+            self._speculative = None
 
     async def _has_question(self, joins: bool) -> bool:
-        """Waits for the words of the user's last turn. False when there are none; replies beside the conversation are
-        not answers to it. The next reply does not ask again, be it after a failure. Raises `NotRecognized`."""
+        """Waits for the transcript of the user's last turn; False when it has no words. Replies beside the conversation
+        (not `joins`) do not depend on it. The next reply does not wait again, even after a failure. Raises
+        `NotRecognized`."""
         if (turn := self._last_turn) is None:
             return True
-        heard, _ = await asyncio.wait((turn,), timeout=TRANSCRIPT_PATIENCE)
+        transcribed, _ = await asyncio.wait((turn,), timeout=TRANSCRIPT_PATIENCE)
         if not joins:
             return True
         if self._last_turn is turn:
             self._last_turn = None
-        error = turn.exception() if heard else TimeoutError("Recognising what you said took too long.")
+        error = turn.exception() if transcribed else TimeoutError("Recognising what you said took too long.")
         if error is not None:
             raise NotRecognized(str(error)) from error
         return bool(turn.result())
@@ -247,54 +250,54 @@ class CascadeDialogue:
         self._ended = True
         self._wake.set()
         self._open = None
-        self._drop_ahead()
-        await asyncio.get_running_loop().run_in_executor(None, self._thread.close)
+        self._drop_speculative()
+        await asyncio.get_running_loop().run_in_executor(None, self._slot.close)
 
 
-def classified_overlap(ears: Asr, samples: Samples) -> OverlapOpinion:
-    """What `ears` make of sound at `SAMPLE_RATE`."""
-    resampler = Resampler(SAMPLE_RATE, EARS_RATE)
-    return ears.classify_overlap(np.concatenate((resampler.push(samples), resampler.flush())))
+def classified_overlap(asr: Asr, samples: Samples) -> OverlapOpinion:
+    """Classifies sound over the assistant, given at `SAMPLE_RATE`."""
+    resampler = Resampler(SAMPLE_RATE, ASR_RATE)
+    return asr.classify_overlap(np.concatenate((resampler.push(samples), resampler.flush())))
 
 
-def so_far(turn: Turn, heard: Hypothesis) -> Transcript:
-    """What a look at the open turn found."""
-    whole = turn.voiced_end <= turn.seen
-    return Transcript("", heard.stable, heard.tail, final=False, whole=whole, finished=heard.end_of_turn)
+def partial_transcript(turn: Turn, hypothesis: Hypothesis) -> Transcript:
+    """The open turn as of its last update."""
+    stable, tail, whole = hypothesis.stable, hypothesis.tail, turn.voiced_end <= turn.covered
+    return Transcript("", stable, tail, final=False, whole=whole, finished=hypothesis.end_of_turn)
 
 
-UPDATE: Final = EARS_RATE // 4
-"""The ears look again after this much new sound: a quarter of a second."""
+UPDATE: Final = ASR_RATE // 4
+"""Samples of new sound after which the ASR updates: a quarter of a second."""
 
 
 class Turn:
-    """One turn. Counts in samples at `EARS_RATE`."""
+    """One turn of the user. Counts in samples at `ASR_RATE`."""
 
-    def __init__(self, listening: Recognition) -> None:
-        self.listening = listening
+    def __init__(self, recognition: Recognition) -> None:
+        self.recognition = recognition
         self.pushed = 0
-        self.seen = 0  # pushed when the last look began
+        self.covered = 0  # pushed when the last update began
         self.voiced_end = 0
-        self.paused = False  # a pause has begun that no look has covered
+        self.paused = False  # a pause has begun that no update has covered
         self.id = ""  # set when the turn is closed
-        self.overflowed = False  # more sound came than the ears could take
+        self.overflowed = False  # more sound came than the ASR could take
         self.final: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._resampler = Resampler(SAMPLE_RATE, EARS_RATE)
+        self._resampler = Resampler(SAMPLE_RATE, ASR_RATE)
 
     @property
-    def wants_look(self) -> bool:
-        return bool(self.id) or self.paused or self.pushed - self.seen >= UPDATE
+    def needs_update(self) -> bool:
+        return bool(self.id) or self.paused or self.pushed - self.covered >= UPDATE
 
-    def look(self) -> bool:
-        """All that was pushed is about to be looked at. Whether it ends in a pause that nobody has looked at."""
-        paused, self.paused, self.seen = self.paused, False, self.pushed
+    def begin_update(self) -> bool:
+        """Begins an update over all sound pushed. Returns whether it ends in a pause that no update has covered."""
+        paused, self.paused, self.covered = self.paused, False, self.pushed
         return paused
 
     def push(self, samples: Samples, voiced: bool) -> None:
-        """Takes more of it, at `SAMPLE_RATE`."""
+        """Takes the next sound of the turn, at `SAMPLE_RATE`."""
         sound = self._resampler.push(samples)
         try:
-            self.listening.push(sound)
+            self.recognition.push(sound)
         except BufferError:
             self.overflowed = True
         self.paused = not voiced and (self.paused or self.voiced_end == self.pushed)

@@ -1,12 +1,12 @@
-"""Words and sound of one reply on their way into one stream.
+"""Joins the text and the sound of one reply into one stream.
 
-    deliver(Words) ─(model's thread)─┐                        ┌──► TextToken
-                                     ├──► the loop's queue ───┼──► AudioToken  ──► Done
-    Spoke ──────────(voice's thread)─┘                        └──► ToolCall
-                                     words go to the voice as they arrive, whether anyone listens or not
+    deliver(TextToken | ToolCall | Stopped) ─(LLM's thread)─┐
+                                                            ├──► the loop's queue ──► ReplyToken ... Done
+    AudioToken | SpeechEnd ──────────────────(TTS's thread)─┘
+                             text goes to the speech queue as it arrives, whether or not the stream is read
 
-A reply may be begun ahead, before anyone asks for it (`held`): then it makes its words and the sound of its first
-clause, which is what the user waits for, and leaves the rest until `release`.
+A reply may be begun speculatively, before it is requested (`held`): then it makes its text and the sound of its first
+clause, which decide the user's wait, and leaves the rest until `release`.
 """
 
 from __future__ import annotations
@@ -18,72 +18,68 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from vivavoce.model.cascade.llm import Calls, Generation, Piece, Stopped, Words
-from vivavoce.model.cascade.speech_queue import Silent, SpeechQueue, Spoke
-from vivavoce.model.dialogue import AudioToken, Done, Item, Message, ReplySpec, ReplyToken, TextToken, ToolCall
+from vivavoce.model.cascade.llm import Generation, Piece, Stopped
+from vivavoce.model.cascade.speech_queue import SpeechEnd, SpeechQueue
+from vivavoce.model.dialogue import AudioToken, Done, Item, Message, ReplySpec, ReplyToken, TextToken
 from vivavoce.model.errors import DialogueError
 
 
 class Reply:
     """One reply. Made and read on one event loop; `deliver` may be called from any thread."""
 
-    def __init__(self, mouth: SpeechQueue, spec: ReplySpec, held: bool = False) -> None:
+    def __init__(self, speech_queue: SpeechQueue, spec: ReplySpec, held: bool = False) -> None:
         self.failed = False
         self._held = held
-        self._unsaid: list[str] = []  # words that the voice gets upon release
+        self._unspoken: list[str] = []  # text that the speech queue gets upon release
         self._stopped = False
         self._loop = asyncio.get_running_loop()
-        # Bounded by the reply itself: at most MAX_TOKENS words, and the sound of them.
-        self._pieces: asyncio.Queue[Piece | Spoke | Silent] = asyncio.Queue()
-        self._utterance = mouth.begin(spec, self._deliver_sound) if spec.audio else None
+        # Bounded by the reply itself: at most MAX_TOKENS pieces of text, and their sound.
+        self._pieces: asyncio.Queue[Piece | AudioToken | SpeechEnd] = asyncio.Queue()
+        self._utterance = speech_queue.begin(spec, self._deliver_sound) if spec.audio else None
 
     def deliver(self, piece: Piece) -> None:
-        """Takes what the language model says."""
+        """Takes the next piece from the LLM."""
         self._loop.call_soon_threadsafe(self._arrive, piece)
 
     def recite(self, words: str) -> None:
-        """Says these words as they are."""
-        self._arrive(Words(words))
+        """Takes `words` as the whole text, instead of pieces from the LLM."""
+        self._arrive(TextToken(words))
         self._arrive(Stopped("stop"))
 
     def release(self) -> None:
-        """Somebody listens now: the rest is said too."""
+        """The reply was requested: speaks the rest too."""
         self._held = False
         self._speak()
 
     async def tokens(self) -> AsyncIterator[ReplyToken]:
-        """All of the reply, as it comes. Raises `DialogueError`."""
+        """All tokens of the reply, as they come. Raises `DialogueError`."""
         stopped: Stopped | None = None
         silent = self._utterance is None
         while stopped is None or not silent:
             match await self._pieces.get():
-                case Words(text=text):
-                    yield TextToken(text)
-                case Calls(call_id=call_id, name=name, arguments=arguments, final=final):
-                    yield ToolCall(call_id, name, arguments, final)
                 case Stopped() as stopped:
                     if stopped.reason == "error":
                         raise DialogueError(stopped.error)
-                case Spoke(samples=samples, words=words):
-                    yield AudioToken(samples, words)
-                case Silent(error=error):
+                case SpeechEnd(error=error):
                     if error:
                         raise DialogueError(error)
                     silent = True
+                case token:
+                    yield token
         yield Done("length" if stopped.reason == "length" else "stop", stopped.usage)
 
     def close(self) -> None:
-        """Nothing of it is wanted any more."""
+        """Drops the sound that was not made yet."""
         if self._utterance is not None:
             self._utterance.cancel()
 
-    def _deliver_sound(self, event: Spoke | Silent) -> None:
+    def _deliver_sound(self, event: AudioToken | SpeechEnd) -> None:
         self._loop.call_soon_threadsafe(self._pieces.put_nowait, event)
 
     def _arrive(self, piece: Piece) -> None:
         match piece:
-            case Words(text=text):
-                self._unsaid.append(text)
+            case TextToken(text=text):
+                self._unspoken.append(text)
             case Stopped(reason=reason):
                 self._stopped = True
                 self.failed = reason == "error"
@@ -91,21 +87,21 @@ class Reply:
         self._pieces.put_nowait(piece)
 
     def _speak(self) -> None:
-        """Gives the voice what it may say by now."""
+        """Gives the speech queue the text that may be spoken by now."""
         if self._utterance is None or self.failed:
             return
-        while self._unsaid and self._held and not self._utterance.begun:
-            self._utterance.say(self._unsaid.pop(0))
-        if self._unsaid and not self._held:
-            self._utterance.say("".join(self._unsaid))
-            self._unsaid.clear()
-        if self._stopped and not self._unsaid:
+        while self._unspoken and self._held and not self._utterance.begun:
+            self._utterance.say(self._unspoken.pop(0))
+        if self._unspoken and not self._held:
+            self._utterance.say("".join(self._unspoken))
+            self._unspoken.clear()
+        if self._stopped and not self._unspoken:
             self._utterance.finish()
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """A reply under way: what it answers, and what makes it (nothing, where its words were given)."""
+class ActiveReply:
+    """A reply under way, with the request and the context it answers. `generation`: None where its text was given."""
 
     spec: ReplySpec
     items: tuple[Item, ...]
@@ -113,27 +109,27 @@ class Begun:
     generation: Generation | None
 
     def answers(self, spec: ReplySpec, items: tuple[Item, ...]) -> bool:
-        """Whether it is what `spec` asks for now. The turn had no name yet when it was begun."""
+        """Whether it is the reply to this request. The turn had no id yet when the reply was begun."""
         *context, turn = items or (None,)
-        *known, heard = self.items
-        same_words = isinstance(turn, Message) and isinstance(heard, Message) and alike(turn.text, heard.text)
+        *known, expected = self.items
+        same_turn = isinstance(turn, Message) and isinstance(expected, Message) and same_words(turn.text, expected.text)
         same_context = len(context) == len(known) and all(map(operator.is_, context, known))
-        return same_words and same_context and replace(spec, id="") == self.spec and not self.reply.failed
+        return same_turn and same_context and replace(spec, id="") == self.spec and not self.reply.failed
 
-    def heard(self, text: str) -> bool:
+    def answers_turn(self, text: str) -> bool:
         """Whether it answers a turn of these words."""
         turn = self.items[-1]
-        return isinstance(turn, Message) and alike(turn.text, text)
+        return isinstance(turn, Message) and same_words(turn.text, text)
 
     def cancel(self) -> None:
-        """It is not wanted any more."""
+        """Ends it."""
         if self.generation is not None:
             self.generation.cancel()
         self.reply.close()
 
 
-def alike(first: str, second: str) -> bool:
-    """The same words: the ears change their mind about commas, stops and capitals as a pause grows longer."""
+def same_words(first: str, second: str) -> bool:
+    """Whether the words are the same: the ASR changes commas, stops and capitals as a pause grows longer."""
     return _WORD.findall(first.casefold()) == _WORD.findall(second.casefold())
 
 

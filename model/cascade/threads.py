@@ -1,13 +1,12 @@
-"""The cascade's own threads: one for the ears, one for the voice, shared by all conversations.
+"""Runs the cascade's threads: one for the ASR, one for the TTS, shared by all conversations.
 
     work, due ──► earliest deadline first ──► the thread ──► Future
                                                   └── how late work began: `lateness`
 
-Whoever waits is served first: the words of a turn that has paused before those of one that goes on, the first sound of
-a reply before the rest of one that is being heard. (The language model has a thread per slot: llama.cpp does the
-batching.) One owner, `Cascade`, opens and joins them.
-
-How late has work been, lately? The worst of the last ten seconds says whether a machine has enough to do.
+The most urgent work is done first: the text of a turn that has paused before that of one that goes on, the first sound
+of a reply before the rest of one that is being played. (The LLM has a thread per slot: llama.cpp does the batching.)
+One owner, `Cascade`, opens and joins them. The worst lateness of the last ten seconds tells whether the machine is
+overloaded.
 """
 
 from __future__ import annotations
@@ -55,14 +54,14 @@ class Worker:
 
     @property
     def lateness(self) -> float:
-        """Seconds that work has been late at worst, lately."""
+        """Seconds by which work has been late at worst in the last ten, waiting work included."""
         now = time.monotonic()
         with self._changed:
             waiting = now - self._jobs[0][0] if self._jobs else 0.0
         return max(waiting, self._late.worst)
 
     def close(self) -> None:
-        """Waits for the work under way, drops the rest."""
+        """Waits for the work under way, and drops the rest."""
         with self._changed:
             self._closing = True
             for *_, future in self._jobs:
@@ -78,7 +77,7 @@ class Worker:
                 continue
             try:
                 result = work()
-            except BaseException as error:  # the thread's border: it belongs to whoever waits
+            except BaseException as error:  # the thread's border: the caller that waits gets it
                 future.set_exception(error)
             else:
                 future.set_result(result)
@@ -95,37 +94,36 @@ class Worker:
 
 
 class Threads:
-    """Where the ears and the voice work."""
+    """The threads of ASR and TTS."""
 
     def __init__(self) -> None:
-        self._ears = Worker("ears")
-        self._voice = Worker("voice")
+        self._asr = Worker("asr")
+        self._tts = Worker("tts")
 
-    async def ears(self, work: Callable[[], T], patience: float = 0.0) -> T:
-        """Runs `work` on the ears' thread; nobody minds if it begins `patience` seconds from now. Raises
-        `DialogueError`."""
+    async def run_asr(self, work: Callable[[], T], patience: float = 0.0) -> T:
+        """Runs `work` on the ASR's thread, due in `patience` seconds. Raises `DialogueError`."""
         try:
-            return await asyncio.wrap_future(self._ears.submit(work, time.monotonic() + patience))
-        except Exception as error:  # the border of the ears' thread: a turn they fail on must not end the call
-            log.exception("the ears failed")
+            return await asyncio.wrap_future(self._asr.submit(work, time.monotonic() + patience))
+        except Exception as error:  # the border of the ASR's thread: a turn it fails on must not end the call
+            log.exception("ASR failed")
             raise DialogueError("What you said could not be recognised.") from error
 
-    def voice(self, work: Callable[[], None], due: float) -> None:
-        """Queues `work` for the voice's thread. It reports its own errors."""
-        self._voice.submit(work, due)
+    def submit_tts(self, work: Callable[[], None], due: float) -> None:
+        """Queues `work` for the TTS's thread, due at a moment of `time.monotonic()`. It reports its own errors."""
+        self._tts.submit(work, due)
 
     @property
     def lateness(self) -> float:
-        """Seconds by which the ears or the voice have been late at worst, lately."""
-        return max(self._ears.lateness, self._voice.lateness)
+        """Seconds by which ASR or TTS have been late at worst in the last ten."""
+        return max(self._asr.lateness, self._tts.lateness)
 
     def close(self) -> None:
-        self._ears.close()
-        self._voice.close()
+        self._asr.close()
+        self._tts.close()
 
 
 REMEMBERED: Final = 10.0
-"""Seconds for which a delay counts as the state of things."""
+"""Seconds for which a delay counts."""
 
 
 class Lateness:
@@ -136,7 +134,7 @@ class Lateness:
         self._lock = threading.Lock()
 
     def note(self, late: float) -> None:
-        """Something was done `late` seconds after it should have been; below 0: early."""
+        """Work was done `late` seconds after it was due; below 0: early."""
         with self._lock:
             now = time.monotonic()
             self._late.append((now, late))
@@ -145,7 +143,7 @@ class Lateness:
 
     @property
     def worst(self) -> float:
-        """The longest delay of late; 0 when there was none."""
+        """The longest delay of the last `REMEMBERED` seconds; 0 when there was none."""
         with self._lock:
             recent = time.monotonic() - REMEMBERED
             return max((late for at, late in self._late if at > recent), default=0.0)

@@ -52,7 +52,7 @@ def _answered(settings: CascadeSettings, store: Store, sound: Samples, picture: 
     began = time.perf_counter()
     cascade = Cascade(settings, store.path)
     print(f"{'models loaded':<16}{time.perf_counter() - began:6.2f} s")
-    if picture is not None and not cascade.language.vision:
+    if picture is not None and not cascade.llm.vision:
         print(
             "The language model cannot see: the picture is left out. (An endpoint with vision can.)",
             file=sys.stderr,

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import httpx
 
-from vivavoce.model.errors import BrokenAsr, BrokenVoice, UnknownVoice
+from vivavoce.model.errors import BrokenAsr, BrokenTts, UnknownVoice
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store, catalog
 from vivavoce.model.training.data.speech import Studio
@@ -70,7 +70,7 @@ def run(config: Config, choice: BenchOptions) -> int:
         plays = _prepare(store, config, choice)
         with _target(config, choice) as (target, pid):
             _measure(_Bench(choice, target, pid, store, made), plays)
-    except (scenario.ScenarioError, ServerFailed, Refused, Broken, UnknownVoice, BrokenVoice, BrokenAsr) as error:
+    except (scenario.ScenarioError, ServerFailed, Refused, Broken, UnknownVoice, BrokenTts, BrokenAsr) as error:
         print(f"vivavoce: {error}", file=sys.stderr)
         if choice.output and made["runs"]:
             _keep(made, choice.output)  # what there is

@@ -10,7 +10,7 @@ import pytest
 from harness.speech import Listener, Speaker, agrees
 from vivavoce.codecs.files import decode_whole, encode_whole
 from vivavoce.codecs.tokenizer import WEIGHTS, AudioTokenizer
-from vivavoce.model.cascade.tts import open_voice
+from vivavoce.model.cascade.tts import open_tts
 from vivavoce.model.cascade.tts.names import CODED
 from vivavoce.model.evaluation.codec.delay import delays
 from vivavoce.model.store import Store
@@ -30,7 +30,7 @@ def listener(models: Store) -> Listener:
 
 
 def test_what_is_spoken_through_codes_is_understood(models: Store, listener: Listener) -> None:
-    voice = open_voice(CODED, models.path, 1)
+    voice = open_tts(CODED, models.path, 1)
     for text in TEXTS:
         sound = np.concatenate([stretch.samples for stretch in voice.speak(text, name=CODED)])
         assert agrees(listener.understand(sound), text), text

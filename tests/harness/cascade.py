@@ -1,12 +1,13 @@
-"""Parts of the cascade that are scripted."""
+"""Scripted parts of the cascade."""
 
 from __future__ import annotations
 
-from vivavoce.model.cascade.llm import Deliver, Prompt, Stopped, Words
+from vivavoce.model.cascade.llm import Deliver, Prompt, Stopped
+from vivavoce.model.dialogue import TextToken
 
 
 class Parrot:
-    """A language model, and its only thread, that says what it was told last. `speculative`: it may be asked ahead."""
+    """An LLM, and its only slot, that repeats the newest message. `speculative`: replies may be begun speculatively."""
 
     vision = False
 
@@ -18,15 +19,15 @@ class Parrot:
         return self
 
     def prefill(self, prompt: Prompt, complete: bool = False) -> None:
-        """It needs no head start."""
+        """Reads nothing ahead."""
 
     def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> Parrot:
-        deliver(Words(prompt.items[-1].text))  # type: ignore[union-attr]  # a message, here
+        deliver(TextToken(prompt.items[-1].text))  # type: ignore[union-attr]  # a message, here
         deliver(Stopped("stop"))
         return self
 
     def cancel(self) -> None:
-        """It has said all it will."""
+        """Has generated all of its reply already."""
 
     def close(self) -> None:
-        """There is nothing to free."""
+        """Holds nothing."""

@@ -12,7 +12,7 @@ import numpy as np
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.resample import Resampler
 from vivavoce.model.cascade.asr import open_asr
-from vivavoce.model.cascade.tts import open_voice
+from vivavoce.model.cascade.tts import open_tts
 
 if TYPE_CHECKING:
     from vivavoce.model.store import Store
@@ -22,7 +22,7 @@ class Speaker:
     """Says things. Opened once for all tests: loading takes a second."""
 
     def __init__(self, models: Store) -> None:
-        self._voice = open_voice("joe", models.path, 2)
+        self._voice = open_tts("joe", models.path, 2)
         self._say = cache(self._speak)
 
     def say(self, text: str) -> Samples:

@@ -1,11 +1,12 @@
-"""The language model of the cascade: a conversation in, words out, one token at a time.
+"""Defines what an LLM takes and gives: a conversation in, text and tool calls out, one token at a time.
 
-    Prompt ──► Thread.prefill   the KV cache gets the beginning of the prompt while the user is still speaking
-           └─► Thread.generate ──► deliver(Piece) ... deliver(Stopped), from the model's own thread
-                                    └─ Generation.cancel(): ends within one token
+    Prompt ──► LlmSlot.prefill    the KV cache takes the beginning of the prompt while the user is still speaking
+           └─► LlmSlot.generate ──► deliver(Piece) ... deliver(Stopped), on the LLM's own thread
+                                     └─ Generation.cancel(): ends within one token
 
-Two implementations: `llama.py` runs a GGUF file in process, `endpoint.py` asks any OpenAI-compatible server. A `Thread`
-is one conversation's slot; it belongs to one dialogue and works on one generation at a time."""
+Two implementations: `llama_cpp` runs a GGUF file in process, `openai_endpoint` calls any OpenAI-compatible server. A
+slot belongs to one dialogue and works on one generation at a time.
+"""
 
 from __future__ import annotations
 
@@ -13,50 +14,33 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from vivavoce.model.dialogue import Item, Picture, Tool, Usage
+from vivavoce.model.dialogue import Item, Picture, TextToken, Tool, ToolCall, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model answers. `tool_choice` as in `dialogue.ReplySpec`; pictures count only where `Llm.vision` is
-    true."""
+    """The conversation to continue. `tool_choice` as in `dialogue.ReplySpec`; pictures count only where `Llm.vision` is
+    true. `view`: the newest camera picture."""
 
     instructions: str
     items: tuple[Item, ...]
     tools: tuple[Tool, ...] = ()
     tool_choice: str = "auto"
-    view: Picture | None = None  # what the camera sees now
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """The next words of the reply."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Calls:
-    """The next piece of a tool call; see `dialogue.ToolCall`."""
-
-    call_id: str
-    name: str
-    arguments: str
-    final: bool
+    view: Picture | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The generation has ended, for good. With `error` it failed, and the message may be shown to the user."""
+    """The generation has ended. With `error` it failed, and the message can be shown to the user."""
 
     reason: Literal["stop", "length", "cancelled", "error"]
     usage: Usage = field(default_factory=Usage)
     error: str = ""
 
 
-Piece = Words | Calls | Stopped
+Piece = TextToken | ToolCall | Stopped
 Deliver = Callable[[Piece], None]
-"""Takes pieces on the model's thread; must be quick and thread-safe. `Stopped` comes exactly once, last."""
+"""Takes pieces on the LLM's thread; must be quick and thread-safe. `Stopped` comes exactly once, last."""
 
 
 class Generation(Protocol):
@@ -66,37 +50,35 @@ class Generation(Protocol):
         """Ends it within one token; `Stopped` follows. May be called from any thread, and more than once."""
 
 
-class Thread(Protocol):
-    """One conversation's place in the model."""
+class LlmSlot(Protocol):
+    """The place of one conversation in an LLM."""
 
     def prefill(self, prompt: Prompt, complete: bool = False) -> None:
-        """Gets a head start on a prompt. Its last message may still be growing; `complete`: it will probably be
-        answered as it stands. Returns at once; of several asked for in a row, only the newest is worked on."""
+        """Reads a prompt ahead of its reply. Its last message may still be growing; `complete`: it will probably be
+        answered as it is. Returns at once; of several prompts in a row, only the newest is read."""
 
     def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> Generation:
-        """Begins a reply; earlier work of this thread is finished or cancelled first."""
+        """Begins a reply; earlier work of this slot is finished or cancelled first."""
 
     def close(self) -> None:
-        """Cancels what is under way and gives the place back; blocks until that has happened (a token, or a
-        prefill)."""
+        """Cancels work under way and releases the slot; blocks until then (a token, or a prefill)."""
 
 
 class Llm(Protocol):
-    """A loaded language model."""
+    """A loaded large language model."""
 
     vision: bool
-    """Whether pictures in the prompt are looked at."""
+    """Whether it sees the pictures of a prompt."""
 
     speculative: bool
-    """Whether answers may be begun that will perhaps not be wanted: not where somebody is paid by the token."""
+    """Whether replies may be begun that are perhaps dropped: not where tokens are paid for."""
 
     @property
     def lateness(self) -> float:
-        """Seconds by which first words have been late at worst in the last ten, where conversations wait for each
-        other here."""
+        """Seconds by which first tokens were late at worst in the last ten, where conversations wait for each other."""
 
-    def open(self) -> Thread:
-        """A place for one more conversation. Raises `DialogueError` when there is none."""
+    def open(self) -> LlmSlot:
+        """A slot for one more conversation. Raises `DialogueError` when all are taken."""
 
     def close(self) -> None:
         """Ends all threads and frees the model."""

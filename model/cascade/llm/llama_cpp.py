@@ -1,10 +1,10 @@
-"""A GGUF language model through llama.cpp, in process.
+"""Runs a GGUF model with llama.cpp, in process.
+
+    LlamaSlot ── one OS thread ──► server.handle_completions(slot=n) ──callback──► Completion ──► deliver(Piece)
 
 llama.cpp's own server runs inside this process: it batches the conversations' slots, keeps each slot's KV cache, and
-reuses the longest common prefix of the prompt. We pin a conversation to a slot, render the prompt, and bound how calls
-may look with a grammar.
-
-    Thread ── one OS thread ──► server.handle_completions(slot=n) ──callback──► deliver(Piece)
+reuses the longest common prefix of the prompt. Here a conversation is pinned to a slot, its prompt is rendered, and a
+grammar constrains its tool calls.
 """
 
 from __future__ import annotations
@@ -19,27 +19,29 @@ from pathlib import Path
 from typing import Any, Final
 
 from vivavoce.model.cascade.llm import Deliver, Prompt, Stopped, chatml
-from vivavoce.model.cascade.llm.generation import CONTEXT_FULL, NO_ANSWER, Outcome
-from vivavoce.model.cascade.llm.memory import Memory
-from vivavoce.model.cascade.llm.tool_calls import CallParser, effective_choice, grammar
+from vivavoce.model.cascade.llm.tool_calls import ToolCallParser, effective_choice, grammar
 from vivavoce.model.cascade.threads import Lateness
+from vivavoce.model.dialogue import Usage
 from vivavoce.model.errors import DamagedModel, DialogueError, InvalidTool, MissingModel, ToolCallError
 
 log = logging.getLogger(__name__)
 
+CONTEXT_FULL: Final = "The conversation no longer fits into the language model."
+NO_ANSWER: Final = "The language model ended without an answer."
+
 SLOT_TOKENS: Final = 4096
-"""Context of one conversation. A spoken hour is about 9 000 words, so long calls forget their beginning."""
+"""Context of one conversation. A spoken hour is about 9 000 words, so long calls lose their beginning."""
 
 SPARE_TOKENS: Final = 512  # room for the reply
 
 MAX_CHARS: Final = (SLOT_TOKENS - SPARE_TOKENS) * 3
-"""Of a prompt. English has 4.2 characters per token of Qwen's; what has fewer is found too long and tried shorter."""
+"""Of a prompt. English has 4.2 characters per token of Qwen; text with fewer may be refused, and is tried shorter."""
 
 TRIES: Final = 4
-"""Each with half the characters of the one before; the last suits text with a token or two for every character."""
+"""Each with half the characters of the one before; the last fits text of one or two tokens per character."""
 
 SAMPLING: Final = {"temperature": 0.2, "top_p": 0.9, "repeat_penalty": 1.05, "seed": 1}
-"""Close to the likeliest words, which a small model needs to stay correct; the same question gets the same answer."""
+"""Close to the likeliest tokens, which a small model needs to stay correct; the same prompt gets the same reply."""
 
 STREAMING: Final = {
     "stream": True,
@@ -48,15 +50,15 @@ STREAMING: Final = {
     "cache_prompt": True,
 }
 
-FIRST_WORD: Final = 0.4
-"""Seconds that a conversation waits for its first word on two cores that are not busy, at most, ..."""
+FIRST_TOKEN: Final = 0.4
+"""Seconds until the first token on two cores that are not busy, at most, ..."""
 
 READ: Final = 0.02
-"""... and for each token that was not in its cache: tools named for the first time are some hundred."""
+"""... and seconds for each prompt token that was not in the cache: new tools are some hundred."""
 
 
 class LlamaGeneration:
-    """A completion under way in its thread."""
+    """A completion under way on the slot's thread."""
 
     def __init__(self) -> None:
         self._cancelled = threading.Event()
@@ -69,29 +71,29 @@ class LlamaGeneration:
         return self._cancelled.is_set()
 
 
-class LlamaThread:
-    """One slot. All its work runs, one piece after the other, on one OS thread of its own."""
+class LlamaSlot:
+    """Slot `number` of `model`. All its work runs in order on one OS thread of its own. Implements `LlmSlot`."""
 
-    def __init__(self, model: LlamaModel, slot: int) -> None:
+    def __init__(self, model: LlamaModel, number: int) -> None:
         self._model = model
-        self._slot = slot
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"language-{slot}")
-        self._ahead: Future[None] | None = None  # reading ahead
-        self._wanted: tuple[Prompt, bool] | None = None  # what to read ahead next
+        self.number = number
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"llm-{number}")
+        self._prefill: Future[None] | None = None
+        self._next_prefill: tuple[Prompt, bool] | None = None
         self._generation = LlamaGeneration()
-        self._memory = Memory(MAX_CHARS)
+        self._window = chatml.ContextWindow(MAX_CHARS)
         self._closed = False
 
     def prefill(self, prompt: Prompt, complete: bool = False) -> None:
-        self._wanted = (prompt, complete)
-        if self._ahead is None or self._ahead.done():
-            self._ahead = self._pool.submit(self._read_ahead)
+        self._next_prefill = (prompt, complete)
+        if self._prefill is None or self._prefill.done():
+            self._prefill = self._pool.submit(self._run_prefills)
 
     def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> LlamaGeneration:
         self._generation.cancel()
-        self._wanted = None
+        self._next_prefill = None
         self._generation = generation = LlamaGeneration()
-        self._pool.submit(self._run, prompt, max_tokens, deliver, generation)
+        self._pool.submit(self._run_generation, prompt, max_tokens, deliver, generation)
         return generation
 
     def close(self) -> None:
@@ -99,49 +101,49 @@ class LlamaThread:
             self._closed = True
             self._generation.cancel()
             self._pool.shutdown(wait=True, cancel_futures=True)
-            self._model.give_back(self._slot)
+            self._model.release(self.number)
 
-    def _read_ahead(self) -> None:
-        while (wanted := self._wanted) is not None:
-            self._wanted = None
-            prompt, complete = wanted
-            prompt = self._memory.of(prompt)
+    def _run_prefills(self) -> None:
+        while (newest := self._next_prefill) is not None:
+            self._next_prefill = None
+            prompt, complete = newest
+            prompt = self._window.fit(prompt)
             text = chatml.render(prompt) if complete else chatml.render_growing(prompt)
-            self._model.prefill(text, self._slot)
+            self._model.prefill(text, self.number)
 
-    def _run(self, prompt: Prompt, max_tokens: int, deliver: Deliver, generation: LlamaGeneration) -> None:
+    def _run_generation(self, prompt: Prompt, max_tokens: int, deliver: Deliver, generation: LlamaGeneration) -> None:
         try:
             deliver(self._answer(prompt, max_tokens, deliver, generation))
         except (InvalidTool, ToolCallError) as error:
             deliver(Stopped("error", error=str(error)))
-        except Exception:  # the border of the language model's thread: nobody else would see it, and wait for the words
-            log.exception("the language model failed")
+        except Exception:  # the border of the LLM's thread: the reply would wait for tokens forever
+            log.exception("LLM failed")
             deliver(Stopped("error", error=NO_ANSWER))
 
     def _answer(self, prompt: Prompt, max_tokens: int, deliver: Deliver, generation: LlamaGeneration) -> Stopped:
         choice = effective_choice(prompt)
-        parser = CallParser(prompt.tools, choice)
+        parser = ToolCallParser(prompt.tools, choice)
 
-        def say(text: str) -> None:
+        def on_text(text: str) -> None:
             for piece in parser.push(text):
                 deliver(piece)
 
         request = {"n_predict": max_tokens, "grammar": grammar(prompt.tools, choice) or ""}
-        stopped, prompt = Stopped("error", error=CONTEXT_FULL), self._memory.of(prompt)
+        stopped, prompt = Stopped("error", error=CONTEXT_FULL), self._window.fit(prompt)
         for halved in range(TRIES):
             text = chatml.render(chatml.trimmed(prompt, MAX_CHARS >> halved))
-            stopped = self._model.complete(self._slot, {"prompt": text, **request}, generation, say)
+            stopped = self._model.complete(self.number, {"prompt": text, **request}, generation, on_text)
             if stopped.error != CONTEXT_FULL:
                 break
         return stopped
 
 
 class LlamaModel:
-    """A loaded GGUF file with `slots` places for conversations, about 50 MB each with Qwen2.5 0.5B.
+    """A loaded GGUF file with `slots` for conversations, about 50 MB each with Qwen2.5 0.5B. Implements `Llm`.
 
-    `copies`: how often it is loaded, each with `threads` of its own. On a CPU two answers at once cost nearly twice the
-    time of one, batched or not, and a second thread for one answer takes a core from the ears. So conversations are
-    dealt out to copies: two people at the same time are answered on two cores, and one person has what he had."""
+    `copies`: how often it is loaded, each with `threads` of its own. On a CPU two replies at once cost nearly twice the
+    time of one, batched or not, and a second thread for one reply takes a core from the ASR. So conversations are dealt
+    out to copies: two at the same time are answered on two cores, and one alone is as fast as with one copy."""
 
     vision = False
     speculative = True
@@ -150,65 +152,117 @@ class LlamaModel:
         """Blocks for a second or two. Raises `MissingModel`, `DamagedModel`."""
         copies = min(copies, slots)
         with ThreadPoolExecutor(copies, thread_name_prefix="loading") as loading:
-            places = -(-slots // copies)
-            self._servers: list[Any] = list(loading.map(lambda _: _load(path, places, threads), range(copies)))
-        self._free = list(range(slots))  # slot n is place n // copies of copy n % copies
+            per_copy = -(-slots // copies)
+            self._servers: list[Any] = list(loading.map(lambda _: _load(path, per_copy, threads), range(copies)))
+        self._free = list(range(slots))  # slot n is slot n // copies of copy n % copies
         self._taken = [0] * copies
         self._late = Lateness()
         self._lock = threading.Lock()
 
-    def open(self) -> LlamaThread:
+    def open(self) -> LlamaSlot:
         with self._lock:
             if not self._free:
                 raise DialogueError("All places of the language model are taken.")
             slot = min(self._free, key=lambda free: self._taken[free % len(self._taken)])
             self._free.remove(slot)
             self._taken[slot % len(self._taken)] += 1
-            return LlamaThread(self, slot)
+            return LlamaSlot(self, slot)
 
     @property
     def lateness(self) -> float:
         return self._late.worst
 
-    def give_back(self, slot: int) -> None:
-        """`LlamaThread.close` calls this."""
+    def release(self, slot: int) -> None:
+        """`LlamaSlot.close` calls this."""
         with self._lock:
             self._free.append(slot)
             self._taken[slot % len(self._taken)] -= 1
 
     def close(self) -> None:
-        self._servers.clear()  # the last reference: its destructor joins llama.cpp's threads and frees the weights
+        self._servers.clear()  # the last references: the destructor joins llama.cpp's threads and frees the weights
 
     def prefill(self, text: str, slot: int) -> None:
-        """Puts `text` into the slot's cache."""
-        server, place = self._place(slot)
-        request = {"prompt": text, "n_predict": 0, "stream": True, "cache_prompt": True, "id_slot": place}
+        """Reads `text` into the KV cache of `slot`."""
+        server, slot_of_copy = self._copy_of(slot)
+        request = {"prompt": text, "n_predict": 0, "stream": True, "cache_prompt": True, "id_slot": slot_of_copy}
         server.handle_completions(request, lambda event: None)
 
     def complete(
-        self, slot: int, request: Mapping[str, Any], generation: LlamaGeneration, say: Callable[[str], None]
+        self, slot: int, request: Mapping[str, Any], generation: LlamaGeneration, on_text: Callable[[str], None]
     ) -> Stopped:
-        """Generates in `slot` until the end, a limit in `request`, or `generation.cancel()`; blocks."""
+        """Generates in `slot` until the end, a limit in `request`, or `generation.cancel()`. Blocks."""
         if generation.cancelled:
             return Stopped("cancelled")
-        asked = time.monotonic()
+        began = time.monotonic()
 
-        def begins(read: int) -> None:
-            if sum(self._taken) > 1:  # whoever is alone waits for nobody
-                self._late.note(time.monotonic() - asked - FIRST_WORD - READ * read)
+        def on_first_token(read: int) -> None:
+            if sum(self._taken) > 1:  # a conversation alone waits for no other
+                self._late.note(time.monotonic() - began - FIRST_TOKEN - READ * read)
 
-        outcome = Outcome(generation, say, begins)
-        server, place = self._place(slot)
-        server.handle_completions({**SAMPLING, **STREAMING, **request, "id_slot": place}, outcome.receive)
-        return outcome.stopped
+        completion = Completion(generation, on_text, on_first_token)
+        server, slot_of_copy = self._copy_of(slot)
+        server.handle_completions({**SAMPLING, **STREAMING, **request, "id_slot": slot_of_copy}, completion.receive)
+        return completion.stopped
 
-    def _place(self, slot: int) -> tuple[Any, int]:
-        """The copy of a slot, and the slot's number there."""
+    def _copy_of(self, slot: int) -> tuple[Any, int]:
+        """The copy that holds `slot`, and the slot's number there."""
         return self._servers[slot % len(self._servers)], slot // len(self._servers)
 
 
+class Completion:
+    """Collects the events of llama.cpp's callback. `on_first_token` is called once, with the number of prompt tokens
+    that were not in the cache."""
+
+    def __init__(
+        self, generation: LlamaGeneration, on_text: Callable[[str], None], on_first_token: Callable[[int], None]
+    ) -> None:
+        self._generation = generation
+        self._on_text = on_text
+        self._on_first_token: Callable[[int], None] | None = on_first_token
+        self.stopped = Stopped("error", error=NO_ANSWER)
+
+    def receive(self, message: Any) -> bool:
+        """The callback: True stops the generation. Raises nothing, since the C++ side would swallow it."""
+        if self._generation.cancelled:
+            self.stopped = Stopped("cancelled")
+            return True
+        try:
+            for event in message if isinstance(message, list) else [message]:
+                self._take(event)
+        except ToolCallError as error:
+            self.stopped = Stopped("error", error=str(error))
+            return True
+        return False
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        if error := event.get("error"):
+            full = error.get("type") == "exceed_context_size_error"
+            self.stopped = Stopped(
+                "error", error=CONTEXT_FULL if full else f"The language model failed: {error.get('message')}"
+            )
+            return
+        if self._on_first_token is not None and (timings := event.get("timings")):
+            self._on_first_token(timings["prompt_n"])
+            self._on_first_token = None
+        for choice in event.get("choices", ()):
+            if choice.get("text"):
+                self._on_text(choice["text"])
+            if reason := choice.get("finish_reason"):
+                self.stopped = Stopped("length" if reason == "length" else "stop")
+        if usage := event.get("usage"):
+            self.stopped = Stopped(self.stopped.reason, _usage(usage), self.stopped.error)
+
+
+def _usage(counts: Mapping[str, Any]) -> Usage:
+    return Usage(
+        input_text=counts["prompt_tokens"],
+        cached=counts.get("prompt_tokens_details", {}).get("cached_tokens", 0),
+        output_text=counts["completion_tokens"],
+    )
+
+
 def _load(path: Path, slots: int, threads: int) -> Any:
-    import xllamacpp  # takes 0.1 s: not before a model is wanted
+    import xllamacpp  # takes 0.1 s
 
     if not path.is_file():
         raise MissingModel(f"There is no language model at {path}.")
@@ -216,14 +270,14 @@ def _load(path: Path, slots: int, threads: int) -> Any:
     params.model.path = str(path)
     params.n_ctx = SLOT_TOKENS * slots
     params.n_parallel = slots
-    # Reading a prompt is arithmetic (80 tokens/s on two threads, 52 on one), generating waits for memory (19 on one, 16
-    # to 19 on two). Flash attention and smaller batches changed nothing.
+    # Prefill is bound by arithmetic (80 tokens/s on two threads, 52 on one), decoding by memory (19 on one, 16 to 19 on
+    # two). Flash attention and smaller batches changed nothing.
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-    params.cache_ram_mib = 0  # each conversation keeps its own slot; nothing is swapped out
+    params.cache_ram_mib = 0  # each conversation keeps its own slot: no cache is swapped out
     params.verbosity = -1
     params.ui = params.endpoint_slots = params.endpoint_props = False
-    # llama.cpp's server cannot do without a socket, which anybody on this machine could use. So it gets one in a folder
-    # of ours, whose name is gone once it listens.
+    # llama.cpp's server needs a socket, which every user of this machine could use. So it gets one in a private folder,
+    # which is deleted once it listens.
     with tempfile.TemporaryDirectory(prefix="vivavoce-") as folder:
         params.hostnames = [f"{folder}/none.sock"]
         try:

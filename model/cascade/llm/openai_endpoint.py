@@ -1,41 +1,47 @@
-"""A language model behind an OpenAI-compatible HTTP endpoint: vLLM, Ollama, llama.cpp's server, or a hosted one.
+"""Calls an LLM behind an OpenAI-compatible HTTP endpoint: vLLM, Ollama, llama.cpp's server, or a hosted one.
 
-    Thread ── one OS thread with an event loop ──► POST {url}/chat/completions ──server-sent events──► deliver(Piece)
+    EndpointSlot ── one thread with an event loop ──► POST {url}/chat/completions ──server-sent events──► deliver(Piece)
 
 Each conversation has a connection of its own, which is kept between its replies. Cancelling closes it, which every
-server takes as the end of the work. Prompt caching is the server's affair; `prefill` does nothing."""
+server takes as the end of the work. Prompt caching is the server's job; `prefill` does nothing. Prompts are sent as
+requests of OpenAI's chat completions, with pictures as JPEG data URIs.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import httpx
 
-from vivavoce.model.cascade.llm import Calls, Deliver, Prompt, Stopped, Words
-from vivavoce.model.cascade.llm.openai_chat import request_of
-from vivavoce.model.dialogue import Usage
+from vivavoce.model.cascade.llm import Deliver, Prompt, Stopped
+from vivavoce.model.dialogue import Call, CallResult, Message, Picture, TextToken, ToolCall, Usage
+
+TEMPERATURE: Final = 0.4
+"""Between the correctness of a small model and the liveliness of a large one."""
 
 CONNECT: Final = 3.0
-"""Seconds after which a server that cannot be reached is given up."""
+"""Seconds until a connection must stand."""
 
 PATIENCE: Final = 30.0
-"""Seconds between two tokens after which a server is given up."""
+"""Seconds between two tokens, after which a request fails."""
 
 DRAIN: Final = 0.1
-"""Seconds for the end of an answer behind its last event."""
+"""Seconds for the end of a response behind its last event."""
 
 CHUNKS: Final = 2
-"""Chunks per token of the limit; a server that sends more does not keep to it and is cut off."""
+"""Chunks per token of the limit; a server that sends more ignores the limit, and its response is cut."""
 
 
 class EndpointGeneration:
-    """A request under way: a task of the thread's loop."""
+    """A request under way: a task of the slot's event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -65,28 +71,28 @@ class _Job:
     generation: EndpointGeneration
 
     def end(self, task: asyncio.Task[Stopped]) -> None:
-        """Every task comes by here, even one that was cancelled before its first step."""
+        """Called for every task, even one that was cancelled before its first step."""
         if task.cancelled():
             self.deliver(Stopped("cancelled"))
-        elif error := task.exception():  # ours; it ends the thread too, and is raised there
+        elif error := task.exception():  # a bug of ours; it ends the thread too, and is raised there
             self.deliver(Stopped("error", error=f"The language model's connection broke: {type(error).__name__}."))
         else:
             self.deliver(task.result())
 
 
-class EndpointThread:
-    """One conversation; the endpoint keeps no state of it."""
+class EndpointSlot:
+    """One conversation; the endpoint keeps no state of it. Implements `LlmSlot`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._loop = asyncio.new_event_loop()
         self._jobs: asyncio.Queue[_Job | None] = asyncio.Queue()  # at most one is not cancelled
         self._generation = EndpointGeneration(self._loop)
-        self._thread = threading.Thread(target=self._work, name="language-endpoint")
+        self._thread = threading.Thread(target=self._work, name="llm-endpoint")
         self._thread.start()
 
     def prefill(self, prompt: Prompt, complete: bool = False) -> None:
-        """Nothing: the server sees the prompt when it is complete."""
+        """Does nothing: the server gets the prompt when it is complete."""
 
     def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> EndpointGeneration:
         self._generation.cancel()
@@ -115,7 +121,7 @@ class EndpointThread:
 
 class Endpoint:
     """An OpenAI-compatible chat endpoint; `url` ends before `/chat/completions`. `patience`: seconds between two
-    tokens. `speculative`: answers may be begun there that are perhaps dropped."""
+    tokens. `speculative`: replies may be begun there that are perhaps dropped. Implements `Llm`."""
 
     def __init__(
         self,
@@ -135,13 +141,13 @@ class Endpoint:
 
     @property
     def lateness(self) -> float:
-        return 0.0  # who waits for whom there is not known here
+        return 0.0  # how long a server lets requests wait is not known here
 
-    def open(self) -> EndpointThread:
-        return EndpointThread(self)
+    def open(self) -> EndpointSlot:
+        return EndpointSlot(self)
 
     def close(self) -> None:
-        """Nothing: each thread closes its own connection."""
+        """Does nothing: each slot closes its own connection."""
 
     def connect(self) -> httpx.AsyncClient:
         """A client for one conversation."""
@@ -154,7 +160,7 @@ class Endpoint:
             async with client.stream("POST", f"{self.url}/chat/completions", json=request) as response:
                 if response.status_code != 200:
                     return Stopped("error", error=await _refusal(self.url, response))
-                return await _Reading(deliver, max_tokens * CHUNKS).read(response.aiter_lines())
+                return await _EventStream(deliver, max_tokens * CHUNKS).read(response.aiter_lines())
         except httpx.ConnectError as error:
             return Stopped("error", error=f"The language model at {self.url} cannot be reached: {error}.")
         except httpx.TimeoutException:
@@ -169,13 +175,13 @@ class Endpoint:
 
 
 @dataclass
-class _Reading:
-    """Reads one stream of server-sent events (WHATWG HTML, section 9.2). What it raises on nonsense `complete`
-    catches."""
+class _EventStream:
+    """Reads one stream of server-sent events (WHATWG HTML, section 9.2). `complete` catches what malformed events
+    raise."""
 
     deliver: Deliver
     limit: int
-    calls: dict[int, Calls] = field(default_factory=dict)
+    calls: dict[int, ToolCall] = field(default_factory=dict)
     finish: str = ""
     usage: Usage = field(default_factory=Usage)
     chunks: int = 0
@@ -202,7 +208,7 @@ class _Reading:
             delta = choice.get("delta") or {}
             if text := delta.get("content"):
                 self.chunks += 1
-                self.deliver(Words(text))
+                self.deliver(TextToken(text))
             for part in delta.get("tool_calls") or ():
                 self.chunks += 1
                 self._continue_call(part)
@@ -211,13 +217,13 @@ class _Reading:
             self.usage = _usage(counts)
 
     def _continue_call(self, part: Mapping[str, Any]) -> None:
-        """The first part of a call names it; the others are told by its index only."""
+        """The first part of a call names it; later parts have its index only."""
         function = part.get("function") or {}
         index = part.get("index") or 0
         if index not in self.calls:
-            self.calls[index] = Calls(part["id"], function["name"], "", final=False)
+            self.calls[index] = ToolCall(part["id"], function["name"], "", final=False)
         known = self.calls[index]
-        self.deliver(Calls(known.call_id, known.name, function.get("arguments") or "", final=False))
+        self.deliver(ToolCall(known.call_id, known.name, function.get("arguments") or "", final=False))
 
     def _stopped(self) -> Stopped:
         if not self.finish:
@@ -225,7 +231,7 @@ class _Reading:
         if self.finish == "length":
             return Stopped("length", self.usage)
         for call in self.calls.values():
-            self.deliver(Calls(call.call_id, call.name, "", final=True))
+            self.deliver(ToolCall(call.call_id, call.name, "", final=True))
         return Stopped("stop", self.usage)
 
 
@@ -237,7 +243,7 @@ def _usage(counts: Mapping[str, Any]) -> Usage:
 
 
 async def _drain(lines: AsyncIterator[str]) -> None:
-    """Reads the body's end, which is there already, or the connection could not be kept for the next reply."""
+    """Reads the end of the body, without which the connection could not be kept for the next reply."""
     with suppress(TimeoutError):
         async with asyncio.timeout(DRAIN):
             async for _ in lines:
@@ -251,3 +257,63 @@ async def _refusal(url: str, response: httpx.Response) -> str:
     except (ValueError, KeyError, TypeError):
         message = text[:200].strip() or "without a reason"
     return f"The language model at {url} refused: HTTP {response.status_code}, {message}"
+
+
+def request_of(prompt: Prompt, model: str, max_tokens: int, vision: bool) -> dict[str, Any]:
+    """The body of a streaming request for chat completions."""
+    request: dict[str, Any] = {
+        "model": model,
+        "messages": _messages(prompt, vision),
+        "max_tokens": max_tokens,
+        "temperature": TEMPERATURE,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if prompt.tools and prompt.tool_choice != "none":
+        request["tools"] = [
+            _function(name=tool.name, description=tool.description, parameters=tool.parameters) for tool in prompt.tools
+        ]
+        named = prompt.tool_choice not in ("auto", "required")
+        request["tool_choice"] = _function(name=prompt.tool_choice) if named else prompt.tool_choice
+    return request
+
+
+def _messages(prompt: Prompt, vision: bool) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = [{"role": "system", "content": prompt.instructions}]
+    questions = [item for item in prompt.items if isinstance(item, Message) and item.role == "user"]
+    for item in prompt.items:
+        match item:
+            case Message(role=role, text=text, pictures=pictures):
+                newest = bool(questions) and item is questions[-1]
+                view = (prompt.view,) if prompt.view is not None and newest else ()
+                shown = [_picture(picture) for picture in (*pictures, *view)] if vision else []
+                messages.append({"role": role, "content": [*shown, {"type": "text", "text": text}] if shown else text})
+            case Call(call_id=call_id, name=name, arguments=arguments):
+                if "tool_calls" not in messages[-1]:  # calls made together are one message, followed by their results
+                    messages.append({"role": "assistant", "content": None, "tool_calls": []})
+                messages[-1]["tool_calls"].append({"id": call_id} | _function(name=name, arguments=arguments))
+            case CallResult(call_id=call_id, output=output):
+                messages.append({"role": "tool", "tool_call_id": call_id, "content": output})
+            case _:
+                assert_never(item)
+    return messages
+
+
+def _function(**description: Any) -> dict[str, Any]:
+    return {"type": "function", "function": description}
+
+
+def _picture(picture: Picture) -> dict[str, Any]:
+    import av  # only where pictures are used
+
+    frame = av.VideoFrame.from_ndarray(picture.pixels, format="rgb24")
+    out = io.BytesIO()
+    with av.open(out, "w", format="mjpeg") as container:
+        stream = container.add_stream("mjpeg", rate=1)
+        stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuvj420p"
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    return {
+        "type": "image_url",
+        "image_url": {"url": "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()},
+    }

@@ -1,10 +1,13 @@
-"""Tool calls of a small model: a grammar that allows nothing but speech or valid calls, and the parser of what comes
-out.
+"""Constrains the tool calls of a small model by a grammar, and parses its output.
 
-A call is one JSON object, `{"name": "<tool>", "arguments": {...}}`; several follow each other on lines of their own.
-The grammar decides by the first character: `{` begins calls, anything else is speech. So what a model calls always
-exists, and its arguments fit the tool's schema. (llama.cpp passes over a schema that it cannot compile, without a word;
-the parser is where that shows.) After a tool's answer comes speech: a small model would call again, forever."""
+    text of the LLM ──ToolCallParser──► TextToken ...           the first character is not "{"
+                                    └─► ToolCall ... final      {"name": "<tool>", "arguments": {...}}
+
+A call is one JSON object; several follow each other on lines of their own. The grammar allows speech or valid calls
+only, and decides by the first character. So a tool that is called exists, and its arguments fit its schema. (llama.cpp
+ignores a schema that it cannot compile, without an error; the parser is where that shows.) The result of a tool is
+followed by speech: a small model would call again, forever.
+"""
 
 from __future__ import annotations
 
@@ -13,32 +16,32 @@ import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from vivavoce.model.cascade.llm import Calls, Prompt, Words
-from vivavoce.model.dialogue import CallResult, Tool
+from vivavoce.model.cascade.llm import Prompt
+from vivavoce.model.dialogue import CallResult, TextToken, Tool, ToolCall
 from vivavoce.model.errors import InvalidTool, ToolCallError
 
 MAX_CALLS: Final = 4
-"""Calls in one reply; a small model that has lost its way would repeat itself until its tokens are used up."""
+"""Calls in one reply; a small model in a loop would repeat itself until its tokens are used up."""
 
 SPEECH: Final = r"speech: /[^{<\s][^{<]*/"
 
 
-KINDS: Final = frozenset(("string", "number", "integer", "boolean", "object", "array", "null"))
+SCHEMA_TYPES: Final = frozenset(("string", "number", "integer", "boolean", "object", "array", "null"))
 
 
 def effective_choice(prompt: Prompt) -> str:
-    """The prompt's `tool_choice`; with "auto", the answer of a tool is followed by speech."""
+    """The prompt's `tool_choice`; with "auto", the result of a tool is followed by speech."""
     answered = bool(prompt.items) and isinstance(prompt.items[-1], CallResult)
     return "none" if answered and prompt.tool_choice == "auto" else prompt.tool_choice
 
 
 def grammar(tools: Sequence[Tool], choice: str) -> str | None:
-    """An llguidance grammar (Lark syntax) for a reply under `choice`; None when everything is allowed.
+    """An llguidance grammar (Lark syntax) for a reply under `choice`; None when all text is allowed.
 
     Raises `InvalidTool` for a tool whose parameters are not a JSON schema."""
     if not tools:
         return None
-    if choice == "none":  # earlier calls in the conversation would be imitated
+    if choice == "none":  # the model would imitate earlier calls in the conversation
         return f"%llguidance {{}}\nstart: speech\n{SPEECH}"
     allowed = [tool for tool in tools if choice in ("auto", "required", tool.name)]
     start = "speech | calls" if choice == "auto" else "calls"
@@ -61,7 +64,7 @@ def _schema(tool: Tool) -> dict[str, Any]:
 
 
 def _check(schema: Any, name: str) -> None:
-    """llama.cpp passes over a grammar that it cannot read, and the model would be free to call with anything."""
+    """Raises `InvalidTool`. llama.cpp ignores a grammar that it cannot read, and any call would be possible."""
     if isinstance(schema, list):
         for part in schema:
             _check(part, name)
@@ -69,23 +72,23 @@ def _check(schema: Any, name: str) -> None:
         return
     kinds = schema.get("type")
     for kind in kinds if isinstance(kinds, list) else [kinds]:
-        if isinstance(kind, str) and kind not in KINDS:
+        if isinstance(kind, str) and kind not in SCHEMA_TYPES:
             raise InvalidTool(f"The tool '{name}' cannot be used: '{kind}' is no type of a JSON schema.")
     for key, part in schema.items():
         if key not in ("const", "default", "enum", "examples"):  # values, not schemas
             _check(part, name)
 
 
-class CallParser:
-    """Text of a reply, piece by piece, to words and tool calls. A call that is cut in the middle never becomes
+class ToolCallParser:
+    """Splits the text of a reply, piece by piece, into speech and tool calls. A call that is cut never becomes
     final."""
 
     def __init__(self, tools: Sequence[Tool], choice: str = "auto") -> None:
         self._names = frozenset(tool.name for tool in tools) if choice != "none" else frozenset()
         self._undecided = bool(self._names)
-        self._call: _Call | None = None  # while calls are what comes
+        self._call: _Call | None = None  # the call being read; None for speech
 
-    def push(self, text: str) -> Iterator[Words | Calls]:
+    def push(self, text: str) -> Iterator[TextToken | ToolCall]:
         """The reply's next piece. Raises `ToolCallError`."""
         if self._undecided:
             text = text.lstrip()
@@ -94,7 +97,7 @@ class CallParser:
             self._undecided = False
             self._call = _Call() if text[0] == "{" else None
         if self._call is None:
-            yield Words(text)
+            yield TextToken(text)
             return
         arguments = ""
         for character in text:
@@ -122,15 +125,16 @@ class _Call:
         self._id = f"call_{secrets.token_hex(10)}"
         self._name = ""
 
-    def piece(self, arguments: str) -> Calls:
-        return Calls(self._id, self._name, arguments, final=self.complete)
+    def piece(self, arguments: str) -> ToolCall:
+        return ToolCall(self._id, self._name, arguments, final=self.complete)
 
     def push(self, character: str, names: frozenset[str]) -> str:
-        """The character, if it belongs to the arguments. Raises `ToolCallError` for a tool not in `names`."""
+        """Takes the next character; returns it where it is one of the arguments. Raises `ToolCallError` for a tool not
+        in `names`."""
         before = self._depth
         self._count(character)
         if before <= 1 < self._depth and not self._name:
-            self._name = self._called(names)
+            self._name = self._tool_name(names)
         if self._name:
             self.complete = self._depth == 0
             return character if max(before, self._depth) > 1 else ""
@@ -139,7 +143,7 @@ class _Call:
         self._head += character
         return ""
 
-    def _called(self, names: frozenset[str]) -> str:
+    def _tool_name(self, names: frozenset[str]) -> str:
         head, _, colon = self._head.rpartition('"arguments"')
         try:
             name = str(json.loads(head.rstrip().removesuffix(",") + "}")["name"])

@@ -1,10 +1,10 @@
-"""Text that remembers where it came from, while rules rewrite it.
+"""Rewrites text by rules, and keeps each character aligned to the original.
 
     "It costs $5."  ──sub(money)──►  "It costs five dollars."
                                       ends[-1] == 12: when this is said, 12 characters of the original are
 
-A word that stands for part of a longer original ("five", out of "$5") counts as nothing said yet: the original is
-said when the last of its words is. Pure: no state, no I/O.
+A word that stands for part of a longer original ("five", of "$5") counts as nothing said yet: the original is said
+with the last of its words. Pure: no state, no I/O.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 Rule = tuple[re.Pattern[str], "str | Callable[[re.Match[str]], str | None]"]
-"""A pattern and what to say for it: a fixed text, or a function of the match (None: leave it as it is)."""
+"""A pattern and its replacement: a fixed text, or a function of the match (None: no replacement)."""
 
 
 def word_list(text: str) -> tuple[str, ...]:
-    """The words of a table that is written as one string, to be read at a glance."""
+    """The words of a table that is written as one string, for legibility."""
     return tuple(text.split())
 
 
@@ -38,7 +38,7 @@ class Aligned:
         return cls(text, tuple(range(1, len(text) + 1)))
 
     def sub(self, rule: Rule) -> Aligned:
-        """Applies `rule` to every match, left to right. What is deleted counts as said with the character before it."""
+        """Applies `rule` to every match, left to right. Deleted text counts as said with the character before it."""
         pattern, replacement = rule
         texts: list[str] = []
         ends: list[int] = []

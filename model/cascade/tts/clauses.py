@@ -20,17 +20,17 @@ from vivavoce.model.cascade.tts.contract import WHOLE, Part
 from vivavoce.model.cascade.tts.english.spelling import CLOSERS, TITLES
 
 EARLY_WORDS: Final = 5
-"""The first clause may end before a joining word once it has this many words."""
+"""Words of the first clause from which on it may end before a joining word."""
 PATIENT_WORDS: Final = 9
-"""The first clause, still unbroken, ends between any two words once it has this many."""
+"""Words of the first clause from which on it may end between any two words."""
 COMMA_WORDS: Final = 8
-"""Later clauses end at a comma once they have this many words."""
+"""Words of later clauses from which on they end at a comma."""
 OPENING_LETTERS: Final = 7
-"""An opening has at least so many letters: about 0.4 s, in which the rest of a clause can be written."""
+"""Fewest letters of an opening: about 0.4 s of speech, in which the rest of a clause can be generated."""
 MAX_WORDS: Final = 30
-"""No clause has more words; 30 are about 10 s of speech."""
+"""Most words of a clause: about 10 s of speech."""
 MAX_CHARS: Final = 240
-"""No clause has more characters."""
+"""Most characters of a clause."""
 
 _JOINING: Final = frozenset(
     word_list("""
@@ -45,7 +45,7 @@ _CLINGING: Final = frozenset(
     """)
 )
 _PLAIN: Final = re.compile(r"[^\W\d_][a-z]*(?:['’][a-z]+)?")
-"""A word that is said the same whatever follows it: no number, abbreviation, acronym or markup."""
+"""A word that sounds the same whatever follows it: no number, abbreviation, acronym or markup."""
 _QUOTES: Final = "\"'”’)]}*_`"
 _WIDE_STOPS: Final = "。！？；，：、"
 _NEVER_LAST: Final = frozenset(word.lower() for word in TITLES) | {*word_list("no st jan feb aug sept oct nov dec p")}
@@ -56,7 +56,7 @@ Break = Literal["none", "comma", "stop", "stop before a capital"]
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A stretch of the reply: `text` is its characters `start` to `end`. What is to be said of it: see `Part`."""
+    """A clause of the reply: `text` is its characters `start` to `end`, of which `part` is to be spoken."""
 
     text: str
     start: int
@@ -65,8 +65,8 @@ class Clause:
 
 
 class Clauses:
-    """The clauses of one reply. Call `push` for each piece of text, then `flush` once. Whoever cannot wait for the end
-    of a clause asks for its `opening`."""
+    """The clauses of one reply. Call `push` for each piece of text, then `flush` once. A caller that cannot wait for
+    the end of a clause takes its `opening`."""
 
     def __init__(self) -> None:
         self._text = ""  # of the clause under way
@@ -79,11 +79,11 @@ class Clauses:
         self._opened = 0  # characters of it that were given out as openings
 
     def push(self, text: str) -> list[Clause]:
-        """Adds the reply's next piece; the clauses that are complete with it, in order."""
+        """Takes the reply's next piece; returns the clauses that it completes, in order."""
         return [clause for character in text for clause in self._step(character)]
 
     def opening(self) -> Clause | None:
-        """The beginning of the clause under way, or more of it, as far as it can be said without knowing the rest: some
+        """The beginning of the clause under way, or more of it, as far as it sounds the same whatever follows: some
         plain words before the one that is arriving. The clause itself comes later, without it."""
         last = self._text[self._word :].strip()
         if last.endswith(".") and _PLAIN.fullmatch(last[:-1]):
@@ -99,7 +99,7 @@ class Clauses:
         return clause
 
     def _sentence(self, last: str) -> Clause | None:
-        """A full stop has come, most likely the last character of the sentence; "example.com" would go on."""
+        """The clause up to a full stop, most likely the last character of the sentence; "example.com" would go on."""
         if self._opened == len(self._text) or _break_after(last, first=self._words == 0) != "stop":
             return None
         clause = Clause(self._text, self._start, self._start + len(self._text), Part(self._opened))
@@ -107,7 +107,7 @@ class Clauses:
         return clause
 
     def flush(self) -> list[Clause]:
-        """The reply is complete: its rest, if there is something to say in it."""
+        """The reply is complete: returns its rest, if that has words."""
         rest = self._cut(len(self._text))
         return [rest] if any(character.isalnum() for character in rest.text[rest.part.said :]) else []
 
@@ -128,7 +128,7 @@ class Clauses:
         return done
 
     def _word_done(self, space: str) -> list[Clause]:
-        """White space arrives: ends a word if one is under way, and perhaps the clause before or behind it."""
+        """White space came: ends a word if one is under way, and perhaps the clause before or behind it."""
         word, end = self._text[self._word :].strip(), len(self._text)
         if not word:
             return self._line_done(space)
@@ -163,7 +163,7 @@ class Clauses:
         return [self._cut(len(self._text))] if space == "\n" and self._words else []
 
     def _stops_at_once(self, character: str) -> bool:
-        """Punctuation that is certain without seeing what follows."""
+        """Whether `character` ends the clause whatever follows."""
         if character in _WIDE_STOPS:
             return any(map(str.isalnum, self._text))
         if character not in ",!?":
@@ -184,7 +184,7 @@ class Clauses:
 
 
 def _break_after(word: str, *, first: bool) -> Break:
-    """What the punctuation at the end of `word` means; `first`: it begins its clause."""
+    """The break that the punctuation at the end of `word` makes; `first`: it begins its clause."""
     bare = word.rstrip(_QUOTES)
     mark, stem = bare[-1:], bare[:-1].lstrip("\"“'‘([{*_`").lower()
     if mark in "!?":

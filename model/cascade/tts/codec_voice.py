@@ -1,11 +1,11 @@
-"""joe, spoken through the audio codec: what a model that speaks in tokens will sound like, and cost.
+"""Speaks with joe through the audio codec: the sound, and the cost, of a model that speaks in audio tokens.
 
     phoneme ids ─► Piper's front ─► latents ─► codes, 21.43 a second ─► AudioTokenizer ─► 24 kHz ─► say() ─► Speech
                                                                  first 4 codes, then 8, then 16 at a time
 
-Nothing of the sound passes by the codes. A latent is 280 samples here, not 278.6: the codec plays joe half a percent
-slower, so that its frames are whole numbers of samples. A part that begins in mid-clause is decoded from some codes
-before it on, so that the decoder knows what was said.
+All sound goes through the codes. A latent is 280 samples here, not 278.6: the codec plays joe half a percent
+slower, so that its frames are whole numbers of samples. A part that begins in mid-clause is decoded with some codes
+before it, as the decoder's context.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from vivavoce.model.cascade.tts.names import CODED, JOE, resolve
 from vivavoce.model.cascade.tts.phonemes import Phonemes, Word
 from vivavoce.model.cascade.tts.piper import GAIN, Piper
 from vivavoce.model.cascade.tts.utterance import Rendering, say
-from vivavoce.model.errors import BrokenVoice
+from vivavoce.model.errors import BrokenTts
 
 FIRST_CODES: Final = 4
 LARGEST_CODES: Final = 16
 """Codes decoded before the first sound (0.19 s) and at a time later (0.75 s); between, they double."""
 BEFORE: Final = 8
-"""Codes before a part in mid-clause that the decoder is given: 0.37 s, more than it hears of the past."""
+"""Codes before a part in mid-clause that are decoded with it: 0.37 s, more than the receptive field."""
 BEYOND: Final = 2
-"""Codes behind a part that breaks off: what it looks ahead at."""
+"""Codes behind a part that breaks off: the look-ahead."""
 
 
 class CodecVoice(Piper):
-    """Piper in `directory`, with the codec in `weights`. Raises `BrokenVoice`. As joe it speaks without the codec.
+    """Piper in `directory`, with the codec in `weights`. Raises `BrokenTts`. The voice joe speaks without the codec.
 
-    Safe to share between threads; `threads` is what one call may use.
+    Implements `Tts`. Safe to share between threads; `threads`: of one `speak`.
     """
 
     def __init__(
@@ -51,19 +51,19 @@ class CodecVoice(Piper):
     ) -> None:
         for name in ("latents", "decoder"):
             if not (weights / f"{name}.onnx").is_file():
-                raise BrokenVoice(f"the voice {CODED} needs the codec's weights, and {name}.onnx is not in {weights}")
+                raise BrokenTts(f"the voice {CODED} needs the codec's weights, and {name}.onnx is not in {weights}")
         super().__init__(directory, threads, phonemes=phonemes, noise=noise)
         self._codes_of = LatentEncoder(weights, threads)
         self._codec = AudioTokenizer(weights, threads, encodes=False)
         if self._codes_of.codebook != self._codec.codebook:
-            raise BrokenVoice(f"the codec's weights in {weights} do not belong together")
+            raise BrokenTts(f"the codec's weights in {weights} do not belong together")
 
     @property
     def names(self) -> tuple[str, ...]:
         return CODED, JOE
 
     def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
-        """See `Voice.speak`."""
+        """See `Tts.speak`."""
         if resolve(name, self.names) == JOE:
             yield from super().speak(text, name=JOE, speed=speed, part=part)
             return
@@ -85,16 +85,16 @@ class CodecVoice(Piper):
         skip = (start - first * PER_FRAME) * LATENT_SIZE
         left = (stop - start) * LATENT_SIZE
         for sound in self._decoded(codes[:, first:last], start // PER_FRAME - first + FIRST_CODES):
-            heard = sound[skip:][:left]
+            kept = sound[skip:][:left]
             skip = max(0, skip - len(sound))
-            left -= len(heard)
-            if len(heard):
-                yield heard
+            left -= len(kept)
+            if len(kept):
+                yield kept
             if not left:
                 return
 
     def _decoded(self, codes: Codes, size: int) -> Iterator[Samples]:
-        """The sound of all of `codes`; of the first `size` first, for which somebody waits."""
+        """The sound of all of `codes`, in growing chunks; that of the first `size` codes comes first."""
         state, at = self._codec.init_decoding(), 0
         while at < codes.shape[1]:
             yield self._codec.decode([codes[:, at : at + size]], state)[0]

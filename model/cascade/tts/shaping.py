@@ -1,10 +1,10 @@
-"""Gives an utterance its outer form: no silence before it, the right pause behind it, no clicks, an even loudness.
+"""Shapes an utterance: cuts the silence before it, sets the pause behind it, removes clicks, evens the loudness.
 
-    synthesiser's chunks ──push──►  lead-in cut · gain · silent end withheld  ──► Speech, Speech, ...
+    synthesizer's chunks ──push──►  lead-in cut · gain · silent end withheld  ──► Speech, Speech, ...
                          ──finish─►  faded end + pause
 
-The silence withheld at the end of a chunk is given out as soon as sound follows, so nothing inside the utterance
-changes and word ends only shift by the lead-in that was cut. Pure: samples and counts in, `Speech` out.
+The silence withheld at the end of a chunk is given out as soon as sound follows, so the inside of the utterance does
+not change, and word ends only shift by the lead-in that was cut. Pure: samples and counts in, `Speech` out.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _NO_MARK: Final = 0.03  # seconds: the clause goes on
 
 
 def pause_after(text: str, speed: float) -> int:
-    """Samples of silence behind spoken `text`, by its last mark."""
+    """Samples of silence behind `text`, by its last mark."""
     return int(_PAUSES.get(text[-1:], _NO_MARK) / speed * SAMPLE_RATE)
 
 
 class Shaping:
-    """One utterance on its way out.
+    """The shaping of one utterance.
 
-    `words`: word ends counted in the samples pushed; `start`: samples and characters that came before it; `pause`:
-    samples of silence behind it (None: as it is, for it goes on); `lead_in`: it begins with silence, which is cut.
+    `words`: word ends counted in the samples pushed; `start`: samples that came before it; `pause`: samples of silence
+    behind it (None: unchanged, since it goes on); `lead_in`: it begins with silence, which is cut.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Shaping:
         return self._start + self._given
 
     def push(self, samples: Samples) -> Speech | None:
-        """Takes the next chunk; gives what can be given."""
+        """Takes the next chunk; returns the sound that is certain."""
         sound = np.clip(samples * self._gain, -1.0, 1.0)
         waiting = np.concatenate([self._held, sound])
         loud = np.flatnonzero(np.abs(waiting) > AUDIBLE)
@@ -79,7 +79,7 @@ class Shaping:
         return self._give(waiting[:ready])
 
     def finish(self) -> Speech | None:
-        """The synthesiser is done: the end of the sound, faded, and the pause."""
+        """No chunk follows: returns the end of the sound, faded, and the pause."""
         if not self._sounds and not self._words:
             return None
         pause = len(self._held) if self._pause is None else self._pause
@@ -89,7 +89,7 @@ class Shaping:
             [end[: len(end) - fall], end[len(end) - fall :] * np.linspace(1, 0, fall, dtype=np.float32)]
         )
         tail = np.concatenate([end, np.zeros(max(0 if len(end) else 1, pause - len(end)), np.float32)])
-        last = self._cut + self._given + fall  # no word is heard beyond the sound
+        last = self._cut + self._given + fall  # no word ends beyond the sound
         self._words = [WordEnd(word.chars, min(word.sample, last)) for word in self._words]
         return self._give(tail)
 

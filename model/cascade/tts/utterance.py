@@ -1,8 +1,8 @@
-"""What every voice does around its network: text to phonemes before it, shaping and word ends behind it.
+"""Wraps the network of every TTS: text to phonemes before it, shaping and word ends behind it.
 
-    text ─speakable─► Spoken ─pronounce─► words ─pieces─► Sounds ─┐
-                                                   part of them   ▼ the voice's own: symbols -> chunks of sound
-    Speech ◄─Shaping── 24 kHz chunks + where each symbol ends ◄───┘
+    text ─speakable─► Spoken ─pronounce─► words ─pieces─► words ──┐
+                                                   part of them   ▼ Render, the network: phonemes -> chunks of sound
+    Speech ◄─Shaping── 24 kHz chunks + the end of each word ◄─────┘
 
 A piece is at most as many symbols as a network takes at once; a clause is nearly always one piece.
 """
@@ -26,8 +26,8 @@ MAX_SYMBOLS: Final = 400
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """The network's answer to one piece: where the sound of each word asked for ends, in samples at 24 kHz from where
-    the first of them begins; its loudness factor; their chunks of sound at 24 kHz, computed as they are asked for."""
+    """The sound of one piece. `word_ends`: of each requested word, in samples at 24 kHz from the beginning of the
+    first; `gain`: factor of loudness; `chunks`: sound at 24 kHz, computed as it is taken."""
 
     word_ends: Sequence[int]
     gain: float
@@ -35,14 +35,14 @@ class Rendering:
 
 
 class Render(Protocol):
-    """Turns `words[first:last]` into sound; the others are said before and behind it. A piece's last word ends in one
-    of `MARKS`, but for the last one of a text that goes on."""
+    """Turns `words[first:last]` into sound; the others are its context. A piece's last word ends in one of `MARKS`,
+    except where the text goes on."""
 
     def __call__(self, words: Sequence[Word], first: int, last: int) -> Rendering: ...
 
 
 def say(text: str, phonemes: Phonemes, render: Render, speed: float, part: Part = WHOLE) -> Iterator[Speech]:
-    """Says `part` of `text` with the network behind `render`."""
+    """Speaks `part` of `text` with the network behind `render`."""
     spoken = speakable(text)
     words = phonemes.pronounce(spoken.text)
     start, said, skip = 0, part.said, _words_said(words, spoken, part.said)
@@ -73,15 +73,15 @@ def say(text: str, phonemes: Phonemes, render: Render, speed: float, part: Part 
 
 
 def _words_said(words: Sequence[Word], spoken: Spoken, chars: int) -> int:
-    """How many of `words` the first `chars` characters are. (Those which stand for part of something longer count as
-    nothing said.)"""
+    """How many of `words` the first `chars` characters of the original are. Words for a part of a longer original count
+    with its last word only."""
     if not chars:
         return 0
     return next((number for number, word in enumerate(words, 1) if spoken.ends[word.end - 1] >= chars), len(words))
 
 
 def sounding(symbols: str) -> str:
-    """A word's symbols without the marks behind them, which are silent."""
+    """A word's symbols without the marks behind them, which have no sound."""
     return symbols.rstrip(MARKS)
 
 

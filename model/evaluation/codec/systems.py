@@ -25,9 +25,9 @@ from vivavoce.codecs.files import CodedSpeech, decode_whole, encode_whole
 from vivavoce.codecs.opus import Decoder, Encoder, OpusSettings
 from vivavoce.codecs.phone import Encoding
 from vivavoce.codecs.tokenizer import WEIGHTS, AudioTokenizer, Codes
-from vivavoce.model.cascade.tts import Voice, open_voice
+from vivavoce.model.cascade.tts import Tts, open_tts
 from vivavoce.model.cascade.tts.names import CODED, JOE
-from vivavoce.model.errors import BrokenVoice, MissingSystem
+from vivavoce.model.errors import BrokenTts, MissingSystem
 from vivavoce.model.evaluation.codec.material import Clip
 from vivavoce.model.store import Store
 
@@ -92,7 +92,7 @@ class Opus:
 class Spoken:
     """The words of the clip in one of our voices."""
 
-    def __init__(self, voice: Voice, name: str, about: str = "") -> None:
+    def __init__(self, voice: Tts, name: str, about: str = "") -> None:
         self._voice, self._name = voice, name
         self.about = about
 
@@ -122,13 +122,13 @@ def open_system(name: str, store: Store, threads: int = 1) -> System:
         ORIGINAL: Original,
         "g711": lambda: Line("pcmu", 8000),
         "opus6": lambda: Opus(6000),
-        JOE: lambda: Spoken(open_voice(JOE, store.path, threads), JOE),
-        CODED: lambda: Spoken(open_voice(CODED, store.path, threads), CODED, weights_digest("latents", "decoder")),
+        JOE: lambda: Spoken(open_tts(JOE, store.path, threads), JOE),
+        CODED: lambda: Spoken(open_tts(CODED, store.path, threads), CODED, weights_digest("latents", "decoder")),
         CODEC: lambda: Tokenized(weights_digest("encoder", "decoder"), threads),
     }
     try:
         return makers[name]()
-    except BrokenVoice as error:
+    except BrokenTts as error:
         raise MissingSystem(str(error)) from error
 
 

@@ -22,7 +22,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.model.cascade.tts import Voice
+from vivavoce.model.cascade.tts import Tts
 from vivavoce.model.dialogue import WordEnd
 from vivavoce.model.store import Store
 from vivavoce.model.training.data.sounds import FRAME, babble, levels, loudness
@@ -82,10 +82,10 @@ class Studio:
         self._cache = cache or store.root.parent / "studio"
         self._limit = limit
         self._threads = threads
-        self._voices: dict[str, Voice] = {}  # by artefact
+        self._voices: dict[str, Tts] = {}  # by artefact
 
     def say(self, text: str, voice: str = JOE, speed: float = 1.0) -> Utterance:
-        """`text` in the voice joe, or one of Kokoro's. Raises what `open_voice` and `Voice.speak` raise, and
+        """`text` in the voice joe, or one of Kokoro's. Raises what `open_tts` and `Tts.speak` raise, and
         `ValueError` for a text without a sound."""
         path = self._cache / f"{self._key(text, voice, speed)}.npz"
         kept = _read(path)
@@ -120,7 +120,7 @@ class Studio:
         pcm = np.round(np.clip(sound, -1, 1) * 32_767).astype(np.int16)
         return pcm, np.array(shifted, np.int64).reshape(-1, 2)
 
-    def _open(self, voice: str) -> Voice:
+    def _open(self, voice: str) -> Tts:
         artefact = _artefact(voice)
         if artefact not in self._voices:
             from vivavoce.model.cascade.tts.kokoro import Kokoro

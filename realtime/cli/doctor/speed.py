@@ -20,11 +20,10 @@ from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.codecs.resample import Resampler
 from vivavoce.model.cascade import INSTRUCTIONS, Cascade
 from vivavoce.model.cascade.asr import Asr
-from vivavoce.model.cascade.llm import Llm, Piece, Prompt, Stopped, Words
-from vivavoce.model.cascade.llm import Thread as LanguageThread
-from vivavoce.model.cascade.tts import Voice
-from vivavoce.model.dialogue import Message
-from vivavoce.model.errors import BrokenAsr, BrokenVoice, DialogueError, ModelError, UnknownLanguage, UnknownVoice
+from vivavoce.model.cascade.llm import Llm, LlmSlot, Piece, Prompt, Stopped
+from vivavoce.model.cascade.tts import Tts
+from vivavoce.model.dialogue import Message, TextToken
+from vivavoce.model.errors import BrokenAsr, BrokenTts, DialogueError, ModelError, UnknownLanguage, UnknownVoice
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.turns.silero_vad import WINDOW, SileroVad
 from vivavoce.model.turns.smart_turn import SmartTurn
@@ -94,7 +93,7 @@ QUESTIONS: Final = ("sea.", "moon.", "sun.")
 RUNS: Final = 3
 PATIENCE: Final = 60.0
 """Seconds for one piece of the language model's answer."""
-BROKEN: Final = (BrokenAsr, BrokenVoice, DialogueError, UnknownLanguage, UnknownVoice)
+BROKEN: Final = (BrokenAsr, BrokenTts, DialogueError, UnknownLanguage, UnknownVoice)
 """Failures of a stage; other errors say that its files are not there."""
 
 
@@ -140,16 +139,16 @@ def _judge(directory_of: DirectoryOf) -> Iterator[Finding]:
 
 def _cascade(cascade: Cascade) -> Iterator[Finding]:
     try:
-        said = np.concatenate([piece.samples for piece in cascade.voice.speak(SENTENCE)])
+        said = np.concatenate([piece.samples for piece in cascade.tts.speak(SENTENCE)])
         speech = Resampler(SAMPLE_RATE, 16_000).push(said[: 3 * SAMPLE_RATE])
-        yield from _guarded("ears", lambda: _ears(cascade.ears, speech))
-        yield from _guarded("language model", lambda: _language(cascade.language))
-        yield from _guarded("voice", lambda: _voice(cascade.voice))
+        yield from _guarded("ears", lambda: _ears(cascade.asr, speech))
+        yield from _guarded("language model", lambda: _language(cascade.llm))
+        yield from _guarded("voice", lambda: _voice(cascade.tts))
     finally:
         cascade.close()
 
 
-def _voice(voice: Voice) -> Iterator[Finding]:
+def _voice(voice: Tts) -> Iterator[Finding]:
     yield CHUNK.judge(1000 * _median(lambda: next(voice.speak(ANSWER)), RUNS))
     length = sum(len(piece.samples) for piece in voice.speak(ANSWER)) / SAMPLE_RATE
     yield VOICE.judge(_median(lambda: list(voice.speak(ANSWER)), RUNS) / length)
@@ -180,7 +179,7 @@ def _language(language: Llm) -> Iterator[Finding]:
     yield TOKENS.judge(statistics.median(rate for _, rate in runs))
 
 
-def _answer(thread: LanguageThread, question: str) -> tuple[float, float]:
+def _answer(thread: LlmSlot, question: str) -> tuple[float, float]:
     """Seconds to the first word, and tokens per second after it. Raises `DialogueError`."""
     pieces = SimpleQueue[tuple[float, Piece]]()
     thread.generate(Prompt(INSTRUCTIONS, (Message("", "user", SAID_EARLY),)), 1, lambda piece: pieces.put((0, piece)))
@@ -191,7 +190,7 @@ def _answer(thread: LanguageThread, question: str) -> tuple[float, float]:
     thread.generate(prompt, 32, lambda piece: pieces.put((time.perf_counter(), piece)))
     moments: list[float] = []
     while not isinstance((event := _next(pieces))[1], Stopped):
-        moments += [event[0]] if isinstance(event[1], Words) else []
+        moments += [event[0]] if isinstance(event[1], TextToken) else []
     if event[1].error or len(moments) < 2:
         raise DialogueError(event[1].error or "The language model does not answer.")
     return moments[0] - began, (len(moments) - 1) / (moments[-1] - moments[0])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vivavoce.model.cascade.context import Context, wanted
+from vivavoce.model.cascade.context import Context, offered_tools
 from vivavoce.model.dialogue import Call, CallResult, Heard, Item, Message, Picture, ReplySpec, Tool
 
 ALL = ReplySpec("r")
@@ -27,7 +27,7 @@ def test_items_come_in_the_order_in_which_they_were_read() -> None:
 @pytest.mark.parametrize(
     ("after", "order"), [(None, "abx"), ("root", "xab"), ("a", "axb"), ("b", "abx"), ("unknown", "abx")]
 )
-def test_an_item_is_put_where_it_was_asked_for(after: str | None, order: str) -> None:
+def test_an_item_is_put_at_the_requested_place(after: str | None, order: str) -> None:
     context = Context()
     context.read(user("a"))
     context.read(user("b"))
@@ -35,7 +35,7 @@ def test_an_item_is_put_where_it_was_asked_for(after: str | None, order: str) ->
     assert "".join(ids(context)) == order
 
 
-def test_what_is_forgotten_is_gone() -> None:
+def test_a_forgotten_item_is_gone() -> None:
     context = Context()
     context.read(user("a"))
     context.read(user("b"))
@@ -67,7 +67,7 @@ def test_a_reply_grows_in_its_place() -> None:
 
 
 @pytest.mark.parametrize(("chars", "rest"), [(5, "Paris"), (6, "Paris"), (100, "Paris is big."), (0, None)])
-def test_only_what_was_heard_of_a_reply_remains(chars: int, rest: str | None) -> None:
+def test_of_a_cut_reply_the_part_that_was_heard_remains(chars: int, rest: str | None) -> None:
     context = Context()
     context.read(user("a"))
     context.answered("r", "Paris is big.")
@@ -76,7 +76,7 @@ def test_only_what_was_heard_of_a_reply_remains(chars: int, rest: str | None) ->
     assert list(context.items(ALL)) == expected
 
 
-def test_cutting_what_is_no_reply_changes_nothing() -> None:
+def test_cutting_an_item_that_is_no_reply_changes_nothing() -> None:
     context = Context()
     context.read(Call("c", "1", "timer", "{}"))
     context.read(CallResult("d", "1", "done"))
@@ -93,7 +93,7 @@ def test_a_reply_may_have_a_context_of_its_own() -> None:
     assert ids(context, ReplySpec("r", context=())) == []
 
 
-def test_calls_and_results_count_only_together() -> None:
+def test_tool_calls_and_results_count_in_pairs_only() -> None:
     context = Context()
     for item in (
         Call("a", "1", "t", "{}"),
@@ -105,27 +105,27 @@ def test_calls_and_results_count_only_together() -> None:
     assert ids(context) == ["b", "c"]
 
 
-def test_tools_with_a_cue_are_shown_when_the_user_says_it() -> None:
+def test_tools_with_a_cue_are_offered_when_the_user_says_it() -> None:
     clock, plain = Tool("time", "", {}, cue=r"\btime\b"), Tool("look", "", {})
-    asked = (Message("a", "user", "What TIME is it?"), Message("b", "assistant", "Noon."))
-    assert wanted((clock, plain), "auto", asked) == (clock, plain)
-    assert wanted((clock, plain), "auto", (*asked, Message("c", "user", "Thanks."))) == (plain,)
-    assert wanted((clock,), "required", ()) == (clock,)
-    assert wanted((clock,), "auto", ()) == ()
+    items = (Message("a", "user", "What TIME is it?"), Message("b", "assistant", "Noon."))
+    assert offered_tools((clock, plain), "auto", items) == (clock, plain)
+    assert offered_tools((clock, plain), "auto", (*items, Message("c", "user", "Thanks."))) == (plain,)
+    assert offered_tools((clock,), "required", ()) == (clock,)
+    assert offered_tools((clock,), "auto", ()) == ()
 
 
-def test_what_was_said_in_two_turns_with_nothing_between_them_is_one_message() -> None:
+def test_consecutive_turns_of_the_user_are_one_message() -> None:
     context = Context()
     for name, text in (("a", "I left my glasses,"), ("b", "on the train.")):
         context.turn(name)
         context.transcribed(name, text)
     said = context.items(ALL)
     assert [item.id for item in said] == ["a", "b"]
-    assert context.together(said) == (user("a", "I left my glasses, on the train."),)
-    assert context.together((*said, user("", "Today."))) == (user("a", "I left my glasses, on the train. Today."),)
+    assert context.merged(said) == (user("a", "I left my glasses, on the train."),)
+    assert context.merged((*said, user("", "Today."))) == (user("a", "I left my glasses, on the train. Today."),)
 
 
-def test_turns_with_an_answer_between_them_and_typed_messages_stay_apart() -> None:
+def test_turns_with_a_reply_between_them_and_typed_messages_stay_apart() -> None:
     context = Context()
     context.turn("a")
     context.transcribed("a", "Hello.")
@@ -133,6 +133,6 @@ def test_turns_with_an_answer_between_them_and_typed_messages_stay_apart() -> No
     context.turn("b")
     context.transcribed("b", "A question.")
     context.read(user("typed", "See above."))
-    assert context.together(context.items(ALL)) == context.items(ALL)
+    assert context.merged(context.items(ALL)) == context.items(ALL)
     context.cut(Heard("r", 0, 0))
-    assert [item.id for item in context.together(context.items(ALL))] == ["a", "typed"]
+    assert [item.id for item in context.merged(context.items(ALL))] == ["a", "typed"]

@@ -1,4 +1,4 @@
-"""model/cascade/dialogue.py: the conversation goes on when the ears fail. Real threads; ears and words are scripted."""
+"""model/cascade/dialogue.py: the conversation goes on when the ASR fails. ASR and LLM are scripted."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from vivavoce.model.errors import DialogueError
 SECOND = np.zeros(24_000, np.float32)
 
 
-class FailingEars:
-    """Ears whose first turn is more than they can bear; they hear "hello" in all others. `looked`: they tried."""
+class FailingAsr:
+    """An ASR that fails in its first turn and recognizes "hello" in all others. `updated`: it tried."""
 
     def __init__(self) -> None:
         self.turns = 0
-        self.looked = asyncio.Event()
+        self.updated = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
-    def open(self) -> FailingListening:
+    def open(self) -> FailingRecognition:
         self.turns += 1
-        look = partial(self._loop.call_soon_threadsafe, self.looked.set)
-        return FailingListening(self.turns == 1, look)
+        on_update = partial(self._loop.call_soon_threadsafe, self.updated.set)
+        return FailingRecognition(self.turns == 1, on_update)
 
 
-class FailingListening:
-    def __init__(self, fails: bool, look: Callable[[], object]) -> None:
+class FailingRecognition:
+    def __init__(self, fails: bool, on_update: Callable[[], object]) -> None:
         self._fails = fails
-        self._look = look
+        self._on_update = on_update
 
     def push(self, samples_16k: Any) -> None:
-        """It is not listened to; but there is only so much room."""
+        """Drops the sound; but its buffer is bounded."""
         if len(samples_16k) > 16_000 * 300:
-            raise BufferError("the ears are full")
+            raise BufferError("full")
 
     def update(self) -> Hypothesis:
-        self._look()
+        self._on_update()
         return self.finish()
 
     def finish(self, end: int | None = None) -> Hypothesis:
@@ -62,64 +62,64 @@ def threads() -> Iterator[Threads]:
     running.close()
 
 
-def converse(threads: Threads, test: Callable[[CascadeDialogue, FailingEars], Awaitable[None]]) -> None:
+def converse(threads: Threads, test: Callable[[CascadeDialogue, FailingAsr], Awaitable[None]]) -> None:
     async def main() -> None:
-        ears = FailingEars()
-        dialogue = CascadeDialogue(ears, Parrot(speculative=True), None, threads, "")  # type: ignore[arg-type]  # nothing is said aloud
-        await test(dialogue, ears)
+        asr = FailingAsr()
+        dialogue = CascadeDialogue(asr, Parrot(speculative=True), None, threads, "")  # type: ignore[arg-type]  # nothing is said aloud
+        await test(dialogue, asr)
         await dialogue.close()
 
     asyncio.run(main())
 
 
-def test_a_turn_that_cannot_be_recognised_is_reported_and_the_next_one_is_heard(
+def test_a_turn_that_cannot_be_recognized_is_reported_and_the_next_one_is_recognized(
     threads: Threads, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def test(dialogue: CascadeDialogue, ears: FailingEars) -> None:
-        hearing = dialogue.transcripts()
-        dialogue.hear(SECOND)  # a second of it is worth a look, which fails and is passed over
+    async def test(dialogue: CascadeDialogue, asr: FailingAsr) -> None:
+        transcripts = dialogue.transcripts()
+        dialogue.hear(SECOND)  # a second causes an update, which fails and is ignored
         dialogue.turn("first")
-        failed = await anext(hearing)
+        failed = await anext(transcripts)
         assert (failed.turn, failed.text, failed.final) == ("first", "", True)
         assert failed.error == "What you said could not be recognised."
         dialogue.turn("second")
-        heard = await anext(hearing)
-        assert (heard.turn, heard.text, heard.error) == ("second", "hello", "")
+        recognized = await anext(transcripts)
+        assert (recognized.turn, recognized.text, recognized.error) == ("second", "hello", "")
 
     with caplog.at_level(logging.ERROR):
         converse(threads, test)
     assert "shapes do not fit" in caplog.text, "the reason is in the log"
 
 
-def test_a_turn_that_is_too_long_for_the_ears_is_reported_and_the_call_goes_on(threads: Threads) -> None:
-    async def test(dialogue: CascadeDialogue, ears: FailingEars) -> None:
-        hearing = dialogue.transcripts()
+def test_a_turn_that_is_too_long_for_the_asr_is_reported_and_the_call_goes_on(threads: Threads) -> None:
+    async def test(dialogue: CascadeDialogue, asr: FailingAsr) -> None:
+        transcripts = dialogue.transcripts()
         dialogue.turn("nothing")
-        await anext(hearing)
+        await anext(transcripts)
         dialogue.hear(np.zeros(24_000 * 301, np.float32))
         dialogue.turn("a speech")
-        assert "longer than the recogniser could follow" in (await anext(hearing)).error
+        assert "longer than the recogniser could follow" in (await anext(transcripts)).error
         dialogue.turn("a word")
-        assert (await anext(hearing)).text == "hello"
+        assert (await anext(transcripts)).text == "hello"
 
     converse(threads, test)
 
 
-def test_a_look_that_fails_is_passed_over(threads: Threads) -> None:
-    async def test(dialogue: CascadeDialogue, ears: FailingEars) -> None:
-        hearing = dialogue.transcripts()
+def test_an_update_that_fails_is_ignored(threads: Threads) -> None:
+    async def test(dialogue: CascadeDialogue, asr: FailingAsr) -> None:
+        transcripts = dialogue.transcripts()
         dialogue.hear(SECOND)
         async with asyncio.TaskGroup() as tasks:
-            first = tasks.create_task(anext(hearing))  # type: ignore[arg-type]  # a coroutine, as generators' are
-            await ears.looked.wait()
+            first = tasks.create_task(anext(transcripts))  # type: ignore[arg-type]  # a coroutine, as generators' are
+            await asr.updated.wait()
             dialogue.turn("first")
             assert (await first).final
 
     converse(threads, test)
 
 
-def test_a_reply_to_a_turn_that_could_not_be_recognised_fails_with_words(threads: Threads) -> None:
-    async def test(dialogue: CascadeDialogue, ears: FailingEars) -> None:
+def test_a_reply_to_a_turn_that_could_not_be_recognized_fails_with_a_message(threads: Threads) -> None:
+    async def test(dialogue: CascadeDialogue, asr: FailingAsr) -> None:
         async def listen() -> None:
             async for _ in dialogue.transcripts():
                 pass

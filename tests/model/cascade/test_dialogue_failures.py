@@ -1,4 +1,4 @@
-"""What breaks on a thread of the cascade is told to whoever waits, and does not outlast its reply."""
+"""model/cascade: a failure on a thread reaches its reply, and does not outlast it."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from harness.cascade import Parrot
 from vivavoce.model.cascade.asr import Hypothesis
 from vivavoce.model.cascade.dialogue import CascadeDialogue
 from vivavoce.model.cascade.llm import Prompt, Stopped
-from vivavoce.model.cascade.llm.generation import NO_ANSWER
-from vivavoce.model.cascade.llm.llama_cpp import LlamaThread
-from vivavoce.model.cascade.speech_queue import Silent, SpeechQueue, Spoke
+from vivavoce.model.cascade.llm.llama_cpp import NO_ANSWER, LlamaSlot
+from vivavoce.model.cascade.speech_queue import SpeechEnd, SpeechQueue
 from vivavoce.model.cascade.threads import Threads
-from vivavoce.model.dialogue import Message, ReplySpec, TextToken
+from vivavoce.model.dialogue import AudioToken, Message, ReplySpec, TextToken
 from vivavoce.model.errors import NotRecognized
 
 
-class Deaf:
-    """Ears, and their only turn, that cannot recognise anything."""
+class FailingAsr:
+    """An ASR, and its only turn, that fails."""
 
-    def open(self) -> Deaf:
+    def open(self) -> FailingAsr:
         return self
 
     def push(self, samples_16k: Any) -> None:
-        """It is not listened to."""
+        """Drops the sound."""
 
     def update(self) -> Hypothesis:
         raise RuntimeError("broken")
@@ -39,19 +38,19 @@ class Deaf:
 
 
 class Broken:
-    """A voice, and a language model, with a bug."""
+    """A TTS and an LLM with a bug."""
 
     def speak(self, text: str, **how: object) -> Iterator[Any]:
         raise KeyError("shapes")
 
     def prefill(self, text: str, slot: int) -> None:
-        """It breaks later."""
+        """Breaks later."""
 
-    def complete(self, slot: int, request: Any, generation: Any, say: Any) -> Stopped:
+    def complete(self, slot: int, request: Any, generation: Any, on_text: Any) -> Stopped:
         raise RuntimeError("a bug")
 
-    def give_back(self, slot: int) -> None:
-        """There are no others."""
+    def release(self, slot: int) -> None:
+        """There are no other slots."""
 
 
 @pytest.fixture
@@ -65,9 +64,11 @@ async def words_of(dialogue: CascadeDialogue, spec: ReplySpec) -> list[str]:
     return [token.text async for token in dialogue.reply(spec) if isinstance(token, TextToken)]
 
 
-def test_a_turn_that_was_not_heard_fails_one_reply_only(threads: Threads, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_turn_that_was_not_recognized_fails_one_reply_only(
+    threads: Threads, caplog: pytest.LogCaptureFixture
+) -> None:
     async def test() -> None:
-        dialogue = CascadeDialogue(Deaf(), Parrot(), None, threads, "")  # type: ignore[arg-type]  # nothing is said aloud
+        dialogue = CascadeDialogue(FailingAsr(), Parrot(), None, threads, "")  # type: ignore[arg-type]  # nothing is said aloud
         dialogue.turn("lost")
         async for transcript in dialogue.transcripts():
             assert transcript.error
@@ -82,10 +83,10 @@ def test_a_turn_that_was_not_heard_fails_one_reply_only(threads: Threads, caplog
         asyncio.run(test())
 
 
-def test_given_words_do_not_wait_for_the_ears(threads: Threads) -> None:
+def test_given_words_do_not_wait_for_the_asr(threads: Threads) -> None:
     async def test() -> None:
-        dialogue = CascadeDialogue(Deaf(), Parrot(), None, threads, "")  # type: ignore[arg-type]  # nothing is said aloud
-        dialogue.turn("never looked at")
+        dialogue = CascadeDialogue(FailingAsr(), Parrot(), None, threads, "")  # type: ignore[arg-type]  # nothing is said aloud
+        dialogue.turn("never updated")
         async with asyncio.timeout(5):
             assert await words_of(dialogue, ReplySpec("a", words="Sorry.", audio=False)) == ["Sorry."]
         await dialogue.close()
@@ -93,19 +94,19 @@ def test_given_words_do_not_wait_for_the_ears(threads: Threads) -> None:
     asyncio.run(test())
 
 
-def test_a_voice_with_a_bug_says_so_instead_of_nothing(threads: Threads, caplog: pytest.LogCaptureFixture) -> None:
-    heard: queue.Queue[Spoke | Silent] = queue.Queue()
-    utterance = SpeechQueue(Broken(), threads).begin(ReplySpec("a"), heard.put)  # type: ignore[arg-type]  # it only breaks
+def test_a_tts_with_a_bug_ends_the_reply_with_an_error(threads: Threads, caplog: pytest.LogCaptureFixture) -> None:
+    sound: queue.Queue[AudioToken | SpeechEnd] = queue.Queue()
+    utterance = SpeechQueue(Broken(), threads).begin(ReplySpec("a"), sound.put)  # type: ignore[arg-type]  # it only breaks
     utterance.say("Hello there. ")
     utterance.finish()
-    assert heard.get(timeout=10) == Silent("The voice failed.")
-    assert "the voice failed" in caplog.text
+    assert sound.get(timeout=10) == SpeechEnd("The voice failed.")
+    assert "TTS failed" in caplog.text
 
 
-def test_a_language_model_with_a_bug_says_so_instead_of_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    said: queue.Queue[Any] = queue.Queue()
-    thread = LlamaThread(Broken(), 0)  # type: ignore[arg-type]  # it only breaks
-    thread.generate(Prompt("", (Message("a", "user", "hello"),)), 10, said.put)
-    assert said.get(timeout=10) == Stopped("error", error=NO_ANSWER)
-    thread.close()
-    assert "the language model failed" in caplog.text
+def test_an_llm_with_a_bug_ends_the_reply_with_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    pieces: queue.Queue[Any] = queue.Queue()
+    slot = LlamaSlot(Broken(), 0)  # type: ignore[arg-type]  # it only breaks
+    slot.generate(Prompt("", (Message("a", "user", "hello"),)), 10, pieces.put)
+    assert pieces.get(timeout=10) == Stopped("error", error=NO_ANSWER)
+    slot.close()
+    assert "LLM failed" in caplog.text

@@ -1,14 +1,14 @@
-"""model/cascade/threads.py."""
+"""model/cascade/threads.py: lateness."""
 
 import time
 
 import pytest
 
-from vivavoce.model.cascade import threads as lateness
+from vivavoce.model.cascade import threads
 from vivavoce.model.cascade.threads import Lateness
 
 
-def test_the_worst_of_late_counts() -> None:
+def test_the_worst_recent_delay_counts() -> None:
     late = Lateness()
     assert late.worst == 0.0
     for seconds in (0.2, 1.5, 0.1):
@@ -16,17 +16,17 @@ def test_the_worst_of_late_counts() -> None:
     assert late.worst == 1.5
 
 
-def test_what_was_early_is_not_late() -> None:
+def test_early_work_is_not_late() -> None:
     late = Lateness()
     late.note(-0.3)
     assert late.worst < 0
 
 
-def test_what_is_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_delays_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     late = Lateness()
     late.note(2.0)
     now = time.monotonic()
-    monkeypatch.setattr(lateness.time, "monotonic", lambda: now + lateness.REMEMBERED + 1)
+    monkeypatch.setattr(threads.time, "monotonic", lambda: now + threads.REMEMBERED + 1)
     assert late.worst == 0.0
     late.note(0.5)
     assert late.worst == 0.5

@@ -1,4 +1,4 @@
-"""model/cascade/speech_queue.py: what is said when. A real thread; the voice is scripted."""
+"""model/cascade/speech_queue.py: what is spoken when. The thread is real, the TTS is scripted."""
 
 from __future__ import annotations
 
@@ -10,73 +10,73 @@ import numpy as np
 import pytest
 
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.model.cascade.speech_queue import RUNNING_OUT, Silent, SpeechQueue, Spoke, Utterance
+from vivavoce.model.cascade.speech_queue import RUNNING_OUT, SpeechEnd, SpeechQueue, Utterance
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.cascade.tts import WHOLE, Part, Speech
-from vivavoce.model.dialogue import ReplySpec, WordEnd
+from vivavoce.model.dialogue import AudioToken, ReplySpec, WordEnd
 
 
-class Voice:
-    """Keeps what it was asked for; each part takes `seconds` to be heard."""
+class ScriptedTts:
+    """A TTS that keeps its requests; each part takes `seconds` to be played."""
 
     names = ("tone",)
 
     def __init__(self, seconds: float) -> None:
-        self.asked: list[tuple[str, Part]] = []
+        self.requests: list[tuple[str, Part]] = []
         self._samples = round(seconds * SAMPLE_RATE)
 
     def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
-        self.asked.append((text, part))
+        self.requests.append((text, part))
         yield Speech(np.ones(self._samples, np.float32), (WordEnd(len(text), self._samples),))
 
 
-Begin = Callable[[Voice], tuple[Utterance, "queue.Queue[Spoke | Silent]"]]
+Begin = Callable[[ScriptedTts], tuple[Utterance, "queue.Queue[AudioToken | SpeechEnd]"]]
 
 
 @pytest.fixture
 def begin() -> Iterator[Begin]:
     threads = Threads()
 
-    def begin(voice: Voice) -> tuple[Utterance, queue.Queue[Spoke | Silent]]:
-        heard: queue.Queue[Spoke | Silent] = queue.Queue()
-        return SpeechQueue(voice, threads).begin(ReplySpec("a"), heard.put), heard
+    def begin(tts: ScriptedTts) -> tuple[Utterance, queue.Queue[AudioToken | SpeechEnd]]:
+        sound: queue.Queue[AudioToken | SpeechEnd] = queue.Queue()
+        return SpeechQueue(tts, threads).begin(ReplySpec("a"), sound.put), sound
 
     yield begin
     threads.close()
 
 
-def test_the_voice_begins_before_the_clause_is_complete(begin: Begin) -> None:
-    voice = Voice(seconds=1)
-    utterance, heard = begin(voice)
+def test_speech_begins_before_the_clause_is_complete(begin: Begin) -> None:
+    tts = ScriptedTts(seconds=1)
+    utterance, sound = begin(tts)
     utterance.say("Cats are the")
-    assert isinstance(heard.get(timeout=5), Spoke)
-    assert voice.asked == [("Cats are the", Part(0, goes_on=True))]
+    assert isinstance(sound.get(timeout=5), AudioToken)
+    assert tts.requests == [("Cats are the", Part(0, goes_on=True))]
     utterance.say(" most intelligent animals.")
     utterance.finish()
-    assert isinstance(heard.get(timeout=5), Spoke)
-    assert isinstance(heard.get(timeout=5), Silent)
-    assert voice.asked[1:] == [("Cats are the most intelligent animals.", Part(len("Cats are")))]
+    assert isinstance(sound.get(timeout=5), AudioToken)
+    assert isinstance(sound.get(timeout=5), SpeechEnd)
+    assert tts.requests[1:] == [("Cats are the most intelligent animals.", Part(len("Cats are")))]
 
 
-def test_with_sound_in_hand_the_voice_waits_for_the_clause(begin: Begin) -> None:
-    voice = Voice(seconds=RUNNING_OUT + 30)
-    utterance, heard = begin(voice)
+def test_with_sound_in_hand_the_tts_waits_for_the_clause(begin: Begin) -> None:
+    tts = ScriptedTts(seconds=RUNNING_OUT + 30)
+    utterance, sound = begin(tts)
     utterance.say("Cats are the")
-    heard.get(timeout=5)
+    sound.get(timeout=5)
     _until_idle(utterance)
     utterance.say(" most intelligent animals of")
-    assert len(voice.asked) == 1
+    assert len(tts.requests) == 1
 
 
-def test_when_the_sound_runs_out_before_the_words_come_it_goes_on_with_what_there_is(begin: Begin) -> None:
-    voice = Voice(seconds=0.01)
-    utterance, heard = begin(voice)
+def test_when_the_sound_runs_out_before_the_text_comes_the_opening_is_spoken(begin: Begin) -> None:
+    tts = ScriptedTts(seconds=0.01)
+    utterance, sound = begin(tts)
     utterance.say("Cats are the")
-    heard.get(timeout=5)
+    sound.get(timeout=5)
     _until_idle(utterance)
     utterance.say(" most intelligent animals of")
-    heard.get(timeout=5)
-    assert voice.asked[1] == ("Cats are the most intelligent animals of", Part(len("Cats are"), goes_on=True))
+    sound.get(timeout=5)
+    assert tts.requests[1] == ("Cats are the most intelligent animals of", Part(len("Cats are"), goes_on=True))
 
 
 def _until_idle(utterance: Utterance) -> None:

@@ -1,4 +1,4 @@
-"""model/cascade/threads.py: the most urgent work first."""
+"""model/cascade/threads.py: earliest deadline first."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_work_is_done_by_deadline_and_of_the_same_deadline_in_order(worker: Work
     assert done == ["a", "b", "c", "d"]
 
 
-def test_a_failure_reaches_whoever_waits_and_nobody_else(worker: Worker) -> None:
+def test_a_failure_reaches_its_caller_only(worker: Worker) -> None:
     def fail() -> None:
         raise ValueError("no")
 
@@ -54,7 +54,7 @@ def test_a_failure_reaches_whoever_waits_and_nobody_else(worker: Worker) -> None
     assert worker.submit(lambda: 3, 0.0).result(5) == 3
 
 
-def test_lateness_is_that_of_work_that_waited_or_is_waiting(worker: Worker) -> None:
+def test_lateness_counts_work_that_waited_or_is_waiting(worker: Worker) -> None:
     worker.submit(lambda: None, time.monotonic() + 1).result(5)
     assert worker.lateness <= 0
     go = held(worker)

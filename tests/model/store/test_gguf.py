@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from vivavoce.model.cascade.llm import Piece, Prompt, Stopped, Words
+from vivavoce.model.cascade.llm import Piece, Prompt, Stopped
 from vivavoce.model.cascade.llm.llama_cpp import LlamaModel
-from vivavoce.model.dialogue import Message
+from vivavoce.model.dialogue import Message, TextToken
 from vivavoce.model.errors import GgufError, NoSource
 from vivavoce.model.store import Store, catalog, gguf
 from vivavoce.model.store.catalog import Artefact, Catalog, Derived, File
@@ -249,7 +249,7 @@ def test_the_shipped_models_are_made_as_the_catalog_says_and_answer(models: Stor
         thread.generate(Prompt("You are a voice assistant.", (question,)), 40, queue.put)
         words = ""
         while not isinstance(piece := queue.get(timeout=120), Stopped):
-            words += piece.text if isinstance(piece, Words) else ""
+            words += piece.text if isinstance(piece, TextToken) else ""
         thread.close()
         language.close()
         assert "Paris" in words

@@ -11,7 +11,7 @@ from faster_whisper.feature_extractor import FeatureExtractor
 from numpy.typing import NDArray
 
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.model.cascade.tts import open_voice
+from vivavoce.model.cascade.tts import open_tts
 from vivavoce.model.store import Store
 from vivavoce.model.turns.smart_turn import WINDOW, LogMel, SmartTurn, last_window, mel_filters
 
@@ -70,7 +70,7 @@ def judge(models: Store) -> SmartTurn:
 @pytest.mark.slow
 def test_a_sentence_is_complete_at_its_end_and_not_after_and_a(judge: SmartTurn, models: Store) -> None:
     sentence = "My sister bought a blue jacket and a pair of brown shoes."
-    speech = list(open_voice("joe", models.path, threads=1).speak(sentence))
+    speech = list(open_tts("joe", models.path, threads=1).speak(sentence))
     whole = np.concatenate([stretch.samples for stretch in speech])
     ends = {word.chars: word.sample for stretch in speech for word in stretch.words}
     broken = whole[: ends[sentence.index(" pair")]]

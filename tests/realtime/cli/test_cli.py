@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.model.cascade.tts import open_voice
+from vivavoce.model.cascade.tts import open_tts
 from vivavoce.model.store import Store
 
 COMMANDS = ("serve", "ask", "models", "doctor", "bench")
@@ -40,7 +40,7 @@ def write(path: Path, samples: np.ndarray) -> Path:
 @pytest.fixture(scope="module")
 def question(models: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Somebody asks for the capital of France."""
-    spoken = [piece.samples for piece in open_voice("joe", models.path, 1).speak("What is the capital of France?")]
+    spoken = [piece.samples for piece in open_tts("joe", models.path, 1).speak("What is the capital of France?")]
     silence = np.zeros(SAMPLE_RATE // 2, np.float32)
     return write(tmp_path_factory.mktemp("ask") / "question.wav", np.concatenate([silence, *spoken, silence]))
 

@@ -1,1 +1,1 @@
-"""English text as it is said: numbers, dates, amounts, units, abbreviations, mark-up; words aligned to their source."""
+"""Converts written English to spoken words: numbers, dates, units, abbreviations, markup; aligned to the original."""

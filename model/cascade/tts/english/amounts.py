@@ -1,7 +1,6 @@
-"""Numbers in their places: money, percentages, units, telephone numbers, ranges, fractions, sums. Pure rules.
+"""Spells out numbers in their context: money, percentages, units, telephone numbers, ranges, fractions, sums. Pure.
 
-`RULES` run after `dates`, from the most particular notation to the plain number, which comes last and leaves no digit
-behind.
+`RULES` run after `dates`, from the most particular notation to the plain number, after which no digit is left.
 """
 
 from __future__ import annotations

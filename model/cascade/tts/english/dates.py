@@ -1,4 +1,4 @@
-"""Dates, times of day and years as they are said (American order where the notation leaves it open). Pure rules.
+"""Spells out dates, times of day and years (in American order where the notation is ambiguous). Pure.
 
 2024-03-03   March third, twenty twenty-four        14:05     fourteen oh five
 3/4/2024     March fourth, twenty twenty-four       5:30pm    five thirty PM

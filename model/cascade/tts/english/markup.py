@@ -1,8 +1,7 @@
-"""Takes out of a text what is for the eye: markdown, HTML, emoji, addresses' punctuation, quotation marks, brackets.
+"""Removes what is only written: markdown, HTML, emoji, punctuation of addresses, quotation marks, brackets.
 
 `RULES` are applied in order by `spoken`. Link texts stay, link targets go; a bare address is read as its host; a line
-that ends without punctuation gets a pause. Markup that arrives torn in two (a reply is spoken clause by clause) is
-taken out as well. Pure.
+that ends without punctuation gets a pause. Markup of which a clause has one half only is removed too. Pure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Abbreviations, acronyms, Roman numerals and signs as they are said. Pure rules.
+"""Spells out abbreviations, acronyms, Roman numerals and signs. Pure.
 
 ABBREVIATIONS  before the numbers are read ("No. 5", "St.", "e.g.")
 RULES          after them: acronyms letter by letter, Roman numerals where a number is meant, signs between words
@@ -68,7 +68,7 @@ CLOSERS: Final = {
     "B.A": "BA",
     "M.A": "MA",
 }
-"""Abbreviations that may end a sentence: the dot counts twice there."""
+"""Abbreviations that may end a sentence: there the dot is both."""
 
 _WORDS: Final = frozenset(
     word_list("""

@@ -1,4 +1,4 @@
-"""From a written reply to what is said: the text that the phonemes are made of.
+"""Converts a written reply to spoken text, of which the phonemes are made.
 
     "It's **3.5 kg**, e.g. $5!"
         │ markup          markdown, emoji, addresses, quotation marks
@@ -8,9 +8,8 @@
         ▼ tidying         only letters, apostrophes, hyphens and , . ; : ! ? stay
     "It's three point five kilograms, for example, five dollars!"
 
-Each character of the result knows how much of the original is said with it, so a word's end can be reported as a
-position in the reply. English only; letters of other scripts are left for the voice to judge. Pure: no state, no I/O;
-below a millisecond a clause.
+Each character of the result is aligned to the original, so a word's end can be reported as a position in the reply.
+English only; letters of other scripts are left to the phonemes. Pure: no state, no I/O; below a millisecond a clause.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from vivavoce.model.cascade.tts.aligned import Aligned, Rule
 from vivavoce.model.cascade.tts.english import amounts, dates, markup, spelling
 
 MARKS: Final = ",.;:!?"
-"""The punctuation that speech makes something of."""
+"""The punctuation that changes the sound."""
 
 _TIDYING: Final[tuple[Rule, ...]] = (
     (re.compile(r"\s*[(\[{]\s*"), ", "),
@@ -56,7 +55,7 @@ _RULES: Final[tuple[Rule, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """What is said for a text: `text` of words and `MARKS`, empty when there is nothing to say.
+    """Spoken text: `text` of words and `MARKS`, empty for an original without words.
 
     `ends[i]` is how many characters of the original are said once `text[: i + 1]` is; it never falls.
     """
@@ -74,7 +73,7 @@ class Spoken:
 
 
 def speakable(text: str) -> Spoken:
-    """What is said for `text`, which is a reply or a clause of one."""
+    """The spoken text of `text`, which is a reply or a clause of one."""
     aligned = Aligned.of(text)
     for rule in _RULES:
         aligned = aligned.sub(rule)

@@ -1,4 +1,4 @@
-"""Units of measure behind a number: "km/h" -> "kilometers per hour". Pure."""
+"""Spells out units of measure behind a number: "km/h" -> "kilometers per hour". Pure."""
 
 from __future__ import annotations
 

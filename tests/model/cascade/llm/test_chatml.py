@@ -1,4 +1,4 @@
-"""model/cascade/llm/chatml.py."""
+"""model/cascade/llm/chatml.py: rendering and trimming."""
 
 import re
 
@@ -17,7 +17,7 @@ def said(*texts: str) -> tuple[Item, ...]:
     return tuple(Message(str(number), "assistant" if number % 2 else "user", text) for number, text in enumerate(texts))
 
 
-def test_a_conversation_as_the_models_know_it() -> None:
+def test_a_conversation_is_rendered_as_chatml() -> None:
     prompt = Prompt("Be kind.", said("Hello", "Hi!", "Who are you?"))
     assert render(prompt) == (
         "<|im_start|>system\nBe kind.<|im_end|>\n"
@@ -28,7 +28,7 @@ def test_a_conversation_as_the_models_know_it() -> None:
     )
 
 
-def test_calls_and_their_results() -> None:
+def test_tool_calls_and_their_results_are_rendered() -> None:
     items = (Call("1", "c1", "timer", '{"seconds": 5}'), CallResult("2", "c1", "started"), Call("3", "c2", "timer", ""))
     assert render(Prompt("", items)).splitlines()[2:] == [
         "<|im_start|>assistant",
@@ -42,13 +42,15 @@ def test_calls_and_their_results() -> None:
     ]
 
 
-@pytest.mark.parametrize(("choice", "told"), [("auto", True), ("required", True), ("timer", True), ("none", False)])
-def test_tools_are_told_of_where_they_may_be_used(choice: str, told: bool) -> None:
+@pytest.mark.parametrize(
+    ("choice", "described"), [("auto", True), ("required", True), ("timer", True), ("none", False)]
+)
+def test_tools_are_described_where_they_may_be_called(choice: str, described: bool) -> None:
     text = render(Prompt("Be kind.", (), (TOOL,), choice))
-    assert ('"name": "timer"' in text) == told
+    assert ('"name": "timer"' in text) == described
 
 
-def test_what_is_still_being_said_is_a_beginning_of_what_will_have_been_said() -> None:
+def test_a_growing_prompt_is_a_prefix_of_the_complete_one() -> None:
     growing = render_growing(Prompt("Be kind.", said("Hello", "Hi!", "What is the cap")))
     whole = render(Prompt("Be kind.", said("Hello", "Hi!", "What is the capital of France?")))
     assert growing.endswith("What is the cap")
@@ -62,13 +64,13 @@ def test_no_text_can_close_its_message(text: str) -> None:
     assert re.findall(r"<\|\w+\|>", rendered) == ["<|im_start|>", "<|im_end|>"] * 4 + ["<|im_start|>"]
 
 
-def test_what_fits_is_not_trimmed() -> None:
+def test_a_prompt_that_fits_is_not_trimmed() -> None:
     prompt = Prompt("Be kind.", said("Hello", "Hi!"))
     assert trimmed(prompt, len(render(prompt))) is prompt
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=30), st.integers(200, 2000))
-def test_what_is_trimmed_fits_and_keeps_the_newest(lengths: list[int], bound: int) -> None:
+def test_a_trimmed_prompt_fits_and_keeps_the_newest_items(lengths: list[int], bound: int) -> None:
     prompt = Prompt("Be kind.", said(*("x" * length for length in lengths)))
     short = trimmed(prompt, bound)
     assert len(render(short)) <= bound

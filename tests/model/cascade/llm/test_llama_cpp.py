@@ -1,4 +1,4 @@
-"""model/cascade/llm/llama_cpp.py, with the real models."""
+"""model/cascade/llm/llama_cpp.py on the real models."""
 
 import json
 import os
@@ -10,11 +10,10 @@ from queue import SimpleQueue
 
 import pytest
 
-from vivavoce.model.cascade.llm import Calls, Piece, Prompt, Stopped, Words
+from vivavoce.model.cascade.llm import Piece, Prompt, Stopped
 from vivavoce.model.cascade.llm import llama_cpp as llama
-from vivavoce.model.cascade.llm.generation import CONTEXT_FULL
-from vivavoce.model.cascade.llm.llama_cpp import LlamaModel, LlamaThread
-from vivavoce.model.dialogue import Item, Message, Tool
+from vivavoce.model.cascade.llm.llama_cpp import CONTEXT_FULL, LlamaModel, LlamaSlot
+from vivavoce.model.dialogue import Item, Message, TextToken, Tool, ToolCall
 from vivavoce.model.errors import DamagedModel, DialogueError, MissingModel
 from vivavoce.model.store import Store
 
@@ -36,7 +35,7 @@ PATIENCE = 120.0
 
 @pytest.fixture(scope="module")
 def model(models: Store) -> Iterator[LlamaModel]:
-    """The default model, with two places."""
+    """The default model, with two slots."""
     (file,) = models.path("qwen2.5-0.5b").glob("*.gguf")
     model = LlamaModel(file, slots=2, threads=2)
     yield model
@@ -51,23 +50,23 @@ def small(models: Store) -> Path:
 
 
 @pytest.fixture
-def thread(model: LlamaModel) -> Iterator[LlamaThread]:
-    thread = model.open()
-    yield thread
-    thread.close()
+def slot(model: LlamaModel) -> Iterator[LlamaSlot]:
+    slot = model.open()
+    yield slot
+    slot.close()
 
 
-def asked(*texts: str, tools: tuple[Tool, ...] = (), choice: str = "auto") -> Prompt:
+def prompt_of(*texts: str, tools: tuple[Tool, ...] = (), choice: str = "auto") -> Prompt:
     items: list[Item] = [Message(str(n), "assistant" if n % 2 else "user", text) for n, text in enumerate(texts)]
     return Prompt(BRIEF, tuple(items), tools, choice)
 
 
 def answer(
-    thread: LlamaThread, prompt: Prompt, max_tokens: int = 40, on_piece: Callable[[int], None] = lambda count: None
+    slot: LlamaSlot, prompt: Prompt, max_tokens: int = 40, on_piece: Callable[[int], None] = lambda count: None
 ) -> tuple[list[Piece], Stopped]:
     """All pieces but the last, and the last. `on_piece` is called with the number of pieces so far."""
     queue = SimpleQueue[Piece]()
-    thread.generate(prompt, max_tokens, queue.put)
+    slot.generate(prompt, max_tokens, queue.put)
     pieces: list[Piece] = []
     while not isinstance(piece := queue.get(timeout=PATIENCE), Stopped):
         pieces.append(piece)
@@ -76,15 +75,15 @@ def answer(
 
 
 def words(pieces: list[Piece]) -> str:
-    return "".join(piece.text for piece in pieces if isinstance(piece, Words))
+    return "".join(piece.text for piece in pieces if isinstance(piece, TextToken))
 
 
 def calls(pieces: list[Piece]) -> list[tuple[str, dict[str, object]]]:
-    """The complete calls, their arguments read."""
+    """The complete calls, with their arguments parsed."""
     texts = dict[str, str]()
     complete = []
     for piece in pieces:
-        assert isinstance(piece, Calls)
+        assert isinstance(piece, ToolCall)
         texts[piece.call_id] = texts.get(piece.call_id, "") + piece.arguments
         if piece.final:
             complete.append((piece.name, json.loads(texts[piece.call_id])))
@@ -92,43 +91,43 @@ def calls(pieces: list[Piece]) -> list[tuple[str, dict[str, object]]]:
     return complete
 
 
-def test_a_question_gets_its_answer_and_gets_the_same_again(thread: LlamaThread) -> None:
-    prompt = asked("What is the capital of France?")
-    first, stopped = answer(thread, prompt)
+def test_a_question_gets_its_answer_and_the_same_one_again(slot: LlamaSlot) -> None:
+    prompt = prompt_of("What is the capital of France?")
+    first, stopped = answer(slot, prompt)
     assert "Paris" in words(first)
     assert stopped.reason == "stop"
     assert stopped.usage.input_text > 20
     assert stopped.usage.output_text >= len(first)
-    assert words(answer(thread, prompt)[0]) == words(first)
+    assert words(answer(slot, prompt)[0]) == words(first)
 
 
-def test_a_second_turn_knows_the_first_and_finds_it_cached(thread: LlamaThread) -> None:
-    first, before = answer(thread, asked("My name is Anna."))
-    second, after = answer(thread, asked("My name is Anna.", words(first), "What is my name?"))
+def test_a_second_turn_knows_the_first_and_has_it_cached(slot: LlamaSlot) -> None:
+    first, before = answer(slot, prompt_of("My name is Anna."))
+    second, after = answer(slot, prompt_of("My name is Anna.", words(first), "What is my name?"))
     assert "Anna" in words(second)
     assert after.usage.cached >= before.usage.input_text - 1
 
 
-def test_what_was_read_while_the_user_spoke_is_cached(thread: LlamaThread) -> None:
-    thread.prefill(asked("Please tell me, in a word or two, what they call the biggest of"))
-    _, stopped = answer(thread, asked("Please tell me, in a word or two, what they call the biggest of all animals."))
+def test_a_prompt_that_was_prefilled_is_cached(slot: LlamaSlot) -> None:
+    slot.prefill(prompt_of("Please tell me, in a word or two, what they call the biggest of"))
+    _, stopped = answer(slot, prompt_of("Please tell me, in a word or two, what they call the biggest of all animals."))
     usage = stopped.usage
     assert usage.input_text - usage.cached < 15
     assert usage.cached > 30
 
 
-def test_the_limit_cuts_the_reply(thread: LlamaThread) -> None:
-    pieces, stopped = answer(thread, asked("Count from one to fifty."), max_tokens=5)
+def test_the_limit_cuts_the_reply(slot: LlamaSlot) -> None:
+    pieces, stopped = answer(slot, prompt_of("Count from one to fifty."), max_tokens=5)
     assert stopped.reason == "length"
     assert stopped.usage.output_text == 5
     assert 1 <= len(pieces) <= 5
 
 
-def test_a_cancelled_reply_ends_within_a_token(thread: LlamaThread) -> None:
+def test_a_cancelled_reply_ends_within_a_token(slot: LlamaSlot) -> None:
     queue, after = SimpleQueue[Piece](), 0
-    generation = thread.generate(asked("Tell me a long story of a king."), 400, queue.put)
+    generation = slot.generate(prompt_of("Tell me a long story of a king."), 400, queue.put)
     for _ in range(3):
-        assert isinstance(queue.get(timeout=PATIENCE), Words)
+        assert isinstance(queue.get(timeout=PATIENCE), TextToken)
     waiting = queue.qsize()
     generation.cancel()
     generation.cancel()
@@ -138,11 +137,11 @@ def test_a_cancelled_reply_ends_within_a_token(thread: LlamaThread) -> None:
     assert after - waiting <= 1
 
 
-def test_a_new_reply_cancels_the_one_before(thread: LlamaThread) -> None:
+def test_a_new_reply_cancels_the_one_before(slot: LlamaSlot) -> None:
     queue = SimpleQueue[Piece]()
-    thread.generate(asked("Tell me a long story of a king."), 400, queue.put)
+    slot.generate(prompt_of("Tell me a long story of a king."), 400, queue.put)
     queue.get(timeout=PATIENCE)
-    pieces, stopped = answer(thread, asked("What is the capital of France?"))
+    pieces, stopped = answer(slot, prompt_of("What is the capital of France?"))
     assert stopped.reason == "stop"
     assert "Paris" in words(pieces)
     while not isinstance(piece := queue.get(timeout=PATIENCE), Stopped):
@@ -150,10 +149,10 @@ def test_a_new_reply_cancels_the_one_before(thread: LlamaThread) -> None:
     assert piece.reason == "cancelled"
 
 
-def test_a_reply_that_is_cancelled_before_it_begins_says_nothing(thread: LlamaThread) -> None:
+def test_a_reply_that_is_cancelled_before_it_begins_says_nothing(slot: LlamaSlot) -> None:
     blocked, queue = SimpleQueue[Piece](), SimpleQueue[Piece]()
-    thread.generate(asked("Tell me a long story of a king."), 400, blocked.put)
-    thread.generate(asked("Hello"), 10, queue.put).cancel()
+    slot.generate(prompt_of("Tell me a long story of a king."), 400, blocked.put)
+    slot.generate(prompt_of("Hello"), 10, queue.put).cancel()
     assert queue.get(timeout=PATIENCE) == Stopped("cancelled")
 
 
@@ -165,66 +164,66 @@ def test_a_reply_that_is_cancelled_before_it_begins_says_nothing(thread: LlamaTh
     ],
 )
 def test_a_call_is_always_valid(
-    thread: LlamaThread, choice: str, question: str, expected: tuple[str, dict[str, object]]
+    slot: LlamaSlot, choice: str, question: str, expected: tuple[str, dict[str, object]]
 ) -> None:
-    pieces, stopped = answer(thread, asked(question, tools=(WEATHER, TIMER), choice=choice), max_tokens=160)
+    pieces, stopped = answer(slot, prompt_of(question, tools=(WEATHER, TIMER), choice=choice), max_tokens=160)
     assert stopped.reason == "stop"
     assert calls(pieces)[0] == expected
 
 
-def test_with_tools_at_hand_the_model_may_talk(thread: LlamaThread) -> None:
-    pieces, _ = answer(thread, asked("Tell me who you are, please.", tools=(TIMER,)))
+def test_with_tools_the_model_may_still_talk(slot: LlamaSlot) -> None:
+    pieces, _ = answer(slot, prompt_of("Tell me who you are, please.", tools=(TIMER,)))
     assert words(pieces) or calls(pieces)
-    pieces, _ = answer(thread, asked("Set a timer of ten seconds.", tools=(TIMER,), choice="none"))
+    pieces, _ = answer(slot, prompt_of("Set a timer of ten seconds.", tools=(TIMER,), choice="none"))
     assert words(pieces)
 
 
-def test_a_schema_that_cannot_be_used_is_an_error_instead_of_a_wrong_call(thread: LlamaThread) -> None:
+def test_an_invalid_schema_is_an_error_instead_of_a_wrong_call(slot: LlamaSlot) -> None:
     nonsense = Tool("qqxz", "The weather in a city", {"type": "nonsense"})
     pieces, stopped = answer(
-        thread, asked("What is the weather in Rome?", tools=(nonsense,), choice="required"), max_tokens=60
+        slot, prompt_of("What is the weather in Rome?", tools=(nonsense,), choice="required"), max_tokens=60
     )
     assert not pieces
     assert "'nonsense' is no type" in stopped.error
 
 
-def test_a_conversation_that_is_too_long_forgets_its_beginning(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conversation_that_is_too_long_loses_its_beginning(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(llama, "SLOT_TOKENS", 512)
     monkeypatch.setattr(llama, "MAX_CHARS", 1200)
     model = LlamaModel(small, slots=1, threads=2)
-    thread = model.open()
+    slot = model.open()
     try:
-        _, stopped = answer(thread, asked(*["word " * 20] * 41), max_tokens=3)
+        _, stopped = answer(slot, prompt_of(*["word " * 20] * 41), max_tokens=3)
         assert stopped.reason in ("length", "stop")
         assert 100 < stopped.usage.input_text < 400
-        _, stopped = answer(thread, asked(*["語" * 70] * 15), max_tokens=3)  # several tokens a character
+        _, stopped = answer(slot, prompt_of(*["語" * 70] * 15), max_tokens=3)  # several tokens a character
         assert stopped.reason in ("length", "stop")
         assert stopped.usage.input_text < 512
-        _, stopped = answer(thread, asked("語" * 1000), max_tokens=3)
+        _, stopped = answer(slot, prompt_of("語" * 1000), max_tokens=3)
         assert (stopped.reason, stopped.error) == ("error", CONTEXT_FULL)
     finally:
-        thread.close()
+        slot.close()
         model.close()
 
 
-def test_places_are_given_back_once(model: LlamaModel) -> None:
-    threads = [model.open(), model.open()]
+def test_slots_are_released_once(model: LlamaModel) -> None:
+    slots = [model.open(), model.open()]
     with pytest.raises(DialogueError, match="places of the language model are taken"):
         model.open()
-    threads[0].close()
-    threads[0].close()
-    threads[0] = model.open()
+    slots[0].close()
+    slots[0].close()
+    slots[0] = model.open()
     with pytest.raises(DialogueError):
         model.open()
-    for thread in threads:
-        thread.close()
+    for slot in slots:
+        slot.close()
 
 
 def test_two_conversations_do_not_mix(model: LlamaModel) -> None:
     first, second = model.open(), model.open()
     queue = SimpleQueue[Piece]()
-    first.generate(asked("My name is Anna. What is my name?"), 20, queue.put)
-    pieces, _ = answer(second, asked("My name is Bruno. What is my name?"), max_tokens=20)
+    first.generate(prompt_of("My name is Anna. What is my name?"), 20, queue.put)
+    pieces, _ = answer(second, prompt_of("My name is Bruno. What is my name?"), max_tokens=20)
     said = ""
     while not isinstance(piece := queue.get(timeout=PATIENCE), Stopped):
         said += words([piece])
@@ -239,23 +238,23 @@ def threads_of_the_process() -> int:
 
 
 def memory() -> int:
-    """Bytes of our own that are resident."""
+    """Resident bytes of this process that are not shared."""
     pages = Path("/proc/self/statm").read_text().split()
     return (int(pages[1]) - int(pages[2])) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="reads Linux' /proc")
-def test_closing_frees_threads_memory_and_socket_and_says_nothing(
+def test_closing_frees_threads_memory_and_socket_and_prints_nothing(
     small: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def use() -> None:
         model = LlamaModel(small, slots=1, threads=2)
-        thread = model.open()
-        answer(thread, asked("Hello"), max_tokens=3)
-        thread.close()
+        slot = model.open()
+        answer(slot, prompt_of("Hello"), max_tokens=3)
+        slot.close()
         model.close()
 
-    use()  # what is allocated once and for all
+    use()  # allocates what stays for the process
     baseline, resident, files = threads_of_the_process(), memory(), len(os.listdir("/proc/self/fd"))
     for _ in range(3):
         use()
@@ -268,17 +267,17 @@ def test_closing_frees_threads_memory_and_socket_and_says_nothing(
     assert capfd.readouterr() == ("", "")
 
 
-def test_conversations_are_dealt_out_to_copies_and_keep_their_own_words(small: Path) -> None:
+def test_conversations_are_dealt_out_to_copies_and_keep_their_own_cache(small: Path) -> None:
     model = LlamaModel(small, slots=3, threads=1, copies=2)
     try:
-        threads = [model.open() for _ in range(3)]
+        slots = [model.open() for _ in range(3)]
         with pytest.raises(DialogueError, match="taken"):
             model.open()
-        prompts = [asked(f"My name is {name}. What is my name?") for name in ("Anna", "Bob", "Carl")]
+        prompts = [prompt_of(f"My name is {name}. What is my name?") for name in ("Anna", "Bob", "Carl")]
         for _ in range(2):  # all at the same time, and once more
-            queues = [SimpleQueue[Piece]() for _ in threads]
-            for prompt, thread, queue in zip(prompts, threads, queues, strict=True):
-                thread.generate(prompt, 5, queue.put)
+            queues = [SimpleQueue[Piece]() for _ in slots]
+            for prompt, slot, queue in zip(prompts, slots, queues, strict=True):
+                slot.generate(prompt, 5, queue.put)
             ends = []
             for queue in queues:
                 while not isinstance(piece := queue.get(timeout=PATIENCE), Stopped):
@@ -286,35 +285,35 @@ def test_conversations_are_dealt_out_to_copies_and_keep_their_own_words(small: P
                 ends.append(piece)
         assert all(end.usage.cached >= end.usage.input_text - 1 for end in ends), "its own words, and in its own copy"
         assert model.lateness > -1, "three that answer at the same time are timed"
-        for thread in threads:
-            thread.close()
+        for slot in slots:
+            slot.close()
         first, second = model.open(), model.open()
-        assert {first._slot % 2, second._slot % 2} == {0, 1}, "two conversations never share a copy while one is free"
+        assert {first.number % 2, second.number % 2} == {0, 1}, "two conversations never share a copy while one is free"
         first.close()
         second.close()
     finally:
         model.close()
 
 
-def test_reading_much_for_the_first_time_is_not_being_late(small: Path) -> None:
+def test_a_long_prefill_does_not_count_as_lateness(small: Path) -> None:
     model = LlamaModel(small, slots=2, threads=1)
     one, other = model.open(), model.open()
     began = time.monotonic()
-    _, stopped = answer(one, asked("word " * 300 + "What is this?"), max_tokens=2)
+    _, stopped = answer(one, prompt_of("word " * 300 + "What is this?"), max_tokens=2)
     assert stopped.usage.input_text - stopped.usage.cached > 300
     took = time.monotonic() - began
-    assert model.lateness <= max(0.0, took - llama.FIRST_WORD - 300 * llama.READ)
+    assert model.lateness <= max(0.0, took - llama.FIRST_TOKEN - 300 * llama.READ)
     one.close()
     other.close()
     model.close()
 
 
-def test_whoever_is_alone_is_never_late(small: Path) -> None:
+def test_a_conversation_alone_is_never_late(small: Path) -> None:
     model = LlamaModel(small, slots=2, threads=1)
-    thread = model.open()
-    answer(thread, asked("word " * 300 + "What is this?"), max_tokens=2)
+    slot = model.open()
+    answer(slot, prompt_of("word " * 300 + "What is this?"), max_tokens=2)
     assert model.lateness == 0.0
-    thread.close()
+    slot.close()
     model.close()
 
 
@@ -328,7 +327,7 @@ def listening_sockets() -> set[str]:
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/net"), reason="reads Linux' /proc")
-def test_nobody_can_reach_the_model_from_outside(models: Store) -> None:
+def test_the_model_cannot_be_reached_from_outside(models: Store) -> None:
     before = listening_sockets()
     another = LlamaModel(next(models.path("smollm2-135m").glob("*.gguf")), slots=1, threads=1)
     assert listening_sockets() <= before, "listens on a port"
@@ -337,7 +336,7 @@ def test_nobody_can_reach_the_model_from_outside(models: Store) -> None:
     assert not [name for name in names if os.path.exists(name)]
 
 
-def test_a_file_that_is_not_there_or_no_model_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_or_not_a_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingModel, match=r"none\.gguf"):
         LlamaModel(tmp_path / "none.gguf", 1, 1)
     (tmp_path / "bad.gguf").write_bytes(b"GGUF" + bytes(1000))

@@ -1,4 +1,4 @@
-"""model/cascade/llm/openai_endpoint.py and chat.py, against real servers."""
+"""model/cascade/llm/openai_endpoint.py, against real servers."""
 
 import base64
 import io
@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from harness.chat_server import DONE, ChatServer, Step, event
-from vivavoce.model.cascade.llm import Calls, Piece, Prompt, Stopped, Words
-from vivavoce.model.cascade.llm.openai_endpoint import Endpoint, EndpointThread
-from vivavoce.model.dialogue import Call, CallResult, Message, Picture, Tool, Usage
+from vivavoce.model.cascade.llm import Piece, Prompt, Stopped
+from vivavoce.model.cascade.llm.openai_endpoint import Endpoint, EndpointSlot
+from vivavoce.model.dialogue import Call, CallResult, Message, Picture, TextToken, Tool, ToolCall, Usage
 from vivavoce.model.store import Store
 
 QUESTION = Prompt("Be kind.", (Message("1", "user", "Hello"),))
@@ -37,9 +37,9 @@ def _nothing_is_left() -> Iterator[None]:
     assert set(threading.enumerate()) <= before
 
 
-def collect(thread: EndpointThread, prompt: Prompt = QUESTION, max_tokens: int = 40) -> tuple[list[Piece], Stopped]:
+def collect(slot: EndpointSlot, prompt: Prompt = QUESTION, max_tokens: int = 40) -> tuple[list[Piece], Stopped]:
     queue = SimpleQueue[Piece]()
-    thread.generate(prompt, max_tokens, queue.put)
+    slot.generate(prompt, max_tokens, queue.put)
     pieces: list[Piece] = []
     while not isinstance(piece := queue.get(timeout=PATIENCE), Stopped):
         pieces.append(piece)
@@ -48,11 +48,11 @@ def collect(thread: EndpointThread, prompt: Prompt = QUESTION, max_tokens: int =
 
 
 def ask(endpoint: Endpoint, prompt: Prompt = QUESTION, max_tokens: int = 40) -> tuple[list[Piece], Stopped]:
-    thread = endpoint.open()
+    slot = endpoint.open()
     try:
-        return collect(thread, prompt, max_tokens)
+        return collect(slot, prompt, max_tokens)
     finally:
-        thread.close()
+        slot.close()
 
 
 def scripted(
@@ -63,7 +63,7 @@ def scripted(
 
 
 def body_of(prompt: Prompt, vision: bool = False) -> dict[str, Any]:
-    """What the server was asked."""
+    """The body of the request that the server got."""
     with ChatServer([*HELLO, DONE]) as server:
         ask(Endpoint(f"{server.url}/", "m", vision=vision), prompt)
     return server.requests[0].body
@@ -87,27 +87,27 @@ def test_a_real_server_answers_and_is_cancelled(models: Store) -> None:
     url = f"{server.listening_address}/v1"
     question = Prompt("Answer in one short sentence.", (Message("1", "user", "What is the capital of France?"),))
     pieces, stopped = ask(Endpoint(url, "smollm2", "sesame"), question)
-    assert "Paris" in "".join(piece.text for piece in pieces if isinstance(piece, Words))
+    assert "Paris" in "".join(piece.text for piece in pieces if isinstance(piece, TextToken))
     assert stopped.reason == "stop"
     assert stopped.usage.input_text > 10
     assert stopped.usage.output_text >= len(pieces)
     assert ask(Endpoint(url, "smollm2", "sesame"), question, max_tokens=2)[1].reason == "length"
     _, refused = ask(Endpoint(url, "smollm2", "guess"), question)
     assert refused.error == f"The language model at {url} refused: HTTP 401, Invalid API Key"
-    thread, queue = Endpoint(url, "smollm2", "sesame").open(), SimpleQueue[Piece]()
-    generation = thread.generate(question, 500, queue.put)
-    assert isinstance(queue.get(timeout=PATIENCE), Words)
+    slot, queue = Endpoint(url, "smollm2", "sesame").open(), SimpleQueue[Piece]()
+    generation = slot.generate(question, 500, queue.put)
+    assert isinstance(queue.get(timeout=PATIENCE), TextToken)
     generation.cancel()
     while not isinstance(piece := queue.get(timeout=PATIENCE), Stopped):
         pass
     assert piece.reason == "cancelled"
-    thread.close()
+    slot.close()
 
 
-# --- what is asked -------------------------------------------------------------------------------------------------
+# --- the request ---------------------------------------------------------------------------------------------------
 
 
-def test_the_conversation_is_told_as_the_api_wants_it() -> None:
+def test_the_conversation_is_sent_as_the_api_defines_it() -> None:
     items = (
         Message("1", "user", "Two timers, please"),
         Call("2", "c1", "timer", '{"seconds": 1}'),
@@ -139,7 +139,7 @@ def test_the_conversation_is_told_as_the_api_wants_it() -> None:
     ("choice", "sent"),
     [("required", "required"), ("timer", {"type": "function", "function": {"name": "timer"}}), ("none", None)],
 )
-def test_the_choice_of_tools_is_told(choice: str, sent: object) -> None:
+def test_the_tool_choice_is_sent(choice: str, sent: object) -> None:
     body = body_of(Prompt("", QUESTION.items, (TIMER,), choice))
     assert body.get("tool_choice") == sent
     assert ("tools" in body) == (choice != "none")
@@ -168,27 +168,27 @@ def test_a_model_that_sees_gets_pictures_as_jpeg_and_the_view_with_the_newest_qu
     assert len(body_of(Prompt("only", (), view=blue), vision=True)["messages"]) == 1
 
 
-def test_the_key_is_shown_and_the_connection_is_kept() -> None:
+def test_the_key_is_sent_and_the_connection_is_kept() -> None:
     with ChatServer([*HELLO, DONE]) as server:
-        thread = Endpoint(server.url, "m", "sesame").open()
-        thread.prefill(QUESTION)
-        collect(thread)
-        collect(thread)
-        thread.close()
-        thread.close()
+        slot = Endpoint(server.url, "m", "sesame").open()
+        slot.prefill(QUESTION)
+        collect(slot)
+        collect(slot)
+        slot.close()
+        slot.close()
     first, second = server.requests
     assert first.headers["Authorization"] == "Bearer sesame"
     assert first.client == second.client
 
 
-# --- what is answered ----------------------------------------------------------------------------------------------
+# --- the response --------------------------------------------------------------------------------------------------
 
 
-def test_words_come_as_they_are_sent() -> None:
+def test_text_comes_as_it_is_sent() -> None:
     usage = {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}}
     last = b'data: {"choices": [], "usage": ' + str(usage).replace("'", '"').encode() + b"}\n\n"
     pieces, stopped = scripted(b": comment\n\n", *HELLO, last, DONE)
-    assert pieces == [Words("Hel"), Words("lo")]
+    assert pieces == [TextToken("Hel"), TextToken("lo")]
     assert stopped == Stopped("stop", Usage(input_text=9, cached=4, output_text=2))
 
 
@@ -205,17 +205,17 @@ def test_calls_come_in_pieces_and_end() -> None:
         DONE,
     )
     assert (
-        "".join(piece.arguments for piece in pieces if isinstance(piece, Calls) and piece.call_id == "c1")
+        "".join(piece.arguments for piece in pieces if isinstance(piece, ToolCall) and piece.call_id == "c1")
         == '{"seconds": 1}'
     )
-    assert [piece.call_id for piece in pieces if isinstance(piece, Calls) and piece.final] == ["c1", "c2"]
+    assert [piece.call_id for piece in pieces if isinstance(piece, ToolCall) and piece.final] == ["c1", "c2"]
     assert stopped.reason == "stop"
 
 
 def test_a_call_that_the_limit_cuts_is_never_final() -> None:
     part = event({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "timer", "arguments": "{"}}]})
     pieces, stopped = scripted(part, event({}, "length"), DONE)
-    assert pieces == [Calls("c", "timer", "{", final=False)]
+    assert pieces == [ToolCall("c", "timer", "{", final=False)]
     assert stopped.reason == "length"
 
 
@@ -258,7 +258,7 @@ def test_a_bad_answer_is_a_clear_error(steps: Sequence[Step], status: int, messa
     assert message in stopped.error
 
 
-def test_nobody_there_is_a_clear_error() -> None:
+def test_a_server_that_is_not_there_is_a_clear_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but it does not listen
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
@@ -270,8 +270,8 @@ def test_nobody_there_is_a_clear_error() -> None:
 @pytest.mark.parametrize("steps", [["hang"], [event({"content": "Hel"}), "hang"]])
 def test_cancelling_closes_the_connection_at_once(steps: Sequence[Step]) -> None:
     with ChatServer(steps) as server:
-        thread, queue = Endpoint(server.url, "m").open(), SimpleQueue[Piece]()
-        generation = thread.generate(QUESTION, 40, queue.put)
+        slot, queue = Endpoint(server.url, "m").open(), SimpleQueue[Piece]()
+        generation = slot.generate(QUESTION, 40, queue.put)
         while not server.requests or (len(steps) > 1 and queue.empty()):
             time.sleep(0.005)
         began = time.monotonic()
@@ -282,25 +282,25 @@ def test_cancelling_closes_the_connection_at_once(steps: Sequence[Step]) -> None
         assert piece == Stopped("cancelled")
         assert server.left.wait(0.3)
         assert time.monotonic() - began < 0.3
-        thread.close()
+        slot.close()
 
 
-def test_cancelling_at_once_is_told_too_and_the_next_reply_comes() -> None:
+def test_cancelling_at_once_ends_the_reply_and_the_next_one_comes() -> None:
     with ChatServer([*HELLO, DONE]) as server:
-        thread, queue = Endpoint(server.url, "m").open(), SimpleQueue[Piece]()
-        thread.generate(QUESTION, 40, queue.put).cancel()
+        slot, queue = Endpoint(server.url, "m").open(), SimpleQueue[Piece]()
+        slot.generate(QUESTION, 40, queue.put).cancel()
         assert queue.get(timeout=PATIENCE) == Stopped("cancelled")
-        assert collect(thread)[0] == [Words("Hel"), Words("lo")]
-        thread.close()
+        assert collect(slot)[0] == [TextToken("Hel"), TextToken("lo")]
+        slot.close()
 
 
 def test_closing_ends_what_is_under_way() -> None:
     with ChatServer(["hang"]) as server:
-        thread, queue = Endpoint(server.url, "m").open(), SimpleQueue[Piece]()
-        generation = thread.generate(QUESTION, 40, queue.put)
+        slot, queue = Endpoint(server.url, "m").open(), SimpleQueue[Piece]()
+        generation = slot.generate(QUESTION, 40, queue.put)
         while not server.requests:
             time.sleep(0.005)
-        thread.close()
+        slot.close()
         assert queue.get(timeout=PATIENCE) == Stopped("cancelled")
         generation.cancel()  # too late, and no harm
         Endpoint(server.url, "m").close()

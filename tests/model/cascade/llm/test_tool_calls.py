@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.model.cascade.llm import Calls, Prompt, Words
-from vivavoce.model.cascade.llm.tool_calls import MAX_CALLS, SPEECH, CallParser, effective_choice, grammar
-from vivavoce.model.dialogue import Call, CallResult, Message, Tool
+from vivavoce.model.cascade.llm import Prompt
+from vivavoce.model.cascade.llm.tool_calls import MAX_CALLS, SPEECH, ToolCallParser, effective_choice, grammar
+from vivavoce.model.dialogue import Call, CallResult, Message, TextToken, Tool, ToolCall
 from vivavoce.model.errors import ToolCallError
 
 WEATHER = Tool("weather", "The weather", {"type": "object", "properties": {"city": {"type": "string"}}})
@@ -23,15 +23,15 @@ def call(name: str, arguments: Any) -> str:
 
 
 def read(pieces: Iterable[str], tools: tuple[Tool, ...] = TOOLS, choice: str = "auto") -> tuple[str, list[list[Any]]]:
-    """The words, and each call as [name, arguments, complete]."""
-    parser = CallParser(tools, choice)
+    """The speech, and each call as [name, arguments, complete]."""
+    parser = ToolCallParser(tools, choice)
     words, calls = "", dict[str, list[Any]]()
     for text in pieces:
         for piece in parser.push(text):
             match piece:
-                case Words():
+                case TextToken():
                     words += piece.text
-                case Calls():
+                case ToolCall():
                     entry = calls.setdefault(piece.call_id, [piece.name, "", False])
                     assert not entry[2], "nothing may follow the final piece"
                     entry[1] += piece.arguments
@@ -48,7 +48,7 @@ arguments = st.dictionaries(st.text(), values, max_size=3)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["weather", "timer"]), arguments), min_size=1, max_size=3), st.data())
-def test_calls_come_out_whole_however_the_text_is_cut(made: list[tuple[str, Any]], data: st.DataObject) -> None:
+def test_any_chunking_gives_the_same_calls(made: list[tuple[str, Any]], data: st.DataObject) -> None:
     text = "\n".join(call(name, given_arguments) for name, given_arguments in made)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
     pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
@@ -60,7 +60,7 @@ def test_calls_come_out_whole_however_the_text_is_cut(made: list[tuple[str, Any]
 
 
 @given(st.text(min_size=1).filter(lambda text: text.strip() and text.lstrip()[0] != "{"), st.data())
-def test_speech_comes_out_as_it_is(text: str, data: st.DataObject) -> None:
+def test_speech_comes_out_unchanged(text: str, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(text)))
     assert read([text[:cut], text[cut:]]) == (text.lstrip(), [])
 
@@ -70,15 +70,15 @@ def test_a_call_that_was_cut_off_is_not_complete() -> None:
 
 
 def test_one_piece_of_text_makes_one_piece_of_arguments() -> None:
-    parser = CallParser(TOOLS)
+    parser = ToolCallParser(TOOLS)
     pieces = list(parser.push(call("timer", {"seconds": 60})))
-    assert [(type(piece), getattr(piece, "final", None)) for piece in pieces] == [(Calls, True)]
+    assert [(type(piece), getattr(piece, "final", None)) for piece in pieces] == [(ToolCall, True)]
 
 
 def test_calls_have_different_ids() -> None:
-    parser = CallParser(TOOLS)
+    parser = ToolCallParser(TOOLS)
     text = call("timer", {}) + "\n" + call("timer", {})
-    ids = {piece.call_id for piece in parser.push(text) if isinstance(piece, Calls)}
+    ids = {piece.call_id for piece in parser.push(text) if isinstance(piece, ToolCall)}
     assert len(ids) == 2
     assert all(made.startswith("call_") for made in ids)
 
@@ -101,29 +101,29 @@ def test_without_tools_braces_are_speech(tools: tuple[Tool, ...], choice: str) -
         "{{}}",
     ],
 )
-def test_what_is_no_call_of_a_known_tool_is_an_error(text: str) -> None:
+def test_a_call_of_an_unknown_tool_is_an_error(text: str) -> None:
     with pytest.raises(ToolCallError, match="language model called"):
         read([text])
 
 
-def test_white_space_in_front_decides_nothing() -> None:
+def test_leading_white_space_decides_nothing() -> None:
     assert read(["  ", "\n", call("timer", {})]) == ("", [["timer", "{}", True]])
     assert read(["  ", " Yes"]) == ("Yes", [])
 
 
-def test_the_grammar_is_left_out_where_everything_is_allowed() -> None:
+def test_without_tools_there_is_no_grammar() -> None:
     assert grammar((), "auto") is None
     assert grammar((), "none") is None
 
 
-def test_with_tools_that_must_not_be_called_only_speech_is_allowed() -> None:
+def test_with_tool_choice_none_only_speech_is_allowed() -> None:
     assert str(grammar(TOOLS, "none")).splitlines()[1:] == ["start: speech", SPEECH]
 
 
 @pytest.mark.parametrize(
     ("choice", "then"), [("auto", "none"), ("required", "required"), ("timer", "timer"), ("none", "none")]
 )
-def test_after_a_tools_answer_the_model_talks_unless_a_call_is_demanded(choice: str, then: str) -> None:
+def test_after_a_tools_result_comes_speech_unless_a_call_is_required(choice: str, then: str) -> None:
     asked, call, answered = Message("1", "user", "Go!"), Call("2", "c", "timer", "{}"), CallResult("3", "c", "started")
     assert effective_choice(Prompt("", (asked, call, answered), TOOLS, choice)) == then
     assert effective_choice(Prompt("", (asked, call, answered, asked), TOOLS, choice)) == choice

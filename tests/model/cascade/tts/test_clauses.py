@@ -1,4 +1,4 @@
-"""Where a reply is cut into clauses."""
+"""model/cascade/tts/clauses.py."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_clause_too_long_is_cut_where_a_pause_hurts_least() -> None:
 
 
 def _openings(pieces: list[str], every: int = 1) -> tuple[list[str], list[Clause]]:
-    """What is said of the reply, part by part, when an opening is asked for after each piece; and the clauses."""
+    """The spoken parts of the reply, when an opening is taken after each piece; and the clauses."""
     clauses, said, whole = Clauses(), [], []
     for number, piece in enumerate(pieces, 1):
         done = clauses.push(piece)
@@ -111,18 +111,18 @@ def _openings(pieces: list[str], every: int = 1) -> tuple[list[str], list[Clause
 
 
 def _said(clause: Clause) -> str:
-    """What a voice says of it: an opening leaves its last word, which is still arriving."""
+    """The text that a TTS speaks of it: an opening leaves its last word, which is still arriving."""
     text = clause.text[: clause.end - clause.start]
     return text[clause.part.said :]
 
 
-def test_an_opening_is_said_while_the_clause_is_being_written() -> None:
+def test_an_opening_is_spoken_while_the_clause_is_generated() -> None:
     said, clauses = _openings(["I", " don", "'t", " have", " a", " preference", " for", " music", "."])
     assert said == ["I don't have", " a preference", "", " for music."]
-    assert [clause.text for clause in clauses] == ["I don't have a preference"], "the rest was all said before its end"
+    assert [clause.text for clause in clauses] == ["I don't have a preference"], "the rest was spoken before its end"
 
 
-def test_a_full_stop_is_believed_at_once_and_taken_back_if_need_be() -> None:
+def test_a_full_stop_ends_an_opening_at_once_even_if_the_word_goes_on() -> None:
     said, _ = _openings(["See", " example", ".", "com", " for", " it", ". ", "Bye", "."])
     assert [part for part in said if part] == ["See example.", "com for it.", " Bye."]
 
@@ -145,7 +145,7 @@ def test_an_opening_knows_the_word_behind_it() -> None:
         "Sir Walter (Scott wrote",
     ],
 )
-def test_what_depends_on_the_rest_is_not_said_before_it(text: str) -> None:
+def test_text_that_depends_on_the_rest_is_no_opening(text: str) -> None:
     clauses = Clauses()
     clauses.push(text)
     assert clauses.opening() is None
@@ -179,7 +179,7 @@ _PIECES = st.sampled_from(
 
 
 @given(st.lists(_PIECES, max_size=60).map("".join), st.data())
-def test_any_cutting_of_the_input_gives_the_same_clauses(text: str, data: st.DataObject) -> None:
+def test_any_chunking_gives_the_same_clauses(text: str, data: st.DataObject) -> None:
     whole = Clauses()
     expected = [*whole.push(text), *whole.flush()]
     pieces = Clauses()
@@ -193,7 +193,7 @@ def test_any_cutting_of_the_input_gives_the_same_clauses(text: str, data: st.Dat
 
 
 @given(st.lists(_PIECES, max_size=60).map("".join))
-def test_clauses_follow_each_other_without_gap(text: str) -> None:
+def test_clauses_have_no_gaps(text: str) -> None:
     clauses = Clauses()
     at = 0
     for clause in [*clauses.push(text), *clauses.flush()]:
@@ -205,7 +205,7 @@ def test_clauses_follow_each_other_without_gap(text: str) -> None:
 
 
 @given(st.lists(_PIECES, max_size=60), st.integers(1, 4))
-def test_with_openings_everything_is_said_once_and_clauses_stay_what_they_are(pieces: list[str], every: int) -> None:
+def test_openings_change_no_clause_and_all_text_is_spoken_once(pieces: list[str], every: int) -> None:
     said, clauses = _openings(pieces, every)
     plain = Clauses()
     assert [(c.text, c.start, c.end) for c in clauses][: len(clauses)] == [

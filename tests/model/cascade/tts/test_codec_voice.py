@@ -1,4 +1,4 @@
-"""The voice "joe-codec": text to codes to speech, with a codec whose sound says how loud the latents were."""
+"""model/cascade/tts/codec_voice.py, with a codec whose sound tells the loudness of the latents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vivavoce.codecs.latents import LATENT_SIZE
 from vivavoce.model.cascade.tts import WHOLE, Part, Speech
 from vivavoce.model.cascade.tts.codec_voice import BEFORE, FIRST_CODES, CodecVoice
 from vivavoce.model.cascade.tts.names import CODED
-from vivavoce.model.errors import BrokenVoice, UnknownVoice
+from vivavoce.model.errors import BrokenTts, UnknownVoice
 from vivavoce.model.store import Store
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
@@ -27,8 +27,8 @@ def voice(models: Store, tmp_path_factory: pytest.TempPathFactory) -> CodecVoice
     return CodecVoice(models.path("piper-joe"), 1, noise=False, weights=weights)
 
 
-def sound(stretches: list[Speech]) -> Samples:
-    return np.concatenate([stretch.samples for stretch in stretches])
+def sound(chunks: list[Speech]) -> Samples:
+    return np.concatenate([chunk.samples for chunk in chunks])
 
 
 def say(voice: CodecVoice, part: Part = WHOLE) -> list[Speech]:
@@ -36,16 +36,16 @@ def say(voice: CodecVoice, part: Part = WHOLE) -> list[Speech]:
 
 
 def test_every_word_ends_in_the_sound_and_all_text_is_said(voice: CodecVoice) -> None:
-    stretches = say(voice)
-    ends = [word for stretch in stretches for word in stretch.words]
+    chunks = say(voice)
+    ends = [word for chunk in chunks for word in chunk.words]
     assert ends[-1].chars == len(TEXT)
     assert len(ends) == len(TEXT.split())
     samples = [word.sample for word in ends]
     assert samples == sorted(samples)
-    assert samples[-1] <= len(sound(stretches))
+    assert samples[-1] <= len(sound(chunks))
 
 
-def test_the_codecs_chunks_sound_as_the_whole(voice: CodecVoice) -> None:
+def test_the_codecs_chunks_equal_the_whole(voice: CodecVoice) -> None:
     codes = np.arange(60)[None] * 60
     total = codes.shape[1] * 4
     whole = np.concatenate(list(voice._sound(codes, 0, total)))
@@ -65,7 +65,7 @@ def test_the_first_sound_waits_for_few_codes(voice: CodecVoice) -> None:
     assert BEFORE > FIRST_CODES
 
 
-def test_parts_said_one_after_the_other_are_the_whole(voice: CodecVoice) -> None:
+def test_parts_spoken_in_a_row_are_the_whole(voice: CodecVoice) -> None:
     whole = say(voice)
     first = say(voice, part=Part(goes_on=True))
     said = first[-1].words[-1].chars if first[-1].words else max(w.chars for s in first for w in s.words)
@@ -82,7 +82,7 @@ def test_other_names_are_refused(voice: CodecVoice) -> None:
 
 
 def test_missing_weights_are_named(models: Store, tmp_path: Path) -> None:
-    with pytest.raises(BrokenVoice, match=r"latents\.onnx"):
+    with pytest.raises(BrokenTts, match=r"latents\.onnx"):
         CodecVoice(models.path("piper-joe"), 1, weights=tmp_path)
 
 
@@ -91,5 +91,5 @@ def test_weights_of_two_codecs_are_refused(models: Store, tmp_path: Path) -> Non
     make_weights(tmp_path)
     make_weights(tmp_path / "other", "ffffffffffff")
     (tmp_path / "other" / "latents.onnx").rename(tmp_path / "latents.onnx")
-    with pytest.raises(BrokenVoice, match="do not belong together"):
+    with pytest.raises(BrokenTts, match="do not belong together"):
         CodecVoice(models.path("piper-joe"), 1, weights=tmp_path)

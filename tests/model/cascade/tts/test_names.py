@@ -1,4 +1,4 @@
-"""Which voice a name means, and what is said when there is none."""
+"""model/cascade/tts/names.py, the opening of voices by name, and cut graphs."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 import pytest
 
 from vivavoce.codecs.onnx_session import open_onnx
-from vivavoce.model.cascade.tts import open_voice
+from vivavoce.model.cascade.tts import open_tts
 from vivavoce.model.cascade.tts.contract import check_speed
 from vivavoce.model.cascade.tts.graph import Graph
 from vivavoce.model.cascade.tts.names import REALTIME_NAMES, resolve
-from vivavoce.model.errors import BrokenVoice, MissingModel, UnknownVoice
+from vivavoce.model.errors import BrokenTts, MissingModel, UnknownVoice
 
 
-def test_no_name_is_the_usual_voice() -> None:
+def test_no_name_is_the_default_voice() -> None:
     assert resolve("", ("joe",)) == "joe"
     assert resolve("", ("af_heart", "am_puck")) == "af_heart"
 
 
-def test_a_voice_is_called_by_its_own_name() -> None:
+def test_a_voice_has_its_own_name() -> None:
     assert resolve("am_puck", ("af_heart", "am_puck")) == "am_puck"
 
 
 @pytest.mark.parametrize(
     "name", ["alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"]
 )
-def test_each_realtime_name_is_a_voice_or_else_the_usual_one(name: str) -> None:
+def test_each_realtime_name_is_a_voice_or_else_the_default(name: str) -> None:
     assert resolve(name, ("joe",)) == "joe"
     assert resolve(name, ("af_heart", REALTIME_NAMES[name])) == REALTIME_NAMES[name]
 
@@ -37,7 +37,7 @@ def test_the_realtime_names_are_ten_different_voices() -> None:
     assert len(set(REALTIME_NAMES.values())) == 10
 
 
-def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UnknownVoice, match="no voice 'hal'; there are: joe, alloy"):
         resolve("hal", ("joe",))
 
@@ -48,7 +48,7 @@ def test_opening_an_unknown_voice_lists_those_on_disk(tmp_path: Path) -> None:
     (voices / "af_sky.bin").touch()
     (voices / "jf_alpha.bin").touch()
     with pytest.raises(UnknownVoice, match="there are: joe, af_sky, alloy"):
-        open_voice("hal", lambda artefact: tmp_path / artefact, 1)
+        open_tts("hal", lambda artefact: tmp_path / artefact, 1)
 
 
 @pytest.mark.parametrize(
@@ -57,38 +57,38 @@ def test_opening_an_unknown_voice_lists_those_on_disk(tmp_path: Path) -> None:
 def test_a_voice_without_its_model_is_broken(name: str, artefact: str, tmp_path: Path) -> None:
     (tmp_path / "kokoro" / "voices").mkdir(parents=True)
     (tmp_path / "kokoro" / "voices" / "af_sky.bin").touch()
-    with pytest.raises(BrokenVoice, match=f"no voice model.*{artefact}"):
-        open_voice(name, lambda artefact: tmp_path / artefact, 1)
+    with pytest.raises(BrokenTts, match=f"no voice model.*{artefact}"):
+        open_tts(name, lambda artefact: tmp_path / artefact, 1)
 
 
-def test_where_kokoro_was_not_pulled_a_realtime_name_is_joe_and_its_own_names_say_so(tmp_path: Path) -> None:
+def test_without_kokoro_a_realtime_name_is_joe_and_its_own_names_are_errors(tmp_path: Path) -> None:
     def directory_of(artefact: str) -> Path:
         if artefact == "kokoro":
             raise MissingModel("fetch it")
         return tmp_path / artefact
 
-    with pytest.raises(BrokenVoice, match="piper-joe"):
-        open_voice("alloy", directory_of, 1)
+    with pytest.raises(BrokenTts, match="piper-joe"):
+        open_tts("alloy", directory_of, 1)
     with pytest.raises(MissingModel, match="fetch it"):
-        open_voice("af_heart", directory_of, 1)
+        open_tts("af_heart", directory_of, 1)
     with pytest.raises(UnknownVoice, match="there are: joe, alloy"):
-        open_voice("hal", directory_of, 1)
+        open_tts("hal", directory_of, 1)
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     folder = tmp_path / "piper-joe"
     folder.mkdir()
     (folder / "joe.onnx").write_bytes(b"not a model")
-    with pytest.raises(BrokenVoice, match=r"joe\.onnx\.json"):
-        open_voice("joe", lambda artefact: tmp_path / artefact, 1)
+    with pytest.raises(BrokenTts, match=r"joe\.onnx\.json"):
+        open_tts("joe", lambda artefact: tmp_path / artefact, 1)
     settings = {"audio": {"sample_rate": 22050}, "inference": {"noise_scale": 0, "noise_w": 0}, "phoneme_id_map": {}}
     (folder / "joe.onnx.json").write_text(json.dumps(settings))
-    with pytest.raises(BrokenVoice, match=r"cannot read the voice model .*joe\.onnx"):
-        open_voice("joe", lambda artefact: tmp_path / artefact, 1)
+    with pytest.raises(BrokenTts, match=r"cannot read the voice model .*joe\.onnx"):
+        open_tts("joe", lambda artefact: tmp_path / artefact, 1)
     settings["audio"] = {"sample_rate": 16000}
     (folder / "joe.onnx.json").write_text(json.dumps(settings))
-    with pytest.raises(BrokenVoice, match="expected 22050 Hz, got 16000"):
-        open_voice("joe", lambda artefact: tmp_path / artefact, 1)
+    with pytest.raises(BrokenTts, match="expected 22050 Hz, got 16000"):
+        open_tts("joe", lambda artefact: tmp_path / artefact, 1)
 
 
 @pytest.mark.parametrize("speed", [0.2, 1.6, -1.0, float("nan")])
@@ -103,7 +103,7 @@ def test_the_speeds_of_the_realtime_api_are_taken() -> None:
 
 
 @pytest.mark.slow
-def test_a_graph_is_cut_between_the_tensors_asked_for(tmp_path: Path) -> None:
+def test_a_graph_is_cut_between_the_given_tensors(tmp_path: Path) -> None:
     import onnx
     from onnx import TensorProto, helper
 
@@ -124,5 +124,5 @@ def test_a_graph_is_cut_between_the_tensors_asked_for(tmp_path: Path) -> None:
     assert [weight.name for weight in front.graph.initializer] == ["w"]
     back = open_onnx(whole.between(["middle"], ["y"]), 1)
     np.testing.assert_array_equal(back.run(None, {"middle": np.ones(2, np.float32)})[0], [6, 6])
-    with pytest.raises(BrokenVoice, match="it has no absent"):
+    with pytest.raises(BrokenTts, match="it has no absent"):
         whole.between(["x"], ["absent"])

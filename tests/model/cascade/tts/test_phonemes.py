@@ -1,4 +1,4 @@
-"""Words to phonemes, with the real lexicon."""
+"""model/cascade/tts/phonemes.py, with the real lexicon."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_word_knows_where_it_ends(phonemes: Phonemes) -> None:
     assert [text[: word.end].split()[-1] for word in phonemes.pronounce(text)] == ["Well,", "twenty-one", "é", "dogs."]
 
 
-def test_words_no_lexicon_knows_still_sound(phonemes: Phonemes) -> None:
+def test_words_outside_the_lexicon_still_have_phonemes(phonemes: Phonemes) -> None:
     for word in ("blorptastic", "Xyzzyqua", "Zhuravlyov"):
         (said,) = phonemes.pronounce(word)
         assert sum(symbol in "AIOWYaiuæɑɔəɛɜɪʊʌ" for symbol in said.symbols) >= 2, word

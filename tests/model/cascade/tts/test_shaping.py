@@ -1,4 +1,4 @@
-"""The outer form of an utterance."""
+"""model/cascade/tts/shaping.py."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_silence_before_the_sound_is_cut_to_the_lead_in() -> None:
     assert int(np.flatnonzero(samples)[0]) in (LEAD_IN, LEAD_IN + 1)
 
 
-def test_the_pause_behind_the_sound_is_the_one_asked_for() -> None:
+def test_the_pause_behind_the_sound_is_the_requested_one() -> None:
     for tail in (0, 100, 9000):
         samples, _ = _shape([_tone(3000), _silence(tail)], pause=2000)
         assert len(samples) == pytest.approx(3000 + 2000, abs=FADE)
@@ -114,7 +114,7 @@ def test_any_chunking_gives_the_same_sound(sizes: list[int], lead: int, gap: int
     np.testing.assert_allclose(cut, whole, atol=1e-6)
 
 
-def test_what_goes_on_from_other_sound_keeps_its_silence_at_both_ends() -> None:
+def test_a_part_in_mid_clause_keeps_its_silence_at_both_ends() -> None:
     shaping = Shaping([], start=0, pause=None, gain=1.0, lead_in=False)
     sound = np.concatenate([_silence(2000), _tone(3000), _silence(1500)])
     speeches = [speech for speech in (shaping.push(sound), shaping.finish()) if speech is not None]

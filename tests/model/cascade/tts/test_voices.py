@@ -1,4 +1,4 @@
-"""The real voices: what they say is understood, word ends are where the words end, chunks equal the whole."""
+"""model/cascade/tts on the real voices: words are understood and end where they should, chunks equal the whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import soxr
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.model.cascade.tts import WHOLE, Clause, Clauses, Part, Speech, Voice, open_voice
+from vivavoce.model.cascade.tts import WHOLE, Clause, Clauses, Part, Speech, Tts, open_tts
 from vivavoce.model.cascade.tts.english.spoken import speakable
 from vivavoce.model.cascade.tts.kokoro import Kokoro
 from vivavoce.model.cascade.tts.phonemes import Phonemes
@@ -46,7 +46,7 @@ Remember to lock the door, switch off the lights, and water the flowers.
 My favorite mountain is far away, but the butter and the water there are wonderful.
 """.strip().splitlines()
 
-Ears = Callable[[Samples], list[tuple[str, float]]]
+Recognize = Callable[[Samples], list[tuple[str, float]]]
 
 
 @pytest.fixture(scope="module")
@@ -65,18 +65,18 @@ def kokoro(models: Store, phonemes: Phonemes) -> Kokoro:
 
 
 @pytest.fixture(scope="module")
-def ears(models: Store) -> Ears:
-    """Words as Whisper hears them, with the second at which each ends."""
+def recognize(models: Store) -> Recognize:
+    """Words as Whisper recognizes them, with the second at which each ends."""
     from faster_whisper import WhisperModel
 
     model = WhisperModel(str(models.path("whisper-base")), device="cpu", compute_type="int8", cpu_threads=2)
 
-    def hear(samples: Samples) -> list[tuple[str, float]]:
+    def words_of(samples: Samples) -> list[tuple[str, float]]:
         sound = soxr.resample(samples, SAMPLE_RATE, 16_000)
         segments, _ = model.transcribe(sound, language="en", beam_size=1, word_timestamps=True)
         return [(word.word.strip(), word.end) for segment in segments for word in segment.words]
 
-    return hear
+    return words_of
 
 
 def _all(speeches: Iterator[Speech]) -> tuple[Samples, list[WordEnd]]:
@@ -88,34 +88,34 @@ def _plain(text: str) -> list[str]:
     return re.sub(r"[-.,;:!?]", " ", speakable(text).text.lower()).replace("'", "").split()
 
 
-def _errors(expected: list[str], heard: list[str]) -> int:
+def _errors(expected: list[str], recognized: list[str]) -> int:
     """Words to insert, delete or replace (Levenshtein)."""
-    row = list(range(len(heard) + 1))
-    for count, wanted in enumerate(expected, 1):
+    row = list(range(len(recognized) + 1))
+    for count, word in enumerate(expected, 1):
         diagonal, row[0] = row[0], count
-        for column, got in enumerate(heard, 1):
-            diagonal, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, diagonal + (wanted != got))
+        for column, got in enumerate(recognized, 1):
+            diagonal, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, diagonal + (word != got))
     return row[-1]
 
 
-def _error_rate(voice: Voice, name: str, sentences: list[str], ears: Ears) -> float:
-    """Share of words that the ears get wrong; a few sentences at a time, as they listen to 30 s at once anyway."""
+def _error_rate(tts: Tts, name: str, sentences: list[str], recognize: Recognize) -> float:
+    """Share of words that Whisper gets wrong; some sentences at a time, since it takes 30 s at once anyway."""
     errors = words = 0
     for start in range(0, len(sentences), 5):
         read = sentences[start : start + 5]
-        samples = np.concatenate([_all(voice.speak(sentence, name=name))[0] for sentence in read])
+        samples = np.concatenate([_all(tts.speak(sentence, name=name))[0] for sentence in read])
         expected = [word for sentence in read for word in _plain(sentence)]
-        errors += _errors(expected, _plain(" ".join(word for word, _ in ears(samples))))
+        errors += _errors(expected, _plain(" ".join(word for word, _ in recognize(samples))))
         words += len(expected)
     return errors / words
 
 
-def test_joe_is_understood(joe: Piper, ears: Ears) -> None:
-    assert _error_rate(joe, "joe", SENTENCES, ears) <= 0.08
+def test_joe_is_understood(joe: Piper, recognize: Recognize) -> None:
+    assert _error_rate(joe, "joe", SENTENCES, recognize) <= 0.08
 
 
-class Hasty:
-    """Joe, who begins each sentence before he knows its end."""
+class OpeningTts:
+    """Joe, with openings: each sentence begins before its end is known."""
 
     names = ("joe",)
 
@@ -134,10 +134,10 @@ class Hasty:
             yield from self._joe.speak(clause.text, part=clause.part)
 
 
-def test_joe_is_understood_when_he_begins_before_he_knows_the_end(joe: Piper, ears: Ears) -> None:
-    hasty = Hasty(joe)
-    assert _error_rate(hasty, "joe", SENTENCES[::2], ears) <= 0.12
-    assert hasty.openings >= len(SENTENCES) / 2
+def test_joe_is_understood_with_openings(joe: Piper, recognize: Recognize) -> None:
+    tts = OpeningTts(joe)
+    assert _error_rate(tts, "joe", SENTENCES[::2], recognize) <= 0.12
+    assert tts.openings >= len(SENTENCES) / 2
 
 
 @pytest.mark.parametrize("voice", ["joe", "kokoro"])
@@ -145,7 +145,7 @@ def test_the_rest_of_a_text_is_what_the_whole_would_have_been_from_there(
     voice: str, request: pytest.FixtureRequest
 ) -> None:
     text, said = "Cats are the most intelligent animals.", len("Cats are the")
-    speaker: Voice = request.getfixturevalue(voice)
+    speaker: Tts = request.getfixturevalue(voice)
     whole, words = _all(speaker.speak(text))
     rest, ends = _all(speaker.speak(text, part=Part(said)))
     at = next(word.sample for word in words if word.chars == said)
@@ -157,11 +157,11 @@ def test_the_rest_of_a_text_is_what_the_whole_would_have_been_from_there(
 
 
 @pytest.mark.parametrize("name", ["af_heart", "bm_george"])
-def test_kokoros_voices_are_understood(kokoro: Kokoro, name: str, ears: Ears) -> None:
-    assert _error_rate(kokoro, name, SENTENCES[::7], ears) <= 0.12
+def test_kokoros_voices_are_understood(kokoro: Kokoro, name: str, recognize: Recognize) -> None:
+    assert _error_rate(kokoro, name, SENTENCES[::7], recognize) <= 0.12
 
 
-def test_joes_decoder_gives_the_same_in_chunks_as_at_once(joe: Piper, phonemes: Phonemes) -> None:
+def test_joes_decoder_is_the_same_in_chunks_as_at_once(joe: Piper, phonemes: Phonemes) -> None:
     latents, _ = joe.encode(phonemes.pronounce("The law of streaming holds for this decoder, chunk by chunk."), 1.0)
     chunks = list(joe.decode(latents))
     assert [len(chunk) // HOP for chunk in chunks[:3]] == [17, 35, 69]
@@ -177,8 +177,8 @@ def test_no_sample_is_lost_or_added_on_the_way_to_24_khz(joe: Piper, phonemes: P
 
 
 @pytest.mark.parametrize("voice", ["joe", "kokoro"])
-def test_words_end_in_order_within_the_sound_and_where_the_ears_hear_them_end(
-    voice: str, ears: Ears, request: pytest.FixtureRequest
+def test_words_end_in_order_within_the_sound_and_where_whisper_says(
+    voice: str, recognize: Recognize, request: pytest.FixtureRequest
 ) -> None:
     text = "The old station clock stopped at noon, and nobody has repaired it since then."
     samples, words = _all(request.getfixturevalue(voice).speak(text))
@@ -187,14 +187,14 @@ def test_words_end_in_order_within_the_sound_and_where_the_ears_hear_them_end(
     sound_ends = int(np.flatnonzero(np.abs(samples) > AUDIBLE)[-1])
     assert words[-1].chars == len(text)
     assert abs(words[-1].sample - sound_ends) < SAMPLE_RATE // 20
-    heard = ears(samples)
-    assert [word.strip(".,").lower() for word, _ in heard] == [word.strip(".,").lower() for word in text.split()]
-    apart = np.array([end - word.sample / SAMPLE_RATE for (_, end), word in zip(heard, words, strict=True)])
-    assert abs(float(np.median(apart))) < 0.12, "the ears themselves leave out the fading of a word"
+    recognized = recognize(samples)
+    assert [word.strip(".,").lower() for word, _ in recognized] == [word.strip(".,").lower() for word in text.split()]
+    apart = np.array([end - word.sample / SAMPLE_RATE for (_, end), word in zip(recognized, words, strict=True)])
+    assert abs(float(np.median(apart))) < 0.12, "Whisper leaves out the fading of a word"
     assert float(np.abs(apart).max()) < 0.45
 
 
-def test_a_comma_is_heard_as_a_gap_right_after_its_word(joe: Piper) -> None:
+def test_a_comma_makes_a_gap_right_after_its_word(joe: Piper) -> None:
     samples, words = _all(joe.speak("We waited for an hour, nobody came."))
     end = next(word.sample for word in words if word.chars == len("We waited for an hour,"))
     loudness = np.sqrt(np.convolve(samples**2, np.ones(480) / 480, "same"))
@@ -244,11 +244,11 @@ def test_texts_beyond_one_pass_are_said_whole(joe: Piper) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "😀", "***", "你好"])
-def test_what_cannot_be_said_gives_no_sound(joe: Piper, text: str) -> None:
+def test_text_without_words_gives_no_sound(joe: Piper, text: str) -> None:
     assert list(joe.speak(text)) == []
 
 
-def test_voices_answer_to_their_names(joe: Piper, kokoro: Kokoro) -> None:
+def test_voices_have_their_names(joe: Piper, kokoro: Kokoro) -> None:
     assert joe.names == ("joe",)
     assert list(joe.speak("Hi.", name="alloy"))
     assert kokoro.names[0] == "af_heart"
@@ -257,9 +257,9 @@ def test_voices_answer_to_their_names(joe: Piper, kokoro: Kokoro) -> None:
         next(kokoro.speak("Hi.", name="hal"))
 
 
-def test_opening_by_name_picks_the_synthesiser(models: Store) -> None:
-    assert isinstance(open_voice("", models.path, 1), Piper)
-    kokoro = open_voice("cedar", models.path, 1)
+def test_opening_by_name_picks_the_synthesizer(models: Store) -> None:
+    assert isinstance(open_tts("", models.path, 1), Piper)
+    kokoro = open_tts("cedar", models.path, 1)
     assert isinstance(kokoro, Kokoro)
     with pytest.raises(UnknownVoice, match="no voice 'af_nobody'"):
-        open_voice("af_nobody", models.path, 1)
+        open_tts("af_nobody", models.path, 1)

@@ -1,4 +1,4 @@
-"""What is said for a written text, and which characters of it are said with each word."""
+"""model/cascade/tts/english: the spoken words of written text, and their alignment to it."""
 
 from __future__ import annotations
 
@@ -143,27 +143,27 @@ def _cases(table: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("written", "said"), _cases(MARKUP))
-def test_what_is_for_the_eye_is_not_said(written: str, said: str) -> None:
+def test_markup_is_not_spoken(written: str, said: str) -> None:
     assert speakable(written).text == said
 
 
 @pytest.mark.parametrize(("written", "said"), _cases(NUMBERS))
-def test_numbers_are_said_in_words(written: str, said: str) -> None:
+def test_numbers_are_spelled_out(written: str, said: str) -> None:
     assert speakable(written).text == said
 
 
 @pytest.mark.parametrize(("written", "said"), _cases(MONEY_AND_UNITS))
-def test_money_and_measures_are_said_in_words(written: str, said: str) -> None:
+def test_money_and_measures_are_spelled_out(written: str, said: str) -> None:
     assert speakable(written).text == said
 
 
 @pytest.mark.parametrize(("written", "said"), _cases(DATES))
-def test_dates_and_times_are_said_in_words(written: str, said: str) -> None:
+def test_dates_and_times_are_spelled_out(written: str, said: str) -> None:
     assert speakable(written).text == said
 
 
 @pytest.mark.parametrize(("written", "said"), _cases(LETTERS))
-def test_abbreviations_and_signs_are_said_in_words(written: str, said: str) -> None:
+def test_abbreviations_and_signs_are_spelled_out(written: str, said: str) -> None:
     assert speakable(written).text == said
 
 
@@ -174,7 +174,7 @@ def test_lines_without_punctuation_get_a_pause() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " \n", "😀", "***", "---", "```", "!?", "“”"])
-def test_nothing_is_said_where_there_is_nothing_to_say(text: str) -> None:
+def test_text_without_words_is_not_spoken(text: str) -> None:
     assert speakable(text).text == ""
 
 

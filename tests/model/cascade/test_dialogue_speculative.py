@@ -1,4 +1,4 @@
-"""model/cascade/dialogue.py: the answer begun at a pause, unheard. Real threads; ears, words and voice are scripted."""
+"""model/cascade/dialogue.py: speculative replies, begun at a pause. Threads are real; ASR, LLM and TTS are scripted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from vivavoce.codecs.audio import Samples
 from vivavoce.model.cascade.asr import Hypothesis
 from vivavoce.model.cascade.dialogue import CascadeDialogue
-from vivavoce.model.cascade.llm import Deliver, Prompt, Stopped, Words
+from vivavoce.model.cascade.llm import Deliver, Prompt, Stopped
 from vivavoce.model.cascade.speech_queue import SpeechQueue
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.cascade.tts import WHOLE, Part, Speech
@@ -25,13 +25,13 @@ PAUSE = np.zeros(768, np.float32)
 ANSWER = "One, two is three. And three is four. "
 
 
-class Ears:
-    """Hears `text`, whatever is said."""
+class ScriptedAsr:
+    """Recognizes `text` in all sound."""
 
     def __init__(self) -> None:
         self.text = "hello there"
 
-    def open(self) -> Ears:
+    def open(self) -> ScriptedAsr:
         return self
 
     def push(self, samples_16k: Samples) -> None:
@@ -44,32 +44,32 @@ class Ears:
         return Hypothesis(self.text, "", 0)
 
 
-class Model:
-    """Answers everything with `ANSWER`, at once. Keeps what it was asked, and how often it was told to stop."""
+class ScriptedLlm:
+    """Answers every prompt with `ANSWER`, at once. Keeps its prompts, and counts cancellations."""
 
     vision = False
 
     def __init__(self, speculative: bool) -> None:
         self.speculative = speculative
         self.lateness = 0.0
-        self.asked: list[Prompt] = []
-        self.read: list[tuple[Prompt, bool]] = []
+        self.generated: list[Prompt] = []
+        self.prefilled: list[tuple[Prompt, bool]] = []
         self.cancelled = 0
         self.fails = False
 
-    def open(self) -> Model:
+    def open(self) -> ScriptedLlm:
         return self
 
     def prefill(self, prompt: Prompt, complete: bool = False) -> None:
-        self.read.append((prompt, complete))
+        self.prefilled.append((prompt, complete))
 
-    def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> Model:
-        self.asked.append(prompt)
+    def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> ScriptedLlm:
+        self.generated.append(prompt)
         if self.fails:
             deliver(Stopped("error", error="out of words"))
         else:
             for word in ANSWER.split(" "):
-                deliver(Words(f"{word} "))
+                deliver(TextToken(f"{word} "))
             deliver(Stopped("stop"))
         return self
 
@@ -80,50 +80,52 @@ class Model:
         pass
 
 
-class Voice:
-    """A tenth of a second for each clause; keeps what it has said."""
+class ScriptedTts:
+    """Speaks a tenth of a second for each clause; keeps the clauses."""
 
     names = ("tone",)
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.spoken: list[str] = []
 
     def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
-        self.said.append(text.strip())
+        self.spoken.append(text.strip())
         yield Speech(np.ones(2400, np.float32), (WordEnd(len(text), 2400),))
 
 
 class Call:
-    """A conversation, and what it is made of."""
+    """A conversation, and its scripted stages."""
 
-    def __init__(self, dialogue: CascadeDialogue, threads: Threads, ears: Ears, model: Model, voice: Voice) -> None:
-        self.dialogue, self.ears, self.model, self.voice = dialogue, ears, model, voice
+    def __init__(
+        self, dialogue: CascadeDialogue, threads: Threads, asr: ScriptedAsr, llm: ScriptedLlm, tts: ScriptedTts
+    ) -> None:
+        self.dialogue, self.asr, self.llm, self.tts = dialogue, asr, llm, tts
         self._threads = threads
-        self._hearing = dialogue.transcripts()
+        self._transcripts = dialogue.transcripts()
 
     async def say(self, text: str, then_pause: bool = True) -> None:
-        """The user says `text`, pauses, and the ears have looked."""
-        self.ears.text = text
+        """The user says `text` and pauses; the ASR has updated."""
+        self.asr.text = text
         self.dialogue.hear(SPOKEN, voiced=True)
         if then_pause:
             self.dialogue.hear(PAUSE, voiced=False)
-        await anext(self._hearing)
+        await anext(self._transcripts)
         await self._settle()
 
     async def _settle(self) -> None:
-        """What the model said is with the voice, and the voice has said it."""
+        """The text of the LLM is with the TTS, and the TTS has spoken it."""
         await asyncio.sleep(0)
-        said, loop = asyncio.Event(), asyncio.get_running_loop()
+        spoken, loop = asyncio.Event(), asyncio.get_running_loop()
         last = time.monotonic() + 1e6
-        self._threads.voice(partial(loop.call_soon_threadsafe, said.set), last)  # type: ignore[arg-type]  # its handle is dropped
-        await said.wait()
+        self._threads.submit_tts(partial(loop.call_soon_threadsafe, spoken.set), last)  # type: ignore[arg-type]  # its handle is dropped
+        await spoken.wait()
 
     async def end(self, name: str) -> None:
         self.dialogue.turn(name)
-        await anext(self._hearing)
+        await anext(self._transcripts)
 
     async def answer(self, spec: ReplySpec) -> tuple[str, int]:
-        """Words and samples of the reply."""
+        """Text and samples of the reply."""
         text, samples = "", 0
         async for token in self.dialogue.reply(spec):
             match token:
@@ -136,10 +138,10 @@ class Call:
 
 @asynccontextmanager
 async def calling(speculative: bool = True) -> AsyncIterator[Call]:
-    ears, model, voice, threads = Ears(), Model(speculative), Voice(), Threads()
-    dialogue = CascadeDialogue(ears, model, SpeechQueue(voice, threads), threads, "")  # type: ignore[arg-type]  # scripted
+    asr, llm, tts, threads = ScriptedAsr(), ScriptedLlm(speculative), ScriptedTts(), Threads()
+    dialogue = CascadeDialogue(asr, llm, SpeechQueue(tts, threads), threads, "")  # type: ignore[arg-type]  # scripted
     try:
-        yield Call(dialogue, threads, ears, model, voice)
+        yield Call(dialogue, threads, asr, llm, tts)
     finally:
         await dialogue.close()
         threads.close()
@@ -153,34 +155,34 @@ def run(test: Callable[[Call], Awaitable[None]], speculative: bool = True) -> No
     asyncio.run(main())
 
 
-def test_at_a_pause_the_answer_and_its_first_clause_are_made_and_taken_up_when_asked_for() -> None:
+def test_at_a_pause_the_reply_and_its_first_clause_are_made_and_taken_up_when_requested() -> None:
     async def test(call: Call) -> None:
         call.dialogue.anticipate(ReplySpec("", instructions="Be kind."))
         await call.say("what is one and two")
-        assert len(call.model.asked) == 1
-        assert call.voice.said == ["One,"], "no more than what is heard first"
+        assert len(call.llm.generated) == 1
+        assert call.tts.spoken == ["One,"], "no more than the first clause"
         await call.end("turn")
         text, samples = await call.answer(ReplySpec("reply", instructions="Be kind."))
-        assert len(call.model.asked) == 1, "the answer that was begun is the answer"
+        assert len(call.llm.generated) == 1, "the speculative reply is the reply"
         assert text.strip() == ANSWER.strip()
         assert samples == 3 * 2400
-        assert call.voice.said == ["One,", "two is three.", "And three is four."]
+        assert call.tts.spoken == ["One,", "two is three.", "And three is four."]
         await call.say("and then", then_pause=False)
-        known = call.model.read[-1][0].items
+        known = call.llm.prefilled[-1][0].items
         assert known[:2] == (Message("turn", "user", "what is one and two"), Message("reply", "assistant", text))
 
     run(test)
 
 
-def test_an_answer_to_what_was_not_the_end_is_dropped_without_a_trace() -> None:
+def test_a_reply_to_a_pause_within_the_turn_is_dropped_without_a_trace() -> None:
     async def test(call: Call) -> None:
         call.dialogue.anticipate(ReplySpec(""))
         await call.say("what is one")
         await call.say("what is one and two")
-        assert call.model.cancelled >= 1
+        assert call.llm.cancelled >= 1
         await call.end("turn")
         await call.answer(ReplySpec("reply"))
-        assert [prompt.items for prompt in call.model.asked] == [
+        assert [prompt.items for prompt in call.llm.generated] == [
             (Message("", "user", "what is one"),),
             (Message("", "user", "what is one and two"),),
         ]
@@ -188,18 +190,18 @@ def test_an_answer_to_what_was_not_the_end_is_dropped_without_a_trace() -> None:
     run(test)
 
 
-def test_a_second_pause_without_new_words_lets_the_answer_go_on() -> None:
+def test_a_second_pause_without_new_words_keeps_the_reply() -> None:
     async def test(call: Call) -> None:
         call.dialogue.anticipate(ReplySpec(""))
         await call.say("what is one")
         await call.say("what is one")
-        assert len(call.model.asked) == 1
+        assert len(call.llm.generated) == 1
 
     run(test)
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "requested",
     [
         ReplySpec("reply", instructions="Be brief."),
         ReplySpec("reply", voice="other"),
@@ -208,20 +210,20 @@ def test_a_second_pause_without_new_words_lets_the_answer_go_on() -> None:
         ReplySpec("reply", context=(Message("m", "user", "hi"),)),
     ],
 )
-def test_an_answer_that_is_not_what_is_asked_for_is_not_given(asked: ReplySpec) -> None:
+def test_a_speculative_reply_to_another_request_is_not_given(requested: ReplySpec) -> None:
     async def test(call: Call) -> None:
         call.dialogue.anticipate(ReplySpec(""))
         await call.say("hello")
         await call.end("turn")
-        before = call.model.cancelled
-        text, _ = await call.answer(asked)
-        assert call.model.cancelled > before
-        assert (text == asked.words) if asked.words else len(call.model.asked) == 2
+        before = call.llm.cancelled
+        text, _ = await call.answer(requested)
+        assert call.llm.cancelled > before
+        assert (text == requested.words) if requested.words else len(call.llm.generated) == 2
 
     run(test)
 
 
-def test_the_context_that_changed_meanwhile_is_respected() -> None:
+def test_a_context_that_changed_meanwhile_is_respected() -> None:
     async def test(call: Call) -> None:
         call.dialogue.read(Message("rule", "system", "Rhyme."))
         call.dialogue.anticipate(ReplySpec(""))
@@ -229,62 +231,62 @@ def test_the_context_that_changed_meanwhile_is_respected() -> None:
         call.dialogue.forget("rule")
         await call.end("turn")
         await call.answer(ReplySpec("reply"))
-        assert call.model.asked[-1].items == (Message("turn", "user", "hello"),)
+        assert call.llm.generated[-1].items == (Message("turn", "user", "hello"),)
 
     run(test)
 
 
-def test_an_answer_that_failed_ahead_is_tried_again() -> None:
+def test_a_speculative_reply_that_failed_is_tried_again() -> None:
     async def test(call: Call) -> None:
         call.dialogue.anticipate(ReplySpec(""))
-        call.model.fails = True
+        call.llm.fails = True
         await call.say("hello")
-        call.model.fails = False
+        call.llm.fails = False
         await call.end("turn")
         assert (await call.answer(ReplySpec("reply")))[0].strip() == ANSWER.strip()
 
     run(test)
 
 
-def test_nothing_is_begun_where_nobody_said_what_will_be_asked_or_tokens_are_paid_for() -> None:
+def test_nothing_is_begun_without_an_anticipated_request_or_where_tokens_are_paid_for() -> None:
     async def silent(call: Call) -> None:
         await call.say("hello")
-        assert not call.model.asked
+        assert not call.llm.generated
 
     async def costly(call: Call) -> None:
         call.dialogue.anticipate(ReplySpec(""))
         await call.say("hello")
-        assert not call.model.asked
-        assert call.model.read[-1][1], "it reads ahead all the same"
+        assert not call.llm.generated
+        assert call.llm.prefilled[-1][1], "it prefills all the same"
 
     run(silent)
     run(costly, speculative=False)
 
 
-def test_a_turn_that_is_dropped_takes_its_answer_with_it() -> None:
+def test_a_dropped_turn_drops_its_speculative_reply() -> None:
     async def test(call: Call) -> None:
         call.dialogue.anticipate(ReplySpec(""))
         await call.say("hello")
-        before = call.model.cancelled
+        before = call.llm.cancelled
         call.dialogue.discard_turn()
-        assert call.model.cancelled == before + 1
+        assert call.llm.cancelled == before + 1
 
     run(test)
 
 
-def test_the_ears_may_change_their_mind_about_commas_and_capitals() -> None:
+def test_the_asr_may_change_commas_and_capitals() -> None:
     async def test(call: Call) -> None:
         call.dialogue.anticipate(ReplySpec(""))
         await call.say("Who wrote hamlet,")
-        call.ears.text = "Who wrote Hamlet?"
+        call.asr.text = "Who wrote Hamlet?"
         await call.end("turn")
         await call.answer(ReplySpec("reply"))
-        assert len(call.model.asked) == 1
+        assert len(call.llm.generated) == 1
 
     run(test)
 
 
-def test_who_goes_on_before_the_answer_is_heard_has_said_one_thing() -> None:
+def test_turns_without_a_heard_reply_between_them_are_one_message() -> None:
     async def test(call: Call) -> None:
         call.dialogue.anticipate(ReplySpec(""))
         await call.say("I left my glasses,")
@@ -296,9 +298,9 @@ def test_who_goes_on_before_the_answer_is_heard_has_said_one_thing() -> None:
         call.dialogue.anticipate(ReplySpec(""))
         await call.say("on the train")
         whole = "I left my glasses, on the train"
-        assert call.model.asked[-1].items == (Message("first", "user", whole),), "begun ahead, too"
+        assert call.llm.generated[-1].items == (Message("first", "user", whole),), "begun speculatively, too"
         await call.end("second")
         await call.answer(ReplySpec("reply"))
-        assert [prompt.items[-1].text for prompt in call.model.asked] == ["I left my glasses,", whole]  # type: ignore[union-attr]
+        assert [prompt.items[-1].text for prompt in call.llm.generated] == ["I left my glasses,", whole]  # type: ignore[union-attr]
 
     run(test)
