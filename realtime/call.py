@@ -35,7 +35,7 @@ from vivavoce.realtime.recording.taps import Taps
 from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.session.tool_settings import Tools
 from vivavoce.realtime.tools import CallTools
-from vivavoce.realtime.transports import PeerGone, Transport
+from vivavoce.realtime.transports import CloseReason, Ending, PeerGone, Transport
 from vivavoce.realtime.turns.classifiers import Classifiers
 from vivavoce.realtime.wire.server_events import Closing, Error, Fault, SessionCreated
 
@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 GOODBYE = 5.0
 """Seconds that freeing a call may take."""
 
+
+IDLE: Final = Ending(CloseReason.IDLE, "Nobody has said anything for a while, so the call was ended.")
 
 LATE: Final = 0.6
 """Seconds by which the models may be late before no further call is taken. The first call is always taken: a slow
@@ -60,8 +62,11 @@ class Busy(Exception):
 
 
 class Ended(Exception):
-    """The call is over for a reason of ours: the first word is its kind ("idle", "expired", "shutdown", "over",
-    "error")."""
+    """The call is over for a reason of ours."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(str(ending))
+        self.ending = ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +84,16 @@ class RunningCall:
 
 @dataclass(slots=True)
 class _CallSlot:
-    """A call. `ending` is set to the reason once it has to end; the others when its peer has connected."""
+    """A call. `ending` is set once it has to end; the others when its peer has connected."""
 
-    ending: asyncio.Future[str]
+    ending: asyncio.Future[Ending]
     party: RunningCall | None = None
     line: ResumableTransport | None = None
     extension: CallOptions | None = None  # of a phone call
 
-    def end(self, reason: str) -> None:
+    def end(self, ending: Ending) -> None:
         if not self.ending.done():
-            self.ending.set_result(reason)
+            self.ending.set_result(ending)
 
 
 class Calls:
@@ -110,7 +115,7 @@ class Calls:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for place in self._running.values():
-            place.end("shutdown: The server is being stopped.")
+            place.end(Ending(CloseReason.SHUTDOWN, "The server is being stopped."))
         await self._tasks.__aexit__(kind, error, trace)
 
     def __len__(self) -> int:
@@ -150,7 +155,7 @@ class Calls:
         """Asks a call to end; False when there is none of this id."""
         place = self._running.get(call_id)
         if place is not None:
-            place.end("over: The call was hung up.")
+            place.end(Ending(message="The call was hung up."))
         return place is not None
 
     async def run(
@@ -172,24 +177,24 @@ class Calls:
         line = place.line = ResumableTransport(transport, session, playout, self._config.resume_window)
         peers = Peers(line)
         place.party = RunningCall(peers, session)
-        reason = "over"
+        ending = Ending()
         try:
-            reason = await self._converse(peers, session, playout, place, taps)
+            ending = await self._converse(peers, session, playout, place, taps)
         except DialogueError as error:
-            reason = f"busy: {error}"
+            ending = Ending(CloseReason.BUSY, str(error))
         except Exception:  # the border: one call's bug must not end the others
             log.exception("call failed", extra={"call": call_id})
-            reason = "error: Something went wrong on the server. The call has ended."
+            ending = Ending(CloseReason.ERROR, "Something went wrong on the server. The call has ended.")
         finally:
             try:
-                await self._say_goodbye(peers, session, reason)
+                await self._say_goodbye(peers, session, ending)
             except Exception:  # the border, once more: nor may its goodbye
                 log.exception("goodbye failed", extra={"call": call_id})
             finally:
                 self.release(call_id)
                 if recording is not None:
-                    await recording.close(reason.partition(":")[0])
-            log.info("call ended", extra={"call": call_id, "reason": reason.partition(":")[0]})
+                    await recording.close(ending.reason.value)
+            log.info("call ended", extra={"call": call_id, "reason": ending.reason.value})
 
     async def _converse(
         self,
@@ -198,7 +203,7 @@ class Calls:
         playout: Playout,
         place: _CallSlot,
         taps: Taps,
-    ) -> str:
+    ) -> Ending:
         extension = place.extension
         dialogue: Dialogue = self._engine.cascade.open()
         if extension is not None:
@@ -212,7 +217,7 @@ class Calls:
         tools = self._tools.runner(extension.tools if extension else None)
         parts = Parts(peers, dialogue, session, playout, windows, classifiers, latency, tools, watchdog, front_end)
         pipeline = Pipeline(parts)
-        reason = "over"
+        ending = Ending()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._watch(pipeline, place))
@@ -220,11 +225,11 @@ class Calls:
         except* PeerGone:
             pass
         except* Ended as ended:
-            reason = str(_first(ended))
+            ending = _first(ended).ending
         finally:
             async with asyncio.timeout(GOODBYE):
                 await dialogue.close()
-        return reason
+        return ending
 
     def _cancels(self, peers: Peers) -> bool:
         """Whether the call's echo is taken out: by default where we know what the loudspeaker plays, and when."""
@@ -240,39 +245,40 @@ class Calls:
             idle_left = pipeline.active_at + self._config.idle_timeout - loop.time()
             age_left = began + longest - loop.time()
             if idle_left <= 0:
-                raise Ended("idle: Nobody has said anything for a while, so the call was ended.")
+                raise Ended(IDLE)
             if age_left <= 0:
-                raise Ended(f"expired: The session hit the maximum duration of {longest:g} seconds.")
+                message = f"The session hit the maximum duration of {longest:g} seconds."
+                raise Ended(Ending(CloseReason.EXPIRED, message))
             try:
                 async with asyncio.timeout(min(idle_left, age_left)):
-                    reason = await asyncio.shield(place.ending)
+                    ending = await asyncio.shield(place.ending)
             except TimeoutError:
                 continue
-            raise Ended(reason)
+            raise Ended(ending)
 
-    async def _say_goodbye(self, peers: Peers, session: Session, reason: str) -> None:
-        kind, _, words = reason.partition(": ")
+    async def _say_goodbye(self, peers: Peers, session: Session, ending: Ending) -> None:
         try:
-            if kind == "expired":
-                for told in session.announce(Error(error=_expired(words))):
+            if ending.reason is CloseReason.EXPIRED:
+                for told in session.announce(Error(error=_expired(ending.message))):
                     peers.tell(told.event)
-            if words:
-                for told in session.announce(Closing(reason=kind, message=words)):
+            if ending.message:
+                for told in session.announce(Closing(reason=ending.reason.value, message=ending.message)):
                     peers.tell(told.event)
         except PeerGone:
             pass  # nobody is there to be told
         async with asyncio.timeout(GOODBYE):
-            await peers.close(reason)
+            await peers.close(ending)
 
 
 def _expired(message: str) -> Fault:
     return Fault(type="invalid_request_error", code="session_expired", message=message, param=None, event_id=None)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def _first(group: BaseExceptionGroup[Ended]) -> Ended:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    assert isinstance(error, Ended)
     return error
 
 

@@ -31,7 +31,7 @@ import msgspec
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.session.session import Session
-from vivavoce.realtime.transports import Intake, PeerGone, PeerLost, Pull, Recalls, Transport
+from vivavoce.realtime.transports import CloseReason, Ending, Intake, PeerGone, PeerLost, Pull, Recalls, Transport
 from vivavoce.realtime.wire import ServerEvent
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire.server_events import CallResumable, CallResumed
@@ -41,8 +41,8 @@ log = logging.getLogger(__name__)
 PLACES: Final = 1500
 """Frames (30 s) whose place in the replies is remembered."""
 
-REPLACED: Final = "resumed: The call goes on over another connection."
-NOT_TAKEN: Final = "refused: The call is over, or goes on over another connection."
+REPLACED: Final = Ending(CloseReason.RESUMED, "The call goes on over another connection.")
+NOT_TAKEN: Final = Ending(CloseReason.REFUSED, "The call is over, or goes on over another connection.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +91,10 @@ class _Connection:
         if gone is not None:
             raise gone
 
-    async def close(self, reason: str) -> None:
+    async def close(self, ending: Ending) -> None:
         self.over.set()
         try:
-            await self.transport.close(reason)
+            await self.transport.close(ending)
         finally:
             self.closed.set()
 
@@ -168,12 +168,12 @@ class ResumableTransport:
         if heard is not None and (place := self._stint.place(heard)) is not None:
             self._playout.rewind(*place)
 
-    async def close(self, reason: str) -> None:
+    async def close(self, ending: Ending) -> None:
         """Ends whatever connection there is."""
         self._over = True
         if self._next is not None:
             self._next.over.set()
-        await self._stint.close(reason)
+        await self._stint.close(ending)
 
     # --- coming back -----------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from msgspec import UNSET, structs
 
-from vivavoce.realtime.transports import Intake, PeerGone, Pull, Recalls, Transport
+from vivavoce.realtime.transports import CloseReason, Ending, Intake, PeerGone, Pull, Recalls, Transport
 from vivavoce.realtime.wire import ServerEvent
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire.items import InputAudio, MessageItem, OutputAudio
@@ -29,7 +29,7 @@ MAX_SIDEBANDS: Final = 4
 MAX_BEHIND: Final = 16 << 20
 """Bytes of events that may wait for a sideband: one item with all the sound that is kept."""
 
-TOO_SLOW: Final = "refused: The client reads too slowly."
+TOO_SLOW: Final = Ending(CloseReason.REFUSED, "The client reads too slowly.")
 
 
 class Crowded(Exception):
@@ -38,11 +38,11 @@ class Crowded(Exception):
 
 @dataclass(slots=True, eq=False)
 class _Sideband:
-    """`over` is set to the reason once it has to leave. `extras`: it understands our own events."""
+    """`over` is set once it has to leave. `extras`: it understands our own events."""
 
     transport: Transport
     extras: bool
-    over: asyncio.Future[str]
+    over: asyncio.Future[Ending]
 
     def tell(self, text: bytes) -> None:
         if self.over.done():
@@ -52,9 +52,9 @@ class _Sideband:
         except PeerGone:
             self.leave(TOO_SLOW)
 
-    def leave(self, reason: str) -> None:
-        if not self.over.done():  # the first reason counts
-            self.over.set_result(reason)
+    def leave(self, ending: Ending) -> None:
+        if not self.over.done():  # the first ending counts
+            self.over.set_result(ending)
 
 
 class Peers:
@@ -65,7 +65,7 @@ class Peers:
         self._intake: asyncio.Future[Intake] = asyncio.get_running_loop().create_future()
         self._seats = MAX_SIDEBANDS
         self._sidebands: list[_Sideband] = []
-        self._ended = ""
+        self._ended: Ending | None = None
 
     # --- the call's side ---
 
@@ -99,12 +99,12 @@ class Peers:
             text = wire.encode(_without_sound(event))
         self._peer.send(text)
 
-    async def close(self, reason: str) -> None:
-        """Ends everybody's connection. The sidebands' say goodbye on their own."""
-        self._ended = reason
+    async def close(self, ending: Ending) -> None:
+        """Closes all connections; those of sidebands in their own tasks."""
+        self._ended = ending
         for sideband in self._sidebands:
-            sideband.leave(reason)
-        await self._peer.close(reason)
+            sideband.leave(ending)
+        await self._peer.close(ending)
 
     # --- the sidebands' side ---
 
@@ -121,23 +121,23 @@ class Peers:
 
     async def join(self, transport: Transport, greeting: ServerEvent, extras: bool) -> None:
         """Serves somebody who has a seat, from `greeting` on, until they leave or the call ends; closes `transport`."""
-        over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         sideband = _Sideband(transport, extras, over)
         sideband.tell(wire.encode(greeting))
         self._sidebands.append(sideband)
         if self._ended:
             sideband.leave(self._ended)
-        reason = "over"
+        ending = Ending()
         try:
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._read(transport))
-                reason = await over
+                ending = await over
                 reading.cancel()
         except* PeerGone:
             pass
         finally:
             self._sidebands.remove(sideband)
-            await transport.close(reason)
+            await transport.close(ending)
 
     async def _read(self, transport: Transport) -> None:
         await transport.receive(await asyncio.shield(self._intake))

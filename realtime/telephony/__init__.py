@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 if TYPE_CHECKING:  # the settings import this package, and shall not wait for the models' libraries
-    from vivavoce.realtime.transports import Intake, Pull
+    from vivavoce.realtime.transports import Ending, Intake, Pull
 
 KEYS: Final = frozenset("0123456789*#ABCD")
 """The keys of a telephone (RFC 4733 section 3.2)."""
@@ -70,6 +70,6 @@ class PhoneLine(Protocol):
         """Hands the caller over to `target`, a number or address from the settings. The far end then hangs up on us.
         Raises `CannotDo`."""
 
-    async def close(self, reason: str) -> None:
+    async def close(self, ending: Ending) -> None:
         """Hangs up, if the far end has not, and frees everything. What was pulled is played to its end before, but for
-        at most 2 s. `reason` begins with its kind, as `call.Ended` says: over, idle, expired, busy, error, shutdown."""
+        at most 2 s."""

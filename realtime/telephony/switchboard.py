@@ -31,7 +31,7 @@ from vivavoce.realtime.telephony import PhoneCall, PhoneLine
 from vivavoce.realtime.telephony.prerecorded import PrerecordedDialogue, Prerecording
 from vivavoce.realtime.telephony.tools import PhoneTools, offered
 from vivavoce.realtime.telephony.transport import PhoneTransport
-from vivavoce.realtime.transports import PeerGone
+from vivavoce.realtime.transports import CloseReason, Ending, PeerGone
 from vivavoce.realtime.transports.queues import Discard
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class Switchboard:
             session = self._session(call, playout, config)
         except Denied:
             self.dismiss(call)
-            await line.close("error")
+            await line.close(Ending(CloseReason.ERROR))
             raise
         longest = self.settings.max_duration
         tools = PhoneTools(transport, self.settings)
@@ -144,7 +144,7 @@ class Switchboard:
         except (PeerGone, TimeoutError):
             pass  # the caller did not want to hear it to its end
         finally:
-            await line.close("busy")
+            await line.close(Ending(CloseReason.BUSY))
 
     async def take(self, call: PhoneCall, line: PhoneLine, config: Mapping[str, Any] | None = None) -> None:
         """Runs an answered call to its end: connected, or declined where there is no place."""

@@ -34,7 +34,7 @@ import numpy as np
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.telephony import KEYS, CannotDo, PhoneLine
-from vivavoce.realtime.transports import Intake, Keys, Message, PeerGone, Pull, Received
+from vivavoce.realtime.transports import Ending, Intake, Keys, Message, PeerGone, Pull, Received
 from vivavoce.realtime.transports.queues import until_gone
 
 log = logging.getLogger(__name__)
@@ -95,9 +95,9 @@ class PhoneTransport:
     def send(self, text: bytes) -> None:
         """Nobody reads it."""
 
-    async def close(self, reason: str) -> None:
+    async def close(self, ending: Ending) -> None:
         """Hangs up."""
-        await self._line.close(reason)
+        await self._line.close(ending)
 
     # --- what the assistant may do -----------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol, runtime_checkable
 
 from vivavoce.codecs.audio import Samples
@@ -63,6 +64,31 @@ class PeerLost(PeerGone):
     """The connection broke without a goodbye: the peer may come back over another one."""
 
 
+class CloseReason(Enum):
+    """Why we close a connection. The values are words of the wire, of logs and of recordings."""
+
+    OVER = "over"  # the call ended as calls end
+    EXPIRED = "expired"  # the session reached its age
+    IDLE = "idle"  # neither side has said anything for a while
+    SHUTDOWN = "shutdown"  # the server is being stopped
+    REFUSED = "refused"  # policy: key, rate, size
+    BUSY = "busy"  # no room for the call, or no model
+    ERROR = "error"  # a fault of ours
+    RESUMED = "resumed"  # the call goes on over another connection
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How we end a call, or one connection of it. `message` may be shown to the user; "": there is nothing to say."""
+
+    reason: CloseReason = CloseReason.OVER
+    message: str = ""
+
+    def __str__(self) -> str:
+        """As a wire carries it that has one text for both: "busy: All lines are taken." """
+        return f"{self.reason.value}: {self.message}" if self.message else self.reason.value
+
+
 class Intake(Protocol):
     """The call's end of its transports: takes what comes from peers, in the order of arrival (`queues.Inbox`)."""
 
@@ -98,8 +124,9 @@ class Transport(Protocol):
         """How many of the frames that `speak` pulled have reached the peer, as far as is known; None where the
         transport cannot know. `played` is the RTP timestamp which the peer itself says it played last."""
 
-    async def close(self, reason: str) -> None:
-        """Sends what is queued, says goodbye with `reason` where the wire can, frees everything. Takes 2 s at most."""
+    async def close(self, ending: Ending) -> None:
+        """Sends what is queued, then `ending` where the wire has a place for it, and frees everything. Takes 2 s at
+        most."""
 
 
 @runtime_checkable

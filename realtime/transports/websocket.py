@@ -8,11 +8,11 @@ The gateway has accepted the socket, chosen its subprotocol and bounded incoming
 from __future__ import annotations
 
 import asyncio
-from typing import Never
+from typing import Final, Never
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from vivavoce.realtime.transports import Intake, Message, PeerGone, PeerLost, Pull
+from vivavoce.realtime.transports import CloseReason, Ending, Intake, Message, PeerGone, PeerLost, Pull
 from vivavoce.realtime.transports.pacing import play_to_nobody
 from vivavoce.realtime.transports.queues import Outbox, until_gone
 
@@ -25,17 +25,20 @@ GOODBYE = 2.0
 NO_GOODBYE = 1006
 """The code that stands for a connection which broke."""
 
-CLOSE_CODES = {
-    "over": 1000,  # the call ended as calls end
-    "expired": 1001,  # the session reached its age
-    "idle": 1001,
-    "shutdown": 1001,
-    "refused": 1008,  # policy: key, rate, size
-    "error": 1011,
-    "busy": 1013,
+CLOSE_CODES: Final = {
+    CloseReason.OVER: 1000,
+    CloseReason.RESUMED: 1000,
+    CloseReason.EXPIRED: 1001,
+    CloseReason.IDLE: 1001,
+    CloseReason.SHUTDOWN: 1001,
+    CloseReason.REFUSED: 1008,
+    CloseReason.ERROR: 1011,
+    CloseReason.BUSY: 1013,
 }
-"""Close code by the first word of a reason, such as "busy: all 8 lines are taken" (RFC 6455 section 7.4.1); 1000 for
-others."""
+"""RFC 6455 section 7.4.1: normal, going away, policy violation, internal error, try again later."""
+
+MAX_REASON: Final = 123
+"""Bytes of text that a close frame can carry (RFC 6455 section 5.5)."""
 
 
 class WebSocketTransport:
@@ -69,15 +72,14 @@ class WebSocketTransport:
             raise PeerGone(f"the client reads too slowly: {self._outbox.size} bytes of events are waiting for it")
         self._outbox.put(text.decode())
 
-    async def close(self, reason: str) -> None:
-        """Sends what is queued, then the close frame with `reason` (cut to 123 bytes) and its code."""
-        code = CLOSE_CODES.get(reason.partition(":")[0], 1000)
-        words = reason.encode()[:123].decode(errors="ignore")
+    async def close(self, ending: Ending) -> None:
+        """Sends what is queued, then the close frame: the reason's code, and as much of `ending` as fits."""
+        text = str(ending).encode()[:MAX_REASON].decode(errors="ignore")
         try:
             async with asyncio.timeout(GOODBYE):
                 await self._outbox.flush()
                 if self._outbox.is_open:
-                    await self._socket.close(code, words)
+                    await self._socket.close(CLOSE_CODES[ending.reason], text)
         except (TimeoutError, WebSocketDisconnect, RuntimeError):
             pass  # the client is gone or stuck: the server drops the connection when the handler returns
 

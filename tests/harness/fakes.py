@@ -32,7 +32,7 @@ from vivavoce.model.dialogue import (
 from vivavoce.model.errors import DialogueError
 from vivavoce.realtime.pipeline import Pipeline
 from vivavoce.realtime.recording.taps import Taps
-from vivavoce.realtime.transports import Intake, Message, PeerGone, PeerLost, Pull, Seen, Sound
+from vivavoce.realtime.transports import Ending, Intake, Message, PeerGone, PeerLost, Pull, Seen, Sound
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.windows import MicrophoneWindows
 
@@ -185,7 +185,7 @@ class LinePeer:
         self.plays = plays
         self.events: list[dict[str, Any]] = []
         self.played: list[Samples] = []
-        self.closed = ""
+        self.closed: Ending | None = None
         self._arrived = asyncio.Event()
         self._intake: Intake | None = None
         self._connected = asyncio.Event()
@@ -217,8 +217,8 @@ class LinePeer:
         self.events.append(json.loads(text))
         self._arrived.set()
 
-    async def close(self, reason: str) -> None:
-        self.closed = reason
+    async def close(self, ending: Ending) -> None:
+        self.closed = ending
 
     # --- the test's side -----------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.telephony import CannotDo, PhoneCall
 from vivavoce.realtime.telephony.switchboard import Guard, Switchboard
-from vivavoce.realtime.transports import Intake, Keys, PeerGone, Pull, Sound
+from vivavoce.realtime.transports import Ending, Intake, Keys, PeerGone, Pull, Sound
 
 NOON = 1_700_000_000
 VOICE: Samples = (0.5 * np.sin(2 * np.pi * 300 * np.arange(FRAME) / SAMPLE_RATE)).astype(np.float32)
@@ -34,7 +34,7 @@ class Telephone:
         self.pressed = ""
         self.transferred = ""
         self.refuses = ""  # transfers, for this reason
-        self.closed = ""
+        self.closed: Ending | None = None
         self._intake: Intake | None = None
         self._lifted = asyncio.Event()
         self._down = asyncio.Event()
@@ -70,8 +70,8 @@ class Telephone:
             raise CannotDo(self.refuses)
         self.transferred = target
 
-    async def close(self, reason: str) -> None:
-        self.closed = reason
+    async def close(self, ending: Ending) -> None:
+        self.closed = ending
         self._down.set()
 
     # --- the test's side -----------------------------------------------------------------------------------------

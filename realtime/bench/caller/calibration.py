@@ -46,7 +46,7 @@ from vivavoce.realtime.bench.caller.caller import Caller, Clip, Room
 from vivavoce.realtime.bench.caller.link import Broken, LinkOptions, Target
 from vivavoce.realtime.bench.measure.distribution import Distribution, describe
 from vivavoce.realtime.bench.runs.run import Plan, open_link
-from vivavoce.realtime.transports import Message, PeerGone, Received, Sound, Transport
+from vivavoce.realtime.transports import Ending, Message, PeerGone, Received, Sound, Transport
 from vivavoce.realtime.transports.webrtc import IceSettings, answer
 from vivavoce.realtime.transports.websocket import WebSocketTransport
 
@@ -224,7 +224,7 @@ class Beeper:
         except* PeerGone:
             pass
         finally:
-            await self.transport.close("over")
+            await self.transport.close(Ending())
 
     async def deliver(self, received: Received) -> None:
         """Implements `Intake`."""

@@ -14,6 +14,7 @@ from aiortc.rtcicetransport import connection_kwargs
 
 from vivavoce.realtime.cli.doctor.findings import Finding
 from vivavoce.realtime.config import ServerConfig
+from vivavoce.realtime.transports import Ending
 from vivavoce.realtime.transports.webrtc import CHANNEL, IceSettings, OfferError, answer
 from vivavoce.realtime.transports.webrtc.aiortc_patches import offer_loopback
 
@@ -86,7 +87,7 @@ async def _connection(config: ServerConfig) -> Finding:
             async with asyncio.timeout(CONNECT):
                 await opened.wait()
         finally:
-            await transport.close("over")
+            await transport.close(Ending())
     except TimeoutError:
         return Finding(
             "broken", "peer connection", "none came about", "A firewall seems to stop UDP on this machine: allow it."

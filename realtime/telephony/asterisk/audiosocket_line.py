@@ -27,7 +27,7 @@ from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.realtime.telephony import CannotDo
 from vivavoce.realtime.telephony.asterisk import audiosocket
 from vivavoce.realtime.telephony.asterisk.pcm import WireSound
-from vivavoce.realtime.transports import Intake, Keys, PeerGone, Pull, Sound
+from vivavoce.realtime.transports import Ending, Intake, Keys, PeerGone, Pull, Sound
 from vivavoce.realtime.transports.pacing import Pace
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class AudioSocketLine:
         """Raises `CannotDo`."""
         raise CannotDo("calls cannot be transferred from this line")
 
-    async def close(self, reason: str) -> None:
+    async def close(self, ending: Ending) -> None:
         """Ends Asterisk's application; the dialplan goes on."""
         try:
             self._write(audiosocket.HANG_UP)

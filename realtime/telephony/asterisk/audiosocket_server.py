@@ -19,6 +19,7 @@ from vivavoce.realtime.telephony.asterisk import audiosocket
 from vivavoce.realtime.telephony.asterisk.audiosocket_line import AudioSocketLine
 from vivavoce.realtime.telephony.switchboard import Switchboard
 from vivavoce.realtime.telephony.webhooks.ringing import Accepted, Ringing
+from vivavoce.realtime.transports import Ending
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class AudioSocketServer:
         if isinstance(decision, Accepted):
             await self._switchboard.take(call, line, decision.config)
         else:
-            await line.close("over")
+            await line.close(Ending())
 
     def _known(self, peer: str) -> bool:
         address = ipaddress.ip_address(peer.partition("%")[0])

@@ -30,7 +30,7 @@ from vivavoce.realtime.telephony import CannotDo
 from vivavoce.realtime.telephony.asterisk import websocket as asterisk
 from vivavoce.realtime.telephony.asterisk.audiosocket_line import Gaps
 from vivavoce.realtime.telephony.asterisk.pcm import WireSound
-from vivavoce.realtime.transports import Intake, Keys, PeerGone, Pull, Sound
+from vivavoce.realtime.transports import Ending, Intake, Keys, PeerGone, Pull, Sound
 from vivavoce.realtime.transports.queues import Outbox, until_gone
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class AsteriskLine:
         """Raises `CannotDo`."""
         raise CannotDo("calls cannot be transferred from this line")
 
-    async def close(self, reason: str) -> None:
+    async def close(self, ending: Ending) -> None:
         """Hangs up when the last frame has been played."""
         now = asyncio.get_running_loop().time()
         left = self._queue.sent - self._queue.heard(now)

@@ -25,6 +25,7 @@ from vivavoce.realtime.telephony.asterisk import websocket as asterisk
 from vivavoce.realtime.telephony.asterisk.websocket_line import AsteriskLine
 from vivavoce.realtime.telephony.switchboard import Switchboard
 from vivavoce.realtime.telephony.webhooks.ringing import Accepted, Ringing
+from vivavoce.realtime.transports import Ending
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class AsteriskSocket:
             line.answer()
             await self._switchboard.take(call, line, decision.config)
         else:
-            await line.close("over")
+            await line.close(Ending())
 
     def _may(self, authorization: str) -> bool:
         scheme, _, credentials = authorization.partition(" ")

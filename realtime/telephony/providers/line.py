@@ -47,7 +47,7 @@ from vivavoce.codecs.packets import Decoder
 from vivavoce.realtime.telephony import CannotDo
 from vivavoce.realtime.telephony.dtmf import Tones
 from vivavoce.realtime.telephony.providers import BadFrame, Dialect, Left, Marked, Media, Pressed
-from vivavoce.realtime.transports import Intake, Keys, PeerGone, Pull, Sound
+from vivavoce.realtime.transports import CloseReason, Ending, Intake, Keys, PeerGone, Pull, Sound
 from vivavoce.realtime.transports.pacing import PERIOD, Pace
 from vivavoce.realtime.transports.queues import Outbox, until_gone
 from vivavoce.realtime.transports.webrtc.jitter_buffer import JitterBuffer, Packet
@@ -144,11 +144,11 @@ class StreamLine:
         if not self._redirect(target):
             raise CannotDo("this telephone line cannot transfer calls")
 
-    async def close(self, reason: str) -> None:
+    async def close(self, ending: Ending) -> None:
         """Lets the last words be heard, and closes the socket: the provider hangs up."""
         loop = asyncio.get_running_loop()
         try:
-            if not self._left and reason.partition(":")[0] not in ("error", "shutdown"):
+            if not self._left and ending.reason not in (CloseReason.ERROR, CloseReason.SHUTDOWN):
                 async with asyncio.timeout(FAREWELL):
                     await self._outbox.flush()
                     await self._listen_for_marks(loop.time)

@@ -28,6 +28,7 @@ from vivavoce.realtime.telephony.sip.sockets import Sound
 from vivavoce.realtime.telephony.sip.user_agent import Fact, Invited, UserAgent
 from vivavoce.realtime.telephony.switchboard import Switchboard
 from vivavoce.realtime.telephony.webhooks.ringing import Decision, Rejected
+from vivavoce.realtime.transports import CloseReason, Ending
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ class SipCalls:
                 with suppress(Denied):
                     self._switchboard.dismiss(call)
                 if connection.line is not None:
-                    await connection.line.close("over")
+                    await connection.line.close(Ending())
 
     # --- incoming ----------------------------------------------------------------------------------------------------
 
@@ -199,7 +200,7 @@ class SipCalls:
         except NotAcceptable:
             with self._acting():
                 leg.refuse(488)
-            await line.close("error")
+            await line.close(Ending(CloseReason.ERROR))
             return None
         if media is not None:
             line.agree(media)

@@ -22,7 +22,7 @@ from vivavoce.realtime.telephony.sip.media import RtpMedia, open_channel
 from vivavoce.realtime.telephony.sip.sdp import Media
 from vivavoce.realtime.telephony.sip.sockets import Address
 from vivavoce.realtime.telephony.sip.sockets import Sound as SoundPorts
-from vivavoce.realtime.transports import Intake, Keys, Pull, Sound
+from vivavoce.realtime.transports import Ending, Intake, Keys, Pull, Sound
 from vivavoce.realtime.transports.pacing import PERIOD, Pace
 from vivavoce.realtime.transports.queues import Arrivals, until_gone
 
@@ -176,9 +176,9 @@ class SipLine:
         if status >= 300:
             raise CannotDo(f"the far end could not transfer the call (SIP {status})")
 
-    async def close(self, reason: str) -> None:
+    async def close(self, ending: Ending) -> None:
         """Hangs up, and frees the ports."""
-        self._arrivals.end(reason)
+        self._arrivals.end(str(ending))
         self._control.hang_up()
         if self._channel is not None:
             self._channel.hearing.close()

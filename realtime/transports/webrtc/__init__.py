@@ -33,7 +33,7 @@ from aiortc.mediastreams import MediaStreamTrack
 from vivavoce.codecs import g711, opus
 from vivavoce.codecs.audio import Samples
 from vivavoce.model.dialogue import Picture
-from vivavoce.realtime.transports import Intake, Message, PeerGone, Pull, Seen, Sound
+from vivavoce.realtime.transports import CloseReason, Ending, Intake, Message, PeerGone, Pull, Seen, Sound
 from vivavoce.realtime.transports.pacing import play_to_nobody
 from vivavoce.realtime.transports.queues import Arrivals, until_gone
 from vivavoce.realtime.transports.webrtc import aiortc_patches as patches
@@ -74,7 +74,7 @@ async def answer(
     try:
         return transport, await transport._answer(offer_sdp, codec, ice.loopback, speech)
     except BaseException:
-        await transport.close("error")
+        await transport.close(Ending(CloseReason.ERROR))
         raise
 
 
@@ -145,9 +145,9 @@ class WebRtcTransport:
         else:
             _put(channel, text)
 
-    async def close(self, reason: str) -> None:
-        """Sends what is queued and closes the connection; WebRTC has no place for the reason. Takes 2 s at most."""
-        self._arrivals.end(reason)
+    async def close(self, ending: Ending) -> None:
+        """Sends what is queued and closes the connection; WebRTC has no place for `ending`. Takes 2 s at most."""
+        self._arrivals.end(str(ending))
         if self._hearing:
             self._hearing.close()
         await self._flush()

@@ -12,11 +12,11 @@ from harness import virtual_time
 from harness.fakes import Line, LinePeer, ScriptedEngine
 from vivavoce.model.errors import DialogueError
 from vivavoce.realtime.audio.playout import Playout
-from vivavoce.realtime.call import Calls, RunningCall
+from vivavoce.realtime.call import IDLE, Calls, RunningCall
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.peers.sideband import MAX_SIDEBANDS, TOO_SLOW, Crowded
 from vivavoce.realtime.session.opening import SessionRequest, open_session, random_ids
-from vivavoce.realtime.transports import PeerGone
+from vivavoce.realtime.transports import CloseReason, Ending, PeerGone
 
 CALL = "rtc_1"
 Test = Callable[[LinePeer, RunningCall], Awaitable[None]]
@@ -197,7 +197,7 @@ def test_when_the_call_ends_its_sidebands_are_told_why() -> None:
 
     peer = call(test, idle_timeout=5.0)
     assert sideband.closed == peer.closed
-    assert sideband.closed.startswith("idle: ")
+    assert sideband.closed == IDLE
     assert sideband.kinds()[-1] == "vivavoce.closing"
 
 
@@ -211,7 +211,7 @@ def test_who_joins_a_call_that_is_being_ended_is_sent_away() -> None:
         await party.join(sideband, extras=True)
 
     call(test)
-    assert sideband.closed == "over"
+    assert sideband.closed == Ending()
 
 
 def test_a_session_that_is_too_old_says_so_to_everybody_before_it_closes() -> None:
@@ -224,7 +224,8 @@ def test_a_session_that_is_too_old_says_so_to_everybody_before_it_closes() -> No
     for reader in (peer, sideband):
         (error,) = reader.of("error")
         assert error["error"]["code"] == "session_expired"
-        assert reader.closed.startswith("expired: ")
+        assert reader.closed is not None
+        assert reader.closed.reason is CloseReason.EXPIRED
 
 
 def test_seats_are_few_and_are_given_back() -> None:
@@ -267,7 +268,7 @@ def test_a_peer_that_cannot_even_be_closed_ends_its_own_call_only() -> None:
         peer.leave()
 
     class Stuck(LinePeer):
-        async def close(self, reason: str) -> None:
+        async def close(self, ending: Ending) -> None:
             raise OSError("the connection is in a strange state")
 
-    assert call(test, make=Stuck).closed == ""
+    assert call(test, make=Stuck).closed is None

@@ -21,7 +21,7 @@ from harness.peer import Line, Peer, Pictures, Voice
 from harness.tidy import run
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.model.dialogue import Picture
-from vivavoce.realtime.transports import Message, PeerGone, Pull, Received, Seen, Sound, webrtc
+from vivavoce.realtime.transports import CloseReason, Ending, Message, PeerGone, Pull, Received, Seen, Sound, webrtc
 from vivavoce.realtime.transports.webrtc import IceServer, IceSettings, OfferError, WebRtcTransport, answer
 from vivavoce.realtime.transports.webrtc.sdp import MAX_BYTES, check
 from vivavoce.realtime.transports.webrtc.tracks import silence
@@ -81,7 +81,7 @@ async def call(peer: Peer, pull: Pull = silence) -> AsyncIterator[Call]:
             speaking.cancel()
             receiving.cancel()
     finally:
-        await transport.close("over")
+        await transport.close(Ending())
         await peer.close()
 
 
@@ -205,7 +205,7 @@ def test_the_loudspeaker_starts_at_once_and_then_waits_for_nobody() -> None:
         await peer.accept(sdp)
         await until(lambda: len(peer.heard) > 5)  # nobody speaks yet
         assert np.max(np.abs(peer.recorded())) < 1e-4
-        await transport.close("over")
+        await transport.close(Ending())
         await peer.close()
 
     run(body())
@@ -225,7 +225,7 @@ def test_an_error_of_the_source_reaches_the_one_who_speaks() -> None:
                 await transport.speak(broken)
         before = len(peer.heard)
         await until(lambda: len(peer.heard) > before + 10)  # the line goes on
-        await transport.close("error")
+        await transport.close(Ending(CloseReason.ERROR))
         await peer.close()
 
     run(body())
@@ -323,7 +323,7 @@ def test_events_go_both_ways_and_early_ones_are_kept() -> None:
             assert json.loads(side.messages[1])["text"] == long
             for n in range(100):
                 transport.send(json.dumps({"type": f"last.{n}"}).encode())
-            await transport.close("over")
+            await transport.close(Ending())
             await peer.event("last.99")  # nothing queued was lost
         assert side.gone == "over"
         with pytest.raises(PeerGone, match="over"):
@@ -341,7 +341,7 @@ def test_a_client_that_never_reads_is_given_up() -> None:
             transport.send(b"x" * 60_000)
         with pytest.raises(PeerGone, match="reads too slowly"):
             transport.send(b"x" * 60_000)
-        await transport.close("error")
+        await transport.close(Ending(CloseReason.ERROR))
         await peer.close()
 
     run(body())
@@ -420,7 +420,7 @@ def test_a_connection_that_is_slow_to_close_is_closed_all_the_same(monkeypatch: 
                 await close()
 
             monkeypatch.setattr(connection, "close", slowly)
-            await side.transport.close("over")
+            await side.transport.close(Ending())
             assert connection.connectionState != "closed"
             await until(lambda: connection.connectionState == "closed", 5)
 
@@ -459,7 +459,7 @@ def test_a_client_that_never_connects_is_given_up(monkeypatch: pytest.MonkeyPatc
         transport, _ = await answer(await peer.offer(), LOOPBACK)
         with pytest.raises(PeerGone, match="did not connect"):
             await transport.receive(Call(transport))
-        await transport.close("error")
+        await transport.close(Ending(CloseReason.ERROR))
         await peer.close()
 
     run(body())
@@ -487,7 +487,7 @@ def test_a_call_can_be_closed_while_it_connects(wait: float) -> None:
         await peer.accept(sdp)
         await asyncio.sleep(wait)
         began = asyncio.get_running_loop().time()
-        await transport.close("shutdown")
+        await transport.close(Ending(CloseReason.SHUTDOWN))
         assert asyncio.get_running_loop().time() - began < 2.1
         await peer.close()
 
@@ -500,9 +500,9 @@ def test_closing_twice_is_closing_once() -> None:
         peer = Peer()
         async with call(peer) as side:
             async with asyncio.TaskGroup() as group:
-                group.create_task(side.transport.close("over"))
-                group.create_task(side.transport.close("over"))
-            await side.transport.close("over")
+                group.create_task(side.transport.close(Ending()))
+                group.create_task(side.transport.close(Ending()))
+            await side.transport.close(Ending())
 
     run(body())
 
@@ -519,7 +519,7 @@ def test_an_offer_without_candidates_connects() -> None:
         await peer.accept(sdp)
         async with asyncio.timeout(5):
             await peer.opened.wait()
-        await transport.close("over")
+        await transport.close(Ending())
         await peer.close()
 
     run(body())
@@ -637,7 +637,7 @@ def test_the_answer_asks_for_mono_with_fec_and_has_candidates_on_loopback(good_o
         assert "a=fmtp:96 minptime=10;useinbandfec=1;stereo=0" in sdp
         assert re.search(r"a=candidate:\S+ 1 udp \d+ 127\.0\.0\.1 \d+ typ host", sdp)
         assert f"a=max-message-size:{webrtc.MAX_MESSAGE}" in sdp
-        await transport.close("over")
+        await transport.close(Ending())
 
     run(body())
 
@@ -647,7 +647,7 @@ def test_nobody_outside_is_asked_and_loopback_is_not_offered_unless_told(good_of
         transport, sdp = await answer(good_offer, IceSettings())
         assert "typ srflx" not in sdp
         assert "127.0.0.1" not in sdp
-        await transport.close("over")
+        await transport.close(Ending())
 
     run(body())
 
