@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
 
+from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.model.dialogue import Dialogue
 from vivavoce.model.errors import DialogueError
 from vivavoce.realtime.audio.front_end import FrontEnd
@@ -37,7 +39,9 @@ from vivavoce.realtime.session.tool_settings import Tools
 from vivavoce.realtime.tools import CallTools
 from vivavoce.realtime.transports import CloseReason, Ending, PeerGone, Transport
 from vivavoce.realtime.turns.classifiers import Classifiers
-from vivavoce.realtime.wire.server_events import Closing, Error, Fault, SessionCreated
+from vivavoce.realtime.wire import ServerEvent
+from vivavoce.realtime.wire import parsing as wire
+from vivavoce.realtime.wire.server_events import CallResumable, CallResumed, Closing, Error, Fault, SessionCreated
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +178,8 @@ class Calls:
         recording = self._recordings.begin(call_id, session, transport.plays)
         taps = recording or Taps()
         session, playout = taps.session(session), taps.playout(playout)
-        line = place.line = ResumableTransport(transport, session, playout, self._config.resume_window)
+        window = self._config.resume_window if session.extras else 0.0
+        line = place.line = ResumableTransport(transport, window, ClientResumption(session, playout))
         peers = Peers(line)
         place.party = RunningCall(peers, session)
         ending = Ending()
@@ -280,6 +285,52 @@ def _first(group: BaseExceptionGroup[Ended]) -> Ended:
         error = error.exceptions[0]
     assert isinstance(error, Ended)
     return error
+
+
+PLACES: Final = 1500
+"""Frames (30 s) after each of which the playout's place is remembered."""
+
+
+class ClientResumption:
+    """Implements `Resumption`: tells the client how to come back, and has the playout play again what it missed."""
+
+    def __init__(self, session: Session, playout: Playout) -> None:
+        self._session = session
+        self._playout = playout
+        self._places: deque[tuple[int, int]] = deque(maxlen=PLACES)  # after each of the last frames that were pulled
+
+    def offer(self, token: str, seconds: float) -> list[bytes]:
+        """See `Resumption`."""
+        return self._announce(CallResumable(token=token, seconds=seconds))
+
+    def pulled(self) -> None:
+        """See `Resumption`."""
+        self._places.append(self._playout.place)
+
+    def unheard(self, frames: int) -> None:
+        """See `Resumption`. Rewinds the playout by so many frames, as far as it is remembered."""
+        for _ in range(min(frames, len(self._places) - 1)):
+            self._places.pop()
+        if self._places:
+            self._playout.rewind(*self._places[-1])
+            self._places[-1] = self._playout.place  # the beginning of a word
+
+    def lost(self) -> None:
+        """See `Resumption`."""
+        self._playout.leave(away=True)
+
+    def resumed(self) -> list[bytes]:
+        """See `Resumption`. Returns the event that tells where the call stands."""
+        self._playout.leave(away=False)
+        number, samples = self._playout.place
+        item_id = self._session.item_id(number)
+        chars = self._playout.heard(number)[1] if item_id else 0
+        ms = samples * 1000 // SAMPLE_RATE if item_id else 0
+        view = self._session.view
+        return self._announce(CallResumed(session=view, item_id=item_id, heard_chars=chars, audio_end_ms=ms))
+
+    def _announce(self, event: ServerEvent) -> list[bytes]:
+        return [wire.encode(action.event) for action in self._session.announce(event)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,6 +190,23 @@ def test_no_module_imports_itself_in_a_circle() -> None:
     assert [module for module in module_graph() if module in reachable(module)] == []
 
 
+ALONE = {
+    "realtime/transports": ("realtime/transports",),
+    "realtime/peers/resumable.py": ("realtime/transports",),
+}
+"""Places that know no other room of `realtime/` but these: a transport knows nothing of the call above it."""
+
+
+def test_transports_know_nothing_above_them() -> None:
+    known = []
+    for place, rooms in ALONE.items():
+        files = (ROOT / place).rglob("*.py") if (ROOT / place).is_dir() else [ROOT / place]
+        for file in files:
+            others = {there for there in map(room_of, modules_named(file)) if there.startswith("realtime/")}
+            known += [f"{name_of(file)} imports {there}" for there in sorted(others - set(rooms))]
+    assert known == []
+
+
 def test_rooms_that_decide_do_no_io() -> None:
     for room in PURE:
         files = (ROOT / room).rglob("*.py") if (ROOT / room).is_dir() else [ROOT / f"{room}.py"]

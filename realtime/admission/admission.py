@@ -102,7 +102,7 @@ class Admission:
         if played and not re.fullmatch("[0-9]{1,10}", played):
             raise Denied(400, "invalid_value", "'played' must be an RTP timestamp, a whole number.", "played")
         since = Since(query.get("received") or None, int(played) if played else None)
-        if not transport.can_tell(since.received):
+        if not transport.can_replay(since.received):
             message = "The events after 'received' are not kept any more. Begin a new call."
             raise Denied(409, "resume_events_lost", message, "received")
         return call_id, transport, since

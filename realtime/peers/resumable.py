@@ -1,19 +1,16 @@
-"""The own peer's line: one connection after another under one call that goes on.
+"""A client transport that survives reconnects: one connection after another, under one call that goes on.
 
-    call ◄──receive, speak──┐                         ┌── first connection      lost, or left for another one
-         ──send──► [ log ] ─┴── PeerLine ─────────────┼── second connection     presented the token
-                                  │                   └── ...
-                                  └─ nobody there: nothing is pulled, events wait in the log, at most `window` seconds
+    call ◄──receive, speak──┐                                   ┌── first connection    lost, or replaced
+         ──send──► [ log ] ─┴── ResumableTransport ─────────────┼── second connection   its client has the token
+           ▲                       │          │                 └── ...
+           └── Resumption ◄────────┘          └── no connection: nothing is pulled, events wait in the log,
+               what the call says and plays again                at most `window` seconds
 
-To the call it is a `Transport` like any other; that it has others below it, one at a time, is known here alone. Who
-comes back names the last event it has, and is sent all that came after it, in the same order; what was spoken and did
-not arrive is spoken again, from the beginning of a word.
+To the call it is a `Transport` like any other; it knows nothing of the call but the five methods of `Resumption`. A
+client that comes back names the last event it has, and is sent all that came after it, in the same order; the call
+learns how many of the frames that were pulled last did not reach it.
 
-A client that says goodbye has left, and its call is over. One that vanishes is waited for.
-
-The events that a client was sent last, so that one who comes back can be told what it missed.
-
-send ──add──► [ ... bounded by bytes, oldest go first ... ] ──after(event id)──► all that came later, in their order
+A client that says goodbye has left, and its call is over. One whose connection breaks is waited for.
 """
 
 from __future__ import annotations
@@ -22,24 +19,26 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Final, Never
+from typing import Final, Never, Protocol
 
 import msgspec
 
-from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.realtime.audio.playout import Playout
-from vivavoce.realtime.session.session import Session
-from vivavoce.realtime.transports import CloseReason, Ending, Intake, PeerGone, PeerLost, Pull, Recalls, Transport
-from vivavoce.realtime.wire import ServerEvent
-from vivavoce.realtime.wire import parsing as wire
-from vivavoce.realtime.wire.server_events import CallResumable, CallResumed
+from vivavoce.codecs.audio import Samples
+from vivavoce.realtime.transports import (
+    CloseReason,
+    Ending,
+    Intake,
+    PeerGone,
+    PeerLost,
+    Pull,
+    Recalls,
+    ReportsDelivery,
+    Transport,
+)
 
 log = logging.getLogger(__name__)
-
-PLACES: Final = 1500
-"""Frames (30 s) whose place in the replies is remembered."""
 
 REPLACED: Final = Ending(CloseReason.RESUMED, "The call goes on over another connection.")
 NOT_TAKEN: Final = Ending(CloseReason.REFUSED, "The call is over, or goes on over another connection.")
@@ -47,47 +46,54 @@ NOT_TAKEN: Final = Ending(CloseReason.REFUSED, "The call is over, or goes on ove
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """Where the client that comes back stands: the id of the last event it has (None: it wants none of those it
-    missed), and the RTP timestamp of what it `played` last, if it knows."""
+    """Where a client that comes back stands: the id of the last event it has (None: it wants none of those it missed),
+    and the RTP timestamp of the sound it `played` last, if it knows."""
 
     received: str | None = None
     played: int | None = None
 
 
+class Resumption(Protocol):
+    """The call's part: what the client is sent, and how much of the sound it has heard. Events are JSON."""
+
+    def offer(self, token: str, seconds: float) -> Iterable[bytes]:
+        """Returns the events that give the client its `token`, good once, within `seconds` of a lost connection."""
+
+    def pulled(self) -> None:
+        """One frame was pulled for the client."""
+
+    def unheard(self, frames: int) -> None:
+        """The last `frames` that were pulled, at least one, have not been heard."""
+
+    def lost(self) -> None:
+        """There is no connection: nothing is pulled until `resumed`."""
+
+    def resumed(self) -> Iterable[bytes]:
+        """The client is back, and was sent the events it had missed. Returns those that follow."""
+
+
 class _Connection:
-    """One connection's time on the line."""
+    """One of the connections of a client."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
         self.over = asyncio.Event()  # lost, or no longer wanted
         self.replaced = asyncio.Event()  # another one has taken its place
         self.closed = asyncio.Event()
-        self.pulled = 0
-        self._places: deque[tuple[int, int]] = deque(maxlen=PLACES)  # after each of the last frames
+        self.pulled = 0  # frames
 
-    def note(self, place: tuple[int, int]) -> None:
-        """A frame was pulled, and the loudspeaker stands at `place`."""
-        self.pulled += 1
-        self._places.append(place)
-
-    def place(self, frames: int) -> tuple[int, int] | None:
-        """Where the loudspeaker stood after so many frames, as far back as is remembered."""
-        if frames >= self.pulled or not self._places:
-            return None
-        return self._places[max(0, frames - 1 - (self.pulled - len(self._places)))] if frames else self._places[0]
-
-    async def during(self, work: Coroutine[object, object, None]) -> None:
-        """Does `work` until it is done or the connection is over. Raises `PeerGone` as it does."""
+    async def run(self, work: Coroutine[object, object, None]) -> None:
+        """Runs `work` until it is done or the connection is over. Raises `PeerGone` as it does."""
         gone: PeerGone | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                doing = tasks.create_task(work)
+                working = tasks.create_task(work)
                 ending = tasks.create_task(self.over.wait())
-                await asyncio.wait((doing, ending), return_when=asyncio.FIRST_COMPLETED)
-                doing.cancel()
+                await asyncio.wait((working, ending), return_when=asyncio.FIRST_COMPLETED)
+                working.cancel()
                 ending.cancel()
-        except* PeerGone as left:
-            gone = _first(left)
+        except* PeerGone as errors:
+            gone = _first(errors)
         if gone is not None:
             raise gone
 
@@ -100,16 +106,15 @@ class _Connection:
 
 
 class ResumableTransport:
-    """Implements `Transport` for one call, over the connections that its peer makes one after the other."""
+    """Implements `Transport` and `Recalls` for one call, over the connections that its client makes in turn."""
 
-    def __init__(self, transport: Transport, session: Session, playout: Playout, window: float) -> None:
-        """`window`: seconds that a lost peer is waited for; 0: it is not, and gets no token."""
+    def __init__(self, transport: Transport, window: float, resumption: Resumption) -> None:
+        """`window`: seconds that a lost client is waited for; 0: it is not, and gets no token."""
         self.plays = transport.plays
-        self._session = session
-        self._playout = playout
-        self._window = window if session.extras else 0.0
-        self._stint = _Connection(transport)
-        self._next: _Connection | None = None
+        self._window = window
+        self._resumption = resumption
+        self._connection = _Connection(transport)
+        self._next: _Connection | None = None  # that is connecting
         self._log = EventLog(self.plays)
         self._token = ""
         self._over = False
@@ -117,139 +122,132 @@ class ResumableTransport:
     # --- the call's side -------------------------------------------------------------------------------------------
 
     async def connected(self) -> None:
-        """The first connection is."""
-        await self._stint.transport.connected()
-
-    def reached(self, played: int | None = None) -> None:
-        """Each connection has its own account."""
+        """Waits for the first connection."""
+        await self._connection.transport.connected()
 
     async def receive(self, intake: Intake) -> Never:
-        """Hands all that comes to `intake`, until the peer says goodbye or has been away for too long: then raises
+        """Hands all that comes to `intake`, until the client says goodbye or has been away for too long: then raises
         `PeerGone`."""
         if self._window:
-            self._offer_return()
+            self._offer_token()
         while True:
-            stint = self._stint
+            connection = self._connection
             try:
-                await stint.during(stint.transport.receive(intake))
+                await connection.run(connection.transport.receive(intake))
             except PeerGone as gone:
                 lost = isinstance(gone, PeerLost) and self._window
-                if not lost and not stint.replaced.is_set():
+                if not lost and not connection.replaced.is_set():
                     raise
                 log.info("connection over", extra={"how": str(gone)})
-            stint.over.set()
-            if not stint.replaced.is_set():
-                self._playout.leave(away=True)
+            connection.over.set()
+            if not connection.replaced.is_set():
+                self._resumption.lost()
             try:
                 async with asyncio.timeout(self._window):
-                    await stint.replaced.wait()
+                    await connection.replaced.wait()
             except TimeoutError:
                 raise PeerGone(f"the peer did not come back within {self._window:g} s") from None
 
     async def speak(self, pull: Pull) -> Never:
         """Pulls frames as long as a connection takes them, for ever."""
         while True:
-            stint = self._stint
-            await stint.during(stint.transport.speak(lambda stint=stint: self._pull(stint, pull)))  # type: ignore[misc]
-            await stint.replaced.wait()
+            connection = self._connection
+
+            def counted(connection: _Connection = connection) -> Samples:
+                samples = pull()
+                connection.pulled += 1
+                self._resumption.pulled()
+                return samples
+
+            await connection.run(connection.transport.speak(counted))
+            await connection.replaced.wait()
 
     def send(self, text: bytes) -> None:
-        """Queues one event, for the connection there is or the next one. Raises `PeerGone` as the transport does."""
+        """Queues one event, for this connection or the next. Raises `PeerGone` as the transport does."""
         if self._window:
             self._log.add(text)
-        if not self._stint.over.is_set():
-            self._tell(text)
+        if not self._connection.over.is_set():
+            self._forward(text)
 
-    def recall(self) -> None:
-        """Somebody cuts in: what was sent and not heard yet is taken back, where the far end can drop it."""
-        transport = self._stint.transport
-        speaking = self._playout.audible is not None
-        heard = transport.recall() if speaking and isinstance(transport, Recalls) else None
-        if heard is not None and (place := self._stint.place(heard)) is not None:
-            self._playout.rewind(*place)
+    def recall(self) -> int | None:
+        """Recalls the sound that was sent and is not heard yet, where the far end can drop it: see `Recalls`."""
+        transport = self._connection.transport
+        heard = transport.recall() if isinstance(transport, Recalls) else None
+        self._count_unheard(self._connection, heard)
+        return heard
 
     async def close(self, ending: Ending) -> None:
-        """Ends whatever connection there is."""
+        """Closes the connection there is, and gives up one that is connecting."""
         self._over = True
         if self._next is not None:
             self._next.over.set()
-        await self._stint.close(ending)
+        await self._connection.close(ending)
 
     # --- coming back -----------------------------------------------------------------------------------------------
 
     def knows(self, token: str) -> bool:
-        """Whether it is this call's token: whoever shows it may take the line."""
+        """Whether `token` is this call's: it lets a client take over."""
         return bool(self._token) and secrets.compare_digest(self._token.encode(), token.encode())
 
-    def can_tell(self, received: str | None) -> bool:
-        """Whether all that came after the event `received` is still there."""
+    def can_replay(self, received: str | None) -> bool:
+        """Whether all events after `received` are still in the log."""
         return received is None or self._log.after(received) is not None
 
     async def resume(self, transport: Transport, since: Since) -> None:
-        """Lets the peer go on over `transport`, once that is connected, and stays until it is closed again. A later
+        """Lets the client go on over `transport`, once that is connected, and returns when it is closed again. A later
         attempt takes the place of one that is still connecting."""
-        stint = _Connection(transport)
+        connection = _Connection(transport)
         if self._next is not None:
             self._next.over.set()
-        self._next = stint
+        self._next = connection
         try:
-            await stint.during(transport.connected())
-            wanted = not self._over and not stint.over.is_set() and self.can_tell(since.received)
+            await connection.run(transport.connected())
+            taken = not self._over and not connection.over.is_set() and self.can_replay(since.received)
         except PeerGone as gone:
             log.info("peer did not come back", extra={"how": str(gone)})
-            wanted = False
+            taken = False
         finally:
-            if self._next is stint:
+            if self._next is connection:
                 self._next = None
-        if not wanted:
-            await stint.close(NOT_TAKEN)
+        if not taken:
+            await connection.close(NOT_TAKEN)
             return
-        old = self._swap(stint, since)
+        old = self._swap(connection, since)
         await old.close(REPLACED)
-        await stint.closed.wait()
+        await connection.closed.wait()
 
-    def _swap(self, stint: _Connection, since: Since) -> _Connection:
-        """Without a pause in between, so that no event can come between the old ones and the new."""
-        old = self._stint
+    def _swap(self, connection: _Connection, since: Since) -> _Connection:
+        """Does not wait in between, so that no event comes between the old ones and the new."""
+        old = self._connection
         old.over.set()
-        reached = old.transport.reached(since.played)
-        if reached is not None and (place := old.place(reached)) is not None:
-            self._playout.rewind(*place)
-        self._stint = stint
-        self._playout.leave(away=False)
+        if isinstance(old.transport, ReportsDelivery):
+            self._count_unheard(old, old.transport.reached(since.played))
+        self._connection = connection
         for text in self._log.after(since.received) or ():
-            self._tell(text)
-        number, samples = self._playout.place
-        item_id = self._session.item_id(number)
-        chars = self._playout.heard(number)[1] if item_id else 0
-        ms = samples * 1000 // SAMPLE_RATE if item_id else 0
-        view = self._session.view
-        self._announce(CallResumed(session=view, item_id=item_id, heard_chars=chars, audio_end_ms=ms))
-        self._offer_return()
+            self._forward(text)
+        for text in self._resumption.resumed():
+            self.send(text)
+        self._offer_token()
         old.replaced.set()
         log.info("peer came back")
         return old
 
-    def _offer_return(self) -> None:
+    def _offer_token(self) -> None:
         self._token = secrets.token_urlsafe(24)
-        self._announce(CallResumable(token=self._token, seconds=self._window))
+        for text in self._resumption.offer(self._token, self._window):
+            self.send(text)
 
-    def _announce(self, event: ServerEvent) -> None:
-        for told in self._session.announce(event):
-            self.send(wire.encode(told.event))
+    def _count_unheard(self, connection: _Connection, heard: int | None) -> None:
+        if heard is not None and heard < connection.pulled:
+            self._resumption.unheard(connection.pulled - heard)
 
-    def _tell(self, text: bytes) -> None:
+    def _forward(self, text: bytes) -> None:
         try:
-            self._stint.transport.send(text)
+            self._connection.transport.send(text)
         except PeerLost:
             if not self._window:
                 raise
-            self._stint.over.set()
-
-    def _pull(self, stint: _Connection, pull: Pull) -> Samples:
-        samples = pull()
-        stint.note(self._playout.place)
-        return samples
+            self._connection.over.set()
 
 
 def _first(group: BaseExceptionGroup[PeerGone]) -> PeerGone:
@@ -275,7 +273,9 @@ _NAMED: Final = msgspec.json.Decoder(_Named)
 
 
 class EventLog:
-    """Of one call."""
+    """The events that a client was sent last, so that it can be sent those it missed.
+
+    send ──add──► [ ... bounded by bytes, oldest go first ... ] ──after(event id)──► all later ones, in their order"""
 
     def __init__(self, plays: bool) -> None:
         """`plays`: the server plays, so that events hold no sound."""
@@ -284,14 +284,14 @@ class EventLog:
         self._bound = PLAIN if plays else WITH_SOUND
 
     def add(self, text: bytes) -> None:
-        """An event as it leaves, in JSON."""
+        """Adds an event, in JSON, as it leaves."""
         self._events.append(text)
         self._bytes += len(text)
         while self._bytes > self._bound:
             self._bytes -= len(self._events.popleft())
 
     def after(self, event_id: str | None) -> list[bytes] | None:
-        """The events after the one of this id; none for None. None when it is not here, or no longer."""
+        """The events after the one of this id; none for None. None when that one is not in the log."""
         later: list[bytes] = []
         if event_id is None:
             return later

@@ -74,9 +74,6 @@ class PhoneTransport:
         except TimeoutError:
             raise PeerGone(f"no sound could pass within {PATIENCE:g} s") from None
 
-    def reached(self, played: int | None = None) -> None:
-        """A phone does not come back over another line."""
-
     def recall(self) -> int | None:
         """See `PhoneLine.recall`; in frames that were pulled from the call."""
         heard = self._line.recall()

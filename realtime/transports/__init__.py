@@ -120,10 +120,6 @@ class Transport(Protocol):
     def send(self, text: bytes) -> None:
         """Queues one server event. Raises `PeerGone` when the peer reads too slowly and the bounded queue is full."""
 
-    def reached(self, played: int | None = None) -> int | None:
-        """How many of the frames that `speak` pulled have reached the peer, as far as is known; None where the
-        transport cannot know. `played` is the RTP timestamp which the peer itself says it played last."""
-
     async def close(self, ending: Ending) -> None:
         """Sends what is queued, then `ending` where the wire has a place for it, and frees everything. Takes 2 s at
         most."""
@@ -134,4 +130,13 @@ class Recalls(Protocol):
     """A transport whose far end can still drop what it was sent (phones)."""
 
     def recall(self) -> int | None:
-        """Has it dropped, and returns how many of the frames that `speak` pulled were heard; None: all of them."""
+        """Drops it there. Returns how many of the frames that `speak` pulled have been heard; None: all of them."""
+
+
+@runtime_checkable
+class ReportsDelivery(Protocol):
+    """A transport that learns what has reached the peer (WebRTC, by RTCP receiver reports)."""
+
+    def reached(self, played: int | None = None) -> int | None:
+        """Returns how many of the frames that `speak` pulled have reached the peer, as far as is known. `played` is the
+        RTP timestamp that the peer itself says it played last."""

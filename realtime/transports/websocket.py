@@ -54,9 +54,6 @@ class WebSocketTransport:
     async def connected(self) -> None:
         """The gateway has accepted the socket already."""
 
-    def reached(self, played: int | None = None) -> None:
-        """The client plays by itself, and tells what it played by itself."""
-
     async def receive(self, intake: Intake) -> None:
         """Delivers messages until the client leaves: then raises `PeerGone`, or `PeerLost` when the connection broke
         without a closing frame. The writer runs here too."""
