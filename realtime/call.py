@@ -81,7 +81,7 @@ class RunningCall:
     session: Session
 
     async def join(self, sideband: Transport, extras: bool) -> None:
-        """Serves a sideband that has a seat, until it leaves or the call ends."""
+        """Serves a sideband that has room reserved, until it leaves or the call ends."""
         (greeting,) = self.session.announce(SessionCreated(session=self.session.view))
         await self.peers.join(sideband, greeting.event, extras)
 

@@ -46,7 +46,7 @@ from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.gateway.codec_preview import CodecPreview
 from vivavoce.realtime.gateway.phone_calls import CallRest
-from vivavoce.realtime.peers.sideband import MAX_BEHIND, Crowded
+from vivavoce.realtime.peers.sideband import MAX_BEHIND, TooManySidebands
 from vivavoce.realtime.session.opening import MODEL, VOICE, SessionRequest
 from vivavoce.realtime.telephony.phones import CannotListen, Phones
 from vivavoce.realtime.transports.webrtc import IceServer, IceSettings, OfferError, WebRtcTransport, answer
@@ -249,12 +249,12 @@ class Gateway:
         check(self._config, socket.headers, socket.scope["subprotocols"])
         call = self._admission.find(call_id)
         try:
-            with call.peers.seat():
+            with call.peers.reserve():
                 await socket.accept(_subprotocol(socket))
                 extras = SessionRequest.from_query(socket.query_params).extras
                 await call.join(WebSocketTransport(socket, MAX_BEHIND), extras)
-        except Crowded as crowded:
-            raise Denied(429, "too_many_sidebands", str(crowded)) from crowded
+        except TooManySidebands as full:
+            raise Denied(429, "too_many_sidebands", str(full)) from full
 
 
 def _ice(config: ServerConfig) -> IceSettings:

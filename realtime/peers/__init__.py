@@ -1,1 +1,1 @@
-"""The clients of a call: the one that carries the sound and may reconnect (`resumable`), and sidebands."""
+"""The peers of a call: the client, which has the sound and may reconnect (`resumable`), and sidebands."""

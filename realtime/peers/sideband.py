@@ -1,10 +1,10 @@
-"""Everybody on one call: its own peer, and sidebands, who read along and may send events of their own.
+"""The peers of one call: its client, and sidebands, which read along and may send events of their own.
 
-    own peer ──sound, pictures, events──► inbox          event ──tell──► own peer    all of it
+    client ────sound, pictures, events──► inbox          event ──tell──► client      all events
     sideband ──events───────────────────► inbox                    └───► sidebands   all but sound
 
-A sideband that leaves, or reads too slowly, is dropped, and the call goes on; when the own peer leaves, the call is
-over for everybody.
+A sideband that leaves, or reads too slowly, is dropped, and the call goes on; when the client leaves, the call is over
+for all.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from vivavoce.realtime.wire.server_events import ItemRetrieved, SessionCreated
 MAX_SIDEBANDS: Final = 4
 
 MAX_BEHIND: Final = 16 << 20
-"""Bytes of events that may wait for a sideband: one item with all the sound that is kept."""
+"""Bytes of events that may wait for a sideband: enough for one item with all its sound."""
 
 TOO_SLOW: Final = Ending(CloseReason.REFUSED, "The client reads too slowly.")
 
 
-class Crowded(Exception):
-    """The call has as many sidebands as it can; the message may be shown."""
+class TooManySidebands(Exception):
+    """The call has `MAX_SIDEBANDS` already; the message may be shown."""
 
 
 @dataclass(slots=True, eq=False)
 class _Sideband:
-    """`over` is set once it has to leave. `extras`: it understands our own events."""
+    """`over` is set once it has to leave. `extras`: its client knows our own events."""
 
     transport: Transport
     extras: bool
     over: asyncio.Future[Ending]
 
-    def tell(self, text: bytes) -> None:
+    def send(self, text: bytes) -> None:
         if self.over.done():
             return
         try:
@@ -58,12 +58,13 @@ class _Sideband:
 
 
 class Peers:
-    """One call's peers. The pipeline hears and speaks through it; `join` is run by whoever connected a sideband."""
+    """The peers of one call. The pipeline receives and speaks through it; `join` runs in the task of a sideband's own
+    connection."""
 
-    def __init__(self, peer: Transport) -> None:
-        self._peer = peer
+    def __init__(self, client: Transport) -> None:
+        self._client = client
         self._intake: asyncio.Future[Intake] = asyncio.get_running_loop().create_future()
-        self._seats = MAX_SIDEBANDS
+        self._free = MAX_SIDEBANDS
         self._sidebands: list[_Sideband] = []
         self._ended: Ending | None = None
 
@@ -71,59 +72,60 @@ class Peers:
 
     @property
     def plays(self) -> bool:
-        """The server paces the sound that the own peer hears."""
-        return self._peer.plays
+        """The server paces the sound that the client hears."""
+        return self._client.plays
 
     async def receive(self, intake: Intake) -> None:
-        """Hands all that comes to `intake`, until the own peer leaves: then raises `PeerGone`."""
+        """Hands all that comes to `intake`, until the client leaves: then raises `PeerGone`."""
         self._intake.set_result(intake)
-        await self._peer.receive(intake)
+        await self._client.receive(intake)
 
     async def speak(self, pull: Pull) -> None:
-        """Pulls the loudspeaker's frames, for ever. Only the own peer hears them."""
-        await self._peer.speak(pull)
+        """Pulls the loudspeaker's frames for the client, for ever."""
+        await self._client.speak(pull)
 
     def recall(self) -> None:
-        """Somebody cuts in: the own peer is to hear nothing more of what was sent ahead."""
-        if isinstance(self._peer, Recalls):
-            self._peer.recall()
+        """Barge-in: recalls the sound that the client was sent ahead, where it can be."""
+        if isinstance(self._client, Recalls):
+            self._client.recall()
 
     def tell(self, event: ServerEvent) -> None:
-        """Queues one event for everybody. Raises `PeerGone` when the own peer cannot be told any more."""
+        """Queues one event for all peers. Raises `PeerGone` when the client can no longer be reached."""
         text = wire.encode(event)
-        if not isinstance(event, SessionCreated | AudioDelta):  # sidebands have had theirs, and do not play
+        if not isinstance(event, SessionCreated | AudioDelta):  # sidebands have had their own greeting, and do not play
             for sideband in list(self._sidebands):
                 if sideband.extras or not wire.is_extra(event):
-                    sideband.tell(text)
-        if isinstance(event, ItemRetrieved) and self._peer.plays:
+                    sideband.send(text)
+        if isinstance(event, ItemRetrieved) and self._client.plays:
             text = wire.encode(_without_sound(event))
-        self._peer.send(text)
+        self._client.send(text)
 
     async def close(self, ending: Ending) -> None:
         """Closes all connections; those of sidebands in their own tasks."""
         self._ended = ending
         for sideband in self._sidebands:
             sideband.leave(ending)
-        await self._peer.close(ending)
+        await self._client.close(ending)
 
     # --- the sidebands' side ---
 
     @contextmanager
-    def seat(self) -> Iterator[None]:
-        """A place for one sideband, taken before its connection is accepted. Raises `Crowded`."""
-        if not self._seats:
-            raise Crowded(f"The call has {MAX_SIDEBANDS} sidebands already.")
-        self._seats -= 1
+    def reserve(self) -> Iterator[None]:
+        """Reserves room for one sideband, before its connection is accepted. Raises `TooManySidebands`."""
+        if not self._free:
+            raise TooManySidebands(f"The call has {MAX_SIDEBANDS} sidebands already.")
+        self._free -= 1
         try:
             yield
         finally:
-            self._seats += 1
+            self._free += 1
 
     async def join(self, transport: Transport, greeting: ServerEvent, extras: bool) -> None:
-        """Serves somebody who has a seat, from `greeting` on, until they leave or the call ends; closes `transport`."""
+        """Serves a sideband that has room reserved, from `greeting` on, until it leaves or the call ends; closes
+        `transport`."""
         over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         sideband = _Sideband(transport, extras, over)
-        sideband.tell(wire.encode(greeting))
+        sideband.send(wire.encode(greeting))
         self._sidebands.append(sideband)
         if self._ended:
             sideband.leave(self._ended)
@@ -144,7 +146,7 @@ class Peers:
 
 
 def _without_sound(event: ItemRetrieved) -> ItemRetrieved:
-    """As a data channel can carry it: sound would be longer than its messages may be."""
+    """The event without sound, which is longer than a data channel's messages may be."""
     if not isinstance(event.item, MessageItem):
         return event
     parts = [

@@ -1,4 +1,4 @@
-"""How a peer is connected. A transport moves sound, pictures and messages and decides nothing.
+"""Connections to peers. A transport moves sound, pictures and messages; it decides nothing and knows nothing of calls.
 
 peer ──microphone──► Sound   ┐
      ──camera──────► Seen    ├──► the call's inbox (`Intake`), in the order of arrival
@@ -6,6 +6,12 @@ peer ──microphone──► Sound   ┐
      ──phone keys──► Keys    ┘
 peer ◄─messages───── send(text)
      ◄─loudspeaker── speak(pull): pulls 20 ms at a time, in real time
+
+TransportError
+├── PeerGone          the peer has left or can no longer be reached
+│   └── PeerLost      the connection broke: the peer may come back over another one
+├── OfferError        the SDP offer cannot be answered: the client's fault       (webrtc/sdp.py)
+└── AiortcChanged     aiortc is not built as this code expects: a fault of ours  (webrtc/aiortc_patches.py)
 """
 
 from __future__ import annotations
@@ -21,30 +27,29 @@ from vivavoce.model.dialogue import Picture
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """What the microphone picked up: mono, `SAMPLE_RATE`, any length, without gaps (lost packets are concealed or
-    silent)."""
+    """Sound of the microphone: mono, `SAMPLE_RATE`, any length, without gaps (lost packets are concealed or silent)."""
 
     samples: Samples
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The freshest camera picture. Older ones that nobody looked at are gone."""
+    """The newest camera picture. It replaces an older one that still waits."""
 
     picture: Picture
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One client event as it came, JSON text."""
+    """One client event as it came: JSON text."""
 
     text: str | bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Keys of a telephone were pressed, each of `0`-`9`, `*`, `#`, `A`-`D`. `at`: unix seconds, 0 until the switchboard
-    has looked at the clock. `whole`: all that was pressed up to a pause or `#`; each of them has come before."""
+    """Keys pressed on a telephone, each of `0`-`9`, `*`, `#`, `A`-`D`. `at`: unix seconds, 0 until the switchboard has
+    read the clock. `whole`: all keys up to a pause or `#`; each of them has come before."""
 
     keys: str
     at: int = 0
@@ -56,8 +61,12 @@ Pull = Callable[[], Samples]
 """Gives the next `FRAME` samples for the loudspeaker."""
 
 
-class PeerGone(Exception):
-    """The peer left or can no longer be reached; the message says how."""
+class TransportError(Exception):
+    """The root of this package's errors."""
+
+
+class PeerGone(TransportError):
+    """The peer has left or can no longer be reached; the message says how."""
 
 
 class PeerLost(PeerGone):
@@ -104,11 +113,11 @@ class Transport(Protocol):
     """One connected peer."""
 
     plays: bool
-    """True where the server paces the sound and so knows what was heard (WebRTC, phones); False where sound is sent
-    ahead as messages and the client plays it (WebSocket)."""
+    """True where the server paces the sound and so knows how much was heard (WebRTC, phones); False where sound is sent
+    ahead in messages and the client plays it (WebSocket)."""
 
     async def connected(self) -> None:
-        """Returns when the peer can be told something. Raises `PeerGone` when that does not come about in time."""
+        """Returns when events reach the peer. Raises `PeerGone` when it does not connect in time."""
 
     async def receive(self, intake: Intake) -> None:
         """Hands all that comes from the peer to `intake`, what came before included, until the peer leaves: then raises

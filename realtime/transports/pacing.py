@@ -1,7 +1,7 @@
-"""Real time for sound that goes out: one frame every 20 ms, neither drifting nor racing.
+"""Pacing of sound that goes out: one frame every 20 ms, without drift and without bursts.
 
-`Pace` is the arithmetic (a core); `play_to_nobody` pulls at that pace where nobody takes the sound: the estimate of
-what is playing at a client that plays by itself."""
+`Pace` is the arithmetic (a core). `pull_in_real_time` pulls at that pace and drops the frames: it stands for the
+loudspeaker of a client that plays by itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Pace:
         self._number = -1
 
     def next(self, now: float) -> tuple[int, float]:
-        """Number and due time of the next frame. Numbers that are left out are frames that a stall swallowed."""
+        """Number and due time of the next frame. Numbers that are left out are frames skipped in a stall."""
         if self._start is None:
             self._start = now
         self._number += 1
@@ -40,8 +40,8 @@ class Pace:
         return (self._start or 0.0) + self._number * PERIOD
 
 
-async def play_to_nobody(pull: Pull) -> Never:
-    """Pulls frames in real time, for ever, and throws them away."""
+async def pull_in_real_time(pull: Pull) -> Never:
+    """Pulls frames in real time, for ever, and drops them."""
     loop = asyncio.get_running_loop()
     pace = Pace()
     while True:

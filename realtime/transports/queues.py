@@ -5,7 +5,7 @@ peer, by a socket ─────deliver──► │ Inbox │   waits while 25
 the call's own parts ──post─────► └───────┘   no bound of its own
 
 callbacks ──put──► Arrivals ──put──► Inbox    kept, within the same bounds, until the call receives
-events ────put──► Outbox ──write──► text frames of str, binary frames of bytes
+events ────put──► Outbox ──write──► WebSocket
 """
 
 from __future__ import annotations
@@ -178,40 +178,44 @@ class Arrivals:
 
 
 class Outbox:
-    """`lost` makes the error that is raised when the socket turns out to be closed while something is sent."""
+    """Messages that wait to be sent over an accepted WebSocket: one queue, one writer. Its owner bounds it: events
+    count by bytes, sound by frames.
+
+    put ──► [ ... ] ──write──► text frames of str, binary frames of bytes"""
 
     def __init__(self, socket: WebSocket, lost: Callable[[], PeerGone]) -> None:
+        """`lost` makes the error that is raised when the socket is found closed while a message is sent."""
         self._socket = socket
         self._lost = lost
         self._queue: deque[str | bytes] = deque()
         self._wake = asyncio.Event()
         self.size = 0
-        """Characters and bytes that wait, the message in the writer's hand included."""
+        """Characters and bytes that wait, those of the message being sent included."""
 
     def __len__(self) -> int:
         """Messages that wait."""
         return len(self._queue)
 
     def put(self, message: str | bytes) -> None:
-        """Queues it behind the others."""
+        """Queues a message."""
         self._queue.append(message)
         self.size += len(message)
         self._wake.set()
 
     def keep(self, wanted: Callable[[str | bytes], bool]) -> None:
-        """Drops what waits and is not `wanted`."""
+        """Drops the messages that wait, but those for which `wanted` is true."""
         self.size -= sum(len(message) for message in self._queue if not wanted(message))
         self._queue = deque(message for message in self._queue if wanted(message))
 
     async def write(self) -> Never:
-        """Sends for ever what is put. Raises what `lost` makes."""
+        """Sends all messages that are put, for ever. Raises the error that `lost` makes."""
         while True:
             await self._wake.wait()
             self._wake.clear()
             await self.flush()
 
     async def flush(self) -> None:
-        """Sends what waits, as long as the socket is open. Raises what `lost` makes."""
+        """Sends the messages that wait, as long as the socket is open. Raises the error that `lost` makes."""
         try:
             while self._queue and self.is_open:
                 message = self._queue.popleft()
@@ -230,8 +234,8 @@ class Outbox:
 
 
 async def until_gone(*sides: Coroutine[Any, Any, None]) -> None:
-    """Runs `sides` next to each other until one of them finds that the peer has gone, or all are done. Raises that
-    `PeerGone`, alone: whoever serves a peer wants its words, not a group of errors."""
+    """Runs the coroutines of one peer side by side until one raises `PeerGone`, or all are done. Raises the first
+    `PeerGone` by itself, not in a group."""
     gone: PeerGone | None = None
     try:
         async with asyncio.TaskGroup() as tasks:

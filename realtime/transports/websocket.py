@@ -1,4 +1,4 @@
-"""A peer at the other end of a WebSocket: sound travels inside its messages, and it plays by itself.
+"""A transport over a WebSocket: sound travels inside messages, and the client plays it.
 
     text or binary frame ──► Message          send(event) ──► bounded queue ──writer──► text frame
 
@@ -13,17 +13,17 @@ from typing import Final, Never
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from vivavoce.realtime.transports import CloseReason, Ending, Intake, Message, PeerGone, PeerLost, Pull
-from vivavoce.realtime.transports.pacing import play_to_nobody
+from vivavoce.realtime.transports.pacing import pull_in_real_time
 from vivavoce.realtime.transports.queues import Outbox, until_gone
 
 MAX_QUEUED = 32 << 20
 """Bytes of events waiting for a client that reads slowly: eight minutes of speech as base64."""
 
 GOODBYE = 2.0
-"""Seconds that `close` may take."""
+"""Seconds that `close` may take, at most."""
 
-NO_GOODBYE = 1006
-"""The code that stands for a connection which broke."""
+ABNORMAL = 1006
+"""The code that stands for a broken connection: no close frame came (RFC 6455 section 7.1.5)."""
 
 CLOSE_CODES: Final = {
     CloseReason.OVER: 1000,
@@ -60,8 +60,8 @@ class WebSocketTransport:
         await until_gone(self._outbox.write(), self._read(intake))
 
     async def speak(self, pull: Pull) -> Never:
-        """Pulls in real time and throws away: what the client plays is only guessed at here."""
-        await play_to_nobody(pull)
+        """Pulls in real time and drops the frames: an estimate of what the client plays."""
+        await pull_in_real_time(pull)
 
     def send(self, text: bytes) -> None:
         """Queues one event. Raises `PeerGone` when more than the bound is waiting."""
@@ -84,7 +84,7 @@ class WebSocketTransport:
         while True:
             frame = await self._socket.receive()
             if frame["type"] == "websocket.disconnect":
-                if frame.get("reason") is None or frame.get("code") == NO_GOODBYE:
+                if frame.get("reason") is None or frame.get("code") == ABNORMAL:
                     raise PeerLost("the connection to the client was lost")  # only a closing frame has a reason
                 words = f": {frame['reason']}" if frame["reason"] else ""
                 raise PeerGone(f"the client closed the socket ({frame.get('code', 1005)}{words})")

@@ -1,4 +1,4 @@
-"""A peer over WebRTC: a browser, or any other client that posts an SDP offer.
+"""A transport over WebRTC, for browsers and other clients that post an SDP offer.
 
     answer(offer) ──► WebRtcTransport, SDP answer
 
@@ -34,7 +34,7 @@ from vivavoce.codecs import g711, opus
 from vivavoce.codecs.audio import Samples
 from vivavoce.model.dialogue import Picture
 from vivavoce.realtime.transports import CloseReason, Ending, Intake, Message, PeerGone, Pull, Seen, Sound
-from vivavoce.realtime.transports.pacing import play_to_nobody
+from vivavoce.realtime.transports.pacing import pull_in_real_time
 from vivavoce.realtime.transports.queues import Arrivals, until_gone
 from vivavoce.realtime.transports.webrtc import aiortc_patches as patches
 from vivavoce.realtime.transports.webrtc.delivery import Confirmed, Delivery, Report
@@ -86,31 +86,31 @@ class WebRtcTransport:
     def __init__(self, peer: RTCPeerConnection) -> None:
         self._peer = peer
         self._arrivals = Arrivals()
-        self._speaker = AudioSender()
+        self._sender = AudioSender()
         self._delivery = Delivery()
-        self._audible = True  # the client wants to hear us
-        self._hearing: AudioReceiver | None = None
+        self._audible = True  # the client takes our sound
+        self._receiver: AudioReceiver | None = None
         self._video: MediaStreamTrack | None = None
         self._channel: RTCDataChannel | None = None
         self._open = asyncio.Event()
         self._early: deque[bytes] = deque()  # events from before the channel opened
-        self._received: Callable[[], int] = int  # packets from the peer
+        self._packets: Callable[[], int] = int  # that came from the peer
         self._closing: asyncio.Future[None] | None = None
         peer.on("datachannel", self._take_channel)
-        peer.on("connectionstatechange", self._follow)
+        peer.on("connectionstatechange", self._follow_state)
 
     @property
     def concealed(self) -> int:
-        """Samples of the microphone that were lost, and recovered or guessed."""
-        return self._hearing.lost if self._hearing else 0
+        """Samples of the microphone that were lost, and then recovered (FEC) or concealed."""
+        return self._receiver.lost if self._receiver else 0
 
     @property
     def confirmed(self) -> Confirmed | None:
-        """What the peer's last receiver report said of our sound."""
+        """The peer's last RTCP receiver report about our sound."""
         return self._delivery.confirmed
 
     def reached(self, played: int | None = None) -> int:
-        """Frames that have reached the peer, by its own word, its reports or its signs of life."""
+        """Frames that have reached the peer, by the timestamp it `played`, its reports or its signs of life."""
         return self._delivery.reached(played)
 
     async def connected(self) -> None:
@@ -126,15 +126,15 @@ class WebRtcTransport:
         (`PeerLost`)."""
         sides = [self._arrivals.feed(intake), self._watch()]
         if self._video is not None:
-            sides.append(Camera(self._show).watch(self._video))
+            sides.append(Camera(self._take_picture).watch(self._video))
         await until_gone(*sides)
 
     async def speak(self, pull: Pull) -> None:
         """Pulls `FRAME` samples every 20 ms, from when the peer is connected, each just before it is sent."""
-        await (self._speaker.speak(pull) if self._audible else play_to_nobody(pull))
+        await (self._sender.speak(pull) if self._audible else pull_in_real_time(pull))
 
     def send(self, text: bytes) -> None:
-        """Queues one event; before the channel opens they are kept. Raises `PeerGone`."""
+        """Queues one event, before the data channel opens, too. Raises `PeerGone`."""
         channel = self._channel
         waiting = channel.bufferedAmount if channel else sum(map(len, self._early))
         self._arrivals.check()
@@ -148,8 +148,8 @@ class WebRtcTransport:
     async def close(self, ending: Ending) -> None:
         """Sends what is queued and closes the connection; WebRTC has no place for `ending`. Takes 2 s at most."""
         self._arrivals.end(str(ending))
-        if self._hearing:
-            self._hearing.close()
+        if self._receiver:
+            self._receiver.close()
         await self._flush()
         # Not cancelled when it is late: a connection half closed stays so, for its second close does nothing.
         self._closing = self._closing or asyncio.ensure_future(self._peer.close())  # noqa: TID251 - kept, and waited for
@@ -163,7 +163,7 @@ class WebRtcTransport:
 
     async def _answer(self, offer_sdp: str, codec: str, loopback: bool, speech: opus.OpusSettings | None) -> str:
         peer = self._peer
-        sender = peer.addTrack(self._speaker)
+        sender = peer.addTrack(self._sender)
         audio = next(t for t in peer.getTransceivers() if t.sender is sender)
         known = RTCRtpSender.getCapabilities("audio").codecs
         audio.setCodecPreferences([c for c in known if c.mimeType.lower() == f"audio/{codec}"])
@@ -175,31 +175,31 @@ class WebRtcTransport:
                 patches.offer_loopback(peer)
             await peer.setLocalDescription(await peer.createAnswer())
             patches.forgive_late_data(peer)
-            self._received = patches.watch_received(peer)
+            self._packets = patches.watch_received(peer)
         except (patches.AiortcChanged, OSError):
-            raise  # ours, not the offer's
-        except Exception as error:  # a parser's border: aiortc reads the offer once more, and stumbles in its own ways
+            raise  # our fault, not the offer's
+        except Exception as error:  # a parser's border: aiortc reads the offer once more, and fails in ways of its own
             raise OfferError(f"the offer cannot be answered: {error}") from error
         self._audible = audio.currentDirection in ("sendrecv", "sendonly")
         stock = f"a=max-message-size:{peer.sctp.getCapabilities().maxMessageSize}" if peer.sctp else ""
         return peer.localDescription.sdp.replace(stock, f"a=max-message-size:{MAX_MESSAGE}")
 
     def _take_tracks(self, audio: RTCRtpTransceiver, codec: str, speech: opus.OpusSettings | None) -> None:
-        """The first of each kind is the user's; others are drained before they are decoded."""
+        """Takes the first track of each kind; packets of others are dropped before they are decoded."""
         if codec == "opus":
             clock_hz = opus.CLOCK_HZ
-            self._speaker.encode_with(opus.Encoder(speech), clock_hz)
-            self._hearing = AudioReceiver(opus.Decoder(), self._hear)
+            self._sender.encode_with(opus.Encoder(speech), clock_hz)
+            self._receiver = AudioReceiver(opus.Decoder(), self._take_samples)
         else:
             law, clock_hz = cast(Literal["pcmu", "pcma"], codec), g711.CLOCK_HZ
-            self._speaker.encode_with(g711.Encoder(law), clock_hz)
-            self._hearing = AudioReceiver(g711.Decoder(law), self._hear)
-        patches.watch_sent(audio.sender, lambda number, at: self._delivery.sent(number, at, self._speaker.pulled))
+            self._sender.encode_with(g711.Encoder(law), clock_hz)
+            self._receiver = AudioReceiver(g711.Decoder(law), self._take_samples)
+        patches.watch_sent(audio.sender, lambda number, at: self._delivery.sent(number, at, self._sender.pulled))
         patches.watch_reports(audio.sender, clock_hz, self._take_report)
         for transceiver in self._peer.getTransceivers():
             track = transceiver.receiver.track
             if transceiver is audio:
-                patches.take_packets(transceiver.receiver, self._take_sound)
+                patches.take_packets(transceiver.receiver, self._take_packet)
             elif track is not None and track.kind == "video" and self._video is None:
                 self._video = track
             else:
@@ -210,7 +210,7 @@ class WebRtcTransport:
             return
         self._channel = channel
         channel.on("message", lambda text: self._arrivals.put(Message(text)))
-        channel.on("close", self._leave)
+        channel.on("close", self._channel_closed)
         self._open.set()
         try:
             while self._early:
@@ -218,33 +218,33 @@ class WebRtcTransport:
         except PeerGone as gone:
             self._arrivals.end(str(gone))
 
-    # --- while it lasts ---------------------------------------------------------------------------------------------
+    # --- while it is connected ---------------------------------------------------------------------------------------
 
-    def _take_sound(self, packet: Packet) -> None:
-        assert self._hearing is not None
-        self._delivery.live(self._speaker.pulled)
-        self._hearing.receive(packet)
+    def _take_packet(self, packet: Packet) -> None:
+        assert self._receiver is not None
+        self._delivery.live(self._sender.pulled)
+        self._receiver.receive(packet)
 
     def _take_report(self, report: Report) -> None:
         self._delivery.report(report, asyncio.get_running_loop().time())
 
-    def _hear(self, samples: Samples) -> None:
+    def _take_samples(self, samples: Samples) -> None:
         self._arrivals.put(Sound(samples))
 
-    def _show(self, picture: Picture) -> None:
+    def _take_picture(self, picture: Picture) -> None:
         self._arrivals.put(Seen(picture))
 
-    def _follow(self) -> None:
+    def _follow_state(self) -> None:
         if self._peer.connectionState in ("failed", "closed"):
             opened = self._open.is_set()
             reason = "the connection was lost" if opened else "no connection came about"
             self._arrivals.end(reason, lost=opened and not patches.said_goodbye(self._peer))
 
-    def _leave(self) -> None:
+    def _channel_closed(self) -> None:
         self._arrivals.end("the client closed its event channel", lost=not patches.said_goodbye(self._peer))
 
     async def _watch(self) -> None:
-        """Ends the call of a peer that never connects, or that falls silent without a goodbye."""
+        """Ends the connection of a peer that never connects, or that falls silent without a goodbye."""
         try:
             await self.connected()
         except PeerGone as gone:
@@ -253,21 +253,21 @@ class WebRtcTransport:
         received, silent, pulled = 0, 0, 0
         while silent < SILENT:
             await asyncio.sleep(1)
-            before, received = received, self._received()
+            before, received = received, self._packets()
             silent = silent + 1 if received == before else 0
             if not silent:
-                self._delivery.live(pulled)  # it came at any time since the last look
-            pulled = self._speaker.pulled
+                self._delivery.live(pulled)  # a packet came at some time since the last look
+            pulled = self._sender.pulled
         self._arrivals.end(f"nothing came from the peer for {SILENT} s", lost=True)
 
     async def _flush(self) -> None:
         try:
             async with asyncio.timeout(FLUSH):
-                # aiortc tells nobody when all was confirmed, so it is asked.
+                # aiortc has no event for "all is confirmed", so it is polled.
                 while self._channel and self._channel.readyState == "open" and not patches.is_flushed(self._peer):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
         except TimeoutError:
-            log.info("events were left unsent", extra={"bytes": self._channel.bufferedAmount if self._channel else 0})
+            log.info("events left unsent", extra={"bytes": self._channel.bufferedAmount if self._channel else 0})
 
 
 def _put(channel: RTCDataChannel, text: bytes) -> None:

@@ -1,15 +1,15 @@
-"""The places where we reach into aiortc, all of them; nothing else in the product touches its private parts.
+"""Patches of aiortc: all places where we reach into its private parts.
 
     take_packets       a receiver's packets come to us, and pass neither its jitter buffer nor its decoder's thread
     offer_loopback     127.0.0.1 becomes a candidate
     ask_for_fec        the answer tells the sender that we make use of Opus in-band FEC
-    divert_media       packets that are about to be sent come to us first (bad lines of the benchmark)
-    forgive_late_data  messages sent again into a connection that is gone
-    is_flushed         all messages reached the other side
-    said_goodbye       an end that the other side meant, not a broken line
-    watch_received     how many packets the peer itself sent, media and messages, for the watch over a silent one
+    divert_media       packets about to be sent come to us first (bad networks of the benchmark)
+    forgive_late_data  messages retransmitted into a closed connection are no error
+    is_flushed         whether all messages reached the other side
+    said_goodbye       whether the other side closed the connection, or it broke
+    watch_received     counts packets that the peer sent, media and messages: signs of life
     watch_sent         each RTP packet of a sender, as it leaves: its sequence number and timestamp
-    watch_reports      what receiver reports say of a sender's stream, and the round trip
+    watch_reports      receiver reports about a sender's stream, and the round trip
 
 Each is done to one object, never to a class or module, and checks that it finds what it replaces: a newer aiortc that
 has changed there fails loudly with `AiortcChanged` (and in test_aiortc_patches.py), not by sounding bad. Written
@@ -27,6 +27,7 @@ from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtp import AnyRtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
 from OpenSSL import SSL
 
+from vivavoce.realtime.transports import TransportError
 from vivavoce.realtime.transports.webrtc.delivery import Report
 from vivavoce.realtime.transports.webrtc.jitter_buffer import Packet
 
@@ -35,12 +36,12 @@ _HISTORY = "_RTCRtpSender__rtp_history"
 _ROUND_TRIP = "_RTCRtpSender__rtt"
 
 
-class AiortcChanged(Exception):
-    """aiortc does not look inside as this module expects."""
+class AiortcChanged(TransportError):
+    """aiortc is not built as this module expects."""
 
 
 class _Tap:
-    """Stands where the receiver's jitter buffer stood. Called once for each packet, before any decoding; it never has
+    """Takes the place of the receiver's jitter buffer. Called once for each packet, before any decoding; it never has
     a frame for the decoder thread, which sleeps until it is stopped. Stock: 80 ms of prefetch, 280 ms after one lost
     packet, a thread hand-off per frame."""
 
@@ -64,8 +65,8 @@ def take_packets(receiver: RTCRtpReceiver, sink: Callable[[Packet], None]) -> No
 
 
 class _History(dict[int, RtpPacket]):
-    """Stands where the sender keeps its last packets: each is put here once, just before it leaves, and not again when
-    it is sent once more."""
+    """Takes the place of the sender's store of last packets: each is put here once, just before it leaves, and not
+    again when it is retransmitted."""
 
     def __init__(self, sink: Callable[[int, int], None]) -> None:
         super().__init__()
@@ -168,7 +169,7 @@ def divert_media(sender: RTCRtpSender, take: Callable[[Callable[[], Awaitable[No
 
 def watch_received(peer: RTCPeerConnection) -> Callable[[], int]:
     """Counts the packets that come from now on: sound, pictures, reports, messages; not the connectivity checks. Only
-    what could be decrypted is from the peer: aiortc's own count takes whatever anybody sends to the port."""
+    packets that could be decrypted count, since others can send to the port, too (aiortc's own count takes those)."""
     count = 0
 
     def counted(take: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
@@ -196,8 +197,8 @@ def is_flushed(peer: RTCPeerConnection) -> bool:
 
 
 def forgive_late_data(peer: RTCPeerConnection) -> None:
-    """What is sent again on a data channel when its connection is gone is not an error: aiortc does so in a task that
-    nobody waits for, whose end would be reported as a bug of ours."""
+    """Ignores the error of a message that is retransmitted when the data channel's connection is closed: aiortc does so
+    in a task that is awaited nowhere, whose failure would be reported as a bug of ours."""
     if (sctp := peer.sctp) is None:
         return
     transmit = getattr(sctp, "_transmit", None)
@@ -212,7 +213,7 @@ def forgive_late_data(peer: RTCPeerConnection) -> None:
 
 
 def said_goodbye(peer: RTCPeerConnection) -> bool:
-    """Whether it was the other side that ended what has ended: it closed the DTLS connection, or that still stands."""
+    """Whether the other side ended the connection on purpose: it closed DTLS, or DTLS is still connected."""
     return any(
         transport.state == "connected" or (transport._ssl and transport._ssl.get_shutdown() & SSL.RECEIVED_SHUTDOWN)
         for transport in _dtls_transports(peer)

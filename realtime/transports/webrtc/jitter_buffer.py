@@ -1,12 +1,12 @@
-"""From RTP packets, which come late, twice, in the wrong order or never, to sound without gaps.
+"""Jitter buffer: turns RTP packets that come late, twice, out of order or never into sound without gaps.
 
     receive(packet, now) ──► in order?   ──► decode, deliver at once
-                             a hole      ──► wait as long as packets lately came late, then recover (FEC) or conceal
+                             a hole      ──► wait for the target delay, then recover (FEC) or conceal
     tick(now) ─────────────► overdue     ──► conceal in real time, fading to silence: the clock never stands still
 
 Nobody listens to this sound but machines, so there is no playout clock and no stored reserve: while packets come in
-order the delay is zero, and it is zero again with the first packet after a loss. Depth is a matter of patience only:
-how long a hole may stay open. What arrives after its time was filled is dropped; so sample positions stay true to the
+order the delay is zero, and it is zero again with the first packet after a loss. The target delay only says how long a
+hole may stay open. Packets that arrive after their time was filled are dropped; so sample positions stay true to the
 sender's clock.
 
 The module is a core: packets and times in, samples out. It knows neither the codec (see `Decoder`) nor the network.
@@ -23,17 +23,17 @@ from vivavoce.codecs.errors import BadPacket
 from vivavoce.codecs.packets import Decoder
 
 STARVED = 0.045
-"""Seconds after its due time (and `patience`) at which missing sound is concealed though nothing newer has come
-either. Two frames: the packet behind a lost one, whose FEC is better than any guess, is given the time to arrive."""
+"""Seconds after its due time (and the target delay) at which missing sound is concealed though nothing newer has come
+either. Two frames: the packet behind a lost one, whose FEC is better than concealment, has time to arrive."""
 
 FADE = SAMPLE_RATE // 10
-"""Samples over which concealment fades to silence; speech cannot be guessed further than 100 ms."""
+"""Samples over which concealment fades to silence; speech cannot be extrapolated further than 100 ms."""
 
 JUMP = SAMPLE_RATE
 """Samples (1 s) of difference between timestamp and clock beyond which the sender has begun a new count."""
 
 MAX_WAITING = 64
-"""Packets kept behind a hole; reached only by a flood, since holes are given up in time."""
+"""Packets kept behind a hole; only a flood reaches it, since holes are given up in time."""
 
 _FRAME = SAMPLE_RATE // 50
 _RISE = np.linspace(
@@ -57,21 +57,22 @@ class _Waiting:
     payload: bytes
 
 
-class Patience:
-    """How late packets come, and so how long a missing one is waited for. Times in seconds."""
+class TargetDelay:
+    """How long a missing packet is waited for: the 95 % quantile of how late packets lately came, 5 to 100 ms. Times in
+    seconds."""
 
     LEAST, MOST = 0.005, 0.1
     _BUCKET, _FORGET, _QUANTILE, _WINDOW = 0.005, 0.98, 0.95, 250
 
     def __init__(self) -> None:
         self._shares = np.zeros(round(self.MOST / self._BUCKET) + 1)
-        self._shares[4] = 1.0  # before anything is known: 20 ms
+        self._shares[4] = 1.0  # before any packet: 20 ms
         self._fastest = self._fastest_before = np.inf
         self._seen = 0
         self.seconds = 0.02
 
     def observe(self, transit: float) -> None:
-        """A packet took `transit` seconds, by two clocks that need not agree."""
+        """Takes the `transit` seconds of a packet, by two clocks that need not agree."""
         self._seen += 1
         if self._seen % self._WINDOW == 0:  # the fastest of the last 5 to 10 s: clocks drift
             self._fastest, self._fastest_before = np.inf, self._fastest
@@ -84,7 +85,7 @@ class Patience:
 
     @property
     def base(self) -> float:
-        """Transit time of the fastest packet seen lately."""
+        """Transit time of the fastest recent packet."""
         return min(self._fastest, self._fastest_before)
 
 
@@ -93,13 +94,13 @@ class JitterBuffer:
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        self._patience = Patience()
+        self._delay = TargetDelay()
         self._ssrc: int | None = None
         self._waiting: dict[int, _Waiting] = {}
         self._sequence = 0  # next to be played, unwrapped
         self._ticks = 0  # newest timestamp, unwrapped
         self._position = 0  # next sample to be delivered, on the sender's clock
-        self._guessed = 0  # samples concealed since the last real one
+        self._concealed = 0  # samples since the last real one
         self._frame = _FRAME
         self.lost = 0
         """Samples concealed so far."""
@@ -109,11 +110,11 @@ class JitterBuffer:
         """When the next sound is overdue; None before the first packet."""
         if self._ssrc is None:
             return None
-        due = self._patience.base + self._position / SAMPLE_RATE + self._patience.seconds
+        due = self._delay.base + self._position / SAMPLE_RATE + self._delay.seconds
         return due if self._waiting else due + STARVED
 
     def receive(self, packet: Packet, now: float) -> list[Samples]:
-        """Takes a packet that came at `now`; returns what can be heard now, in order."""
+        """Takes a packet that came at `now`; returns the sound that is ready, in order."""
         if packet.ssrc != self._ssrc:
             self._restart(packet)
         sequence = self._sequence + _difference(packet.sequence, self._sequence, 16)
@@ -124,54 +125,54 @@ class JitterBuffer:
             sequence, ticks = packet.sequence, packet.timestamp
             position = self._position
         self._ticks = max(self._ticks, ticks)
-        self._patience.observe(now - position / SAMPLE_RATE)
+        self._delay.observe(now - position / SAMPLE_RATE)
         if sequence >= self._sequence:
             self._waiting.setdefault(sequence, _Waiting(position, packet.payload))
         return self.tick(now)
 
     def tick(self, now: float) -> list[Samples]:
-        """What can, and what must, be heard at `now`."""
-        heard: list[Samples] = []
+        """Returns the sound that is ready, and the sound that is overdue, at `now`."""
+        sound: list[Samples] = []
         while True:
             packet = self._waiting.pop(self._sequence, None)
             if packet is not None:
-                heard += self._play(packet)
+                sound += self._play(packet)
             elif not self._overdue(now):
-                return [samples for samples in heard if len(samples)]
+                return [samples for samples in sound if len(samples)]
             elif self._waiting:
-                heard += self._bridge()
+                sound += self._bridge()
             else:
-                heard.append(self._conceal(self._frame))
+                sound.append(self._conceal(self._frame))
 
     def _overdue(self, now: float) -> bool:
-        """What is missing has been waited for long enough."""
+        """Whether the missing packet has been waited for long enough."""
         if self.deadline is None or now >= self.deadline:
             return self.deadline is not None
         if not self._waiting:
             return False
-        filled = self._waiting[min(self._waiting)].position <= self._position  # and so of no use any more
+        filled = self._waiting[min(self._waiting)].position <= self._position  # so it is of no use any more
         return filled or len(self._waiting) > MAX_WAITING
 
     def _restart(self, packet: Packet) -> None:
-        """A new sender, or a new count of the old one: its sound goes on behind what was heard so far."""
+        """Takes up a new sender, or a new count of the old one: its sound follows what was delivered so far."""
         self._ssrc, self._sequence, self._ticks = packet.ssrc, packet.sequence, packet.timestamp
         self._position = packet.timestamp * SAMPLE_RATE // self._decoder.clock_hz
         self._waiting.clear()
-        self._patience = Patience()
+        self._delay = TargetDelay()
 
     def _is_recount(self, sequence: int, position: int, now: float) -> bool:
-        """The packet's numbers fit no place in the stream that loss, delay or a pause could explain."""
+        """Whether the packet's numbers are too far off for loss, delay or a pause to explain."""
         if sequence < self._sequence - MAX_WAITING and position >= self._position:
             return True
-        lateness = now - position / SAMPLE_RATE - self._patience.base
+        lateness = now - position / SAMPLE_RATE - self._delay.base
         return min(abs(position - self._position), abs(lateness) * SAMPLE_RATE) > JUMP
 
     def _play(self, packet: _Waiting) -> list[Samples]:
         self._sequence += 1
         if not packet.payload:
-            return []  # padding, sent to probe the line
+            return []  # padding, sent to probe the bandwidth
         gap = packet.position - self._position
-        pause = [np.zeros(gap, np.float32)] if gap > 0 else []  # nothing is missing: the sender paused (DTX)
+        pause = [np.zeros(gap, np.float32)] if gap > 0 else []  # nothing is lost: the sender paused (DTX)
         self._position = max(self._position, packet.position)
         try:
             sound = self._decoder.decode(packet.payload)
@@ -179,15 +180,15 @@ class JitterBuffer:
             return [*pause, self._conceal(self._frame)] if gap >= 0 else []
         self._frame = len(sound) or self._frame
         sound = sound[max(0, -gap) :]  # the beginning came too late: its time was filled
-        if self._guessed and len(sound) >= len(_RISE):
-            loudness = max(0.0, 1 - self._guessed / FADE)
+        if self._concealed and len(sound) >= len(_RISE):
+            loudness = max(0.0, 1 - self._concealed / FADE)
             sound[: len(_RISE)] *= loudness + (1 - loudness) * _RISE
-        self._guessed = 0 if len(sound) else self._guessed
+        self._concealed = 0 if len(sound) else self._concealed
         self._position += len(sound)
         return [*pause, sound]
 
     def _bridge(self) -> list[Samples]:
-        """Gives up the hole before the oldest waiting packet."""
+        """Fills the hole before the oldest waiting packet."""
         self._sequence = min(self._waiting)
         behind = self._waiting[self._sequence]
         filled: list[Samples] = []
@@ -212,7 +213,7 @@ class JitterBuffer:
     def _conceal(self, n: int) -> Samples:
         self.lost += n
         self._position += n
-        start, self._guessed = self._guessed, self._guessed + n
+        start, self._concealed = self._concealed, self._concealed + n
         if start >= FADE:
             return np.zeros(n, np.float32)
         fade = 1 - np.arange(start, start + n, dtype=np.float32) / FADE

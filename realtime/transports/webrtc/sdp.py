@@ -1,11 +1,8 @@
-"""Reads a WebRTC offer and says, in words for the client, what is wrong with it.
+"""Checks an SDP offer, and tells the client what is wrong with it. Settings of ICE.
 
     SDP text ──check──► the audio codec to answer with          or `OfferError`
 
-Everything that aiortc would stumble over later, in a task where nobody could be told, is found here. This module
-changes nothing.
-
-How peers find us: the settings of ICE (RFC 8445).
+It finds all that aiortc would fail on later, in a task from which no error reaches the client. It changes nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aiortc.sdp import MediaDescription, SessionDescription
+
+from vivavoce.realtime.transports import TransportError
 
 MAX_BYTES = 64 << 10
 """Characters of an offer. Browsers send five to ten thousand."""
@@ -26,7 +25,7 @@ CODECS = ("opus", "pcmu", "pcma")
 _NAME, _PASSWORD = re.compile(r"[a-zA-Z0-9+/]{4,256}"), re.compile(r"[a-zA-Z0-9+/]{22,256}")  # RFC 8839 section 5.4
 
 
-class OfferError(Exception):
+class OfferError(TransportError):
     """The offer cannot be answered; the message is fit for the client."""
 
 
@@ -65,7 +64,7 @@ def _parse(sdp: str) -> SessionDescription:
         raise OfferError('the body is not an SDP offer: it does not begin with "v=0"')
     try:
         return SessionDescription.parse(sdp)
-    except Exception as error:  # a parser's border: whatever it stumbles over is the text's fault
+    except Exception as error:  # a parser's border: any failure is the text's fault
         raise OfferError(f"the offer is not valid SDP ({type(error).__name__}: {error})") from error
 
 
@@ -101,7 +100,7 @@ class IceServer:
 
 @dataclass(frozen=True, slots=True)
 class IceSettings:
-    """How peers find us. No servers: only direct connections; nobody outside is ever asked.
+    """How peers find us: ICE (RFC 8445). No servers: direct connections only, and no host outside is asked.
 
     `loopback`: offer 127.0.0.1 too, for a server that listens there."""
 

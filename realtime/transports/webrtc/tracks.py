@@ -1,10 +1,8 @@
-"""Sound and pictures between aiortc's tracks and the call. The only module that knows PyAV.
+"""Moves sound and pictures between aiortc's tracks and the transport. The only module that knows PyAV.
 
-    RTP ──Hearing──► samples, at once          (microphone.py decides, opus.py or g711.py decodes, on the event loop)
-    RTP ──Camera──► two RGB pictures a second  (aiortc decodes on a thread of its own; we convert on another)
-    pull() ──Speaker──► RTP                    (paced here, encoded here; aiortc's sender only wraps the packets)
-
-Nothing here decides what is said or seen.
+RTP ──AudioReceiver──► samples, at once    (ordered by jitter_buffer.py, decoded on the event loop)
+RTP ──Camera──► two RGB pictures a second  (decoded on a thread of aiortc, converted on one of ours)
+pull() ──AudioSender──► RTP                (paced and encoded here; aiortc's sender only wraps the packets)
 """
 
 from __future__ import annotations
@@ -35,17 +33,17 @@ PICTURE_PERIOD = 0.5
 """Seconds between two pictures handed on."""
 
 PICTURE_SIDE = 640
-"""Pixels of a picture's longer side, at most; more does not help the models that look."""
+"""Pixels of a picture's longer side, at most; more does not help the models."""
 
-_OWN_STALL = 0.01  # a timer this late (seconds) says that the loop stood still, not the network
+_OWN_STALL = 0.01  # a timer this late (seconds) means that the event loop stalled, not the network
 
 
 class AudioReceiver:
-    """Feeds one `JitterBuffer` with packets and with time. `heard` gets the samples, on the event loop."""
+    """Feeds one `JitterBuffer` with packets and with time. `deliver` gets the samples, on the event loop."""
 
-    def __init__(self, decoder: Decoder, heard: Callable[[Samples], None]) -> None:
-        self._microphone = JitterBuffer(decoder)
-        self._heard = heard
+    def __init__(self, decoder: Decoder, deliver: Callable[[Samples], None]) -> None:
+        self._buffer = JitterBuffer(decoder)
+        self._deliver = deliver
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -54,41 +52,41 @@ class AudioReceiver:
         """Takes one packet off the wire."""
         if self._closed:
             return
-        self._tell(self._microphone.receive(packet, self._loop.time()))
+        self._pass_on(self._buffer.receive(packet, self._loop.time()))
         if self._timer is None:
             self._wait()
 
     @property
     def lost(self) -> int:
-        """Samples that had to be recovered or guessed so far."""
-        return self._microphone.lost
+        """Samples that were recovered or concealed so far."""
+        return self._buffer.lost
 
     def close(self) -> None:
-        """Stops the clock."""
+        """Stops the timer and takes no packet any more."""
         self._closed = True
         if self._timer:
             self._timer.cancel()
 
     def _wait(self) -> None:
-        deadline = self._microphone.deadline
+        deadline = self._buffer.deadline
         if deadline is not None:
-            # No sooner than in 5 ms: one timer serves all packets, it is not moved with each of them.
+            # No sooner than in 5 ms: one timer serves all packets, and is not moved with each of them.
             self._timer = self._loop.call_at(max(deadline, self._loop.time() + 0.005), self._tick)
 
     def _tick(self) -> None:
         assert self._timer is not None
         late = self._loop.time() - self._timer.when()
-        if late < _OWN_STALL:  # else packets may be waiting in the socket: they first
-            self._tell(self._microphone.tick(self._loop.time()))
+        if late < _OWN_STALL:  # else packets may wait in the socket, and come first
+            self._pass_on(self._buffer.tick(self._loop.time()))
         self._wait()
 
-    def _tell(self, sounds: list[Samples]) -> None:
+    def _pass_on(self, sounds: list[Samples]) -> None:
         for samples in sounds:
-            self._heard(samples)
+            self._deliver(samples)
 
 
 class AudioSender(MediaStreamTrack):
-    """The track we send: silence, until somebody speaks."""
+    """The track we send: silence, until `speak` is called."""
 
     kind = "audio"
 
@@ -100,14 +98,14 @@ class AudioSender(MediaStreamTrack):
         self._pull: Pull = silence
         self._failed: asyncio.Future[None] | None = None
         self.pulled = 0
-        """Frames that were pulled for sending so far; what is sent before anybody speaks does not count."""
+        """Frames pulled for sending so far; the silence before `speak` does not count."""
 
     def encode_with(self, encoder: opus.Encoder | g711.Encoder, clock_hz: int) -> None:
-        """Sets the codec that was agreed upon, before the first frame."""
+        """Sets the negotiated codec, before the first frame."""
         self._encoder, self._clock_hz = encoder, clock_hz
 
     async def speak(self, pull: Pull) -> None:
-        """Sends what `pull` gives, from when the peer is connected, for ever. Raises what `pull` raises."""
+        """Sends frames of `pull`, from when the peer is connected, for ever. Raises what `pull` raises."""
         self._failed = asyncio.get_running_loop().create_future()
         self._pull = pull
         try:
@@ -137,7 +135,7 @@ class AudioSender(MediaStreamTrack):
             samples = self._pull()
             self.pulled += 1
             return samples
-        except Exception as error:  # a border: it belongs to whoever speaks, not to aiortc's sender
+        except Exception as error:  # a border: it is raised by `speak`, not into aiortc's sender
             self._pull = silence
             if self._failed and not self._failed.done():
                 self._failed.set_exception(error)
@@ -145,11 +143,11 @@ class AudioSender(MediaStreamTrack):
 
 
 class Camera:
-    """Drains a video track; shows two pictures a second, each the freshest there is."""
+    """Drains a video track; hands on two pictures a second, each the newest there is."""
 
-    def __init__(self, seen: Callable[[Picture], None]) -> None:
-        self._seen = seen
-        self._freshest: tuple[VideoFrame, float] | None = None
+    def __init__(self, show: Callable[[Picture], None]) -> None:
+        self._show = show
+        self._newest: tuple[VideoFrame, float] | None = None
         self._arrived = asyncio.Event()
 
     async def watch(self, track: MediaStreamTrack) -> None:
@@ -157,7 +155,7 @@ class Camera:
         with ThreadPoolExecutor(1, "camera") as thread:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._drain(track))
-                group.create_task(self._show(thread))
+                group.create_task(self._convert(thread))
 
     async def _drain(self, track: MediaStreamTrack) -> None:
         loop = asyncio.get_running_loop()
@@ -165,18 +163,18 @@ class Camera:
             while True:
                 frame = await track.recv()
                 assert isinstance(frame, VideoFrame)
-                self._freshest = frame, loop.time()
+                self._newest = frame, loop.time()
                 self._arrived.set()
 
-    async def _show(self, thread: ThreadPoolExecutor) -> Never:
+    async def _convert(self, thread: ThreadPoolExecutor) -> Never:
         loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
             await asyncio.sleep(0)  # lets a backlog drain first
-            assert self._freshest is not None
-            frame, at = self._freshest
+            assert self._newest is not None
+            frame, at = self._newest
             self._arrived.clear()
-            self._seen(Picture(await loop.run_in_executor(thread, rgb, frame), at))
+            self._show(Picture(await loop.run_in_executor(thread, rgb, frame), at))
             await asyncio.sleep(PICTURE_PERIOD)
 
 
@@ -188,5 +186,5 @@ def rgb(frame: VideoFrame) -> NDArray[np.uint8]:
 
 
 def silence() -> Samples:
-    """One frame of it."""
+    """One frame of silence."""
     return np.zeros(FRAME, np.float32)

@@ -14,7 +14,7 @@ from vivavoce.model.errors import DialogueError
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.call import IDLE, Calls, RunningCall
 from vivavoce.realtime.config import ServerConfig
-from vivavoce.realtime.peers.sideband import MAX_SIDEBANDS, TOO_SLOW, Crowded
+from vivavoce.realtime.peers.sideband import MAX_SIDEBANDS, TOO_SLOW, TooManySidebands
 from vivavoce.realtime.session.opening import SessionRequest, open_session, random_ids
 from vivavoce.realtime.transports import CloseReason, Ending, PeerGone
 
@@ -230,13 +230,13 @@ def test_a_session_that_is_too_old_says_so_to_everybody_before_it_closes() -> No
 
 def test_seats_are_few_and_are_given_back() -> None:
     async def test(peer: LinePeer, party: RunningCall) -> None:
-        seats = [party.peers.seat() for _ in range(MAX_SIDEBANDS)]
+        seats = [party.peers.reserve() for _ in range(MAX_SIDEBANDS)]
         for seat in seats:
             seat.__enter__()
-        with pytest.raises(Crowded, match=str(MAX_SIDEBANDS)), party.peers.seat():
+        with pytest.raises(TooManySidebands, match=str(MAX_SIDEBANDS)), party.peers.reserve():
             pass
         seats[0].__exit__(None, None, None)
-        with party.peers.seat():
+        with party.peers.reserve():
             pass
 
     call(test)

@@ -9,7 +9,14 @@ import pytest
 
 from vivavoce.codecs.audio import Samples
 from vivavoce.codecs.errors import BadPacket
-from vivavoce.realtime.transports.webrtc.jitter_buffer import FADE, MAX_WAITING, STARVED, JitterBuffer, Packet, Patience
+from vivavoce.realtime.transports.webrtc.jitter_buffer import (
+    FADE,
+    MAX_WAITING,
+    STARVED,
+    JitterBuffer,
+    Packet,
+    TargetDelay,
+)
 
 FRAME = 480
 PERIOD = 0.02
@@ -284,14 +291,14 @@ def test_any_line_gives_each_sample_once_in_order_and_in_time(seed: int) -> None
         line.arrive(n, at)
         delays.append(at - len(line.sound) / FRAME * PERIOD + PERIOD)  # age of the oldest sound not yet delivered
     assert 395 <= len(line.sound) / FRAME <= 405
-    assert max(delays) < Patience.MOST + STARVED + 2 * PERIOD
+    assert max(delays) < TargetDelay.MOST + STARVED + 2 * PERIOD
     said = np.repeat([level(n) for n in range(410)], FRAME)[: len(line.sound)]
     assert np.mean(line.sound == said) > 0.65  # the rest was guessed, or rises from a guess
     assert np.corrcoef(line.sound, said)[0, 1] > 0.95
 
 
 def test_patience_follows_the_jitter_and_forgets_it() -> None:
-    patience, chance = Patience(), random.Random(1)
+    patience, chance = TargetDelay(), random.Random(1)
     for _ in range(300):
         patience.observe(1.0)
     calm = patience.seconds
@@ -300,21 +307,21 @@ def test_patience_follows_the_jitter_and_forgets_it() -> None:
     shaken = patience.seconds
     for _ in range(150):
         patience.observe(1.0)
-    assert calm == Patience.LEAST
+    assert calm == TargetDelay.LEAST
     assert 0.04 < shaken < 0.065
     assert patience.seconds <= 0.01
 
 
 def test_patience_is_bounded() -> None:
-    patience = Patience()
+    patience = TargetDelay()
     for n in range(200):
         patience.observe(n % 2 * 3.0)
-    assert patience.seconds == Patience.MOST
+    assert patience.seconds == TargetDelay.MOST
 
 
 def test_patience_follows_a_clock_that_drifts() -> None:
-    patience = Patience()
+    patience = TargetDelay()
     for n in range(5000):
         patience.observe(1.0 + n * PERIOD * 100e-6)  # 100 ppm
     assert patience.base == pytest.approx(1.01, abs=0.0011)
-    assert patience.seconds == Patience.LEAST
+    assert patience.seconds == TargetDelay.LEAST

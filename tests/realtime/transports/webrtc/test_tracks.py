@@ -15,7 +15,7 @@ from harness.tidy import run
 from vivavoce.codecs import g711, opus
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.model.dialogue import Picture
-from vivavoce.realtime.transports.pacing import PERIOD, STALL, Pace, play_to_nobody
+from vivavoce.realtime.transports.pacing import PERIOD, STALL, Pace, pull_in_real_time
 from vivavoce.realtime.transports.webrtc.jitter_buffer import Packet
 from vivavoce.realtime.transports.webrtc.tracks import AudioReceiver, AudioSender, Camera, rgb
 
@@ -66,7 +66,7 @@ def test_where_nobody_takes_the_sound_it_is_pulled_in_real_time() -> None:
 
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
-                await play_to_nobody(pull)
+                await pull_in_real_time(pull)
         assert 20 <= pulled <= 26
 
     run(body())

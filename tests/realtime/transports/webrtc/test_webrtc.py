@@ -670,7 +670,7 @@ def test_receiver_reports_confirm_what_arrived(codec: str | None) -> None:
         peer = Peer(codec=codec)
         async with call(peer, Tone(440)) as side:
             await until(lambda: side.transport.confirmed is not None and side.transport.confirmed.frames > 0, 8)
-            confirmed, pulled = side.transport.confirmed, side.transport._speaker.pulled
+            confirmed, pulled = side.transport.confirmed, side.transport._sender.pulled
             assert confirmed is not None
             assert 0 < confirmed.frames <= pulled
             assert confirmed.lost == 0
