@@ -1,6 +1,10 @@
 """The models behind a conversation, and the files they are made of.
 
-dialogue.py    the contract every model keeps
-cascade/       recogniser -> language model -> voice: what answers today
-catalog.toml   which files, from where, under which licence; store.py keeps them
+errors        the exceptions of this package, one tree
+dialogue      the contract of a model
+cascade/      ASR -> LLM -> TTS: the model of today's calls
+turns/        networks of turn-taking: VAD, endpointing, overlap
+store/        the model catalog, and the files it names
+training/     how the networks of this project were made
+evaluation/   how they are rated
 """

@@ -1,20 +1,19 @@
-"""The model contract: one conversation, heard and answered incrementally.
+"""Defines the contract of a model: one conversation, taken in and answered incrementally.
 
-A `Dialogue` is one conversation with one model. Whatever stands behind it (the cascade of recogniser, language
-model and voice; the native model), the call speaks to it only through this protocol:
+A `Dialogue` is one conversation with one model: the cascade of ASR, LLM and TTS, or a native speech model. The call
+uses it through this protocol only:
 
-    hear(frame) ──┐ while the user speaks                       ┌──► TextToken   words of the reply
-    see(frame)  ──┤ freshest camera picture                     ├──► AudioToken  the same words, as sound
+    hear(frame) ──┐ while the user speaks                       ┌──► TextToken   text of the reply
+    see(frame)  ──┤ newest camera picture                       ├──► AudioToken  the same text, as sound
     read(item)  ──┼──► context ──► reply(spec) ─────────────────┼──► ToolCall
     turn(id)    ──┘ the open turn becomes an item               └──► Done
-    anticipate(spec) ───► the answer may be begun before the turn is over, unheard
+    anticipate(spec) ───► the reply may be begun speculatively, before the turn is over
     classify_overlap(sound) ─► speech over the assistant: backchannel or interruption? Leaves no trace
                          ▲
-    cut(heard) ──────────┘ context rolled back to what reached the user's ear
+    cut(heard) ──────────┘ context rolled back to the words that the user heard
 
 All methods but `classify_overlap`, `reply`, `transcripts` and `close` return at once; the work happens on the model's
-own threads.
-The protocol decides nothing about who may speak when: that is the call's business.
+own threads. Turn-taking is not decided here: that is the call's job.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ class Picture:
     at: float  # seconds on the call's clock at which it was taken
 
 
-# --- context: what was said --------------------------------------------------------------------------------------
+# --- context: items of the conversation --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something said or written by one side. `pictures` belong to user messages only."""
+    """A message of one side, spoken or written. Only user messages have `pictures`."""
 
     id: str
     role: Literal["system", "user", "assistant"]
@@ -52,7 +51,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call which the model made (or which the client put into the history). `arguments` is JSON text."""
+    """A tool call that the model made, or that the client put into the history. `arguments` is JSON text."""
 
     id: str
     call_id: str
@@ -62,7 +61,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """What the tool answered, as text."""
+    """The result of a tool call, as text."""
 
     id: str
     call_id: str
@@ -72,13 +71,14 @@ class CallResult:
 Item = Message | Call | CallResult
 
 
-# --- asking for a reply --------------------------------------------------------------------------------------------
+# --- the request for a reply ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function the model may call; `parameters` is its JSON schema. `cue`: a pattern of what users say who want it
-    (regular expression, any case). Small models call whatever they are shown, so they need not be shown the others."""
+    """A function that the model may call; `parameters` is its JSON schema. `cue`: a regular expression (any case) that
+    matches what users say who want it. A small model calls any tool that it is offered, so it is offered only those
+    whose cue matches."""
 
     name: str
     description: str
@@ -88,11 +88,11 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ReplySpec:
-    """How one reply is to be made.
+    """Settings of one reply.
 
-    `context` replaces the conversation for this reply (items, or ids of items of the conversation); None means the
-    conversation as it stands. `tool_choice` is "auto", "none", "required" or the name of a tool in `tools`. `words` are
-    said as they are, instead of an answer.
+    `context` replaces the conversation for this reply (items, or ids of items of the conversation); None: the
+    conversation as it is. `tool_choice` is "auto", "none", "required" or the name of a tool in `tools`. `words` are
+    spoken as given, without the model.
     """
 
     id: str
@@ -107,7 +107,7 @@ class ReplySpec:
     words: str = ""
 
 
-# --- what a reply is made of ---------------------------------------------------------------------------------------
+# --- tokens of a reply ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class TextToken:
 
 @dataclass(frozen=True, slots=True)
 class WordEnd:
-    """The first `chars` characters of the reply's text have been said when `sample` samples of it were played."""
+    """The first `chars` characters of the reply's text have been spoken when `sample` samples of it were played."""
 
     chars: int
     sample: int
@@ -127,8 +127,8 @@ class WordEnd:
 
 @dataclass(frozen=True, slots=True)
 class AudioToken:
-    """The next stretch of the reply's sound. `words` lists the word ends that fall into it, counted from the
-    beginning of the reply."""
+    """The next chunk of the reply's sound, 24 kHz. `words`: the word ends that fall into it, counted from the beginning
+    of the reply."""
 
     samples: Samples
     words: tuple[WordEnd, ...] = ()
@@ -146,7 +146,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one reply; `cached` counts input tokens whose work was reused."""
+    """Tokens of one reply; `cached`: input tokens read from the cache."""
 
     input_text: int = 0
     input_audio: int = 0
@@ -158,7 +158,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The reply is complete. `reason` "length" means that `max_tokens` cut it."""
+    """The reply is complete. `reason` "length": `max_tokens` cut it."""
 
     reason: Literal["stop", "length"]
     usage: Usage = field(default_factory=Usage)
@@ -167,20 +167,21 @@ class Done:
 ReplyToken = TextToken | AudioToken | ToolCall | Done
 
 
-# --- what was heard, both ways -------------------------------------------------------------------------------------
+# --- recognized by the ASR, heard by the user -----------------------------------------------------------------------
 
 
 def joined(first: str, second: str) -> str:
-    """Two stretches of recognised text as one: with a space between them, but for scripts that use none."""
+    """Joins two parts of recognized text: with a space between them, except in scripts without spaces."""
     spaceless = bool(second) and ("\u2e80" <= second[0] <= "\u9fff" or "\uff00" <= second[0] <= "\uffef")
     return f"{first}{'' if spaceless else ' '}{second}".strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What the ears make of a turn so far: `stable` will not change any more, `tail` may. `error`: they failed, and the
-    turn has no words; the message is fit to be shown to the user. `whole`: nothing has been said since the sound that
-    this covers, so it may be all there is; `finished`: how likely it is, by the sound of it, where the ears know."""
+    """The ASR's text of a turn so far: `stable` will not change any more, `tail` may. `error`: the ASR failed, and the
+    turn has no words; the message can be shown to the user. `whole`: the user has not spoken since the sound that this
+    covers, so the text may be complete; `finished`: probability (0..1), by the sound, that the turn is over; None where
+    the ASR gives none."""
 
     turn: str
     stable: str
@@ -197,8 +198,8 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class OverlapOpinion:
-    """What the ears make of sound over the assistant: words ("" for none), and how likely (0..1) it is that somebody
-    wants to interrupt, by how it sounds; None when they cannot tell."""
+    """The ASR's opinion of sound over the assistant: words ("" for none), and the probability (0..1), by the sound, of
+    an interruption; None where the ASR gives none."""
 
     text: str
     interruption: float | None = None
@@ -206,7 +207,8 @@ class OverlapOpinion:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """How much of the reply `id` reached the user: `samples` of its sound, the first `chars` characters of its text."""
+    """The part of the reply `id` that the user heard: `samples` of its sound, the first `chars` characters of its
+    text."""
 
     id: str
     samples: int
@@ -217,44 +219,45 @@ class Dialogue(Protocol):
     """One conversation with one model. See the module's drawing."""
 
     def hear(self, samples: Samples, voiced: bool = True) -> None:
-        """Adds sound to the open user turn; the first sound opens one. `voiced`: the VAD takes it for speech, so the
-        model knows a pause when it begins."""
+        """Adds sound (24 kHz) to the open user turn; the first sound opens one. `voiced`: the VAD finds speech in it,
+        which tells the model when a pause begins."""
 
     def turn(self, item_id: str) -> None:
-        """Closes the open turn: it becomes the conversation's newest item, called `item_id`."""
+        """Closes the open turn: it becomes the conversation's newest item, with the id `item_id`."""
 
     def anticipate(self, spec: ReplySpec) -> None:
-        """This will be asked for when the open turn ends (its `id` aside). The model may begin at any time, unheard and
-        without a trace; `reply` with an equal spec takes up what was begun, if the turn turned out as expected."""
+        """Announces the reply that will be requested when the open turn ends (its `id` may differ). The model may begin
+        it speculatively at any time, without a trace; `reply` with an equal spec takes it up, if the turn ended as
+        expected."""
 
     def discard_turn(self) -> None:
         """Drops the open turn."""
 
     async def classify_overlap(self, samples: Samples) -> OverlapOpinion:
-        """Listens to sound that is in no turn: the last second, at most, while the assistant speaks. Nothing of it is
-        kept. Raises `DialogueError`."""
+        """Classifies sound that is in no turn: at most the last second, while the assistant speaks. Keeps none of it.
+        Raises `DialogueError`."""
 
     def see(self, picture: Picture) -> None:
-        """The freshest picture from the camera; replaces the one before."""
+        """Takes the newest camera picture, which replaces the one before."""
 
     def read(self, item: Item, after: str | None = None) -> None:
-        """Puts `item` behind the item called `after` (None: at the end, "root": at the front)."""
+        """Puts `item` behind the item with the id `after` (None: at the end, "root": at the front)."""
 
     def forget(self, item_id: str) -> None:
-        """Takes an item out of the context."""
+        """Removes an item from the context."""
 
     def cut(self, heard: Heard) -> None:
         """Rolls the context back: the reply `heard.id` ends where the user stopped hearing it."""
 
     def reply(self, spec: ReplySpec) -> AsyncGenerator[ReplyToken]:
-        """Answers, as a stream that ends with `Done`. Closing the iterator cancels within one token. The reply joins
-        the conversation under `spec.id` unless `spec.context` was given.
+        """Generates a reply, as a stream that ends with `Done`. Closing the iterator cancels within one token. The
+        reply joins the conversation under `spec.id` unless `spec.context` was given.
 
         Raises `DialogueError`."""
 
     def transcripts(self) -> AsyncIterator[Transcript]:
-        """Transcripts of the user's turns, partial ones while they speak; ends when the dialogue closes. Each turn that
-        was closed gets a final one, if only to say that the ears failed."""
+        """Transcripts of the user's turns, partial ones while the user speaks; ends when the dialogue closes. Each
+        closed turn gets a final one, even if the ASR failed."""
 
     async def close(self) -> None:
-        """Ends everything under way and gives back the slot."""
+        """Ends all work under way and releases the slot."""

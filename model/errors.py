@@ -29,7 +29,7 @@ ModelError                  the message can be shown to the user: what failed, a
 │
 └── DialogueError           the model failed: loaded, but without an answer
     ├── NotRecognized         the ASR has no words for the user's turn
-    └── ToolCallError         the LLM wrote a call of no tool that it has
+    └── ToolCallError         the LLM called a tool that it does not have
 """
 
 from __future__ import annotations
@@ -136,4 +136,4 @@ class NotRecognized(DialogueError):
 
 
 class ToolCallError(DialogueError):
-    """The LLM wrote what is no call of a tool that it has."""
+    """The LLM called a tool that it does not have, or wrote an incomplete call."""

@@ -1,10 +1,9 @@
-"""Does a pause sound like the end of a turn? From what Moonshine's encoder hears before it.
+"""Estimates whether a pause ends the turn, from the states of Moonshine's encoder before it.
 
-    the last second of the encoder's states (1, T, 288) ──► four places to look at ──► probability
+    the last second of the encoder's states (1, T, 288) ──► attention head, four queries ──► probability
 
-As `aside.py`: the encoder knows speech, and a few thousand weights learn what to look for, here the tune of a voice
-that has finished, and of one that goes on (`model/training/turns/train_asr_endpoint.py`). Model card:
-`realtime/turns/ENDPOINT.md`.
+As in `asr_overlap_head`, the encoder knows speech, and 26 000 weights learn what matters: here the intonation of a turn
+that ends, and of one that goes on (`model/training/turns/train_asr_endpoint.py`). Model card: `ENDPOINT.md`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from vivavoce.codecs.onnx_session import open_onnx
 
 WEIGHTS: Final = Path(__file__).with_name("asr_endpoint_head.onnx")
 STATES: Final = 48
-"""States it looks at: the last 1.15 s."""
+"""States that count: those of the last 1.15 s."""
 
 
 class AsrEndpointHead:
@@ -30,6 +29,7 @@ class AsrEndpointHead:
         self._session = open_onnx(path)
 
     def probability(self, states: NDArray[np.float32]) -> float:
-        """How likely the turn is over; `states` of shape (1, T, 288), of sound that ends soon after its last word."""
-        (finished,) = self._session.run(["finished"], {"states": states[:, -STATES:]})
-        return float(finished[0])
+        """Probability (0..1) that the turn is over; `states` of shape (1, T, 288), of sound that ends soon after its
+        last word."""
+        (end_of_turn,) = self._session.run(["finished"], {"states": states[:, -STATES:]})
+        return float(end_of_turn[0])

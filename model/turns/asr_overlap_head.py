@@ -1,10 +1,9 @@
-"""Is what is said over the assistant meant to stop it? From what Moonshine's encoder hears in it.
+"""Estimates whether sound over the assistant is an interruption, from the states of Moonshine's encoder.
 
-    states of the encoder (1, T, 288) ──► four places to look at ──► interruption, backchannel, noise or echo
+    states of the encoder (1, T, 288) ──► attention head, four queries ──► interruption, backchannel, noise or echo
 
-The encoder knows speech better than any network that has learned from a few thousand examples could; this one, of
-41 000 weights, learns only what to look for (`model/training/turns/train_asr_overlap.py`). Model card:
-`realtime/turns/OVERLAP.md`.
+The encoder knows speech better than a network that is trained on a few thousand examples; this head, of 41 000 weights,
+learns only what matters (`model/training/turns/train_asr_overlap.py`). Model card: `OVERLAP.md`.
 """
 
 from __future__ import annotations
@@ -28,6 +27,6 @@ class AsrOverlapHead:
         self._session = open_onnx(path)
 
     def interruption(self, states: NDArray[np.float32]) -> float:
-        """How likely it is an interruption; `states` of shape (1, T, 288)."""
+        """Probability (0..1) of an interruption; `states` of shape (1, T, 288)."""
         (scores,) = self._session.run(["scores"], {"states": states})
         return float(scores[0, 0])

@@ -1,11 +1,11 @@
-"""Interruption, backchannel, noise or echo? A small network on onnxruntime, 32 ms at a time.
+"""Classifies sound over the assistant as interruption, backchannel, noise or echo, 32 ms at a time.
 
     the last windows (16 kHz) ──► log-mel features (40 mels, every 8 ms) ──► network ──► Scores, better with each window
                                                                     └─ OverlapStream: recurrent state ─┘
 
-`OverlapClassifier` holds the weights (90 000 of them, made in `training/`) and serves all calls; `OverlapStream` is the
-slot of one call. A sound is judged together with the 96 ms before it, which tell what the place sounds like. What
-follows from the scores is decided in `realtime/turns/barge_in.py`.
+`OverlapClassifier` holds the weights (90 000, see `model/training/turns`) and serves all calls; `OverlapStream` is the
+slot of one call. A sound is classified together with the 96 ms before it, which show the background. What follows from
+the scores is decided in `realtime/turns/barge_in.py`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.model.turns.smart_turn import mel_filters
 
 LOOKS: Final = (6, 8, 10, 13, 16, 20, 26, 33)
-"""Windows after which the ears are asked, besides at every pause. What was said by the first of them is often clear,
-0.2 s after it began; what came after the last is judged by the ear."""
+"""Windows of a sound after which the ASR classifies it too, besides at every pause. The first, 0.2 s after the sound
+began, is often enough; after the last, this classifier decides alone."""
 
 
 class Scores(NamedTuple):
-    """What the sound may be, so far: probabilities that add up to 1."""
+    """Classes of the sound so far: probabilities that add up to 1."""
 
     interruption: float
     backchannel: float
@@ -33,8 +33,8 @@ class Scores(NamedTuple):
     echo: float
 
 
-CATCH_LEAD: Final = 4
-"""Windows (128 ms) before the first voiced one: a word begins softly."""
+OVERLAP_LEAD: Final = 4
+"""Windows (128 ms) before the first voiced one that the ASR gets with it: a word begins softly."""
 
 
 Sound = NDArray[np.float32]
@@ -47,11 +47,11 @@ MELS: Final = 40
 STEP: Final = WINDOW // HOP
 """Feature frames of one window; the network sees as many from before it again."""
 LEAD: Final = 3
-"""Windows before the sound that are judged with it."""
+"""Windows before the sound that are classified with it."""
 UNITS: Final = 96
 """Size of the recurrent state."""
 KEPT: Final = (LEAD + 2) * WINDOW + FRAME - HOP
-"""Samples kept: the window, the lead, the frames seen again, and what the first of them reaches back to."""
+"""Samples kept: the window, the lead, the frames that count again, and the reach of the first of them."""
 
 WEIGHTS: Final = Path(__file__).with_name("overlap_classifier.onnx")
 
@@ -91,7 +91,7 @@ class OverlapClassifier:
 
 
 class OverlapStream:
-    """What one call has heard last."""
+    """The newest sound and the recurrent state of one call."""
 
     def __init__(self, net: OverlapClassifier) -> None:
         self._net = net
@@ -99,11 +99,11 @@ class OverlapStream:
         self._state: Sound = np.zeros((1, UNITS), np.float32)
 
     def push(self, window: Sound) -> None:
-        """Takes the next window, shape (512,), -1..1, whether or not anybody will ask about it."""
+        """Takes the next window, shape (512,), -1..1; also where no scores are requested."""
         self._sound = np.concatenate((self._sound[WINDOW:], window))
 
     def scores(self, fresh: bool) -> Scores:
-        """What the sound up to the last window is; to be asked for each window, `fresh` at the first of a sound."""
+        """Scores of the sound up to the last window; to be called for each window, `fresh` for the first of a sound."""
         windows = LEAD + 1 if fresh else 1
         if fresh:
             self._state = np.zeros_like(self._state)

@@ -1,10 +1,10 @@
-"""Is this speech? Silero VAD on onnxruntime, 32 ms at a time.
+"""Detects voice activity with Silero VAD on onnxruntime, 32 ms at a time.
 
     window (512 samples, 16 kHz) ──► 64 samples of the window before ▏ window ──► network ──► probability
-                                          └── SpeechState ──┘   recurrent state ──┘
+                                          └── SileroState ──┘   recurrent state ──┘
 
-`SileroVad` holds the weights and serves all calls; `SileroState` is the slot of one call. What follows from the
-probabilities (when speech begins and ends) is decided in `vad.py`, not here.
+`SileroVad` holds the weights and serves all calls; `SileroState` is the slot of one call. When speech begins and ends
+is decided in `realtime/turns/vad.py`, not here.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from vivavoce.codecs.onnx_session import open_onnx
 
 SAMPLE_RATE: Final = 16_000
 WINDOW: Final = 512
-"""Samples of one window, 32 ms; the network knows no other length at 16 kHz."""
+"""Samples of one window, 32 ms; the network takes no other length at 16 kHz."""
 CONTEXT: Final = 64
-"""Samples of the window before that the network looks at again."""
+"""Samples of the window before that the network takes again."""
 FILE: Final = "silero_vad_openvino_16k.onnx"
 """Of Silero's files the one for 16 kHz without branches in the graph: the same figures in four fifths of the time."""
 
 
 @dataclass(slots=True)
 class SileroState:
-    """What the network remembers of one call."""
+    """The state of the network for one call."""
 
     sound: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, CONTEXT + WINDOW), np.float32))
     recurrent: NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, 1, 128), np.float32))
 
     def reset(self) -> None:
-        """Forgets everything, as at the beginning of a call."""
+        """Clears the state, as at the beginning of a call."""
         self.sound[:] = 0.0
         self.recurrent = np.zeros_like(self.recurrent)
 

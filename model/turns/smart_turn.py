@@ -1,10 +1,10 @@
-"""Has the speaker finished? Smart Turn v3 on onnxruntime: one look at the last 8 s of sound.
+"""Estimates the end of a turn with Smart Turn v3 on onnxruntime, from the last 8 s of sound.
 
     samples (16 kHz) ──► last 8 s, padded with silence in front ──► log-mel features (80, 800) ──► probability
 
 The features are those of Whisper (Radford et al. 2022, section 2.2) over sound normalised to zero mean and unit
-variance, padding included. Nothing is kept between looks: the normalisation changes with every sample, and all
-features take a few milliseconds. When to look is decided in `endpoint.py`.
+variance, padding included. Nothing is cached between estimates: the normalisation changes with every sample, and all
+features take a few milliseconds. When to estimate is decided in `realtime/turns/endpointing.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vivavoce.codecs.onnx_session import open_onnx
 
 SAMPLE_RATE: Final = 16_000
 WINDOW: Final = 8 * SAMPLE_RATE
-"""Samples that the network sees."""
+"""Samples of the network's input."""
 
 _FFT: Final = 400  # samples, 25 ms
 _HOP: Final = 160  # samples, 10 ms
@@ -40,14 +40,14 @@ class SmartTurn:
     def complete(self, samples_16k: NDArray[np.float32]) -> float:
         """Probability (0..1) that the turn which ends with these samples is complete.
 
-        `samples_16k`: the turn so far, any length, best with the silence that made somebody ask; the last 8 s count.
+        `samples_16k`: the turn so far, any length, with the silence of the pause at its end; the last 8 s count.
         """
         features = self._features(last_window(samples_16k))[None]  # (1, 80, 800)
         return float(self._session.run(["logits"], {"input_features": features})[0][0, 0])
 
 
 def last_window(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The last 8 s of `samples`, shape (128000,), with silence in front of what is shorter."""
+    """The last 8 s of `samples`, shape (128000,), padded with silence in front."""
     kept = samples[-WINDOW:]
     window = np.zeros(WINDOW, np.float32)
     window[WINDOW - len(kept) :] = kept

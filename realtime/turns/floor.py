@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.model.turns.overlap_classifier import CATCH_LEAD
+from vivavoce.model.turns.overlap_classifier import OVERLAP_LEAD
 from vivavoce.realtime.events import Loudness, Overlapped, TurnDetection, TurnEnded, TurnIdle, TurnSound, TurnStarted
 from vivavoce.realtime.turns.barge_in import BargeIn, ClassifyOverlap, Decision
 from vivavoce.realtime.turns.endpointing import AskEndpoint, Endpointing
@@ -32,7 +32,7 @@ from vivavoce.realtime.turns.vad import Debounce, Vad, level_of
 @dataclass(frozen=True, slots=True)
 class AskOverlap:
     """Asks the ASR about the speech over the assistant so far: `samples` hold `age` windows from sample `at` on, and
-    `CATCH_LEAD` windows before them."""
+    `OVERLAP_LEAD` windows before them."""
 
     at: int
     age: int
@@ -167,7 +167,7 @@ class Floor:
             self._overlap_at = self.position - len(self._past[-1][0])
         facts = self._follow(decision, detection)
         if self.barge_in.asr_due:
-            sound = [samples for samples, _ in self._past][-self.barge_in.age - CATCH_LEAD :]
+            sound = [samples for samples, _ in self._past][-self.barge_in.age - OVERLAP_LEAD :]
             facts.append(AskOverlap(self._overlap_at, self.barge_in.age, np.concatenate(sound)))
         return facts
 

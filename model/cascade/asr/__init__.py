@@ -1,6 +1,6 @@
 """Recognizes speech (ASR): the user's turn as text, while the user speaks.
 
-    contract     what an ASR takes and gives: `Asr`, `Recognition`, `Hypothesis`
+    contract     the contract: `Asr`, `Recognition`, `Hypothesis`
     streaming    a turn as a stream, with any recognizer that continues forced tokens
     moonshine    English, on onnxruntime
     whisper      other languages, on CTranslate2

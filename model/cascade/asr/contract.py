@@ -1,4 +1,4 @@
-"""Defines what an ASR takes and gives: sound of a turn in, hypotheses of its text out.
+"""Defines the contract of an ASR: sound of a turn in, hypotheses of its text out.
 
 One `Asr` holds the weights and is shared by all calls; one `Recognition` is one turn of one call and owns all state:
 

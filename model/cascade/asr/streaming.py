@@ -4,11 +4,11 @@
             └ text is final        └ cut                stable ▏ tail           └ pushed since
 
 Each update decodes the segment again as a whole, because later sound corrects earlier words; the stable tokens are
-forced and the rest of the last hypothesis is offered as a draft, so that only what changed costs decoder steps. A
+forced and the rest of the last hypothesis is offered as a draft, so that only changed tokens cost decoder steps. A
 segment that grows long is cut at a pause, at the latest after `LONGEST` samples, which bounds the cost of an update
 however long the turn is.
 
-What is stable: local agreement (Liu et al. 2020, "Low-Latency Sequence-to-Sequence Speech Recognition", section 3).
+Stable tokens: local agreement (Liu et al. 2020, "Low-Latency Sequence-to-Sequence Speech Recognition", section 3).
 The tokens that two hypotheses, made from different lengths of the same sound, have in common will most likely stay.
 Here they end at the beginning of a word, since the last word of a hypothesis may be half of a longer one.
 """

@@ -1,4 +1,4 @@
-"""Defines what an LLM takes and gives: a conversation in, text and tool calls out, one token at a time.
+"""Defines the contract of an LLM: a conversation in, text and tool calls out, one token at a time.
 
     Prompt ──► LlmSlot.prefill    the KV cache takes the beginning of the prompt while the user is still speaking
            └─► LlmSlot.generate ──► deliver(Piece) ... deliver(Stopped), on the LLM's own thread

@@ -5,13 +5,13 @@
     <|im_start|>assistant ...            <- the model goes on here
 
 Rendering is incremental by construction: a conversation that has grown begins with the same text as before, so the
-prompt cache matches. What is dropped of a long conversation is dropped in big steps, for the same reason:
+prompt cache matches. A long conversation loses its oldest items in big steps, for the same reason:
 
     items   a b c d e f g h          all fit
             a b c d e f g h i j      too many: three quarters are dropped, and the rest is read once without them ...
                             i j k l  ... and they stay dropped, until the rest is too much again
 
-A model reads only what differs from its cache. A window that slides by a question and an answer each turn would be read
+A model reads only the difference to its cache. A window that slides by a question and an answer each turn would be read
 as a whole each turn, which on a CPU takes longer than the turn. Pure text; knows no model.
 """
 

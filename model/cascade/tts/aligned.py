@@ -50,7 +50,7 @@ class Aligned:
                 continue
             texts += [self.text[done:start], new]
             ends += self.ends[done:start]
-            said = self.ends[stop - 1] if stop else 0  # for an insertion, what stands before it
+            said = self.ends[stop - 1] if stop else 0  # for an insertion, the text before it
             if new:
                 ends += [self.ends[start - 1] if start else 0] * (len(new) - 1) + [said]
             elif ends:

@@ -1,4 +1,4 @@
-"""Defines what a TTS takes and gives: text in, chunks of sound with word ends out. See the package for the stages."""
+"""Defines the contract of a TTS: text in, chunks of sound with word ends out. See the package for the stages."""
 
 from __future__ import annotations
 

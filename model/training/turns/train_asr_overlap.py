@@ -29,7 +29,7 @@ from vivavoce.model.training.turns.attention_head import Attention, export, fit
 from vivavoce.model.training.turns.overlap_mixing import CLASSES, Recordings, Surroundings, overhear
 from vivavoce.model.training.turns.train_overlap import first_voiced
 from vivavoce.model.turns.asr_overlap_head import WEIGHTS
-from vivavoce.model.turns.overlap_classifier import CATCH_LEAD, LOOKS, WINDOW
+from vivavoce.model.turns.overlap_classifier import LOOKS, OVERLAP_LEAD, WINDOW
 from vivavoce.model.turns.silero_vad import SileroVad
 
 PARTS: Final = 6
@@ -64,7 +64,7 @@ def make(folder: Path, ears: Moonshine, net: SileroVad, part: int) -> Looks:
         if first is None or (overheard.kind >= 2 and rng.random() < 0.6):  # noise and echo: the other network's
             continue
         for age in rng.choice(AGES, 2, replace=False):
-            sound = overheard.sound[max(0, first - CATCH_LEAD) * WINDOW : (first + int(age)) * WINDOW]
+            sound = overheard.sound[max(0, first - OVERLAP_LEAD) * WINDOW : (first + int(age)) * WINDOW]
             found = ears.states(np.pad(sound, (0, OVERLAP_PAD)))[0, :STATES]
             states.append(np.pad(found, ((0, STATES - len(found)), (0, 0))).astype(np.float16))
             lengths.append(len(found))

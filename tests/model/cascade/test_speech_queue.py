@@ -1,4 +1,4 @@
-"""model/cascade/speech_queue.py: what is spoken when. The thread is real, the TTS is scripted."""
+"""model/cascade/speech_queue.py: which text is spoken when. The thread is real, the TTS is scripted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""model/turns/asr_endpoint_head.py, and realtime/turns/training: how it was made."""
+"""model/turns/asr_endpoint_head.py, and its training in model/training/turns."""
 
 from itertools import islice
 from pathlib import Path
@@ -19,17 +19,19 @@ TAIL = round(0.08 * SAMPLE_RATE)
 
 
 def test_only_the_last_second_counts() -> None:
-    ears, rng = AsrEndpointHead(), np.random.default_rng(0)
+    head, rng = AsrEndpointHead(), np.random.default_rng(0)
     states = rng.standard_normal((1, 100, 288)).astype(np.float32)
-    assert 0.0 <= ears.probability(states[:, :3]) <= 1.0
-    assert ears.probability(states) == ears.probability(states[:, -STATES:])
+    assert 0.0 <= head.probability(states[:, :3]) <= 1.0
+    assert head.probability(states) == head.probability(states[:, -STATES:])
 
 
-def test_training_sentences_are_the_same_on_every_run_and_none_is_measured_with() -> None:
+def test_training_sentences_are_the_same_on_every_run_and_none_is_in_the_evaluation() -> None:
     made = list(islice(sentences(1), 500))
     assert made == list(islice(sentences(1), 500))
-    measured = {text for part in ("evaluation", "development") for texts in read_texts(part).values() for text in texts}  # type: ignore[arg-type]  # a Literal
-    assert not measured & set(made)
+    evaluated = {
+        text for part in ("evaluation", "development") for texts in read_texts(part).values() for text in texts
+    }  # type: ignore[arg-type]  # a Literal
+    assert not evaluated & set(made)
     assert 0.5 < sum("|" in text for text in made) / len(made) < 0.8
 
 
@@ -49,7 +51,7 @@ def test_a_first_half_that_can_stand_alone_becomes_a_sentence(text: str, half: s
 
 
 @pytest.mark.slow
-def test_a_network_learns_from_endings_that_differ(tmp_path: Path) -> None:
+def test_a_head_learns_from_endings_that_differ(tmp_path: Path) -> None:
     from vivavoce.model.training.turns import train_asr_endpoint as training  # imports torch
 
     rng = np.random.default_rng(1)
@@ -67,13 +69,13 @@ def test_a_network_learns_from_endings_that_differ(tmp_path: Path) -> None:
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_the_same_words_sound_finished_at_their_end_and_not_where_they_go_on(models: Store) -> None:
-    studio, ears = Studio(models), Moonshine(models.path("moonshine-tiny-en"), threads=1)
+def test_the_same_words_score_higher_at_the_end_of_a_turn_than_within_it(models: Store) -> None:
+    studio, asr = Studio(models), Moonshine(models.path("moonshine-tiny-en"), threads=1)
 
     def rated(speech: Samples) -> float:
         end = audible(speech)[1]
-        heard = np.concatenate((np.zeros(6000, np.float32), speech[:end], np.zeros(TAIL, np.float32)))
-        return ears.recognize(Resampler(SAMPLE_RATE, 16_000).push(heard), [], 0)[1]
+        sound = np.concatenate((np.zeros(6000, np.float32), speech[:end], np.zeros(TAIL, np.float32)))
+        return asr.recognize(Resampler(SAMPLE_RATE, 16_000).push(sound), [], 0)[1]
 
     pairs = (
         ("She sold the house | in March.", "She sold the house."),

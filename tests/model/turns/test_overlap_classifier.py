@@ -1,4 +1,4 @@
-"""model/turns/overlap_classifier.py: what the classifier sees."""
+"""model/turns/overlap_classifier.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def windows(count: int, seed: int = 0) -> list[np.ndarray]:
     return list(noise.astype(np.float32))
 
 
-def test_each_feature_frame_sees_its_own_sound_only() -> None:
+def test_each_feature_frame_depends_on_its_own_sound_only() -> None:
     features, sound = Features(), np.concatenate(windows(4))
     whole = features(sound[: FRAME + 9 * HOP])
     assert whole.shape == (10, 40)
@@ -30,30 +30,30 @@ def test_a_tone_is_louder_in_its_own_mel() -> None:
 
 
 def test_scores_are_probabilities_and_need_no_history() -> None:
-    ear = OverlapClassifier().init_state()
-    ear.push(windows(1)[0])
-    scores = ear.scores(fresh=True)
+    stream = OverlapClassifier().init_state()
+    stream.push(windows(1)[0])
+    scores = stream.scores(fresh=True)
     assert sum(scores) == pytest.approx(1.0, abs=1e-5)
     assert min(scores) >= 0.0
 
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 12))
-def test_a_fresh_sound_is_judged_by_itself_and_a_little_before(earlier: int) -> None:
-    """What was heard more than a few windows before a sound does not change what it is taken for."""
+def test_a_fresh_sound_is_classified_by_itself_and_a_little_before(earlier: int) -> None:
+    """Sound more than a few windows before does not change the scores."""
     net, said = OverlapClassifier(), windows(LEAD + 8, seed=1)
-    verdicts = []
+    found = []
     for past in ([], windows(earlier, seed=2)):
-        ear = net.init_state()
+        stream = net.init_state()
         for window in past:
-            ear.push(window)
-            ear.scores(fresh=False)
+            stream.push(window)
+            stream.scores(fresh=False)
         for window in said[: LEAD + 3]:
-            ear.push(window)
-        first = ear.scores(fresh=True)
-        ear.push(said[LEAD + 3])
-        verdicts.append((*first, *ear.scores(fresh=False)))
-    assert verdicts[0] == pytest.approx(verdicts[1], abs=1e-5)
+            stream.push(window)
+        first = stream.scores(fresh=True)
+        stream.push(said[LEAD + 3])
+        found.append((*first, *stream.scores(fresh=False)))
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
 
 
 def test_two_calls_do_not_mix() -> None:

@@ -1,4 +1,4 @@
-"""The speech network, with the weights of the model catalog."""
+"""model/turns/silero_vad.py, with the weights of the model catalog."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ def say(models: Store) -> Callable[[str], Samples]:
 
 
 @pytest.mark.slow
-def test_speech_is_told_from_the_silence_around_it(net: SileroVad, say: Callable[[str], Samples]) -> None:
+def test_speech_is_separated_from_the_silence_around_it(net: SileroVad, say: Callable[[str], Samples]) -> None:
     speech = say("The weather in the mountains was cold, but the sky was clear.")
     sound = np.concatenate((np.zeros(31 * WINDOW, np.float32), speech, np.zeros(16_000, np.float32)))
-    heard = np.array(probabilities(net, sound[: len(sound) // WINDOW * WINDOW].reshape(-1, WINDOW)))
+    found = np.array(probabilities(net, sound[: len(sound) // WINDOW * WINDOW].reshape(-1, WINDOW)))
     end = 31 + len(speech) // WINDOW
-    assert heard[:31].max() < 0.2
-    assert (heard[31:end] > 0.5).mean() > 0.75
-    assert heard[-15:].max() < 0.2
+    assert found[:31].max() < 0.2
+    assert (found[31:end] > 0.5).mean() > 0.75
+    assert found[-15:].max() < 0.2

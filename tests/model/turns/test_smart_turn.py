@@ -1,4 +1,4 @@
-"""End of turn: the features against Whisper's own, the network on real weights."""
+"""model/turns/smart_turn.py: the features against Whisper's own, the network on real weights."""
 
 from __future__ import annotations
 
@@ -62,26 +62,26 @@ def test_features_are_made_in_a_fraction_of_a_window_of_speech() -> None:
 
 
 @pytest.fixture(scope="module")
-def judge(models: Store) -> SmartTurn:
+def smart_turn(models: Store) -> SmartTurn:
     return SmartTurn(models.path("smart-turn") / "smart-turn-v3.2-cpu.onnx")
 
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_a_sentence_is_complete_at_its_end_and_not_after_and_a(judge: SmartTurn, models: Store) -> None:
+def test_a_sentence_is_complete_at_its_end_and_not_within(smart_turn: SmartTurn, models: Store) -> None:
     sentence = "My sister bought a blue jacket and a pair of brown shoes."
     speech = list(open_tts("joe", models.path, threads=1).speak(sentence))
-    whole = np.concatenate([stretch.samples for stretch in speech])
-    ends = {word.chars: word.sample for stretch in speech for word in stretch.words}
+    whole = np.concatenate([chunk.samples for chunk in speech])
+    ends = {word.chars: word.sample for chunk in speech for word in chunk.words}
     broken = whole[: ends[sentence.index(" pair")]]
-    heard = [
+    sounds = [
         np.append(soxr.resample(sound, SAMPLE_RATE, 16_000), np.zeros(3_200, np.float32)) for sound in (whole, broken)
     ]
-    assert judge.complete(heard[0]) > 0.8
-    assert judge.complete(heard[1]) < 0.4
+    assert smart_turn.complete(sounds[0]) > 0.8
+    assert smart_turn.complete(sounds[1]) < 0.4
 
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_sound_older_than_eight_seconds_changes_nothing(judge: SmartTurn) -> None:
-    assert judge.complete(np.concatenate((SWEEP[:5_000], SWEEP))) == judge.complete(SWEEP)
+def test_sound_older_than_eight_seconds_changes_nothing(smart_turn: SmartTurn) -> None:
+    assert smart_turn.complete(np.concatenate((SWEEP[:5_000], SWEEP))) == smart_turn.complete(SWEEP)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vivavoce.model.turns.overlap_classifier import CATCH_LEAD, Scores
+from vivavoce.model.turns.overlap_classifier import OVERLAP_LEAD, Scores
 from vivavoce.realtime.events import Overlapped, TurnDetection, TurnEnded, TurnIdle, TurnSound, TurnStarted
 from vivavoce.realtime.recording.reader import CALLS
 from vivavoce.realtime.turns.endpointing import AskEndpoint
@@ -122,7 +122,7 @@ def test_the_asr_is_given_the_sound_from_a_little_before_its_beginning() -> None
     floor = Floor(SERVER, lambda fresh: Scores(0.5, 0.5, 0.0, 0.0), asr=True)
     (ask,) = [fact for fact in feed(floor, "......" + "#" * 6, audible=True) if isinstance(fact, AskOverlap)]
     assert (ask.at, ask.age) == (6 * WINDOW, 6)
-    assert ask.samples[::WINDOW].tolist() == [*range(7 - CATCH_LEAD, 13)]
+    assert ask.samples[::WINDOW].tolist() == [*range(7 - OVERLAP_LEAD, 13)]
 
 
 def test_the_answer_of_the_asr_begins_a_turn_or_resumes_playback() -> None:

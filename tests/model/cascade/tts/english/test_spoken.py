@@ -207,7 +207,7 @@ def test_rewriting_keeps_count_of_the_original() -> None:
     words = text.sub((re.compile("12"), "one two"))
     assert words.text == "a one two b"
     assert words.ends == (1, 2, 2, 2, 2, 2, 2, 2, 4, 5, 6)
-    assert words.sub((re.compile(" b"), "")).ends[-1] == 6, "what is deleted is said with what stands before it"
+    assert words.sub((re.compile(" b"), "")).ends[-1] == 6, "deleted text is said with the text before it"
     assert text.sub((re.compile("^a "), "")) == Aligned("12 b", (3, 4, 5, 6))
     assert text.sub((re.compile(r"(?<=1)(?=2)"), "-")) == Aligned("a 1-2 b", (1, 2, 3, 3, 4, 5, 6))
     assert text.sub((re.compile("^"), "-")) == Aligned("-a 12 b", (0, 1, 2, 3, 4, 5, 6))
