@@ -1,72 +1,42 @@
-"""Numbers in English words (American usage: "one hundred five", no "and").
+"""Spells out numbers in English words (American usage: "one hundred five", without "and").
 
-Digits go in, lower-case words come out. Knows nothing of where a number stands; `amounts` does. Pure.
+Digits go in, lower-case words come out. Cardinals, ordinals and years follow the rules of Unicode's CLDR, which
+`unicode-rbnf` evaluates and which exist for some eighty other languages; decimals, digits, plurals and fractions are
+made of them here. Knows nothing of a number's context; `amounts` does. Pure, but for the rules, which are read from the
+package once.
 """
 
 from __future__ import annotations
 
 import re
+from functools import cache, lru_cache
 from typing import Final
 
-from vivavoce.model.cascade.tts.aligned import word_list
+from unicode_rbnf import RbnfEngine
 
-ONES: Final = word_list(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-)
-_TENS: Final = word_list("- - twenty thirty forty fifty sixty seventy eighty ninety")
-_SCALES: Final = ("", "thousand", "million", "billion", "trillion", "quadrillion")
-_LARGEST: Final = 1000 ** len(_SCALES) - 1
-_ORDINALS: Final = {
-    "one": "first",
-    "two": "second",
-    "three": "third",
-    "five": "fifth",
-    "eight": "eighth",
-    "nine": "ninth",
-    "twelve": "twelfth",
-}
+_LARGEST: Final = 10**18 - 1  # beyond, CLDR has no words
 
 
 def cardinal(value: int) -> str:
     """1234 -> "one thousand two hundred thirty-four". `value` >= 0; beyond quadrillions, digit by digit."""
-    if value > _LARGEST:
-        return digits(str(value))
-    if value < 1000:
-        return _below_thousand(value)
-    words: list[str] = []
-    power = 0
-    while value:
-        value, group = divmod(value, 1000)
-        if group:
-            words.insert(0, f"{_below_thousand(group)} {_SCALES[power]}".strip())
-        power += 1
-    return " ".join(words)
+    return _spelled(value, "spellout-cardinal") if value <= _LARGEST else digits(str(value))
 
 
 def ordinal(value: int) -> str:
-    """21 -> "twenty-first"."""
-    words = cardinal(value)
-    cut = max(words.rfind(" "), words.rfind("-")) + 1
-    last = words[cut:]
-    if last in _ORDINALS:
-        return words[:cut] + _ORDINALS[last]
-    return words[:cut] + (f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th")
+    """21 -> "twenty-first". `value` >= 0; beyond quadrillions, digit by digit."""
+    if value > _LARGEST:
+        return f"{digits(str(value)[:-1])} {ordinal(value % 10)}"
+    return _spelled(value, "spellout-ordinal")
 
 
 def year(value: int) -> str:
     """1905 -> "nineteen oh five", 2004 -> "two thousand four", 2024 -> "twenty twenty-four"."""
-    century, rest = divmod(value, 100)
-    if not 10 <= century <= 99 or (century % 10 == 0 and rest < 10):
-        return cardinal(value)
-    if rest == 0:
-        return f"{cardinal(century)} hundred"
-    return f"{cardinal(century)} {'oh ' if rest < 10 else ''}{cardinal(rest)}"
+    return _spelled(value, "spellout-numbering-year").replace("oh-", "oh ")
 
 
 def digits(text: str) -> str:
     """ "0421" -> "zero four two one"."""
-    return " ".join(ONES[int(character)] for character in text)
+    return " ".join(map(cardinal, map(int, text)))
 
 
 def decimal(text: str) -> str:
@@ -93,15 +63,11 @@ def fraction(above: int, below: int) -> str:
     return f"{cardinal(above)} {'halves' if below == 2 else part + 's'}"
 
 
-def _below_hundred(value: int) -> str:
-    if value < 20:
-        return ONES[value]
-    tens, ones = divmod(value, 10)
-    return f"{_TENS[tens]}-{ONES[ones]}" if ones else _TENS[tens]
+@lru_cache(maxsize=512)
+def _spelled(value: int, rules: str) -> str:
+    return _english().format_number(value, ruleset_names=[rules]).text
 
 
-def _below_thousand(value: int) -> str:
-    hundreds, rest = divmod(value, 100)
-    if not hundreds:
-        return _below_hundred(rest)
-    return f"{ONES[hundreds]} hundred" + (f" {_below_hundred(rest)}" if rest else "")
+@cache
+def _english() -> RbnfEngine:
+    return RbnfEngine.for_language("en")
