@@ -27,6 +27,7 @@ from vivavoce.realtime.audio.front_end import FrontEnd
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.engine import Engine
+from vivavoce.realtime.monitor.call_log import CALL
 from vivavoce.realtime.monitor.latency import TurnLatency
 from vivavoce.realtime.monitor.watchdog import Watchdog
 from vivavoce.realtime.peers.resumable import ResumableTransport, Since
@@ -172,7 +173,8 @@ class Calls:
     ) -> None:
         """Runs a call that has a place to its end; `extension`: what sets it apart. Nothing of it is left afterwards,
         whatever happened."""
-        log.info("call started", extra={"call": call_id})
+        token = CALL.set(call_id)
+        log.info("call started")
         place = self._running[call_id]
         place.extension = extension
         recording = self._recordings.begin(call_id, session, transport.plays)
@@ -188,18 +190,19 @@ class Calls:
         except DialogueError as error:
             ending = Ending(CloseReason.BUSY, str(error))
         except Exception:  # the border: one call's bug must not end the others
-            log.exception("call failed", extra={"call": call_id})
+            log.exception("call failed")
             ending = Ending(CloseReason.ERROR, "Something went wrong on the server. The call has ended.")
         finally:
             try:
                 await self._say_goodbye(peers, session, ending)
             except Exception:  # the border, once more: nor may its goodbye
-                log.exception("goodbye failed", extra={"call": call_id})
+                log.exception("goodbye failed")
             finally:
                 self.release(call_id)
                 if recording is not None:
                     await recording.close(ending.reason.value)
-            log.info("call ended", extra={"call": call_id, "reason": ending.reason.value})
+            log.info("call ended", extra={"reason": ending.reason.value})
+            CALL.reset(token)
 
     async def _converse(
         self,

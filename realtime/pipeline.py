@@ -135,7 +135,7 @@ class Pipeline:
                     self._inbox.post(Replied(action.number, token))
         except DialogueError as error:
             cause: Literal["error", "passing"] = "error" if isinstance(error, NotRecognized) else "passing"
-            log.warning("reply failed", extra={"session": self._parts.session.id, "reply": action.number})
+            log.warning("reply failed", extra={"reply": action.number})
             self._inbox.post(ReplyFailed(action.number, str(error), cause))
         finally:
             if self._replies.get(action.number) is asyncio.current_task():  # not the next run for the same reply
@@ -241,7 +241,7 @@ class Pipeline:
 
     def _rescue(self) -> None:
         for overdue in self._parts.watchdog.expire(asyncio.get_running_loop().time()):
-            log.warning("overdue", extra={"session": self._parts.session.id, "what": overdue.what})
+            log.warning("overdue", extra={"what": overdue.what})
             if isinstance(overdue.fact, TurnStuck):
                 self._take_turns(self._parts.windows.floor.end_stuck_turn())
             else:

@@ -19,6 +19,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
 from itertools import count
 from typing import Any, Final, TypeVar
 
@@ -42,13 +44,15 @@ class Worker:
         self._thread.start()
 
     def submit(self, work: Callable[[], T], due: float) -> Future[T]:
-        """Queues `work`, to be begun at `due` if possible; work of the same moment keeps its order."""
+        """Queues `work`, to be begun at `due` if possible; work of the same moment keeps its order. It runs in a copy
+        of the caller's context: what it logs carries the id of the call."""
         future: Future[T] = Future()
+        in_context: Callable[[], T] = partial(copy_context().run, work)
         with self._changed:
             if self._closing:
                 future.cancel()
             else:
-                heapq.heappush(self._jobs, (due, next(self._numbers), work, future))
+                heapq.heappush(self._jobs, (due, next(self._numbers), in_context, future))
                 self._changed.notify()
         return future
 

@@ -17,6 +17,7 @@ from vivavoce.realtime.cli.models import prepare
 from vivavoce.realtime.config import Config
 from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.gateway.app import Gateway
+from vivavoce.realtime.monitor.call_log import CallFilter
 from vivavoce.realtime.session.opening import VOICE
 from vivavoce.realtime.wire.parsing import MAX_MESSAGE
 
@@ -71,20 +72,30 @@ def _load(settings: CascadeSettings, store: Store) -> Engine:
     return engine
 
 
-class _Fields(logging.Formatter):
-    """A constant message, and behind it the fields it was logged with."""
+class FieldsFormatter(logging.Formatter):
+    """A constant message, then the id of the call, then the fields of `extra`:
 
-    PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+    2026-11-22 12:05:00,000 INFO    vivavoce.realtime.call: call ended call=rtc_4f1d reason=idle
+    """
+
+    PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "call"}
 
     def formatMessage(self, record: logging.LogRecord) -> str:
+        call = [f"call={record.call}"] if hasattr(record, "call") else []
         fields = [f"{name}={value}" for name, value in vars(record).items() if name not in self.PLAIN]
-        return " ".join([super().formatMessage(record), *fields])
+        return " ".join([super().formatMessage(record), *call, *fields])
+
+
+def log_handler() -> logging.Handler:
+    """Writes to stderr, each line with the id of the call that it belongs to."""
+    handler = logging.StreamHandler()
+    handler.addFilter(CallFilter())
+    handler.setFormatter(FieldsFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    return handler
 
 
 def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Fields("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.basicConfig(level=logging.INFO, handlers=[log_handler()])
     logging.getLogger("aioice").setLevel(logging.WARNING)  # at INFO it lists every address of every peer
     logging.getLogger("aiosipua").setLevel(logging.ERROR)  # below, it writes of every malformed message of the net
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

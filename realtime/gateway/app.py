@@ -46,6 +46,7 @@ from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.gateway.codec_preview import CodecPreview
 from vivavoce.realtime.gateway.phone_calls import CallRest
+from vivavoce.realtime.monitor.call_log import call_context
 from vivavoce.realtime.peers.sideband import MAX_BEHIND, TooManySidebands
 from vivavoce.realtime.session.opening import MODEL, VOICE, SessionRequest
 from vivavoce.realtime.telephony.phones import CannotListen, Phones
@@ -191,7 +192,8 @@ class Gateway:
         )
         calls = self._admission.reserve(call_id, *_client(request))
         try:
-            transport, local = await self._answer(sdp)
+            with call_context(call_id):
+                transport, local = await self._answer(sdp)
         except BaseException:
             calls.release(call_id)
             raise
@@ -201,8 +203,9 @@ class Gateway:
     async def _resume(self, request: Request, sdp: str) -> Response:
         """Resumes a call over another peer connection. Raises `Denied`."""
         call_id, resumable, since = self._admission.resumable(request.query_params, plays=True)
-        transport, local = await self._answer(sdp)
-        self._admission.ready().resume(resumable, transport, since)
+        with call_context(call_id):
+            transport, local = await self._answer(sdp)
+            self._admission.ready().resume(resumable, transport, since)
         return _created(local, call_id)
 
     async def _answer(self, sdp: str) -> tuple[WebRtcTransport, str]:
@@ -242,14 +245,15 @@ class Gateway:
         """Resumes a call over another WebSocket. Raises `Denied`."""
         call_id, resumable, since = self._admission.resumable(socket.query_params, plays=False)
         await socket.accept(_subprotocol(socket), [(b"location", _location(call_id).encode())])
-        await resumable.resume(WebSocketTransport(socket), since)
+        with call_context(call_id):
+            await resumable.resume(WebSocketTransport(socket), since)
 
     async def _join(self, socket: WebSocket, call_id: str) -> None:
         """Joins a running call as a sideband. Raises `Denied`."""
         check(self._config, socket.headers, socket.scope["subprotocols"])
         call = self._admission.find(call_id)
         try:
-            with call.peers.reserve():
+            with call.peers.reserve(), call_context(call_id):
                 await socket.accept(_subprotocol(socket))
                 extras = SessionRequest.from_query(socket.query_params).extras
                 await call.join(WebSocketTransport(socket, MAX_BEHIND), extras)

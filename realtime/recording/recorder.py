@@ -55,7 +55,7 @@ class Recordings:
             return None
         now = self._clock()
         writer = Writer(self._folder / f"{now:%Y%m%d-%H%M%S}-{call_id}", self._max_bytes)
-        recording = Recording(call_id, writer)
+        recording = Recording(writer)
         options, seed = session.origin
         recording.events.head(
             format=FORMAT,
@@ -79,8 +79,7 @@ def given(options: Options) -> list[str]:
 class Recording(Taps):
     """One call's: the taps that write down what its cores are asked."""
 
-    def __init__(self, call_id: str, writer: Writer) -> None:
-        self._call_id = call_id
+    def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self.events = EventRecorder(self._line, writer.blob, writer.sound, self._fail, secrets.token_bytes(16))
 
@@ -121,7 +120,7 @@ class Recording(Taps):
         self.events.close(reason)
         self._writer.close(DEADLINE)
         if self._writer.failed:
-            log.warning("recording ended early", extra={"call": self._call_id, "reason": self._writer.failed})
+            log.warning("recording ended early", extra={"reason": self._writer.failed})
 
     def _line(self, text: bytes) -> None:
         self._writer.line(text)
@@ -130,4 +129,4 @@ class Recording(Taps):
 
     def _fail(self, why: str) -> None:
         self._writer.line(b'{"end": "broken: a value that cannot be recorded"}\n')
-        log.error("recording ended early", extra={"call": self._call_id, "reason": why})
+        log.error("recording ended early", extra={"reason": why})

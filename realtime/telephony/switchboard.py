@@ -127,7 +127,7 @@ class Switchboard:
         extension = CallOptions(tools, lambda dialogue: PrerecordedDialogue(dialogue, self._rehearsal), longest)
         self._lines[call.id] = transport
         self._tell(call, begun=True)
-        log.info("phone call", extra={"call": call.id, "dialect": call.dialect, "direction": call.direction})
+        log.info("phone call", extra={"dialect": call.dialect, "direction": call.direction})
         try:
             await self._door.ready().run(call.id, transport, session, playout, extension)
         finally:
@@ -151,7 +151,7 @@ class Switchboard:
         try:
             self.admit(call)
         except Denied as denied:
-            log.info("phone call declined", extra={"call": call.id, "dialect": call.dialect, "reason": denied.code})
+            log.info("phone call declined", extra={"dialect": call.dialect, "reason": denied.code})
             self._tell(call, begun=False)
             await self.decline(line)
         else:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,7 +73,8 @@ class LlamaGeneration:
 
 
 class LlamaSlot:
-    """Slot `number` of `model`. All its work runs in order on one OS thread of its own. Implements `LlmSlot`."""
+    """Slot `number` of `model`. All its work runs in order on one OS thread of its own, in a copy of the caller's
+    context: its log lines carry the id of the call. Implements `LlmSlot`."""
 
     def __init__(self, model: LlamaModel, number: int) -> None:
         self._model = model
@@ -87,13 +89,13 @@ class LlamaSlot:
     def prefill(self, prompt: Prompt, complete: bool = False) -> None:
         self._next_prefill = (prompt, complete)
         if self._prefill is None or self._prefill.done():
-            self._prefill = self._pool.submit(self._run_prefills)
+            self._prefill = self._pool.submit(copy_context().run, self._run_prefills)
 
     def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> LlamaGeneration:
         self._generation.cancel()
         self._next_prefill = None
         self._generation = generation = LlamaGeneration()
-        self._pool.submit(self._run_generation, prompt, max_tokens, deliver, generation)
+        self._pool.submit(copy_context().run, self._run_generation, prompt, max_tokens, deliver, generation)
         return generation
 
     def close(self) -> None:

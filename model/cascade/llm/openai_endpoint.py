@@ -16,6 +16,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
@@ -88,7 +89,7 @@ class EndpointSlot:
         self._loop = asyncio.new_event_loop()
         self._jobs: asyncio.Queue[_Job | None] = asyncio.Queue()  # at most one is not cancelled
         self._generation = EndpointGeneration(self._loop)
-        self._thread = threading.Thread(target=self._work, name="llm-endpoint")
+        self._thread = threading.Thread(target=copy_context().run, args=(self._work,), name="llm-endpoint")
         self._thread.start()
 
     def prefill(self, prompt: Prompt, complete: bool = False) -> None:

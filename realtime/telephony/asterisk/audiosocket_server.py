@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from vivavoce.realtime.call import new_call_id
 from vivavoce.realtime.config.phone import PhoneConfig
+from vivavoce.realtime.monitor.call_log import CALL
 from vivavoce.realtime.telephony import PhoneCall
 from vivavoce.realtime.telephony.asterisk import audiosocket
 from vivavoce.realtime.telephony.asterisk.audiosocket_line import AudioSocketLine
@@ -87,6 +88,7 @@ class AudioSocketServer:
             return
         line = AudioSocketLine(reader, writer, wire)
         call = PhoneCall(new_call_id(), "audiosocket", headers=(("UUID", name),))
+        CALL.set(call.id)
         decision = await self._ringing.decide_on(line, call)
         if isinstance(decision, Accepted):
             await self._switchboard.take(call, line, decision.config)

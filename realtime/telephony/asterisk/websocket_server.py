@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from vivavoce.realtime.admission import rest
 from vivavoce.realtime.admission.auth import Denied
 from vivavoce.realtime.call import new_call_id
+from vivavoce.realtime.monitor.call_log import CALL
 from vivavoce.realtime.telephony import PhoneCall
 from vivavoce.realtime.telephony.asterisk import websocket as asterisk
 from vivavoce.realtime.telephony.asterisk.websocket_line import AsteriskLine
@@ -70,6 +71,7 @@ class AsteriskSocket:
             called=query.get("called", ""),
             headers=parameters,
         )
+        CALL.set(call.id)
         decision = await self._ringing.decide_on(line, call)
         if isinstance(decision, Accepted):
             line.answer()

@@ -41,6 +41,7 @@ from starlette.websockets import WebSocket
 from vivavoce.realtime.admission import rest
 from vivavoce.realtime.admission.auth import Denied
 from vivavoce.realtime.call import new_call_id
+from vivavoce.realtime.monitor.call_log import CALL
 from vivavoce.realtime.telephony import PhoneCall
 from vivavoce.realtime.telephony.providers import BadFrame, Dialect, signatures
 from vivavoce.realtime.telephony.providers import routes as answers
@@ -163,6 +164,7 @@ class Streams:
             await socket.send_denial_response(rest.refuse(denied))
             return
         call_id = new_call_id()
+        CALL.set(call_id)
         await socket.accept(headers=[(b"location", f"/v1/realtime/calls/{call_id}".encode())])
         try:
             stream = await _begin(socket)

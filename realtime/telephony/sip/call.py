@@ -42,6 +42,7 @@ class SipCall:
     """One call of an endpoint; the `Control` of its line."""
 
     leg: InviteDialog
+    call_id = ""
 
     def __init__(
         self, acting: Callable[[], AbstractContextManager[None]], over: Callable[[InviteDialog], None], domain: str

@@ -17,6 +17,7 @@ from typing import Final
 from vivavoce.realtime.admission.auth import Denied
 from vivavoce.realtime.call import new_call_id
 from vivavoce.realtime.config.sip import SipConfig, split
+from vivavoce.realtime.monitor.call_log import CALL, call_context
 from vivavoce.realtime.telephony import PhoneCall
 from vivavoce.realtime.telephony.call_limits import sip_status
 from vivavoce.realtime.telephony.sip.call import SipCall
@@ -98,7 +99,8 @@ class SipCalls:
             self._keep(connection)
             connection.task = self.tasks.create_task(self._supervise(connection))
         elif connection is not None:
-            connection.take(fact.event)
+            with call_context(connection.call_id):
+                connection.take(fact.event)
 
     def stop(self) -> None:
         """Turns away whoever still rings. Calls that stand are ended by the switchboard."""
@@ -117,8 +119,13 @@ class SipCalls:
         `OSError`."""
         caller = self._settings.account or f"sip:vivavoce@{self._agent.outbox.sent_by(to)}"
         call = PhoneCall(new_call_id(), "sip", "outgoing", caller, target)
+        with call_context(call.id):
+            await self._dial(call, caller, target, to)
+
+    async def _dial(self, call: PhoneCall, caller: str, target: str, to: Remote) -> None:
         self._switchboard.admit(call)
         connection = SipCall(self._acting, self._forget, self._settings.domain)
+        connection.call_id = call.id
         standing = False
         try:
             line = connection.line = await self._open(connection)
@@ -147,10 +154,12 @@ class SipCalls:
 
     async def _incoming(self, connection: SipCall) -> None:
         leg, call = connection.leg, _phone_call(connection.leg)
+        connection.call_id = call.id
+        CALL.set(call.id)
         try:
             self._switchboard.admit(call)
         except Denied as denied:
-            log.info("SIP call declined", extra={"call": call.id, "reason": denied.code})
+            log.info("SIP call declined", extra={"reason": denied.code})
             await self._turn_away(connection, denied)
             return
         standing = False

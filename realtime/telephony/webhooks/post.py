@@ -59,7 +59,7 @@ class Webhook:
         while True:
             status, why = await self._try(event_id, body)
             tries += 1
-            log.info("webhook", extra={"call": call.id, "event": event_id, "status": status, "tries": tries})
+            log.info("webhook", extra={"event": event_id, "status": status, "tries": tries})
             if webhooks.arrived(status):
                 return
             wait = webhooks.pause(tries, status)

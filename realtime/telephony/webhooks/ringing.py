@@ -71,7 +71,7 @@ class Ringing:
                 await asyncio.wait([decision])
                 telling.cancel()
         except TimeoutError:
-            log.info("nobody decided about a call", extra={"call": call.id})
+            log.info("nobody decided about a call")
         finally:
             del self._waiting[call.id]
         return decision.result() if decision.done() and not decision.cancelled() else self._otherwise
@@ -86,7 +86,7 @@ class Ringing:
                 decision = await self.decide(call)
                 listening.cancel()
         except* PeerGone:
-            log.info("a caller gave up", extra={"call": call.id})
+            log.info("a caller gave up")
         return decision
 
     async def _news(
@@ -95,7 +95,7 @@ class Ringing:
         try:
             await tell(call)
         except Undelivered as error:
-            log.warning("nobody was told of a call", extra={"call": call.id, "reason": str(error)})
+            log.warning("nobody was told of a call", extra={"reason": str(error)})
             if not decision.done():
                 decision.set_result(self._otherwise)
 

@@ -24,6 +24,7 @@ from harness.audiosocket_phone import LOUD, QUIET, calling
 from harness.baresip_phone import free_port
 from harness.fakes import Line, ScriptedEngine
 from harness.gateway import Running, gateway
+from harness.log_lines import log_lines
 from vivavoce.realtime.config import ServerConfig, build
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.gateway.app import Gateway
@@ -364,7 +365,13 @@ def test_a_whole_call_leaves_no_number_and_no_word_in_the_log(caplog: pytest.Log
             await caller.send(NOISY, 1.0)
             await caller.send(SILENT, 1.5)
 
-    run(test, greeting="Good evening")
+    with log_lines() as seen:
+        run(test, greeting="Good evening")
+    assert len(set(seen.calls("phone call") + seen.calls("call started") + seen.calls("call ended"))) == 1
+    assert {record.getMessage() for record in seen.records if not hasattr(record, "call")} <= {
+        "listening for AudioSocket",
+        "ready",
+    }
     ours = [record for record in caplog.records if record.name.startswith("vivavoce")]
     text = json.dumps([{**vars(record), "args": ""} for record in ours], default=str)
     assert '"call started"' in text

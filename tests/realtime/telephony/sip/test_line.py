@@ -15,6 +15,7 @@ import pytest
 from harness.baresip_phone import Phone, Talk, free_port, phone
 from harness.fakes import Line, ScriptedEngine
 from harness.gateway import gateway
+from harness.log_lines import log_lines
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.model.dialogue import Message, ToolCall
 from vivavoce.realtime.config.phone import PhoneConfig
@@ -122,6 +123,27 @@ def test_on_hold_nothing_is_said_and_nothing_heard() -> None:
             await talk.hang_up()
 
     asyncio.run(talking())
+
+
+def test_every_log_line_of_a_call_carries_its_id() -> None:
+    """Also those about messages that come in at the port which all calls share."""
+
+    async def talking() -> None:
+        async with call(ScriptedEngine(lines=[Line(GREETING, 3.0)])) as (caller, uri):
+            talk = await caller.dial(uri)
+            await talk.until_heard(5)
+            await talk.call.hold()
+            await talk.call.resume()
+            await talk.hang_up()
+
+    with log_lines() as seen:
+        asyncio.run(talking())
+    (call_id,) = seen.calls("phone call")
+    assert call_id
+    for message in ("call started", "call held", "call taken up again", "sound of a call", "call ended"):
+        assert seen.calls(message) == [call_id], message
+    outside = {record.getMessage() for record in seen.records if not hasattr(record, "call")}
+    assert outside <= {"SIP is listening", "ready"}
 
 
 def test_who_finds_no_place_hears_why_or_the_busy_tone() -> None:
