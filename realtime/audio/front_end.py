@@ -1,12 +1,12 @@
 """The microphone path between transport and listener: our own echo out, noise down, quiet voices up.
 
-    loudspeaker ──play────► Reference ──┐ (what left, paired with the microphone by count)
-    microphone ──receive──► canceller ──┴──► suppressor ──► Gain ──► the same sound, cleaned
-                                └── echo: how much of it was ours
+    loudspeaker ──play────► Reference ───────────────┐ (what left, paired with the microphone by count)
+    microphone ──receive──► HighPass ──► canceller ──┴──► suppressor ──► Gain ──► the same sound, cleaned
+                                             └── echo: how much of it was ours
 
 The filters are WebRTC's (AEC3 and its noise suppressor), which know frames but no clock. Samples are counted exactly:
 what comes out is what went in, `delay` samples later, and less than a frame waits to be full; `flush` gives it out.
-With nothing selected sound passes untouched, at no cost. The module is a core. It decides nothing about turns.
+With nothing selected sound passes through the high-pass alone. The module is a core. It decides nothing about turns.
 
 What the loudspeaker played, paired with what the microphone picks up: the echo canceller's reference.
 
@@ -29,6 +29,7 @@ from pywebrtc_audio import AudioProcessor, NoiseSuppressor
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.realtime.audio.gain import Gain
 from vivavoce.realtime.audio.headset import Headset
+from vivavoce.realtime.audio.high_pass import HighPass
 from vivavoce.realtime.audio.self_echo import OwnVoice
 from vivavoce.realtime.events import Noise
 
@@ -46,6 +47,7 @@ class FrontEnd:
 
     def __init__(self, cancel: bool = False) -> None:
         """`cancel`: the echo of what is given to `play` is taken out."""
+        self._high_pass = HighPass()
         self._canceller = _Canceller() if cancel else None
         self._cleaner: _Cleaner | None = None
         self._wanted: Noise | None = None
@@ -78,6 +80,7 @@ class FrontEnd:
 
     def receive(self, samples: Samples) -> Samples:
         """Takes the microphone's next sound, shape (n,); returns what is ready of it, cleaned: maybe nothing."""
+        samples = self._high_pass.receive(samples)
         if self._canceller:
             samples = self._canceller.receive(samples)
         return self._clean(samples)
@@ -179,7 +182,7 @@ class _Cleaner:
     def _process(self, samples: Samples, echo: float) -> Samples:
         if not len(samples):
             return samples
-        cleaned: Samples = self._suppressor.process(samples)
+        cleaned: Samples = np.clip(self._suppressor.process(samples), -1, 1)
         speech = self._suppressor.speech_probability if echo < _MOSTLY_ECHO else 0.0
         return self._gain.receive(cleaned, speech)
 

@@ -15,8 +15,6 @@ import numpy as np
 from vivavoce.codecs import g711
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.resample import Resampler
-from vivavoce.realtime.wire.errors import Refused
-from vivavoce.realtime.wire.parsing import BAD_AUDIO
 from vivavoce.realtime.wire.session_config import AudioFormat, Pcm, Pcmu
 
 MIN_COMMIT_MS: Final = 100
@@ -29,6 +27,7 @@ class InputBuffer:
 
     def __init__(self, form: AudioFormat) -> None:
         self._kept: list[bytes] = []
+        self._half = b""  # of a sample, at the end of the last append
         self._samples = 0
         self._appended = 0  # samples that came by message; some of them are still under the resampler's filter
         self.retune(form)
@@ -36,13 +35,16 @@ class InputBuffer:
     def retune(self, form: AudioFormat) -> None:
         """What is appended from now on is in this format."""
         self.form = form
+        self._half = b""
         self._resampler = None if isinstance(form, Pcm) else Resampler(g711.CLOCK_HZ, SAMPLE_RATE)
 
     def decode(self, content: bytes) -> Samples:
-        """The sound in one `append`. Raises `Refused`."""
+        """The sound in one `append`. Clients cut where a pipe or a socket does: half a sample waits for its other half,
+        in the next `append`."""
         if self._resampler is None:
-            if len(content) % 2:
-                raise Refused("invalid_value", BAD_AUDIO, "audio")
+            content = self._half + content
+            whole = len(content) - len(content) % 2
+            content, self._half = content[:whole], content[whole:]
             samples = np.frombuffer(content, "<i2").astype(np.float32) / np.float32(_SCALE)
             self._appended += len(samples)
             return samples
@@ -51,8 +53,14 @@ class InputBuffer:
         return self._resampler.push(samples)
 
     def rest(self) -> Samples:
-        """What the resampler still holds back."""
+        """The client's stream ends here: what the resampler still holds back. Half a sample is dropped."""
+        self._half = b""
         return self._resampler.flush() if self._resampler else np.zeros(0, np.float32)
+
+    @property
+    def torn(self) -> bool:
+        """The sound so far ends within a sample."""
+        return bool(self._half)
 
     def keep(self, samples: Samples) -> None:
         """More sound of the turn."""
@@ -77,6 +85,7 @@ class InputBuffer:
         return sound, seconds
 
     def clear(self) -> None:
+        """Forgets the turn."""
         self._kept = []
         self._samples = self._appended = 0
 

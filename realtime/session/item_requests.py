@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import structs
 
 from vivavoce.codecs.audio import SAMPLE_RATE
+from vivavoce.realtime.audio.high_pass import HighPass
 from vivavoce.realtime.events import Action, CloseTurn, Forget, Send, TurnSound
 from vivavoce.realtime.session.audio_buffer import MAX_KEPT, InputBuffer, pcm16, to_format
 from vivavoce.realtime.session.conversation import Entry, entry
@@ -54,9 +55,13 @@ class ItemRequests:
                 "invalid_value", "Sound is waiting in the input audio buffer: commit or clear it first.", "item"
             )
         buffer = InputBuffer(self._state.settings.input_format)
-        samples = np.concatenate([*(buffer.decode(sound) for sound in sounds), buffer.rest()])
+        decoded = [buffer.decode(sound) for sound in sounds]
+        if buffer.torn:
+            message = "Invalid 'item.content': 16-bit audio of an odd number of bytes ends within a sample."
+            raise Refused("invalid_value", message, "item.content")
+        samples = np.concatenate([*decoded, buffer.rest()])
         new.sound, new.seconds = pcm16(samples[:MAX_KEPT]), len(samples) / SAMPLE_RATE
-        turn = CloseTurn(new.id, by_client=False, rest=TurnSound(samples, voiced=True))
+        turn = CloseTurn(new.id, by_client=False, rest=TurnSound(HighPass().receive(samples), voiced=True))
         yield from list(self._state.insert(new, turn, event.previous_item_id))
 
     def delete(self, item_id: str) -> Iterator[Action]:

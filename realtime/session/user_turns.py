@@ -63,7 +63,8 @@ class UserTurns:
             raise Refused("input_audio_buffer_commit_empty", message)
         self._state.require_room()
         rest = None
-        if manual and len(samples := self._buffer.rest()):
+        samples = self._buffer.rest()
+        if manual and len(samples):
             self._buffer.keep(samples)
             rest = TurnSound(samples, voiced=False)
         yield from self._close(self._item_id or self._state.ids.new("item"), by_client=True, rest=rest)

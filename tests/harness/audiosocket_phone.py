@@ -11,7 +11,7 @@ import numpy as np
 
 from vivavoce.realtime.telephony.asterisk.audiosocket import HANG_UP
 
-LOUD = b"\x10\x01\x40" + np.full(160, 16_000, "<i2").tobytes()
+LOUD = b"\x10\x01\x40" + (16_000 * np.sin(2 * np.pi * 300 * np.arange(160) / 8_000)).astype("<i2").tobytes()
 QUIET = b"\x10\x01\x40" + bytes(320)
 
 

@@ -38,7 +38,7 @@ from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 SECOND = SAMPLE_RATE
 QUIET: Samples = np.zeros(FRAME, np.float32)
-LOUD: Samples = np.full(FRAME, 0.5, np.float32)
+LOUD: Samples = (np.pi / 4 * np.sin(2 * np.pi * 300 * np.arange(FRAME) / SAMPLE_RATE)).astype(np.float32)
 
 
 def energy(window: Samples) -> float:

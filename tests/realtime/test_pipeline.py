@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness import virtual_time
-from harness.fakes import Line, LinePeer, ScriptedDialogue, complete, energy
+from harness.fakes import LOUD, Line, LinePeer, ScriptedDialogue, complete, energy
 from harness.tools import runner
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.model.dialogue import Picture
@@ -349,7 +349,8 @@ def test_sound_that_comes_faster_than_real_time_waits_for_the_judge() -> None:
         )
         import base64
 
-        speech = np.concatenate([np.full(SAMPLE_RATE, 16000, "<i2"), np.zeros(4 * SAMPLE_RATE, "<i2")])
+        second = np.tile(LOUD, SAMPLE_RATE // len(LOUD)) * 32767
+        speech = np.concatenate([second.astype("<i2"), np.zeros(4 * SAMPLE_RATE, "<i2")])
         await peer.tell(type="input_audio_buffer.append", audio=base64.b64encode(speech.tobytes()).decode())
         await peer.until("input_audio_buffer.committed")
 

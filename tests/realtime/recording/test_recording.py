@@ -114,7 +114,7 @@ def test_both_sides_are_on_one_clock(recorded: tuple[LinePeer, Path]) -> None:
     assert len(sound) == pytest.approx(SECONDS * 24_000, abs=2 * 480)
     said = np.round(np.concatenate(peer.played) * 32768)
     assert np.abs(said - sound[: len(said), 1]).max() <= 1  # the voice's own rounding
-    loud = np.flatnonzero(sound[:, 0])
+    loud = np.flatnonzero(np.abs(sound[:, 0]) > 1000)  # not the front end's ringing out
     assert [loud[0] / 24_000, loud[-1] / 24_000] == pytest.approx([0.6, 4.2], abs=0.02)
 
 

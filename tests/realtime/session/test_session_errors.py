@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.session_line import MS, SessionLine, kinds, sound
@@ -37,15 +38,46 @@ def test_commit_needs_a_tenth_of_a_second() -> None:
     assert "only has 99.00ms" in line.refused("input_audio_buffer.commit")["message"]
 
 
-def test_half_a_sample_is_no_sound() -> None:
+def append(line: SessionLine, *pieces: bytes) -> list[int]:
+    """Appends pieces as a client that cuts anywhere; the samples of each that go to the floor."""
+    before = len(line.appended)
+    for piece in pieces:
+        assert line.tell("input_audio_buffer.append", audio=base64.b64encode(piece).decode()) == []
+    return [len(samples) for samples in line.appended[before:]]
+
+
+def test_half_a_sample_waits_for_its_other_half() -> None:
     line = SessionLine()
-    error = line.refused("input_audio_buffer.append", audio=base64.b64encode(b"abc").decode())
-    assert refusals(error) == (
-        "invalid_value",
-        "audio",
-        "Invalid 'audio'. Expected base64-encoded audio bytes (mono PCM16 at 24kHz) but got an invalid value.",
-    )
-    assert line.tell("input_audio_buffer.append", audio="") == []
+    ramp = np.arange(4800, dtype="<i2").tobytes()
+    assert append(line, ramp[:4801], b"", ramp[4801:4802], ramp[4802:]) == [2400, 0, 1, 2399]
+    assert np.array_equal(np.concatenate(line.appended), np.arange(4800, dtype=np.float32) / 32768)
+
+
+def test_half_a_sample_outlives_a_turn_that_the_floor_ends() -> None:
+    line = SessionLine()
+    line.fact(TurnStarted(0))
+    append(line, bytes(4801))
+    line.fact(TurnEnded(500))
+    assert append(line, b"\x40") == [1]
+
+
+@pytest.mark.parametrize("end", ["input_audio_buffer.clear", "input_audio_buffer.commit"])
+def test_half_a_sample_is_dropped_where_the_client_ends_its_sound(end: str) -> None:
+    line = SessionLine()
+    line.update(audio={"input": {"turn_detection": None}})
+    append(line, bytes(9601))
+    line.keep(line.appended[-1])
+    line.tell(end)
+    assert append(line, b"\x01\x00") == [1]
+    assert line.appended[-1][0] == pytest.approx(1 / 32768)
+
+
+def test_an_item_of_sound_that_ends_within_a_sample_is_refused() -> None:
+    line = SessionLine()
+    part = {"type": "input_audio", "audio": base64.b64encode(bytes(4801)).decode()}
+    error = line.refused("conversation.item.create", item={"type": "message", "role": "user", "content": [part]})
+    assert (error["code"], error["param"]) == ("invalid_value", "item.content")
+    assert "odd number of bytes" in error["message"]
 
 
 def test_cancel_needs_a_running_response() -> None:
