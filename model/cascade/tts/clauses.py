@@ -75,7 +75,7 @@ class Clauses:
         self._word = 0  # where the word under way begins in it
         self._first = True
         self._break = 0  # the best place so far to cut it, should it grow too long
-        self._hoped = 0  # a stop if the next word has a capital
+        self._stop_if_capital = 0  # a stop if the next word has a capital
         self._opened = 0  # characters of it that were given out as openings
 
     def push(self, text: str) -> list[Clause]:
@@ -90,7 +90,7 @@ class Clauses:
             return self._sentence(last)
         words = self._text[: self._word]
         more = words[self._opened :]
-        if sum(map(str.isalpha, more)) < OPENING_LETTERS or self._hoped:
+        if sum(map(str.isalpha, more)) < OPENING_LETTERS or self._stop_if_capital:
             return None
         if not all(map(_PLAIN.fullmatch, [*words.split(), last])):
             return None
@@ -113,10 +113,10 @@ class Clauses:
 
     def _step(self, character: str) -> list[Clause]:
         done: list[Clause] = []
-        if self._hoped and not character.isspace():
+        if self._stop_if_capital and not character.isspace():
             if character.isupper() or character in '"“*':
-                done.append(self._cut(self._hoped))
-            self._hoped = 0
+                done.append(self._cut(self._stop_if_capital))
+            self._stop_if_capital = 0
         if character.isspace():
             done += self._word_done(character)
         self._text += character
@@ -142,7 +142,7 @@ class Clauses:
         if space == "\n" or kind == "stop" or self._words >= MAX_WORDS:
             return [*done, self._cut(end)]
         if kind == "stop before a capital":
-            self._hoped = end
+            self._stop_if_capital = end
         elif kind == "comma":
             if self._first or self._words >= COMMA_WORDS:
                 return [*done, self._cut(end)]
@@ -179,7 +179,7 @@ class Clauses:
         self._text, self._start = self._text[end:], clause.end
         self._word = max(0, self._word - end)
         self._words = sum(any(map(str.isalnum, word)) for word in self._text[: self._word].split())
-        self._first, self._break, self._hoped, self._opened = False, 0, 0, 0
+        self._first, self._break, self._stop_if_capital, self._opened = False, 0, 0, 0
         return clause
 
 
