@@ -1,11 +1,10 @@
-"""The life of a call: admission, building its parts, limits, and freeing everything in the right order.
+"""The life of a call: a place among the others, its parts, its limits, a goodbye.
 
-    reserve ──► Parts ──► Pipeline.run ──► the peer left, a limit was reached, or something broke
-                                              └──► closing event ──► dialogue closed ──► transport closed ──► place free
+    reserve ──► Call ──run──► RUNNING ──► the peer left, a limit was reached, or something broke
+                                            └──► LEAVING: closing event, transport closed, dialogue closed ──► forgotten
 
-`Calls` owns every call of the process; none outlives it.
-
-What the server adds to a call that is a phone call: its tools, rehearsed words, a length of its own.
+`Call` owns the parts of one call and frees them in the right order; `Calls` owns every call of the process, and none
+outlives it. A place is free again when its call leaves: freeing goes on behind it.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from types import TracebackType
 from typing import Final, Self
 
@@ -27,7 +27,7 @@ from vivavoce.realtime.audio.front_end import FrontEnd
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.engine import Engine
-from vivavoce.realtime.monitor.call_log import CALL
+from vivavoce.realtime.monitor.call_log import call_context
 from vivavoce.realtime.monitor.latency import TurnLatency
 from vivavoce.realtime.monitor.watchdog import Watchdog
 from vivavoce.realtime.peers.resumable import ResumableTransport, Since
@@ -35,6 +35,7 @@ from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.pipeline import Parts, Pipeline
 from vivavoce.realtime.recording.recorder import Recordings
 from vivavoce.realtime.recording.taps import Taps
+from vivavoce.realtime.session.opening import NewSession
 from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.session.tool_settings import Tools
 from vivavoce.realtime.tools import CallTools
@@ -56,6 +57,12 @@ LATE: Final = 0.6
 """Seconds by which the models may be late before no further call is taken. The first call is always taken: a slow
 machine is better than none."""
 
+LATELY: Final = 30.0
+"""Seconds since the last word for which a call counts as one that must not wait."""
+
+FREEING: Final = 2.0
+"""Seconds that a new call waits for the model's slot of one that has just ended."""
+
 
 def new_call_id() -> str:
     """A name for a call that nobody guesses."""
@@ -75,182 +82,172 @@ class Ended(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class RunningCall:
-    """A running call, as somebody finds it who wants to join."""
+class CallOptions:
+    """What sets a phone call apart: its `tools`, a `rehearse` that puts prerecorded prompts before the dialogue, and
+    `longest`, the seconds it may last (0: as the server's settings say)."""
 
-    peers: Peers
-    session: Session
+    tools: CallTools
+    rehearse: Callable[[Dialogue], Dialogue]
+    longest: float = 0.0
+
+
+class Stage(Enum):
+    """Where a call is in its life."""
+
+    RESERVED = "reserved"
+    RUNNING = "running"
+    LEAVING = "leaving"
+
+
+class Call:
+    """One call, with all its parts. Made by `Calls.reserve`."""
+
+    def __init__(self, call_id: str, calls: Calls) -> None:
+        self.id = call_id
+        self.stage = Stage.RESERVED
+        self._calls = calls
+        self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._playout = Playout()
+        self._pipeline: Pipeline | None = None
+        self._session: Session | None = None
+        self._peers: Peers | None = None
+        self._resumable: ResumableTransport | None = None
+
+    # --- what others may ask of a call -------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """It has its peer, and sidebands may join it."""
+        return self.stage is Stage.RUNNING and self._peers is not None
+
+    @property
+    def away(self) -> bool:
+        """Its peer is lost, and may come back."""
+        return self.stage is Stage.RUNNING and self._playout.away
+
+    @property
+    def session(self) -> Session:
+        """The session core of a running call."""
+        assert self._session is not None, "the call does not run yet"
+        return self._session
+
+    @property
+    def peers(self) -> Peers:
+        """The client and the sidebands of a running call."""
+        assert self._peers is not None, "the call does not run yet"
+        return self._peers
+
+    @property
+    def resumable(self) -> ResumableTransport:
+        """The client's transport of a running call."""
+        assert self._resumable is not None, "the call does not run yet"
+        return self._resumable
+
+    def busy(self, now: float) -> bool:
+        """Its peer is there, and one side has spoken or written lately: work for it must not come late."""
+        return self.running and not self.away and self._pipeline is not None and now - self._pipeline.active_at < LATELY
+
+    def end(self, ending: Ending) -> None:
+        """Asks the call to end; the first ending counts."""
+        if not self._ending.done():
+            self._ending.set_result(ending)
 
     async def join(self, sideband: Transport, extras: bool) -> None:
         """Serves a sideband that has room reserved, until it leaves or the call ends."""
         (greeting,) = self.session.announce(SessionCreated(session=self.session.view))
         await self.peers.join(sideband, greeting.event, extras)
 
+    # --- its life ----------------------------------------------------------------------------------------------------
 
-@dataclass(slots=True)
-class _CallSlot:
-    """A call. `ending` is set once it has to end; the others when its peer has connected."""
+    async def run(self, transport: Transport, new: NewSession, options: CallOptions | None) -> None:
+        """Runs to its end. Nothing of the call is left afterwards, whatever happened."""
+        with call_context(self.id):
+            log.info("call started")
+            recording = self._calls.recordings.begin(self.id, new)
+            taps = recording or Taps()
+            playout = self._playout = taps.playout(self._playout)
+            session = self._session = taps.session(new.begin(playout))
+            window = self._calls.config.resume_window if session.extras else 0.0
+            self._resumable = ResumableTransport(transport, window, ClientResumption(session, playout))
+            self._peers = Peers(self._resumable)
+            self.stage = Stage.RUNNING
+            ending = Ending()
+            try:
+                ending = await self._serve(taps, options)
+            finally:
+                self.stage = Stage.LEAVING
+                if recording is not None:
+                    await recording.close(ending.reason.value)
+                log.info("call ended", extra={"reason": ending.reason.value})
 
-    ending: asyncio.Future[Ending]
-    party: RunningCall | None = None
-    line: ResumableTransport | None = None
-    extension: CallOptions | None = None  # of a phone call
-
-    def end(self, ending: Ending) -> None:
-        if not self.ending.done():
-            self.ending.set_result(ending)
-
-
-class Calls:
-    """The running calls of one process. Use as an async context manager; leaving it ends all calls."""
-
-    def __init__(self, engine: Engine, config: ServerConfig) -> None:
-        self._engine = engine
-        self._config = config
-        self._tools = Tools(config)
-        self._recordings = Recordings(config.recordings, lambda: datetime.now(UTC), engine.about)
-        self._tasks = asyncio.TaskGroup()
-        self._running: dict[str, _CallSlot] = {}
-
-    async def __aenter__(self) -> Self:
-        await self._tasks.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for place in self._running.values():
-            place.end(Ending(CloseReason.SHUTDOWN, "The server is being stopped."))
-        await self._tasks.__aexit__(kind, error, trace)
-
-    def __len__(self) -> int:
-        return len(self._running)
-
-    def reserve(self, call_id: str) -> None:
-        """Takes a place for a call that is about to connect; `run` gives it back, or `release`. Raises `Busy`."""
-        if len(self._running) >= self._config.max_sessions:
-            raise Busy(f"All {self._config.max_sessions} lines are taken. Please try again in a moment.")
-        if self._running and self._engine.cascade.lateness > LATE:
-            raise Busy("The calls under way need all of this machine. Please try again in a moment.")
-        self._running[call_id] = _CallSlot(asyncio.get_running_loop().create_future())
-
-    def release(self, call_id: str) -> None:
-        """Gives back the place of a call that did not come about."""
-        del self._running[call_id]
-
-    def start(self, call_id: str, transport: Transport, session: Session, playout: Playout) -> None:
-        """Runs a call that has a place, in the background."""
-        self._tasks.create_task(self.run(call_id, transport, session, playout))
-
-    def find(self, call_id: str) -> RunningCall | None:
-        """A running call; None when there is none of this id."""
-        place = self._running.get(call_id)
-        return place.party if place else None
-
-    def resumable(self, token: str) -> tuple[str, ResumableTransport] | None:
-        """The running call whose token this is, and its line."""
-        lines = ((call_id, place.line) for call_id, place in self._running.items())
-        return next(((call_id, line) for call_id, line in lines if line and line.knows(token)), None)
-
-    def resume(self, line: ResumableTransport, transport: Transport, since: Since) -> None:
-        """Lets the peer of a running call go on over another connection, in the background."""
-        self._tasks.create_task(line.resume(transport, since))
-
-    def hang_up(self, call_id: str) -> bool:
-        """Asks a call to end; False when there is none of this id."""
-        place = self._running.get(call_id)
-        if place is not None:
-            place.end(Ending(message="The call was hung up."))
-        return place is not None
-
-    async def run(
-        self,
-        call_id: str,
-        transport: Transport,
-        session: Session,
-        playout: Playout,
-        extension: CallOptions | None = None,
-    ) -> None:
-        """Runs a call that has a place to its end; `extension`: what sets it apart. Nothing of it is left afterwards,
-        whatever happened."""
-        token = CALL.set(call_id)
-        log.info("call started")
-        place = self._running[call_id]
-        place.extension = extension
-        recording = self._recordings.begin(call_id, session, transport.plays)
-        taps = recording or Taps()
-        session, playout = taps.session(session), taps.playout(playout)
-        window = self._config.resume_window if session.extras else 0.0
-        line = place.line = ResumableTransport(transport, window, ClientResumption(session, playout))
-        peers = Peers(line)
-        place.party = RunningCall(peers, session)
-        ending = Ending()
+    async def _serve(self, taps: Taps, options: CallOptions | None) -> Ending:
+        """From the first word to the goodbye; returns how the call ended."""
+        ending, dialogue = Ending(), None
         try:
-            ending = await self._converse(peers, session, playout, place, taps)
+            dialogue = await self._calls.open_dialogue()
+            ending = await self._converse(options.rehearse(dialogue) if options else dialogue, taps, options)
         except DialogueError as error:
             ending = Ending(CloseReason.BUSY, str(error))
         except Exception:  # the border: one call's bug must not end the others
             log.exception("call failed")
             ending = Ending(CloseReason.ERROR, "Something went wrong on the server. The call has ended.")
         finally:
+            self.stage = Stage.LEAVING
             try:
-                await self._say_goodbye(peers, session, ending)
+                await self._say_goodbye(ending)
+                if dialogue is not None:
+                    async with asyncio.timeout(GOODBYE):
+                        await dialogue.close()
             except Exception:  # the border, once more: nor may its goodbye
                 log.exception("goodbye failed")
-            finally:
-                self.release(call_id)
-                if recording is not None:
-                    await recording.close(ending.reason.value)
-            log.info("call ended", extra={"reason": ending.reason.value})
-            CALL.reset(token)
+        return ending
 
-    async def _converse(
-        self,
-        peers: Peers,
-        session: Session,
-        playout: Playout,
-        place: _CallSlot,
-        taps: Taps,
-    ) -> Ending:
-        extension = place.extension
-        dialogue: Dialogue = self._engine.cascade.open()
-        if extension is not None:
-            dialogue = extension.rehearse(dialogue)
-        windows = self._engine.windows(taps)
-        classifiers = Classifiers(self._engine.end_of_turn, windows, dialogue.classify_overlap)
-        front_end = FrontEnd(cancel=self._cancels(peers))
-        patience = self._config.patience, 2 * self._config.tool_timeout + 5  # a turn, and the tool
-        watchdog = taps.watchdog(Watchdog(playout, *patience))
-        latency = taps.latency(TurnLatency())
-        tools = self._tools.runner(extension.tools if extension else None)
-        parts = Parts(peers, dialogue, session, playout, windows, classifiers, latency, tools, watchdog, front_end)
-        pipeline = Pipeline(parts)
+    async def _converse(self, dialogue: Dialogue, taps: Taps, options: CallOptions | None) -> Ending:
+        pipeline = self._pipeline = Pipeline(self._parts(dialogue, taps, options))
         ending = Ending()
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._watch(pipeline, place))
+                tasks.create_task(self._watch(pipeline, (options.longest if options else 0) or self._longest))
                 tasks.create_task(pipeline.run())
         except* PeerGone:
             pass
         except* Ended as ended:
             ending = _first(ended).ending
-        finally:
-            async with asyncio.timeout(GOODBYE):
-                await dialogue.close()
         return ending
 
-    def _cancels(self, peers: Peers) -> bool:
-        """Whether the call's echo is taken out: by default where we know what the loudspeaker plays, and when."""
-        wanted = self._config.echo_cancellation
-        return wanted == "on" or (wanted == "auto" and peers.plays)
+    def _parts(self, dialogue: Dialogue, taps: Taps, options: CallOptions | None) -> Parts:
+        config, engine = self._calls.config, self._calls.engine
+        windows = engine.windows(taps)
+        return Parts(
+            peers=self.peers,
+            dialogue=dialogue,
+            session=self.session,
+            playout=self._playout,
+            windows=windows,
+            classifiers=Classifiers(engine.end_of_turn, windows, dialogue.classify_overlap),
+            latency=taps.latency(TurnLatency()),
+            tools=self._calls.tools.runner(options.tools if options else None),
+            # a turn may wait as long as a tool, and as long again for its turn
+            watchdog=taps.watchdog(Watchdog(self._playout, config.patience, 2 * config.tool_timeout + 5)),
+            front_end=FrontEnd(cancel=self._cancels),
+        )
 
-    async def _watch(self, pipeline: Pipeline, place: _CallSlot) -> None:
-        """Ends calls that nobody uses, that last too long, or that were hung up."""
+    @property
+    def _longest(self) -> float:
+        return self._calls.config.max_duration
+
+    @property
+    def _cancels(self) -> bool:
+        """Whether the call's echo is taken out: by default where we know what the loudspeaker plays, and when."""
+        setting = self._calls.config.echo_cancellation
+        return setting == "on" or (setting == "auto" and self.peers.plays)
+
+    async def _watch(self, pipeline: Pipeline, longest: float) -> None:
+        """Ends a call in which neither side speaks, that lasts too long, or that is to end."""
         loop = asyncio.get_running_loop()
         pipeline.active_at = began = loop.time()
-        longest = (place.extension.longest if place.extension else 0) or self._config.max_duration
         while True:
-            idle_left = pipeline.active_at + self._config.idle_timeout - loop.time()
+            idle_left = pipeline.active_at + self._calls.config.idle_timeout - loop.time()
             age_left = began + longest - loop.time()
             if idle_left <= 0:
                 raise Ended(IDLE)
@@ -259,23 +256,120 @@ class Calls:
                 raise Ended(Ending(CloseReason.EXPIRED, message))
             try:
                 async with asyncio.timeout(min(idle_left, age_left)):
-                    ending = await asyncio.shield(place.ending)
+                    ending = await asyncio.shield(self._ending)
             except TimeoutError:
                 continue
             raise Ended(ending)
 
-    async def _say_goodbye(self, peers: Peers, session: Session, ending: Ending) -> None:
+    async def _say_goodbye(self, ending: Ending) -> None:
         try:
             if ending.reason is CloseReason.EXPIRED:
-                for told in session.announce(Error(error=_expired(ending.message))):
-                    peers.tell(told.event)
+                self._tell(Error(error=_expired(ending.message)))
             if ending.message:
-                for told in session.announce(Closing(reason=ending.reason.value, message=ending.message)):
-                    peers.tell(told.event)
+                self._tell(Closing(reason=ending.reason.value, message=ending.message))
         except PeerGone:
-            pass  # nobody is there to be told
+            pass  # there is no peer to be told
         async with asyncio.timeout(GOODBYE):
-            await peers.close(ending)
+            await self.peers.close(ending)
+
+    def _tell(self, event: ServerEvent) -> None:
+        for told in self.session.announce(event):
+            self.peers.tell(told.event)
+
+
+class Calls:
+    """The calls of one process. Use as an async context manager; leaving it ends all calls."""
+
+    def __init__(self, engine: Engine, config: ServerConfig) -> None:
+        self.engine = engine
+        self.config = config
+        self.tools = Tools(config)
+        self.recordings = Recordings(config.recordings, lambda: datetime.now(UTC), engine.about)
+        self._tasks = asyncio.TaskGroup()
+        self._calls: dict[str, Call] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for call in self._calls.values():
+            call.end(Ending(CloseReason.SHUTDOWN, "The server is being stopped."))
+        await self._tasks.__aexit__(kind, error, trace)
+
+    def __len__(self) -> int:
+        """Calls that hold a place."""
+        return sum(call.stage is not Stage.LEAVING for call in self._calls.values())
+
+    def reserve(self, call_id: str) -> None:
+        """Takes a place for a call that is about to connect; `run` gives it back, or `release`. A call that waits for
+        its lost peer gives way. Raises `Busy`."""
+        if len(self) >= self.config.max_sessions and not self._give_way():
+            raise Busy(f"All {self.config.max_sessions} lines are taken. Please try again in a moment.")
+        now = asyncio.get_running_loop().time()
+        if self.engine.cascade.lateness > LATE and any(call.busy(now) for call in self._calls.values()):
+            raise Busy("The calls under way need all of this machine. Please try again in a moment.")
+        self._calls[call_id] = Call(call_id, self)
+
+    def release(self, call_id: str) -> None:
+        """Gives back the place of a call that did not come about."""
+        del self._calls[call_id]
+
+    def start(self, call_id: str, transport: Transport, new: NewSession) -> None:
+        """Runs a call that has a place, in the background."""
+        self._tasks.create_task(self.run(call_id, transport, new))
+
+    async def run(
+        self, call_id: str, transport: Transport, new: NewSession, options: CallOptions | None = None
+    ) -> None:
+        """Runs a call that has a place to its end."""
+        try:
+            await self._calls[call_id].run(transport, new, options)
+        finally:
+            del self._calls[call_id]
+
+    def find(self, call_id: str) -> Call | None:
+        """A running call; None when there is none of this id."""
+        call = self._calls.get(call_id)
+        return call if call is not None and call.running else None
+
+    def resumable(self, token: str) -> Call | None:
+        """The running call whose resume token this is."""
+        return next((call for call in self._calls.values() if call.running and call.resumable.knows(token)), None)
+
+    def resume(self, call: Call, transport: Transport, since: Since) -> None:
+        """Lets the peer of a running call go on over another connection, in the background."""
+        self._tasks.create_task(call.resumable.resume(transport, since))
+
+    def hang_up(self, call_id: str) -> bool:
+        """Asks a call to end; False when there is none of this id."""
+        call = self._calls.get(call_id)
+        if call is not None:
+            call.end(Ending(message="The call was hung up."))
+        return call is not None
+
+    async def open_dialogue(self) -> Dialogue:
+        """A dialogue with the model. Where the slots of calls that are leaving are not free yet, it waits for one.
+        Raises `DialogueError`."""
+        deadline = asyncio.get_running_loop().time() + FREEING
+        while True:
+            try:
+                return self.engine.cascade.open()
+            except DialogueError:
+                leaving = any(call.stage is Stage.LEAVING for call in self._calls.values())
+                if not leaving or asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(0.02)
+
+    def _give_way(self) -> bool:
+        """Ends the call that has lost its peer first; False when every peer is there."""
+        lost = next((call for call in self._calls.values() if call.away), None)
+        if lost is not None:
+            lost.stage = Stage.LEAVING
+            lost.end(Ending(message="The client did not come back, and the line was needed."))
+        return lost is not None
 
 
 def _expired(message: str) -> Fault:
@@ -334,12 +428,3 @@ class ClientResumption:
 
     def _announce(self, event: ServerEvent) -> list[bytes]:
         return [wire.encode(action.event) for action in self._session.announce(event)]
-
-
-@dataclass(frozen=True, slots=True)
-class CallOptions:
-    """Of one call. `longest`: seconds it may last (0: as the server's settings say)."""
-
-    tools: CallTools
-    rehearse: Callable[[Dialogue], Dialogue]
-    longest: float = 0.0

@@ -18,12 +18,18 @@ from vivavoce.realtime.admission import client_secrets
 from vivavoce.realtime.admission.auth import Denied, check_session
 from vivavoce.realtime.admission.client_secrets import ClientSecrets
 from vivavoce.realtime.audio.playout import Playout
-from vivavoce.realtime.call import Busy, Calls, RunningCall
+from vivavoce.realtime.call import Busy, Call, Calls
 from vivavoce.realtime.config import ServerConfig
-from vivavoce.realtime.peers.resumable import ResumableTransport, Since
-from vivavoce.realtime.session.opening import VOICE, SessionDefaults, SessionRequest, open_session, random_ids
+from vivavoce.realtime.peers.resumable import Since
+from vivavoce.realtime.session.opening import (
+    VOICE,
+    NewSession,
+    SessionDefaults,
+    SessionRequest,
+    new_session,
+    random_ids,
+)
 from vivavoce.realtime.session.rate_limit import Addresses, Bucket
-from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.session.tool_settings import options as tools
 from vivavoce.realtime.wire.errors import Refused
 
@@ -61,18 +67,16 @@ class Admission:
             request = client_secrets.read_request(body)
         except Refused as refused:
             raise _denied(refused) from refused
-        session = self.session(Playout(), False, SessionRequest(config=request.config))
+        session = self.session(False, SessionRequest(config=request.config)).begin(Playout())
         value, expires_at = self._secrets.issue(request.config, request.seconds, self._clock())
         return {"value": value, "expires_at": expires_at, "session": to_builtins(session.view)}
 
-    def session(
-        self, playout: Playout, plays: bool, request: SessionRequest, defaults: SessionDefaults | None = None
-    ) -> Session:
-        """Opens the session of a request; `defaults`: others than the gateway's. Raises `Denied`."""
+    def session(self, plays: bool, request: SessionRequest, defaults: SessionDefaults | None = None) -> NewSession:
+        """The session of a request; `defaults`: others than the gateway's. Raises `Denied`."""
         expires_at = int(self._clock() + self._config.max_duration)
         responses = Bucket(self._config.responses_per_minute)
         try:
-            return open_session(playout, plays, request, random_ids(), expires_at, responses, defaults or self.defaults)
+            return new_session(plays, request, random_ids(), expires_at, responses, defaults or self.defaults)
         except Refused as refused:
             raise _denied(refused) from refused
 
@@ -88,13 +92,13 @@ class Admission:
             raise Denied(503, "server_full", str(busy)) from busy
         return calls
 
-    def resumable(self, query: Mapping[str, str], plays: bool) -> tuple[str, ResumableTransport, Since]:
-        """The call of the request's resume token, its transport, and what the client has received. Raises `Denied`."""
-        found = self.ready().resumable(query.get("resume", ""))
-        if found is None:
+    def resumable(self, query: Mapping[str, str], plays: bool) -> tuple[Call, Since]:
+        """The call of the request's resume token, and what the client has received. Raises `Denied`."""
+        call = self.ready().resumable(query.get("resume", ""))
+        if call is None:
             message = "No call waits for this token: it is over, or was resumed already. Begin a new one."
             raise Denied(404, "resume_token_unknown", message, "resume")
-        call_id, transport = found
+        transport = call.resumable
         if transport.plays != plays:
             message = "The call was begun over WebRTC." if transport.plays else "The call was begun over a WebSocket."
             raise Denied(409, "resume_other_transport", f"{message} It can only go on there.", "resume")
@@ -105,9 +109,9 @@ class Admission:
         if not transport.can_replay(since.received):
             message = "The events after 'received' are not kept any more. Begin a new call."
             raise Denied(409, "resume_events_lost", message, "received")
-        return call_id, transport, since
+        return call, since
 
-    def find(self, call_id: str) -> RunningCall:
+    def find(self, call_id: str) -> Call:
         """A running call. Raises `Denied`."""
         call = self.ready().find(call_id)
         if call is None:

@@ -39,7 +39,6 @@ from starlette.websockets import WebSocket
 from vivavoce.realtime.admission import rest
 from vivavoce.realtime.admission.admission import Admission
 from vivavoce.realtime.admission.auth import Denied, check
-from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.call import Calls, new_call_id
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.config.phone import PhoneConfig
@@ -186,10 +185,8 @@ class Gateway:
         if "resume" in request.query_params:
             return await self._resume(request, sdp)
         self._admission.ready()
-        call_id, playout = new_call_id(), Playout()
-        session = self._admission.session(
-            playout, True, SessionRequest.from_query(request.query_params, settings or config)
-        )
+        call_id = new_call_id()
+        session = self._admission.session(True, SessionRequest.from_query(request.query_params, settings or config))
         calls = self._admission.reserve(call_id, *_client(request))
         try:
             with call_context(call_id):
@@ -197,16 +194,16 @@ class Gateway:
         except BaseException:
             calls.release(call_id)
             raise
-        calls.start(call_id, transport, session, playout)
+        calls.start(call_id, transport, session)
         return _created(local, call_id)
 
     async def _resume(self, request: Request, sdp: str) -> Response:
         """Resumes a call over another peer connection. Raises `Denied`."""
-        call_id, resumable, since = self._admission.resumable(request.query_params, plays=True)
-        with call_context(call_id):
+        call, since = self._admission.resumable(request.query_params, plays=True)
+        with call_context(call.id):
             transport, local = await self._answer(sdp)
-            self._admission.ready().resume(resumable, transport, since)
-        return _created(local, call_id)
+            self._admission.ready().resume(call, transport, since)
+        return _created(local, call.id)
 
     async def _answer(self, sdp: str) -> tuple[WebRtcTransport, str]:
         try:
@@ -231,22 +228,22 @@ class Gateway:
         if "resume" in socket.query_params:
             return await self._resume_socket(socket)
         self._admission.ready()
-        call_id, playout = new_call_id(), Playout()
-        session = self._admission.session(playout, False, SessionRequest.from_query(socket.query_params, config))
+        call_id = new_call_id()
+        session = self._admission.session(False, SessionRequest.from_query(socket.query_params, config))
         calls = self._admission.reserve(call_id, *_client(socket))
         try:
             await socket.accept(_subprotocol(socket), [(b"location", _location(call_id).encode())])
         except BaseException:
             calls.release(call_id)
             raise
-        await calls.run(call_id, WebSocketTransport(socket), session, playout)
+        await calls.run(call_id, WebSocketTransport(socket), session)
 
     async def _resume_socket(self, socket: WebSocket) -> None:
         """Resumes a call over another WebSocket. Raises `Denied`."""
-        call_id, resumable, since = self._admission.resumable(socket.query_params, plays=False)
-        await socket.accept(_subprotocol(socket), [(b"location", _location(call_id).encode())])
-        with call_context(call_id):
-            await resumable.resume(WebSocketTransport(socket), since)
+        call, since = self._admission.resumable(socket.query_params, plays=False)
+        await socket.accept(_subprotocol(socket), [(b"location", _location(call.id).encode())])
+        with call_context(call.id):
+            await call.resumable.resume(WebSocketTransport(socket), since)
 
     async def _join(self, socket: WebSocket, call_id: str) -> None:
         """Joins a running call as a sideband. Raises `Denied`."""

@@ -23,6 +23,7 @@ from vivavoce.realtime.monitor.watchdog import Watchdog
 from vivavoce.realtime.recording.event_recorder import EventRecorder
 from vivavoce.realtime.recording.taps import Taps
 from vivavoce.realtime.recording.writer import MAX_BYTES, Writer
+from vivavoce.realtime.session.opening import NewSession
 from vivavoce.realtime.session.session import Options, Session
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.windows import MicrophoneWindows
@@ -49,22 +50,22 @@ class Recordings:
         self._about = dict(about)
         self._max_bytes = max_bytes
 
-    def begin(self, call_id: str, session: Session, plays: bool) -> Recording | None:
+    def begin(self, call_id: str, new: NewSession) -> Recording | None:
         """The recording of a call that has not begun; None when they are off."""
         if self._folder is None:
             return None
         now = self._clock()
         writer = Writer(self._folder / f"{now:%Y%m%d-%H%M%S}-{call_id}", self._max_bytes)
         recording = Recording(writer)
-        options, seed = session.origin
+        options = new.options
         recording.events.head(
             format=FORMAT,
             vivavoce=version("vivavoce"),
             began=now.isoformat(timespec="seconds"),
             rate=SAMPLE_RATE,
             models=self._about,
-            plays=plays,
-            seed=seed,
+            plays=new.plays,
+            seed=new.ids.seed,
             responses=options.responses.limit if options.responses else None,
             options={name: getattr(options, name) for name in given(options)},
         )

@@ -12,9 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from vivavoce.codecs import media
-from vivavoce.realtime.audio.playout import Playout
+from vivavoce.realtime.audio.playout import Ledger
 from vivavoce.realtime.session.ids import Ids
-from vivavoce.realtime.session.mcp_servers import ToolOptions
+from vivavoce.realtime.session.mcp_servers import Servers, ToolOptions
 from vivavoce.realtime.session.rate_limit import Bucket
 from vivavoce.realtime.session.session import Options, Session
 from vivavoce.realtime.session.settings import Defaults, begin
@@ -68,16 +68,28 @@ def seeded_ids(seed: str) -> Ids:
     return Ids(lambda: blake2s(f"{seed}.{next(numbers)}".encode(), digest_size=12).hexdigest(), seed)
 
 
-def open_session(
-    playout: Playout,
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """A session that was checked and has not begun. `plays`: the server paces the sound."""
+
+    options: Options
+    plays: bool
+    ids: Ids
+
+    def begin(self, ledger: Ledger) -> Session:
+        """The session core of a call with this playout."""
+        return Session(self.options, ledger, self.plays, self.ids)
+
+
+def new_session(
     plays: bool,
     wanted: SessionRequest,
     ids: Ids,
     expires_at: int,
     responses: Bucket | None = None,
     house: SessionDefaults | None = None,
-) -> Session:
-    """A session with what its client wanted; `expires_at` in unix seconds; `responses` bounds how many it may ask for.
+) -> NewSession:
+    """A session as its client requests it; `expires_at` in unix seconds; `responses` bounds how many it may ask for.
 
     Raises `Refused`."""
     house = house or SessionDefaults()
@@ -92,6 +104,7 @@ def open_session(
     said = asked.session.model if isinstance(asked.session, RealtimeSession) else None
     model = wanted.model or (said if isinstance(said, str) else MODEL)
     settings = begin(Defaults(model, "", house.voice), asked.session)
+    Servers(house.tools).check(settings.tools, "session.tools")
     options = Options(
         settings,
         expires_at,
@@ -103,4 +116,4 @@ def open_session(
         apology=house.apology,
         greeting=house.greeting,
     )
-    return Session(options, playout, plays, ids)
+    return NewSession(options, plays, ids)

@@ -137,11 +137,6 @@ class Session:
         """The client wants our own events."""
         return self._options.extras
 
-    @property
-    def origin(self) -> tuple[Options, str]:
-        """What it was made from, so that it can be made again: its options, and the seed of its names."""
-        return self._options, self._ids.seed
-
     def open(self) -> list[Action]:
         """The first words of the server, and the first settings of floor and front end."""
         created = ev.SessionCreated(session=self.view)

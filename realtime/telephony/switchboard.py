@@ -21,12 +21,10 @@ from vivavoce.codecs.audio import FRAME, Samples
 from vivavoce.model.errors import DialogueError
 from vivavoce.realtime.admission.admission import Admission
 from vivavoce.realtime.admission.auth import Denied
-from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.call import CallOptions
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.engine import Engine
-from vivavoce.realtime.session.opening import SessionRequest
-from vivavoce.realtime.session.session import Session
+from vivavoce.realtime.session.opening import NewSession, SessionRequest
 from vivavoce.realtime.telephony import PhoneCall, PhoneLine
 from vivavoce.realtime.telephony.prerecorded import PrerecordedDialogue, Prerecording
 from vivavoce.realtime.telephony.tools import PhoneTools, offered
@@ -107,17 +105,16 @@ class Switchboard:
 
     def check(self, config: Mapping[str, Any]) -> None:
         """Whether a call could have a session of this configuration (as `accept` brings it). Raises `Denied`."""
-        self._session(None, Playout(), config)
+        self._session(None, config)
 
     async def connect(self, call: PhoneCall, line: PhoneLine, config: Mapping[str, Any] | None = None) -> None:
         """Runs an admitted call to its end. `config`: the session object of an application that has accepted it, which
         then speaks first by itself; None: the settings' own instructions, voice, greeting and tools.
 
         Raises `Denied` for a configuration that cannot be used; the line is closed then, too."""
-        playout = Playout()
         transport = PhoneTransport(line, self.settings, self._clock)
         try:
-            session = self._session(call, playout, config)
+            session = self._session(call, config)
         except Denied:
             self.dismiss(call)
             await line.close(Ending(CloseReason.ERROR))
@@ -129,7 +126,7 @@ class Switchboard:
         self._tell(call, begun=True)
         log.info("phone call", extra={"dialect": call.dialect, "direction": call.direction})
         try:
-            await self._door.ready().run(call.id, transport, session, playout, extension)
+            await self._door.ready().run(call.id, transport, session, extension)
         finally:
             del self._lines[call.id]
             if self._guard is not None:
@@ -180,7 +177,7 @@ class Switchboard:
         if expected is not None and not expected.done():
             expected.set_result(begun)
 
-    def _session(self, call: PhoneCall | None, playout: Playout, config: Mapping[str, Any] | None) -> Session:
+    def _session(self, call: PhoneCall | None, config: Mapping[str, Any] | None) -> NewSession:
         """Raises `Denied`."""
         settings, house = self.settings, replace(self._door.defaults, voice=self.voice)
         if config is None:
@@ -188,7 +185,7 @@ class Switchboard:
             words = settings.outgoing_greeting if call and call.direction == "outgoing" else settings.greeting
             tools = replace(house.tools, offered=(*house.tools.offered, *offered(settings)))
             house = replace(house, tools=tools, greeting=words)
-        return self._door.session(playout, True, SessionRequest(config=config, extras=True), house)
+        return self._door.session(True, SessionRequest(config=config, extras=True), house)
 
 
 async def _recite(line: PhoneLine, sound: Samples) -> None:

@@ -66,7 +66,7 @@ from vivavoce.realtime.events import (
 )
 from vivavoce.realtime.monitor.watchdog import LINE, LONGEST_TURN, LOOK, PATIENCE, TOOLS, WORDS, TurnStuck, Watchdog
 from vivavoce.realtime.session.mcp_servers import ToolOptions
-from vivavoce.realtime.session.opening import SessionDefaults, SessionRequest, open_session, seeded_ids
+from vivavoce.realtime.session.opening import SessionDefaults, SessionRequest, new_session, seeded_ids
 from vivavoce.realtime.tools.builtin import listed
 from vivavoce.realtime.turns.endpointing import AskEndpoint
 from vivavoce.realtime.turns.floor import Floor
@@ -162,7 +162,7 @@ class Call:
         self.watch = Watch()
         house = SessionDefaults(ToolOptions(offered=listed(["time"])), apology="Sorry.")
         wanted = SessionRequest(config={"tools": [SERVER] if self.chance.random() < 0.3 else []}, extras=True)
-        self.session = open_session(self.playout, self.plays, wanted, seeded_ids(str(seed)), 1_000, None, house)
+        self.session = new_session(self.plays, wanted, seeded_ids(str(seed)), 1_000, None, house).begin(self.playout)
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._runs: dict[int, int] = {}  # reply -> the run of it that is alive

@@ -25,7 +25,7 @@ from vivavoce.realtime.recording.recorder import Recordings
 from vivavoce.realtime.recording.replay import Models, Replay
 from vivavoce.realtime.recording.summary import Line, Summary
 from vivavoce.realtime.recording.writer import MAX_BYTES
-from vivavoce.realtime.session.opening import SessionDefaults, SessionRequest, open_session, random_ids
+from vivavoce.realtime.session.opening import SessionDefaults, SessionRequest, new_session, random_ids
 from vivavoce.realtime.transports import PeerGone
 from vivavoce.realtime.turns.barge_in import ClassifyOverlap
 from vivavoce.realtime.turns.classifiers import Classifiers
@@ -53,10 +53,11 @@ def record(
     async def main() -> LinePeer:
         peer, playout = LinePeer(plays), Playout()
         wanted_now = wanted or SessionRequest(extras=True)
-        session = open_session(playout, plays, wanted_now, random_ids(), 1_000, house=SessionDefaults(notice=notice))
-        recording = recordings.begin("rtc_test", session, plays)
+        new = new_session(plays, wanted_now, random_ids(), 1_000, house=SessionDefaults(notice=notice))
+        recording = recordings.begin("rtc_test", new)
         assert recording is not None
-        session, playout = recording.session(session), recording.playout(playout)
+        playout = recording.playout(playout)
+        session = recording.session(new.begin(playout))
         floor = recording.floor(Floor(None, overhear and recording.scores(overhear)))
         windows = recording.windows(MicrophoneWindows(recording.probability(energy), floor))
         classifiers = Classifiers(complete, windows)

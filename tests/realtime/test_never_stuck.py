@@ -32,7 +32,7 @@ from vivavoce.realtime.monitor.watchdog import LINE, PATIENCE, Watchdog
 from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.pipeline import Parts, Pipeline
 from vivavoce.realtime.session.ids import Ids
-from vivavoce.realtime.session.opening import SessionDefaults, SessionRequest, open_session
+from vivavoce.realtime.session.opening import SessionDefaults, SessionRequest, new_session
 from vivavoce.realtime.transports import PeerGone
 from vivavoce.realtime.turns.classifiers import Classifiers
 from vivavoce.realtime.turns.floor import Floor
@@ -241,7 +241,7 @@ def call(
     async def main() -> LinePeer:
         peer, playout, numbers = LinePeer(plays=True), Playout(), count(1)
         house, ids = SessionDefaults(apology=SORRY), Ids(lambda: str(next(numbers)))
-        session = open_session(playout, True, SessionRequest(extras=True), ids, 1_000, house=house)
+        session = new_session(True, SessionRequest(extras=True), ids, 1_000, house=house).begin(playout)
         listener = MicrophoneWindows(energy, Floor(None))
         judging, watchdog = Classifiers(judge, listener), Watchdog(playout)
         parts = Parts(Peers(peer), dialogue, session, playout, listener, judging, TurnLatency(), runner(), watchdog)

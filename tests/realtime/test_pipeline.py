@@ -20,7 +20,7 @@ from vivavoce.realtime.monitor.watchdog import Watchdog
 from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.pipeline import Parts, Pipeline
 from vivavoce.realtime.session.ids import Ids
-from vivavoce.realtime.session.opening import SessionRequest, open_session
+from vivavoce.realtime.session.opening import SessionRequest, new_session
 from vivavoce.realtime.transports import PeerGone
 from vivavoce.realtime.turns.classifiers import Classifiers
 from vivavoce.realtime.turns.floor import Floor
@@ -36,9 +36,9 @@ def call(test: Test, dialogue: ScriptedDialogue, plays: bool = True, judge: Judg
     async def main() -> LinePeer:
         peer = LinePeer(plays)
         playout, numbers = Playout(), count(1)
-        session = open_session(
-            playout, plays, SessionRequest(extras=True), Ids(lambda: str(next(numbers))), expires_at=1_000
-        )
+        session = new_session(
+            plays, SessionRequest(extras=True), Ids(lambda: str(next(numbers))), expires_at=1_000
+        ).begin(playout)
         listener = MicrophoneWindows(energy, Floor(None))
         parts = Parts(
             Peers(peer),

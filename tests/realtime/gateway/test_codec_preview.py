@@ -22,6 +22,7 @@ from harness.gateway import Running, gateway
 from harness.tokens import HUM, make_weights
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.tokenizer import FRAME_SIZE, AudioTokenizer
+from vivavoce.realtime.audio.high_pass import HighPass
 from vivavoce.realtime.gateway import codec_preview
 
 pytestmark = pytest.mark.slow
@@ -101,7 +102,8 @@ def test_the_last_turn_comes_back_through_the_codec() -> None:
         assert response.headers["content-type"] == "audio/wav"
         assert response.headers["cache-control"] == "no-store"
         assert int(response.headers["vivavoce-codes"]) == -(-60_000 // FRAME_SIZE)
-        assert np.abs(sound_of(response) - hum(2.5, 0.6))[: 53 * FRAME_SIZE].max() < 0.01
+        heard = HighPass().receive(hum(2.5, 0.6))  # by the front end; it takes a moment to settle
+        assert np.abs(sound_of(response) - heard)[SAMPLE_RATE // 10 : 53 * FRAME_SIZE].max() < 0.01
 
     run(test)
 

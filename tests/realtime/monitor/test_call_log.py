@@ -22,7 +22,6 @@ from vivavoce.model.cascade.speech_queue import SpeechEnd, SpeechQueue
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.dialogue import AudioToken, Message, ReplySpec, ReplyToken, ToolCall, Transcript
 from vivavoce.model.errors import DialogueError
-from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.call import CallOptions, Calls
 from vivavoce.realtime.cli.serve import log_handler
 from vivavoce.realtime.config import ServerConfig
@@ -30,7 +29,7 @@ from vivavoce.realtime.events import ListedTool
 from vivavoce.realtime.monitor.call_log import CALL, call_context
 from vivavoce.realtime.peers.resumable import Since
 from vivavoce.realtime.session.mcp_servers import ToolOptions
-from vivavoce.realtime.session.opening import SessionDefaults, SessionRequest, open_session, random_ids
+from vivavoce.realtime.session.opening import SessionDefaults, SessionRequest, new_session, random_ids
 from vivavoce.realtime.transports import Ending, Intake, Pull
 
 QUESTION = Prompt("Be kind.", (Message("1", "user", "Hello"),))
@@ -128,14 +127,14 @@ SCRIPT = (
 
 async def talk(calls: Calls, call_id: str) -> None:
     """One call, and its peer."""
-    playout, peer = Playout(), LoggingPeer(call_id)
+    peer = LoggingPeer(call_id)
     calls.reserve(call_id)
     offered = ListedTool("break_down", "Breaks down.", {"type": "object", "properties": {}})
     house = SessionDefaults(ToolOptions(offered=(offered,)))
-    session = open_session(playout, True, SessionRequest(extras=True), random_ids(), 1000, house=house)
+    session = new_session(True, SessionRequest(extras=True), random_ids(), 1000, house=house)
     options = CallOptions(BrokenTools(), lambda dialogue: dialogue)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(calls.run(call_id, peer, session, playout, options))
+        tasks.create_task(calls.run(call_id, peer, session, options))
         await script(calls, call_id, peer)
 
 
@@ -154,8 +153,8 @@ async def script(calls: Calls, call_id: str, peer: LinePeer) -> None:
     found = calls.resumable(token)
     assert found is not None
     back = LoggingPeer(call_id)
-    with call_context(found[0]):  # as the gateway does
-        calls.resume(found[1], back, Since(peer.events[-1]["event_id"]))
+    with call_context(found.id):  # as the gateway does
+        calls.resume(found, back, Since(peer.events[-1]["event_id"]))
     await back.until("vivavoce.call.resumed")
     await back.until("output_audio_buffer.stopped")
     await back.say(1.0)

@@ -15,11 +15,10 @@ import pytest
 from harness import virtual_time
 from harness.fakes import Line, LinePeer, ScriptedEngine
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.call import Calls
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.peers.resumable import NOT_TAKEN, PLAIN, REPLACED, EventLog, Since
-from vivavoce.realtime.session.opening import SessionRequest, open_session, random_ids
+from vivavoce.realtime.session.opening import SessionRequest, new_session, random_ids
 from vivavoce.realtime.transports import PeerGone
 
 CALL = "rtc_1"
@@ -51,7 +50,7 @@ class Client:
         found = self._calls.resumable(token or self.token())
         assert found is not None
         self.peer = LinePeer(self.peer.plays)
-        self._calls.resume(found[1], self.peer, since)
+        self._calls.resume(found, self.peer, since)
         await self.peer.until("vivavoce.call.resumed")
         return self.peer
 
@@ -76,10 +75,10 @@ def call(test: Test, plays: bool = True, extras: bool = True, **settings: float)
 
     async def main() -> None:
         async with Calls(engine, ServerConfig(**settings)) as calls:  # type: ignore[arg-type]  # all that is used of it
-            client, playout = Client(calls, plays), Playout()
+            client = Client(calls, plays)
             calls.reserve(CALL)
-            session = open_session(playout, plays, SessionRequest(extras=extras), random_ids(), 1000)
-            calls.start(CALL, client.peer, session, playout)
+            session = new_session(plays, SessionRequest(extras=extras), random_ids(), 1000)
+            calls.start(CALL, client.peer, session)
             await client.peer.until("session.created")
             await test(client, calls)
         assert not len(calls)
@@ -227,7 +226,7 @@ def test_a_token_is_good_once_and_another_follows() -> None:
         assert calls.resumable("") is None
         found = calls.resumable(fresh)
         assert found is not None
-        assert found[0] == CALL
+        assert found.id == CALL
 
     call(test)
 
@@ -244,7 +243,7 @@ def test_a_token_stays_good_when_the_connection_it_was_shown_on_does_not_come_ab
         assert found is not None
         attempts = [NeverThere(True), NeverThere(True)]
         for attempt in attempts:
-            calls.resume(found[1], attempt, since)
+            calls.resume(found, attempt, since)
             await asyncio.sleep(1)
         assert attempts[0].closed == NOT_TAKEN
         await client.come_back(since, token)

@@ -11,15 +11,14 @@ import pytest
 from harness import virtual_time
 from harness.fakes import Line, LinePeer, ScriptedEngine
 from vivavoce.model.errors import DialogueError
-from vivavoce.realtime.audio.playout import Playout
-from vivavoce.realtime.call import IDLE, Calls, RunningCall
+from vivavoce.realtime.call import IDLE, Call, Calls
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.peers.sideband import MAX_SIDEBANDS, TOO_SLOW, TooManySidebands
-from vivavoce.realtime.session.opening import SessionRequest, open_session, random_ids
+from vivavoce.realtime.session.opening import SessionRequest, new_session, random_ids
 from vivavoce.realtime.transports import CloseReason, Ending, PeerGone
 
 CALL = "rtc_1"
-Test = Callable[[LinePeer, RunningCall], Awaitable[None]]
+Test = Callable[[LinePeer, Call], Awaitable[None]]
 
 
 class Sideband(LinePeer):
@@ -46,13 +45,13 @@ def call(
     engine = engine or ScriptedEngine(lines=[Line("That is five.", seconds=1.0)])
 
     async def main() -> LinePeer:
-        peer, playout = make(plays), Playout()
+        peer = make(plays)
         # LOUD is no sound that survives an echo canceller's filters.
         config = ServerConfig(echo_cancellation="off", **settings)  # type: ignore[arg-type]  # all that is used of it
         async with Calls(engine, config) as calls:  # type: ignore[arg-type]  # all that is used of it
             calls.reserve(CALL)
-            session = open_session(playout, plays, SessionRequest(extras=True), random_ids(), 1000)
-            calls.start(CALL, peer, session, playout)
+            session = new_session(plays, SessionRequest(extras=True), random_ids(), 1000)
+            calls.start(CALL, peer, session)
             await peer.until("session.created")
             party = calls.find(CALL)
             assert party is not None
@@ -64,7 +63,7 @@ def call(
     return virtual_time.run(main())
 
 
-async def with_sideband(party: RunningCall, sideband: LinePeer, test: Awaitable[Any], extras: bool = True) -> None:
+async def with_sideband(party: Call, sideband: LinePeer, test: Awaitable[Any], extras: bool = True) -> None:
     """Runs `test` while somebody reads along; they leave after it."""
     async with asyncio.TaskGroup() as tasks:
         joined = tasks.create_task(party.join(sideband, extras))
@@ -81,7 +80,7 @@ def ours(peer: LinePeer) -> list[str]:
 def test_a_sideband_learns_the_settings_of_now_first_and_then_reads_along() -> None:
     sideband = Sideband()
 
-    async def test(peer: LinePeer, party: RunningCall) -> None:
+    async def test(peer: LinePeer, party: Call) -> None:
         await peer.tell(type="session.update", session={"type": "realtime", "instructions": "Be brief."})
         await peer.until("session.updated")
         before = len(peer.events)
@@ -103,7 +102,7 @@ def test_a_sideband_learns_the_settings_of_now_first_and_then_reads_along() -> N
 def test_a_sideband_of_a_socket_gets_everything_but_sound() -> None:
     sideband = Sideband()
 
-    async def test(peer: LinePeer, party: RunningCall) -> None:
+    async def test(peer: LinePeer, party: Call) -> None:
         async def turn() -> None:
             await peer.say(1)
             await peer.pause(0.8)
@@ -120,7 +119,7 @@ def test_a_sideband_of_a_socket_gets_everything_but_sound() -> None:
 def test_a_sideband_may_send_events_and_everybody_sees_what_follows() -> None:
     sideband = Sideband()
 
-    async def test(peer: LinePeer, party: RunningCall) -> None:
+    async def test(peer: LinePeer, party: Call) -> None:
         async def ask() -> None:
             await sideband.tell(type="response.create", response={"output_modalities": ["text"]})
             for reader in (peer, sideband):
@@ -134,7 +133,7 @@ def test_a_sideband_may_send_events_and_everybody_sees_what_follows() -> None:
 def test_our_own_events_go_to_those_who_understand_them() -> None:
     strict, ours_too = Sideband(), Sideband()
 
-    async def test(peer: LinePeer, party: RunningCall) -> None:
+    async def test(peer: LinePeer, party: Call) -> None:
         async def turn() -> None:
             await peer.say(1)
             await peer.pause(0.8)
@@ -150,7 +149,7 @@ def test_our_own_events_go_to_those_who_understand_them() -> None:
 def test_sound_is_retrieved_on_the_sideband_and_not_on_the_data_channel() -> None:
     sideband = Sideband()
 
-    async def test(peer: LinePeer, party: RunningCall) -> None:
+    async def test(peer: LinePeer, party: Call) -> None:
         async def turn() -> None:
             await peer.say(1)
             await peer.pause(0.8)
@@ -177,7 +176,7 @@ def test_sound_is_retrieved_on_the_sideband_and_not_on_the_data_channel() -> Non
 def test_a_slow_sideband_is_dropped_and_the_call_goes_on(takes: int) -> None:
     sideband = Sideband(slow=takes)
 
-    async def test(peer: LinePeer, party: RunningCall) -> None:
+    async def test(peer: LinePeer, party: Call) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(party.join(sideband, extras=True))
             await peer.say(1)
@@ -192,7 +191,7 @@ def test_a_slow_sideband_is_dropped_and_the_call_goes_on(takes: int) -> None:
 def test_when_the_call_ends_its_sidebands_are_told_why() -> None:
     sideband = Sideband()
 
-    async def test(peer: LinePeer, party: RunningCall) -> None:
+    async def test(peer: LinePeer, party: Call) -> None:
         await party.join(sideband, extras=True)  # until the call has been idle for too long
 
     peer = call(test, idle_timeout=5.0)
@@ -204,7 +203,7 @@ def test_when_the_call_ends_its_sidebands_are_told_why() -> None:
 def test_who_joins_a_call_that_is_being_ended_is_sent_away() -> None:
     sideband = Sideband()
 
-    async def test(peer: LinePeer, party: RunningCall) -> None:
+    async def test(peer: LinePeer, party: Call) -> None:
         peer.leave()
         while not peer.closed:  # noqa: ASYNC110 - seen from outside
             await asyncio.sleep(0)
@@ -217,7 +216,7 @@ def test_who_joins_a_call_that_is_being_ended_is_sent_away() -> None:
 def test_a_session_that_is_too_old_says_so_to_everybody_before_it_closes() -> None:
     sideband = Sideband()
 
-    async def test(peer: LinePeer, party: RunningCall) -> None:
+    async def test(peer: LinePeer, party: Call) -> None:
         await party.join(sideband, extras=False)
 
     peer = call(test, max_duration=10.0)
@@ -229,7 +228,7 @@ def test_a_session_that_is_too_old_says_so_to_everybody_before_it_closes() -> No
 
 
 def test_seats_are_few_and_are_given_back() -> None:
-    async def test(peer: LinePeer, party: RunningCall) -> None:
+    async def test(peer: LinePeer, party: Call) -> None:
         seats = [party.peers.reserve() for _ in range(MAX_SIDEBANDS)]
         for seat in seats:
             seat.__enter__()
@@ -243,7 +242,7 @@ def test_seats_are_few_and_are_given_back() -> None:
 
 
 def test_ears_that_fail_are_reported_and_the_call_goes_on() -> None:
-    async def test(peer: LinePeer, party: RunningCall) -> None:
+    async def test(peer: LinePeer, party: Call) -> None:
         transcription = {"model": "whisper-1"}
         session = {"type": "realtime", "audio": {"input": {"transcription": transcription}}}
         await peer.tell(type="session.update", session=session)
@@ -264,7 +263,7 @@ def test_ears_that_fail_are_reported_and_the_call_goes_on() -> None:
 
 
 def test_a_peer_that_cannot_even_be_closed_ends_its_own_call_only() -> None:
-    async def test(peer: LinePeer, party: RunningCall) -> None:
+    async def test(peer: LinePeer, party: Call) -> None:
         peer.leave()
 
     class Stuck(LinePeer):

@@ -20,7 +20,7 @@ from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.pipeline import Parts, Pipeline
 from vivavoce.realtime.session.ids import Ids
 from vivavoce.realtime.session.mcp_servers import ToolOptions
-from vivavoce.realtime.session.opening import SessionDefaults, SessionRequest, open_session
+from vivavoce.realtime.session.opening import SessionDefaults, SessionRequest, new_session
 from vivavoce.realtime.tools.builtin import listed
 from vivavoce.realtime.tools.runner import MAX_CONCURRENT
 from vivavoce.realtime.transports import PeerGone
@@ -52,9 +52,9 @@ def call(test: Test, dialogue: ScriptedDialogue, servers: ScriptedServers | None
         config: dict[str, Any] = {"tools": [SERVER]} if servers else {}
         options = ToolOptions(offered=listed(["all"]))
         ids = Ids(lambda: str(next(numbers)))
-        session = open_session(
-            playout, True, SessionRequest(config=config, extras=True), ids, 1_000, house=SessionDefaults(options)
-        )
+        session = new_session(
+            True, SessionRequest(config=config, extras=True), ids, 1_000, house=SessionDefaults(options)
+        ).begin(playout)
         listener = MicrophoneWindows(energy, Floor(None))
         tools = runner(servers)
         parts = Parts(

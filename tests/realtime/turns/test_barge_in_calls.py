@@ -24,7 +24,7 @@ from vivavoce.realtime.monitor.watchdog import Watchdog
 from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.pipeline import Parts, Pipeline
 from vivavoce.realtime.session.ids import Ids
-from vivavoce.realtime.session.opening import SessionRequest, open_session
+from vivavoce.realtime.session.opening import SessionRequest, new_session
 from vivavoce.realtime.transports import PeerGone, Sound
 from vivavoce.realtime.turns.classifiers import Classifiers
 from vivavoce.realtime.turns.floor import Floor
@@ -76,9 +76,9 @@ def call(models: Store, dialogue: ScriptedDialogue, over: Samples, after: float)
 
     async def main() -> LinePeer:
         peer, playout, numbers = LinePeer(plays=True), Playout(), count(1)
-        session = open_session(
-            playout, True, SessionRequest(extras=True), Ids(lambda: str(next(numbers))), expires_at=1_000
-        )
+        session = new_session(
+            True, SessionRequest(extras=True), Ids(lambda: str(next(numbers))), expires_at=1_000
+        ).begin(playout)
         listener = MicrophoneWindows(
             lambda window: net.step(window, state), Floor(None, overlap.scores, asr=True), overlap.push
         )
