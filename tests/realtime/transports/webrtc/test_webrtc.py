@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness import virtual_time
 from harness.peer import Line, Peer, Pictures, Voice
 from harness.tidy import run
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
@@ -32,13 +34,15 @@ FRAME = SAMPLE_RATE // 50
 
 @dataclass
 class Call:
-    """The server's side of one call, and all that came in; implements `Intake`."""
+    """The server's side of one call, and all that came in; implements `Intake`. `newest` gives the number of the last
+    frame that the peer's microphone has picked up: the clock of these tests, so that a busy machine fails none."""
 
     transport: WebRtcTransport
-    sounds: list[tuple[float, Samples]] = field(default_factory=list)
+    newest: Callable[[], int] = int
+    sounds: list[tuple[int, Samples]] = field(default_factory=list)
     messages: list[str | bytes] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
-    shown: list[float] = field(default_factory=list)  # loop time of each picture's delivery
+    shown: list[float] = field(default_factory=list)  # loop time of each picture's arrival
     gone: str | None = None
 
     async def deliver(self, received: Received) -> None:
@@ -47,7 +51,7 @@ class Call:
     def put(self, received: Received) -> None:
         match received:
             case Sound(samples):
-                self.sounds.append((asyncio.get_running_loop().time(), samples))
+                self.sounds.append((self.newest(), samples))
             case Message(text):
                 self.messages.append(text)
             case Seen(picture):
@@ -69,13 +73,13 @@ class Call:
 async def call(peer: Peer, pull: Pull = silence) -> AsyncIterator[Call]:
     """A connected call; both sides are closed in the end."""
     transport, sdp = await answer(await peer.offer(), LOOPBACK)
-    side = Call(transport)
+    side = Call(transport, lambda: next(reversed(peer.voice.said), 0))
     try:
         async with asyncio.TaskGroup() as group:
             receiving = group.create_task(side.receive())
             speaking = group.create_task(transport.speak(pull))
             await peer.accept(sdp)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 await peer.opened.wait()
             yield side
             speaking.cancel()
@@ -111,7 +115,8 @@ def pitch(samples: Samples) -> float:
     return float(np.argmax(spectrum) * SAMPLE_RATE / len(loudest))
 
 
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Waits for `condition`; `seconds` are for a machine that has much else to do."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - any condition, of either side
             await asyncio.sleep(0.01)
@@ -131,7 +136,7 @@ def test_sound_goes_both_ways(codec: str | None) -> None:
             await asyncio.sleep(2)
             assert pitch(side.sound) == pytest.approx(700, abs=4)
             assert pitch(peer.recorded()) == pytest.approx(440, abs=4)
-            assert source.pulled / SAMPLE_RATE == pytest.approx(2.1, abs=0.5)
+            assert source.pulled / SAMPLE_RATE == pytest.approx(len(peer.recorded()) / SAMPLE_RATE, abs=0.5)
 
     run(body())
 
@@ -141,16 +146,16 @@ def test_sound_has_no_gaps_and_keeps_time() -> None:
     async def body() -> None:
         async with call(Peer(line=Line(loss=0.1, burst=3))) as side:
             await until(lambda: side.sounds)
-            first, start = side.sounds[0][0], len(side.sound)
+            first, start = side.sounds[-1][0], len(side.sound)
             await asyncio.sleep(2)
             last, end = side.sounds[-1][0], len(side.sound)
-            assert (end - start) / SAMPLE_RATE == pytest.approx(last - first, abs=0.15)
+            assert (end - start) / FRAME == pytest.approx(last - first, abs=8)
 
     run(body())
 
 
 def delays(voice: Voice, side: Call) -> np.ndarray:
-    """Seconds from when the last sample of each delivered chunk was picked up to its delivery. Aligned by
+    """Frames that had been picked up, when each chunk was delivered, since its last sample was. Aligned by
     cross-correlation."""
     said = np.zeros((max(voice.said) + 1) * FRAME, np.float32)
     for number, samples in voice.said.items():
@@ -160,11 +165,11 @@ def delays(voice: Voice, side: Call) -> np.ndarray:
     correlation = np.fft.irfft(np.fft.rfft(said, size) * np.conj(np.fft.rfft(heard, size)), size)
     ahead = (int(np.argmax(correlation)) + size // 2) % size - size // 2  # heard[0] is said[ahead]
     found, position = [], ahead
-    for at, samples in side.sounds:
+    for newest, samples in side.sounds:
         position += len(samples)
         number, within = divmod(position - 1, FRAME)
-        if number in voice.captured and voice.said[number].any():
-            found.append(at - voice.captured[number] + (FRAME - 1 - within) / SAMPLE_RATE)
+        if number in voice.said and voice.said[number].any():
+            found.append(newest - number + (FRAME - 1 - within) / FRAME)
     return np.array(found)
 
 
@@ -172,13 +177,13 @@ def delays(voice: Voice, side: Call) -> np.ndarray:
 @pytest.mark.parametrize(
     ("line", "fec", "median", "tail"),
     [
-        (Line(), False, 0.06, 0.12),
-        (Line(loss=0.05, burst=2), True, 0.06, 0.12),
-        (Line(loss=0.05, burst=2), False, 0.06, 0.12),
+        (Line(), False, 3, 6),
+        (Line(loss=0.05, burst=2), True, 3, 6),
+        (Line(loss=0.05, burst=2), False, 3, 6),
     ],
     ids=["clean", "loss with FEC", "loss without FEC"],
 )
-def test_sound_arrives_in_time(line: Line, fec: bool, median: float, tail: float) -> None:
+def test_sound_arrives_in_time(line: Line, fec: bool, median: int, tail: int) -> None:
     async def body() -> None:
         said = np.random.default_rng(1).normal(0, 0.1, 4 * SAMPLE_RATE).astype(np.float32)
         said = np.convolve(said, np.ones(6) / 6, "same").astype(np.float32)
@@ -198,12 +203,12 @@ def test_sound_arrives_in_time(line: Line, fec: bool, median: float, tail: float
 
 
 @pytest.mark.slow
-def test_the_loudspeaker_starts_at_once_and_then_waits_for_nobody() -> None:
+def test_silence_is_sent_from_the_start() -> None:
     async def body() -> None:
         peer = Peer()
         transport, sdp = await answer(await peer.offer(), LOOPBACK)
         await peer.accept(sdp)
-        await until(lambda: len(peer.heard) > 5)  # nobody speaks yet
+        await until(lambda: len(peer.heard) > 5)  # `speak` has not been called
         assert np.max(np.abs(peer.recorded())) < 1e-4
         await transport.close(Ending())
         await peer.close()
@@ -212,7 +217,7 @@ def test_the_loudspeaker_starts_at_once_and_then_waits_for_nobody() -> None:
 
 
 @pytest.mark.slow
-def test_an_error_of_the_source_reaches_the_one_who_speaks() -> None:
+def test_an_error_of_the_source_is_raised_by_speak() -> None:
     async def body() -> None:
         def broken() -> Samples:
             raise ZeroDivisionError
@@ -221,10 +226,10 @@ def test_an_error_of_the_source_reaches_the_one_who_speaks() -> None:
         transport, sdp = await answer(await peer.offer(), LOOPBACK)
         await peer.accept(sdp)
         with pytest.raises(ZeroDivisionError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await transport.speak(broken)
         before = len(peer.heard)
-        await until(lambda: len(peer.heard) > before + 10)  # the line goes on
+        await until(lambda: len(peer.heard) > before + 10)  # packets go on
         await transport.close(Ending(CloseReason.ERROR))
         await peer.close()
 
@@ -244,7 +249,7 @@ def test_a_listener_without_a_microphone_hears() -> None:
 
 
 @pytest.mark.slow
-def test_a_speaker_who_does_not_listen_is_heard_and_the_source_runs_on() -> None:
+def test_a_client_that_takes_no_sound_is_heard_and_the_source_runs_on() -> None:
     async def body() -> None:
         source, peer = Tone(440), Peer()
         peer.peer.getTransceivers()[0].direction = "sendonly"
@@ -272,12 +277,12 @@ def test_pictures_arrive_twice_a_second_and_their_size_may_change() -> None:
         async with call(peer) as side:
             await until(lambda: len(side.pictures) == 2)
             assert side.shown[1] - side.shown[0] > 0.45
-            assert all(0 <= shown - picture.at < 1 for shown, picture in zip(side.shown, side.pictures, strict=True))
+            assert all(picture.at <= shown for shown, picture in zip(side.shown, side.pictures, strict=True))
             assert side.pictures[0].pixels.shape == (240, 320, 3)
             assert np.allclose(side.pictures[0].pixels.mean(axis=(0, 1)), (200, 30, 30), atol=12)
             assert peer.camera is not None
             peer.camera.pixels = plain(540, 720, (30, 30, 200))
-            await until(lambda: side.pictures[-1].pixels.shape == (480, 640, 3), 10)
+            await until(lambda: side.pictures[-1].pixels.shape == (480, 640, 3))
             assert np.allclose(side.pictures[-1].pixels.mean(axis=(0, 1)), (30, 30, 200), atol=12)
 
     run(body())
@@ -294,7 +299,7 @@ def test_a_second_microphone_and_a_second_camera_are_taken_and_ignored() -> None
             assert {picture.pixels.shape for picture in side.pictures} == {(120, 160, 3)}
             await until(lambda: len(side.sounds) > 20)
             first, last = side.sounds[5], side.sounds[-1]
-            assert sum(len(s) for _, s in side.sounds[6:]) / SAMPLE_RATE == pytest.approx(last[0] - first[0], abs=0.1)
+            assert sum(len(s) for _, s in side.sounds[6:]) / FRAME == pytest.approx(last[0] - first[0], abs=5)
 
     run(body())
 
@@ -383,7 +388,7 @@ def test_a_client_that_hangs_up_is_noticed() -> None:
         peer = Peer(camera=plain(120, 160, (0, 0, 0)))
         async with call(peer) as side:
             await peer.close()
-            await until(lambda: side.gone is not None, 2)
+            await until(lambda: side.gone is not None)
             assert side.gone is not None
             assert re.search("closed its event channel|connection was lost", side.gone)
 
@@ -399,7 +404,7 @@ def test_a_client_that_vanishes_in_mid_reply_is_noticed(monkeypatch: pytest.Monk
         async with call(peer, Tone(440)) as side:
             await asyncio.sleep(0.3)
             await peer.vanish()
-            await until(lambda: side.gone is not None, 5)
+            await until(lambda: side.gone is not None)
             assert side.gone == "nothing came from the peer for 2 s"
 
     run(body())
@@ -422,7 +427,7 @@ def test_a_connection_that_is_slow_to_close_is_closed_all_the_same(monkeypatch: 
             monkeypatch.setattr(connection, "close", slowly)
             await side.transport.close(Ending())
             assert connection.connectionState != "closed"
-            await until(lambda: connection.connectionState == "closed", 5)
+            await until(lambda: connection.connectionState == "closed")
 
     run(body())
 
@@ -440,7 +445,7 @@ def test_a_stranger_who_sends_to_its_port_does_not_keep_a_vanished_client_alive(
             found = re.search(r"127\.0\.0\.1 (\d+) typ host", side.transport._peer.localDescription.sdp)
             assert found is not None
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-                deadline = asyncio.get_running_loop().time() + 5
+                deadline = asyncio.get_running_loop().time() + 20
                 while side.gone is None and asyncio.get_running_loop().time() < deadline:
                     for first in (b"\x80\x6f", b"\x80\xc8", b"\x16\xfe"):  # as RTP, RTCP and DTLS begin
                         stranger.sendto(first + bytes(60), ("127.0.0.1", int(found[1])))
@@ -472,7 +477,7 @@ def test_a_client_whose_channel_has_another_name_is_given_up(monkeypatch: pytest
     async def body() -> None:
         peer = Peer(channel="chat")
         async with call(peer) as side:
-            await until(lambda: side.gone is not None, 3)
+            await until(lambda: side.gone is not None)
             assert "open oai-events" in str(side.gone)
 
     run(body())
@@ -486,12 +491,46 @@ def test_a_call_can_be_closed_while_it_connects(wait: float) -> None:
         transport, sdp = await answer(await peer.offer(), LOOPBACK)
         await peer.accept(sdp)
         await asyncio.sleep(wait)
-        began = asyncio.get_running_loop().time()
-        await transport.close(Ending(CloseReason.SHUTDOWN))
-        assert asyncio.get_running_loop().time() - began < 2.1
+        async with asyncio.timeout(20):
+            await transport.close(Ending(CloseReason.SHUTDOWN))
         await peer.close()
 
     run(body())
+
+
+class StuckConnection:
+    """In the place of an `RTCPeerConnection` whose peer has vanished: nothing is confirmed, closing never ends."""
+
+    def __init__(self) -> None:
+        self.sctp = SimpleNamespace(_data_channel_queue=["unsent"], _outbound_queue=[], _sent_queue=[])
+        self.channel = SimpleNamespace(
+            label=webrtc.CHANNEL, readyState="open", bufferedAmount=6, on=lambda event, handler: None
+        )
+        self._handlers: dict[str, Callable[..., None]] = {}
+
+    def on(self, event: str, handler: Callable[..., None]) -> None:
+        self._handlers[event] = handler
+
+    def open(self) -> None:
+        self._handlers["datachannel"](self.channel)
+
+    async def close(self) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(("opened", "seconds"), [(True, webrtc.GOODBYE), (False, webrtc.GOODBYE - webrtc.FLUSH)])
+def test_closing_takes_two_seconds_at_most(opened: bool, seconds: float) -> None:
+    async def body() -> float:
+        connection = StuckConnection()
+        transport = WebRtcTransport(connection)  # type: ignore[arg-type]  # all that is used of it
+        if opened:
+            connection.open()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await transport.close(Ending())
+        return loop.time() - began
+
+    assert virtual_time.run(body()) == pytest.approx(seconds)
 
 
 @pytest.mark.slow
@@ -517,7 +556,7 @@ def test_an_offer_without_candidates_connects() -> None:
         assert "candidate" not in offer
         transport, sdp = await answer(offer, LOOPBACK)
         await peer.accept(sdp)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await peer.opened.wait()
         await transport.close(Ending())
         await peer.close()
@@ -669,13 +708,12 @@ def test_receiver_reports_confirm_what_arrived(codec: str | None) -> None:
     async def body() -> None:
         peer = Peer(codec=codec)
         async with call(peer, Tone(440)) as side:
-            await until(lambda: side.transport.confirmed is not None and side.transport.confirmed.frames > 0, 8)
+            await until(lambda: side.transport.confirmed is not None and side.transport.confirmed.frames > 0)
             confirmed, pulled = side.transport.confirmed, side.transport._sender.pulled
             assert confirmed is not None
             assert 0 < confirmed.frames <= pulled
             assert confirmed.lost == 0
-            assert confirmed.jitter < 0.2
-            await until(lambda: side.transport.reached() > confirmed.frames, 2)
-            assert pulled - 20 <= side.transport.reached()
+            assert confirmed.jitter < 5  # seconds; by the codec's clock it would be hundreds
+            await until(lambda: side.transport.reached() > max(confirmed.frames, pulled - 20))
 
     run(body())
