@@ -1,4 +1,4 @@
-"""The microphone's core: packets in any order and at any time, sound without gaps out."""
+"""The jitter buffer: packets in, in any order and at any time; sound without gaps out."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class Levels:
         return np.full(n, self.last, np.float32)
 
 
-class Line:
-    """A microphone and what it delivered. Packet `n` is picked up at n * 20 ms and says n + 1."""
+class Stream:
+    """A jitter buffer and what it delivered. Packet `n` is picked up at n * 20 ms and says n + 1."""
 
     def __init__(self, first: int = 0, ticks: int = 0) -> None:
-        self.microphone = JitterBuffer(Levels())
+        self.buffer = JitterBuffer(Levels())
         self.first, self.ticks = first, ticks
         self.heard: list[Samples] = []
 
@@ -61,10 +61,10 @@ class Line:
     def arrive(self, n: int, now: float | None = None, payload: bytes | None = None, ssrc: int = 7) -> None:
         """Packet `n` arrives, by default at once."""
         at = n * PERIOD if now is None else now
-        self.heard += self.microphone.receive(self.packet(n, payload, ssrc), at)
+        self.heard += self.buffer.receive(self.packet(n, payload, ssrc), at)
 
     def settle(self) -> None:
-        """A clean second, so that patience is short; then nothing is in memory but the last level, 50."""
+        """A clean second, so that the target delay is short; then nothing is in memory but the last level, 50."""
         for n in range(300):
             self.arrive(n)
         self.heard.clear()
@@ -84,244 +84,244 @@ def level(n: int) -> float:
 
 
 def test_packets_in_order_are_heard_at_once() -> None:
-    line = Line()
+    stream = Stream()
     for n in range(5):
-        line.arrive(n)
-        assert line.levels == [level(k) for k in range(n + 1)]
+        stream.arrive(n)
+        assert stream.levels == [level(k) for k in range(n + 1)]
 
 
 def test_counters_that_wrap_do_not_disturb() -> None:
-    line = Line(first=65534, ticks=2**32 - 960)
+    stream = Stream(first=65534, ticks=2**32 - 960)
     for n in range(5):
-        line.arrive(n)
-    assert line.levels == [1, 2, 3, 4, 5]
-    assert line.microphone.lost == 0
+        stream.arrive(n)
+    assert stream.levels == [1, 2, 3, 4, 5]
+    assert stream.buffer.lost == 0
 
 
 def test_swapped_packets_are_put_in_order() -> None:
-    line = Line()
+    stream = Stream()
     for n in (0, 1, 3):
-        line.arrive(n, n * PERIOD + (0.02 if n == 1 else 0))
-    line.heard += line.microphone.receive(line.packet(2), 0.061)
-    assert line.levels == [1, 2, 3, 4]
+        stream.arrive(n, n * PERIOD + (0.02 if n == 1 else 0))
+    stream.heard += stream.buffer.receive(stream.packet(2), 0.061)
+    assert stream.levels == [1, 2, 3, 4]
 
 
 def test_a_packet_that_comes_twice_is_heard_once() -> None:
-    line = Line()
+    stream = Stream()
     for n in (0, 1, 1, 0, 2):
-        line.arrive(n, 2 * PERIOD)
-    assert line.levels == [1, 2, 3]
+        stream.arrive(n, 2 * PERIOD)
+    assert stream.levels == [1, 2, 3]
 
 
 def test_a_lost_packet_is_recovered_from_the_next_one_as_soon_as_that_comes() -> None:
-    line = Line()
-    line.settle()
-    line.arrive(301, payload=bytes([9, 8]))
-    assert line.levels == [8, 9]
+    stream = Stream()
+    stream.settle()
+    stream.arrive(301, payload=bytes([9, 8]))
+    assert stream.levels == [8, 9]
 
 
 @pytest.mark.parametrize("payload", [bytes([9]), bytes([9, 0])])
 def test_a_lost_packet_without_redundancy_is_guessed(payload: bytes) -> None:
-    line = Line()
-    line.settle()
-    line.arrive(301, payload=payload)
-    assert line.levels[0] == pytest.approx(level(299) * (1 - FRAME / 2 / FADE), rel=0.01)
-    assert line.levels[1] == 9
+    stream = Stream()
+    stream.settle()
+    stream.arrive(301, payload=payload)
+    assert stream.levels[0] == pytest.approx(level(299) * (1 - FRAME / 2 / FADE), rel=0.01)
+    assert stream.levels[1] == 9
 
 
 def test_of_a_lost_burst_the_last_frame_is_recovered_and_the_others_guessed() -> None:
-    line = Line()
-    line.settle()
-    line.arrive(303, payload=bytes([9, 8]))
-    assert len(line.sound) == 4 * FRAME
-    assert line.levels[2:] == [8, 9]
-    assert line.levels[0] > line.levels[1] > 0
+    stream = Stream()
+    stream.settle()
+    stream.arrive(303, payload=bytes([9, 8]))
+    assert len(stream.sound) == 4 * FRAME
+    assert stream.levels[2:] == [8, 9]
+    assert stream.levels[0] > stream.levels[1] > 0
 
 
 def test_a_packet_that_comes_after_its_time_was_filled_is_dropped() -> None:
-    line = Line()
-    line.settle()
-    line.arrive(301)
-    line.arrive(300, 301 * PERIOD + 0.001)
-    line.arrive(302)
-    assert line.levels[1:] == [level(301), level(302)]
+    stream = Stream()
+    stream.settle()
+    stream.arrive(301)
+    stream.arrive(300, 301 * PERIOD + 0.001)
+    stream.arrive(302)
+    assert stream.levels[1:] == [level(301), level(302)]
 
 
 def test_when_nothing_comes_time_goes_on_and_the_sound_fades_to_silence() -> None:
-    line = Line()
-    line.settle()
+    stream = Stream()
+    stream.settle()
     now = 299 * PERIOD
     for _ in range(20):
-        assert line.microphone.deadline is not None
-        assert line.microphone.deadline - now < STARVED + PERIOD + 0.011
-        now = line.microphone.deadline
-        line.heard += line.microphone.tick(now)
-    assert len(line.sound) == 20 * FRAME
-    assert np.all(np.diff(line.sound[:FADE]) <= 0)
-    assert not line.sound[FADE:].any()
+        assert stream.buffer.deadline is not None
+        assert stream.buffer.deadline - now < STARVED + PERIOD + 0.011
+        now = stream.buffer.deadline
+        stream.heard += stream.buffer.tick(now)
+    assert len(stream.sound) == 20 * FRAME
+    assert np.all(np.diff(stream.sound[:FADE]) <= 0)
+    assert not stream.sound[FADE:].any()
 
 
 def test_a_tick_before_the_deadline_gives_nothing() -> None:
-    line = Line()
-    assert line.microphone.tick(5.0) == []
-    line.settle()
-    assert line.microphone.deadline is not None
-    assert line.microphone.tick(line.microphone.deadline - 0.001) == []
+    stream = Stream()
+    assert stream.buffer.tick(5.0) == []
+    stream.settle()
+    assert stream.buffer.deadline is not None
+    assert stream.buffer.tick(stream.buffer.deadline - 0.001) == []
 
 
 def test_sound_that_was_guessed_is_not_heard_again_when_it_arrives_late() -> None:
-    line = Line()
-    line.settle()
-    line.heard += line.microphone.tick(303 * PERIOD)  # frame 300, and nothing else, is overdue
-    guessed = len(line.sound)
+    stream = Stream()
+    stream.settle()
+    stream.heard += stream.buffer.tick(303 * PERIOD)  # frame 300, and nothing else, is overdue
+    guessed = len(stream.sound)
     for n in (300, 301, 302, 303):
-        line.arrive(n, 303 * PERIOD)
+        stream.arrive(n, 303 * PERIOD)
     assert guessed == FRAME
-    assert len(line.sound) == 4 * FRAME
-    assert line.levels[1:] == [level(301), level(302), level(303)]
+    assert len(stream.sound) == 4 * FRAME
+    assert stream.levels[1:] == [level(301), level(302), level(303)]
 
 
 def test_after_silence_the_sound_rises_without_a_click() -> None:
-    line = Line()
-    line.settle()
-    line.heard += line.microphone.tick(310 * PERIOD)
-    n = 300 + len(line.sound) // FRAME
-    line.heard.clear()
-    line.arrive(n, 310 * PERIOD, payload=bytes([100]))
-    assert line.sound[0] == 0
-    assert np.max(np.diff(line.sound)) < 2
-    assert line.levels == [100]
+    stream = Stream()
+    stream.settle()
+    stream.heard += stream.buffer.tick(310 * PERIOD)
+    n = 300 + len(stream.sound) // FRAME
+    stream.heard.clear()
+    stream.arrive(n, 310 * PERIOD, payload=bytes([100]))
+    assert stream.sound[0] == 0
+    assert np.max(np.diff(stream.sound)) < 2
+    assert stream.levels == [100]
 
 
 def test_a_pause_of_the_sender_is_silence() -> None:
-    line = Line()
-    line.settle()
-    paused = line.packet(300)
-    line.heard += line.microphone.receive(
+    stream = Stream()
+    stream.settle()
+    paused = stream.packet(300)
+    stream.heard += stream.buffer.receive(
         Packet(7, paused.sequence, paused.timestamp + 10 * 960, b"\x05"), 310 * PERIOD
     )
-    assert len(line.sound) == 11 * FRAME
-    assert line.levels[-1] == 5
+    assert len(stream.sound) == 11 * FRAME
+    assert stream.levels[-1] == 5
 
 
 def test_a_payload_that_cannot_be_decoded_is_guessed() -> None:
-    line = Line()
-    line.settle()
-    line.arrive(300, payload=b"\x00")
-    line.arrive(301)
-    assert len(line.sound) == 2 * FRAME
-    assert line.levels[1] == level(301)
+    stream = Stream()
+    stream.settle()
+    stream.arrive(300, payload=b"\x00")
+    stream.arrive(301)
+    assert len(stream.sound) == 2 * FRAME
+    assert stream.levels[1] == level(301)
 
 
 def test_a_late_payload_that_cannot_be_decoded_is_forgotten() -> None:
-    line = Line()
-    line.settle()
-    line.heard += line.microphone.tick(303 * PERIOD)
-    line.arrive(300, 303 * PERIOD, payload=b"\x00")
-    line.arrive(301, 303 * PERIOD)
-    assert line.levels[-1] == level(301)
-    assert len(line.sound) == 2 * FRAME
+    stream = Stream()
+    stream.settle()
+    stream.heard += stream.buffer.tick(303 * PERIOD)
+    stream.arrive(300, 303 * PERIOD, payload=b"\x00")
+    stream.arrive(301, 303 * PERIOD)
+    assert stream.levels[-1] == level(301)
+    assert len(stream.sound) == 2 * FRAME
 
 
 def test_empty_packets_that_probe_the_line_make_no_sound() -> None:
-    line = Line()
-    line.settle()
-    before = line.packet(299)
-    line.heard += line.microphone.receive(Packet(7, before.sequence + 1, before.timestamp, b""), 300 * PERIOD)
-    line.heard += line.microphone.receive(Packet(7, before.sequence + 2, before.timestamp + 960, b"\x05"), 300 * PERIOD)
-    assert line.levels == [5]
+    stream = Stream()
+    stream.settle()
+    before = stream.packet(299)
+    stream.heard += stream.buffer.receive(Packet(7, before.sequence + 1, before.timestamp, b""), 300 * PERIOD)
+    stream.heard += stream.buffer.receive(Packet(7, before.sequence + 2, before.timestamp + 960, b"\x05"), 300 * PERIOD)
+    assert stream.levels == [5]
 
 
 def test_a_new_source_goes_on_behind_the_old_one() -> None:
-    line = Line()
-    line.settle()
-    line.arrive(0, 300 * PERIOD, ssrc=8)
-    line.arrive(1, 301 * PERIOD, ssrc=8)
-    assert line.levels == [1, 2]
+    stream = Stream()
+    stream.settle()
+    stream.arrive(0, 300 * PERIOD, ssrc=8)
+    stream.arrive(1, 301 * PERIOD, ssrc=8)
+    assert stream.levels == [1, 2]
 
 
 def test_timestamps_that_jump_for_no_reason_are_followed() -> None:
-    line = Line()
-    line.settle()
+    stream = Stream()
+    stream.settle()
     for n in (0, 1):
         jumped = Packet(7, 300 + n, 2**31 + n * 960, bytes([n + 1]))
-        line.heard += line.microphone.receive(jumped, (300 + n) * PERIOD)
-    assert line.levels == [1, 2]
-    assert line.microphone.deadline == pytest.approx(302 * PERIOD, abs=0.1)
+        stream.heard += stream.buffer.receive(jumped, (300 + n) * PERIOD)
+    assert stream.levels == [1, 2]
+    assert stream.buffer.deadline == pytest.approx(302 * PERIOD, abs=0.1)
 
 
 def test_sequence_numbers_that_begin_anew_are_followed() -> None:
-    line = Line()
-    line.settle()
+    stream = Stream()
+    stream.settle()
     for n in (0, 1):
-        line.heard += line.microphone.receive(
+        stream.heard += stream.buffer.receive(
             Packet(7, 60_000 + n, (300 + n) * 960, bytes([n + 1])), (300 + n) * PERIOD
         )
-    assert line.levels == [1, 2]
+    assert stream.levels == [1, 2]
 
 
 def test_a_long_pause_with_a_true_clock_loses_nothing() -> None:
-    line = Line()
-    line.settle()
+    stream = Stream()
+    stream.settle()
     for n in range(300, 600):
-        line.heard += line.microphone.tick(n * PERIOD)
-    line.arrive(600)
-    assert len(line.sound) == 301 * FRAME
-    assert line.levels[-1] == level(600)
+        stream.heard += stream.buffer.tick(n * PERIOD)
+    stream.arrive(600)
+    assert len(stream.sound) == 301 * FRAME
+    assert stream.levels[-1] == level(600)
 
 
 def test_a_flood_behind_a_hole_is_not_kept() -> None:
-    line = Line()
-    line.settle()
+    stream = Stream()
+    stream.settle()
     for n in range(301, 301 + MAX_WAITING + 1):
-        line.arrive(n, 300 * PERIOD)
-    assert len(line.sound) == (MAX_WAITING + 2) * FRAME
+        stream.arrive(n, 300 * PERIOD)
+    assert len(stream.sound) == (MAX_WAITING + 2) * FRAME
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_any_line_gives_each_sample_once_in_order_and_in_time(seed: int) -> None:
+def test_any_network_gives_each_sample_once_in_order_and_in_time(seed: int) -> None:
     chance = random.Random(seed)
-    line = Line(first=chance.randrange(65536), ticks=chance.randrange(2**32))
+    stream = Stream(first=chance.randrange(65536), ticks=chance.randrange(2**32))
     jitter = chance.choice([0.0, 0.01, 0.06])
     arrivals = [(n * PERIOD + chance.random() * jitter, n) for n in range(400) if n < 5 or chance.random() > 0.1]
     delays = []
     for at, n in sorted(arrivals):
-        while (deadline := line.microphone.deadline) is not None and deadline < at:
-            line.heard += line.microphone.tick(deadline)
-        line.arrive(n, at)
-        delays.append(at - len(line.sound) / FRAME * PERIOD + PERIOD)  # age of the oldest sound not yet delivered
-    assert 395 <= len(line.sound) / FRAME <= 405
+        while (deadline := stream.buffer.deadline) is not None and deadline < at:
+            stream.heard += stream.buffer.tick(deadline)
+        stream.arrive(n, at)
+        delays.append(at - len(stream.sound) / FRAME * PERIOD + PERIOD)  # age of the oldest sound not yet delivered
+    assert 395 <= len(stream.sound) / FRAME <= 405
     assert max(delays) < TargetDelay.MOST + STARVED + 2 * PERIOD
-    said = np.repeat([level(n) for n in range(410)], FRAME)[: len(line.sound)]
-    assert np.mean(line.sound == said) > 0.65  # the rest was guessed, or rises from a guess
-    assert np.corrcoef(line.sound, said)[0, 1] > 0.95
+    said = np.repeat([level(n) for n in range(410)], FRAME)[: len(stream.sound)]
+    assert np.mean(stream.sound == said) > 0.65  # the rest was guessed, or rises from a guess
+    assert np.corrcoef(stream.sound, said)[0, 1] > 0.95
 
 
-def test_patience_follows_the_jitter_and_forgets_it() -> None:
-    patience, chance = TargetDelay(), random.Random(1)
+def test_the_target_delay_follows_the_jitter_and_forgets_it() -> None:
+    delay, chance = TargetDelay(), random.Random(1)
     for _ in range(300):
-        patience.observe(1.0)
-    calm = patience.seconds
+        delay.observe(1.0)
+    calm = delay.seconds
     for _ in range(100):
-        patience.observe(1.0 + 0.05 * chance.random())
-    shaken = patience.seconds
+        delay.observe(1.0 + 0.05 * chance.random())
+    shaken = delay.seconds
     for _ in range(150):
-        patience.observe(1.0)
+        delay.observe(1.0)
     assert calm == TargetDelay.LEAST
     assert 0.04 < shaken < 0.065
-    assert patience.seconds <= 0.01
+    assert delay.seconds <= 0.01
 
 
-def test_patience_is_bounded() -> None:
-    patience = TargetDelay()
+def test_the_target_delay_is_bounded() -> None:
+    delay = TargetDelay()
     for n in range(200):
-        patience.observe(n % 2 * 3.0)
-    assert patience.seconds == TargetDelay.MOST
+        delay.observe(n % 2 * 3.0)
+    assert delay.seconds == TargetDelay.MOST
 
 
-def test_patience_follows_a_clock_that_drifts() -> None:
-    patience = TargetDelay()
+def test_the_target_delay_follows_a_clock_that_drifts() -> None:
+    delay = TargetDelay()
     for n in range(5000):
-        patience.observe(1.0 + n * PERIOD * 100e-6)  # 100 ppm
-    assert patience.base == pytest.approx(1.01, abs=0.0011)
-    assert patience.seconds == TargetDelay.LEAST
+        delay.observe(1.0 + n * PERIOD * 100e-6)  # 100 ppm
+    assert delay.base == pytest.approx(1.01, abs=0.0011)
+    assert delay.seconds == TargetDelay.LEAST
