@@ -42,7 +42,7 @@ format: $(DEV)
 types: $(DEV)
 	@mkdir -p build/view && ln -sfn ../.. build/view/vivavoce
 	cd build/view && MYPYPATH=../../tests ../../$(BIN)/mypy --config-file ../../pyproject.toml \
-	    -p vivavoce.codecs -p vivavoce.model -p vivavoce.realtime
+	    -p vivavoce.codecs -p vivavoce.model -p vivavoce.realtime -p vivavoce.tests -p harness
 
 wheel: $(READY)
 	rm -rf dist build/lib

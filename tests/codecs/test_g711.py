@@ -52,7 +52,7 @@ def test_every_level_is_encoded_as_itself(law: Law) -> None:
 
 @pytest.mark.parametrize("law", LAWS)
 def test_every_sample_becomes_the_nearest_level(law: Law) -> None:
-    samples = np.arange(-32768, 32768, dtype=np.float32) / 32768
+    samples = np.arange(-32768, 32768, dtype=np.float32) / np.float32(32768)
     levels = np.unique(decode(BYTES, law))
     nearest = np.abs(samples[::7, None] - levels[None, :]).min(axis=1)
     assert (np.abs(decode(encode(samples[::7], law), law) - samples[::7]) == nearest).all()

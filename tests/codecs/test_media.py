@@ -27,6 +27,7 @@ def write_wave(path: Path, seconds: float, rate: int = SAMPLE_RATE, channels: in
 def write_picture(path: Path, codec: str, pixels: np.ndarray) -> Path:
     with av.open(str(path), "w", format="image2") as container:
         stream = container.add_stream(codec, rate=1)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = pixels.shape[1], pixels.shape[0], "rgb24"
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         for packet in [*stream.encode(frame), *stream.encode(None)]:

@@ -112,7 +112,7 @@ def test_opus_settings_out_of_range_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("law", "codec"), [("pcmu", "pcm_mulaw"), ("pcma", "pcm_alaw")])
-def test_g711_levels_are_those_of_ffmpeg(law: g711.Law, codec: str) -> None:
+def test_g711_levels_are_those_of_ffmpeg(law: g711.Encoding, codec: str) -> None:
     context = av.CodecContext.create(codec, "r")
     context.sample_rate, context.layout = 8000, "mono"  # type: ignore[attr-defined]
     reference = context.decode(av.Packet(bytes(range(256))))[0].to_ndarray()[0] / 32768  # type: ignore[attr-defined]
@@ -120,7 +120,7 @@ def test_g711_levels_are_those_of_ffmpeg(law: g711.Law, codec: str) -> None:
 
 
 @pytest.mark.parametrize("law", ["pcmu", "pcma"])
-def test_g711_brings_a_tone_across(law: g711.Law) -> None:
+def test_g711_brings_a_tone_across(law: g711.Encoding) -> None:
     encoder, decoder = g711.Encoder(law), g711.Decoder(law)
     heard = np.concatenate([decoder.decode(encoder.encode(frame)) for frame in frames(tone(440, 1))])
     settled = heard[SAMPLE_RATE // 2 :]

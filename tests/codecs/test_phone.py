@@ -1,5 +1,7 @@
 """Sound of media streams: no gaps, no clipped words, no aliases; keys as tones."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -59,7 +61,7 @@ def pieces(samples: Samples) -> list[bytes]:
     return [coded[i : i + 160] for i in range(0, len(coded), 160)]
 
 
-def heard(inbound: Inbound, said: list[tuple[bytes, int | None]]) -> Samples:
+def heard(inbound: Inbound, said: Sequence[tuple[bytes, int | None]]) -> Samples:
     return np.concatenate([samples for payload, at in said for samples in inbound.receive(payload, at)])
 
 

@@ -80,7 +80,7 @@ def python_of(client: str) -> Path:
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if uv is None:
         raise Missing("no uv; enable with: pip install uv")
-    make = (
+    make: tuple[list[str | Path], ...] = (
         [uv, "venv", "--quiet", "--clear", "--python", sys.executable, home],
         [uv, "pip", "install", "--quiet", "--python", python, "-r", pins],
     )
@@ -104,13 +104,19 @@ def javascript() -> Path:
 def bundle(script: str) -> bytes:
     """A script of `js/` with all it imports, as a page can load it."""
     home = javascript()
-    command = [home / "node_modules/.bin/esbuild", home / script, "--bundle", "--format=esm", "--log-level=error"]
+    command: list[str | Path] = [
+        home / "node_modules/.bin/esbuild",
+        home / script,
+        "--bundle",
+        "--format=esm",
+        "--log-level=error",
+    ]
     return subprocess.run(command, capture_output=True, timeout=60, check=True).stdout
 
 
 def samples(sound: str) -> Samples:
     """PCM from a report."""
-    return np.frombuffer(base64.b64decode(sound), "<i2").astype(np.float32) / 32768
+    return np.frombuffer(base64.b64decode(sound), "<i2").astype(np.float32) / np.float32(32768)
 
 
 def _once(home: Path, pins: Path, make: Sequence[Sequence[str | Path]]) -> None:

@@ -24,6 +24,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -361,9 +362,7 @@ class Call:
                 self._later(at, lambda: self._token(number, run, TextToken("word ")))
                 if spec.audio:
                     seconds = chance.uniform(0.1, 1.2)
-                    self._later(
-                        at + 0.05, lambda seconds=seconds: self._token(number, run, self._sound(number, seconds))
-                    )
+                    self._later(at + 0.05, partial(self._speak, number, run, seconds))
                 if self._happens(nature.breaks_off / 6):
                     return
                 if self._happens(nature.fails / 12):
@@ -377,6 +376,9 @@ class Call:
         self._said_of[number] = self._said_of.get(number, 0) + 5
         end = WordEnd(self._said_of[number], self.playout.pushed(number) + n)
         return AudioToken(np.full(n, 0.1, np.float32), (end,))
+
+    def _speak(self, number: int, run: int, seconds: float) -> None:
+        self._token(number, run, self._sound(number, seconds))
 
     def _token(self, number: int, run: int, token: ReplyToken) -> None:
         if self._runs.get(number) == run:
@@ -428,7 +430,7 @@ class Call:
             if not self._happens(self.nature.end_lost):
                 self._fact(PlayoutEnded(number))
             if self._happens(self.nature.end_twice):
-                self._later(self.chance.uniform(0, 5), lambda number=number: self._fact(PlayoutEnded(number)))
+                self._later(self.chance.uniform(0, 5), partial(self._fact, PlayoutEnded(number)))
 
     # --- the client ----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 from mcp.server.mcpserver import MCPServer
+from mcp_types import ToolAnnotations
 from pydantic import BaseModel
 from starlette.requests import Request
 
@@ -23,7 +24,7 @@ def tools(seen: list[dict[str, str]]) -> MCPServer:
     """Tools of every kind; `seen` collects the headers of calls."""
     server = MCPServer("test")
 
-    @server.tool(annotations={"readOnlyHint": True})
+    @server.tool(annotations=ToolAnnotations(read_only_hint=True))
     def weather(place: Place) -> str:
         """The weather in a place."""
         return f"Sunny in {place.city}, {place.country}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from itertools import count
 
 import numpy as np
@@ -15,6 +15,7 @@ from harness.fakes import Line, LinePeer, ScriptedDialogue, complete, energy
 from harness.session_line import SessionLine
 from harness.tools import runner
 from vivavoce.codecs.audio import Samples
+from vivavoce.model.dialogue import ReplySpec, ReplyToken
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.events import (
     CallTool,
@@ -219,7 +220,7 @@ def test_a_turn_that_changes_of_the_settings_left_open_does_not_hide_the_next() 
 class Mute(ScriptedDialogue):
     """A model that never says anything but given words."""
 
-    async def reply(self, spec):  # type: ignore[no-untyped-def, override]
+    async def reply(self, spec: ReplySpec) -> AsyncGenerator[ReplyToken]:
         if not spec.words:
             await asyncio.Event().wait()
         async for token in super().reply(spec):

@@ -57,6 +57,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
         def run(code: str, data: object = None) -> Any:
             print(json.dumps({"code": code, "data": data}), file=process.stdin, flush=True)
+            assert process.stdout is not None
             reply = json.loads(process.stdout.readline())
             assert "error" not in reply, reply["error"]
             return reply["value"]
@@ -122,7 +123,7 @@ def test_transcription_deltas_are_shown_only_when_no_live_caption_shows_the_word
 
 def test_an_answer_cut_in_on_shows_what_was_heard_and_what_was_not(node: Node) -> None:
     heard = {"type": "vivavoce.heard", "item_id": "a", "text": "Grüße 👋 aus Bern, der Stadt.", "heard_chars": 9}
-    cut = [
+    cut: list[Fact] = [
         {"type": "input_audio_buffer.speech_started", "item_id": "u2"},
         {"type": "response.done", "response": {"id": "resp_1", "status": "cancelled"}},
         {"type": "output_audio_buffer.cleared", "response_id": "resp_1"},
@@ -223,7 +224,11 @@ LOST: Fact = {"type": "page.lost", "attempt": 1, "of": 5}
 
 def test_a_call_that_is_recorded_says_so_as_long_as_it_lasts(node: Node) -> None:
     program = "return data.map((e, i) => data.slice(0, i + 1).reduce(state.reduce, state.INITIAL).recorded)"
-    facts = [{"type": "page.connecting"}, {"type": "page.connected"}, {"type": "vivavoce.recording.started"}]
+    facts: list[Fact] = [
+        {"type": "page.connecting"},
+        {"type": "page.connected"},
+        {"type": "vivavoce.recording.started"},
+    ]
     facts += [{"type": "page.lost", "attempt": 1, "of": 5}, {"type": "page.ended"}]
     assert node(program, facts) == [False, False, True, True, False]
 
@@ -428,7 +433,7 @@ def test_the_waterfall_follows_time_even_when_work_ran_ahead_of_the_end_of_the_t
 def test_a_measure_taken_from_the_servers_verdict_gets_the_time_of_that_verdict_added(node: Node) -> None:
     turn = [*LIVE, *spoken("u", "Hi")]
     heard = {"type": "page.heard", "ms": 300, "since": "stopped"}
-    marks = {"type": "vivavoce.turn.latency", "response_id": "resp_1", "marks": {"endpoint": 200, "sent": 450}}
+    marks: Fact = {"type": "vivavoce.turn.latency", "response_id": "resp_1", "marks": {"endpoint": 200, "sent": 450}}
     for order in ([heard, marks], [marks, heard]):
         assert node("return state.heardMs(data)", fold(node, [*turn, *order])["latency"]) == 500
     next_turn = fold(node, [*turn, heard, *spoken("v", "Ho", "u"), marks])["latency"]

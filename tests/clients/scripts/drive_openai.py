@@ -88,7 +88,7 @@ async def calling(extras: str = "false", **session: Any) -> AsyncIterator[Line]:
         line = Line(connection)
         await line.until("session.created")
         session = {"type": "realtime", "instructions": checks.INSTRUCTIONS, **session}
-        await connection.session.update(session=session)
+        await connection.session.update(session=session)  # type: ignore[arg-type]  # a plain dictionary
         await line.until("session.updated")
         yield line
 

@@ -101,7 +101,7 @@ async def calling(
     messages = [{"role": "user", "content": question}] if question else []
     context = LLMContext(messages, tools) if tools else LLMContext(messages)
     aggregators = LLMContextAggregatorPair(context)
-    frames, news = [], asyncio.Event()
+    frames, news = list[Any](), asyncio.Event()
     first, last = Tap(frames, news), Tap(frames, news)
     pipeline = Pipeline([aggregators.user(), first, service, last, aggregators.assistant()])
     worker = PipelineWorker(pipeline, enable_rtvi=False)

@@ -72,7 +72,7 @@ def test_of_a_cut_reply_the_part_that_was_heard_remains(chars: int, rest: str | 
     context.read(user("a"))
     context.answered("r", "Paris is big.")
     context.cut(Heard("r", 0, chars))
-    expected: list[Item] = [user("a")] + ([Message("r", "assistant", rest)] if rest else [])
+    expected: list[Item] = [user("a"), *([Message("r", "assistant", rest)] if rest else [])]
     assert list(context.items(ALL)) == expected
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from functools import partial
 
 import pytest
 
@@ -35,9 +36,7 @@ def held(worker: Worker) -> threading.Event:
 def test_work_is_done_by_deadline_and_of_the_same_deadline_in_order(worker: Worker) -> None:
     done: list[str] = []
     go = held(worker)
-    futures = [
-        worker.submit(lambda name=name: done.append(name), due) for name, due in zip("cabd", (3, 1, 1, 4), strict=True)
-    ]  # type: ignore[misc]
+    futures = [worker.submit(partial(done.append, name), due) for name, due in zip("cabd", (3, 1, 1, 4), strict=True)]
     go.set()
     for future in futures:
         future.result(5)

@@ -47,7 +47,8 @@ def changed(blocks: bytes) -> npt.NDArray[np.uint8]:
 def weights_of(blocks: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """(n, 32) weights of n blocks of IQ4_NL, slowly."""
     codes = np.concatenate([blocks[:, 2:] & 15, blocks[:, 2:] >> 4], axis=1)
-    return np.array(GRID)[codes] * np.ascontiguousarray(blocks[:, :2]).view("<f2").astype(np.float64)
+    scales: npt.NDArray[np.float64] = np.ascontiguousarray(blocks[:, :2]).view("<f2").astype(np.float64)
+    return np.asarray(np.array(GRID)[codes] * scales)
 
 
 def model(tensors: Mapping[str, tuple[str, tuple[int, ...], bytes]]) -> bytes:

@@ -58,13 +58,13 @@ def test_a_head_learns_from_endings_that_differ(tmp_path: Path) -> None:
     finished = rng.integers(2, size=320)
     states = rng.standard_normal((320, STATES, 288)).astype(np.float16)
     states[:, -8:, :40] += (2 * finished - 1)[:, None, None]
-    endings = training.Endings(states, np.full(320, STATES), finished)
+    endings = Endings(states, np.full(320, STATES), finished)
     net = training.train(endings, epochs=3)
     logits = training.logits_of(net, endings)
-    assert training.area(logits, training.torch.from_numpy(finished)) > 0.95
+    assert training.area(logits, torch.from_numpy(finished)) > 0.95
     training.write(net, tmp_path / "asr_endpoint_head.onnx")
     says = AsrEndpointHead(tmp_path / "asr_endpoint_head.onnx").probability(states[:1].astype(np.float32))
-    assert says == pytest.approx(float(training.torch.sigmoid(logits[0])), abs=1e-4)
+    assert says == pytest.approx(float(torch.sigmoid(logits[0])), abs=1e-4)
 
 
 @pytest.mark.models

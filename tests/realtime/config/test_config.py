@@ -1,5 +1,6 @@
 """Settings from their sources: values, precedence, messages."""
 
+import os
 from dataclasses import fields
 from functools import reduce
 from pathlib import Path
@@ -242,7 +243,7 @@ def test_somewhere_the_models_must_live() -> None:
 
 
 def test_a_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.os, "environ", HOME)
+    monkeypatch.setattr(os, "environ", HOME)
     file = tmp_path / "settings.toml"
     file.write_text('[server]\nport = 9000\nkeys = ["schlüssel"]\n', encoding="utf-8")
     assert load(file).server == ServerConfig(port=9000, keys=("schlüssel",))

@@ -51,7 +51,7 @@ def listener(models: Store) -> Listener:
     return Listener(models)
 
 
-def run(engine: Engine, test: Callable[[Running], Awaitable[None]], **settings: object) -> None:
+def run(engine: Engine, test: Callable[[Running], Awaitable[None]], **settings: Any) -> None:
     """Runs `test` against a gateway, and checks that it leaves nothing behind."""
 
     async def main() -> None:
@@ -92,7 +92,7 @@ class Socket:
     def sound(self) -> Samples:
         """All sound of the responses so far."""
         parts = [base64.b64decode(e["delta"]) for e in self.events if e["type"] == "response.output_audio.delta"]
-        return np.frombuffer(b"".join(parts), "<i2").astype(np.float32) / 32768
+        return np.frombuffer(b"".join(parts), "<i2").astype(np.float32) / np.float32(32768)
 
 
 def test_a_spoken_question_over_webrtc_is_answered_aloud(engine: Engine, speaker: Speaker, listener: Listener) -> None:
@@ -304,7 +304,7 @@ def test_a_wrong_key_is_refused(engine: Engine) -> None:
             {"additional_headers": {"Authorization": "Bearer right"}},
             {"subprotocols": ["realtime", "openai-insecure-api-key.right"]},
         ):
-            async with websockets.connect(running.websocket, **kwargs) as connection:  # type: ignore[arg-type]
+            async with websockets.connect(running.websocket, **kwargs) as connection:
                 await Socket(connection).until("session.created")
                 assert connection.subprotocol == ("realtime" if "subprotocols" in kwargs else None)
 

@@ -61,7 +61,7 @@ def run(test: Test, answers: tuple[int, ...] = (200,), keys: tuple[str, ...] = (
             engine = ScriptedEngine(["hello"] * 3, [Line("Good morning.", seconds=1.0)] * 3)
             # The loud noise of these tests would not survive the echo canceller's filters.
             async with gateway(engine, clock, settings, keys=keys, echo_cancellation="off") as running:
-                app.client.base_url = f"{running.url}/v1"  # type: ignore[assignment]  # the only thing that changes
+                app.client.base_url = f"{running.url}/v1"
                 await test(running, app, port)
                 await running.idle()
 
@@ -279,7 +279,7 @@ def test_an_application_answers_a_sip_call_and_transfers_it() -> None:
             )
             engine = ScriptedEngine(lines=[Line("Good morning.", seconds=1.0)])
             async with gateway(engine, clock, settings) as running:
-                app.client.base_url = f"{running.url}/v1"  # type: ignore[assignment]  # the only thing that changes
+                app.client.base_url = f"{running.url}/v1"
                 calls = app.client.realtime.calls
                 async with asyncio.TaskGroup() as tasks:
                     dialling = tasks.create_task(anna.dial(f"sip:voice@127.0.0.1:{port}"))

@@ -257,6 +257,9 @@ def run(own: BuiltIn, name: str, now: float = 0.0, **arguments: Any) -> Outcome:
     return asyncio.run(own.call(name, json.dumps(arguments), now))
 
 
+MILES: dict[str, Any] = {"from": "mi", "to": "km"}  # words that Python keeps for itself
+
+
 def own(tmp_path: Path) -> BuiltIn:
     return BuiltIn(Shared(lambda: NOON, Notes(tmp_path / "notes.json")))
 
@@ -265,7 +268,7 @@ def test_each_tool_answers_in_words(tmp_path: Path) -> None:
     tools = own(tmp_path)
     assert run(tools, "time") == Answer("It is 12:05 PM on Sunday, November 22, 2026.")
     assert run(tools, "calculate", expression="2+2") == Answer("2+2 = 4")
-    assert run(tools, "convert_unit", value=5, **{"from": "mi", "to": "km"}) == Answer("5 mi = 8.04672 km")
+    assert run(tools, "convert_unit", value=5, **MILES) == Answer("5 mi = 8.04672 km")
     assert run(tools, "list_timers") == Answer("No timer is running.")
     assert run(tools, "set_timer", amount=1.5, unit="minutes") == Answer(
         "Set timer 1: it rings in 1 minute 30 seconds."

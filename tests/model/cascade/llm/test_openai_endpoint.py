@@ -156,7 +156,7 @@ def test_a_model_that_sees_gets_pictures_as_jpeg_and_the_view_with_the_newest_qu
             if part["type"] == "image_url":
                 kind, _, data = part["image_url"]["url"].partition(";base64,")
                 assert kind == "data:image/jpeg"
-                with av.open(io.BytesIO(base64.b64decode(data))) as container:
+                with av.open(io.BytesIO(base64.b64decode(data)), "r") as container:
                     pixels = next(container.decode(video=0)).to_ndarray(format="rgb24")
                 shown[messages.index(message)] = (
                     pixels.shape,

@@ -16,7 +16,7 @@ FRAMES = 600
 def ears(latents: np.ndarray) -> np.ndarray:
     """A recogniser, as it were: deaf to all channels but the first eight. (T, 768) -> (T, 576)."""
     weights = np.random.default_rng(5).normal(size=(8, 576)) / np.sqrt(8)
-    return np.tanh(latents.reshape(-1, 4, 192)[:, :, :8].mean(1) @ weights)
+    return np.asarray(np.tanh(latents.reshape(-1, 4, 192)[:, :, :8].mean(1) @ weights))
 
 
 def hear(latents: np.ndarray) -> np.ndarray:

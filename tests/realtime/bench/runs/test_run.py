@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ class Speaking(ScriptedEngine):
         return self.dialogues[-1]
 
 
-def calls(transport: str, impairment: Impairment | None = None, **settings: object) -> tuple[Calls, Plan]:
+def calls(transport: str, impairment: Impairment | None = None, **settings: Any) -> tuple[Calls, Plan]:
     """Two turns, the second of which is interrupted."""
 
     async def run() -> tuple[Calls, Plan]:

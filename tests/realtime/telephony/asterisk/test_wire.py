@@ -20,6 +20,7 @@ from vivavoce.realtime.telephony.asterisk import audiosocket
 from vivavoce.realtime.telephony.asterisk import websocket as asterisk
 from vivavoce.realtime.telephony.asterisk.audiosocket import (
     HANG_UP,
+    Event,
     Heard,
     HungUp,
     Named,
@@ -78,7 +79,7 @@ def test_a_call_of_asterisk_is_read_to_the_last_byte(name: str, rate: int) -> No
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=30))
 def test_however_tcp_cuts_the_bytes_the_events_are_the_same(cuts: list[int]) -> None:
     data = captured("audiosocket_100")[:9000]
-    reader, events, at = Reader(), [], 0
+    reader, events, at = Reader(), list[Event](), 0
     for cut in [*cuts, len(data)]:
         events += reader.receive(data[at : at + cut])
         at += cut

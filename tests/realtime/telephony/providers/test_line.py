@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ PHONE = PhoneConfig(
     greeting="",
     opening=0.0,
 )
-Call = Callable[..., Awaitable[CallReport]]
+Call = Callable[..., Coroutine[Any, Any, CallReport]]
 
 
 def voice(seconds: float) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 SECRET = "spoken-on-the-phone"
 GREETING = "Hello, this is the town library."
-Call = Callable[..., Awaitable[CallReport]]
+Call = Callable[..., Coroutine[Any, Any, CallReport]]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from baresip.call import TransferRequest
 
 from harness.baresip_phone import Phone, Talk, free_port, phone
 from harness.fakes import Line, ScriptedEngine
@@ -188,12 +189,12 @@ def test_a_caller_is_asked_to_call_somebody_else() -> None:
         target = f"sip:sales@127.0.0.1:{port}"
         settings = {"tools": ("transfer",), "transfers": (f"sales={target}",)}
         async with call(engine, settings=settings, port=port) as (caller, uri):
-            asked = asyncio.get_running_loop().create_future()
+            asked = asyncio.Queue[TransferRequest]()
             talk = await caller.dial(uri)
-            talk.call.on_transfer_request(lambda request: asked.done() or asked.set_result(request))
+            talk.call.on_transfer_request(asked.put_nowait)
             await talk.say(tone(0.6))
             async with asyncio.timeout(8):
-                request = await asked
+                request = await asked.get()
             assert "sales@127.0.0.1" in request.target
             await talk.call.reject_transfer()
             await asyncio.sleep(0.3)
