@@ -1,42 +1,54 @@
-"""The codec's encoder: a stream gives what the whole clip gives, and what it learns from is in step."""
+"""The codec's encoder: a stream gives what the whole clip gives, and what it learns from is in step.
+
+torch takes seconds to import: the tests that need it import it.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 
 from vivavoce.codecs.resample import Resampler
 from vivavoce.codecs.streaming import Network, run
 from vivavoce.codecs.tokenizer import FRAME_SIZE, WEIGHTS, AudioTokenizer
 from vivavoce.model.cascade.tts.phonemes import Word
-from vivavoce.model.training.codec import aligned_voices as parallel
-from vivavoce.model.training.codec import augmentation as scenes
-from vivavoce.model.training.codec import encoder as hearing
-from vivavoce.model.training.codec import export_encoder as hearing_export
 from vivavoce.model.training.codec import shards as pairs
-from vivavoce.model.training.codec import train_encoder as hearing_train
 from vivavoce.model.training.codec import voice_conversion as disguise
-from vivavoce.model.training.codec.asr_surrogate import Listener
-from vivavoce.model.training.codec.autoencoder import Autoencoder
-from vivavoce.model.training.codec.dataset import Lessons
-from vivavoce.model.training.codec.encoder import AHEAD, BLOCK, DELAY_FRAMES, DOWN, LATE, STEP, UP, Encoder
-from vivavoce.model.training.codec.encoder_step import Stepper, state_shapes
+
+if TYPE_CHECKING:
+    from vivavoce.model.training.codec.encoder import Encoder
 
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """More threads than free cores wait for each other."""
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def no_grad() -> Iterator[None]:
+    import torch
+
+    with torch.no_grad():
+        yield
+
+
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
     """Weights by chance."""
+    import torch
+
+    from vivavoce.model.training.codec.encoder import Encoder
+
     torch.manual_seed(1)
     made = Encoder().eval()
     made.inverse_frequency.copy_(10_000 ** (-torch.arange(16) / 16))
@@ -45,6 +57,8 @@ def encoder() -> Encoder:
 
 def speech(seconds: float, seed: int = 0) -> np.ndarray:
     """Noise that swells and dies away, as syllables do."""
+    from vivavoce.model.training.codec.encoder import STEP
+
     rng = np.random.default_rng(seed)
     samples = int(seconds * 24_000) // STEP * STEP
     swell = np.abs(np.sin(np.arange(samples) / 24_000 * 12)) ** 2
@@ -52,6 +66,11 @@ def speech(seconds: float, seed: int = 0) -> np.ndarray:
 
 
 def test_the_graph_resamples_as_the_resampler_does() -> None:
+    import torch
+
+    from vivavoce.model.training.codec import encoder as hearing
+    from vivavoce.model.training.codec.encoder import DOWN, LATE, UP
+
     sound = speech(0.4)
     resampler = Resampler(DOWN, UP)
     expected = np.concatenate((resampler.push(sound), resampler.flush()))
@@ -60,8 +79,13 @@ def test_the_graph_resamples_as_the_resampler_does() -> None:
 
 
 @pytest.mark.slow
-@torch.no_grad()
+@pytest.mark.usefixtures("no_grad")
 def test_steps_give_what_the_whole_gives(encoder: Encoder) -> None:
+    import torch
+
+    from vivavoce.model.training.codec.encoder import AHEAD, STEP
+    from vivavoce.model.training.codec.encoder_step import Stepper, state_shapes
+
     sounds = torch.from_numpy(np.stack([speech(2.4, 1), speech(2.4, 2)]))
     whole = encoder.whole(sounds)
     stepper, steps = Stepper(encoder), []
@@ -75,8 +99,12 @@ def test_steps_give_what_the_whole_gives(encoder: Encoder) -> None:
 
 
 @pytest.mark.slow
-@torch.no_grad()
+@pytest.mark.usefixtures("no_grad")
 def test_a_frame_knows_nothing_beyond_its_delay(encoder: Encoder) -> None:
+    import torch
+
+    from vivavoce.model.training.codec.encoder import AHEAD, BLOCK, STEP
+
     sound = speech(1.8)
     other = sound.copy()
     changed = 12 * STEP
@@ -88,6 +116,10 @@ def test_a_frame_knows_nothing_beyond_its_delay(encoder: Encoder) -> None:
 
 
 def test_loudness_is_that_of_the_speech_not_of_the_pauses() -> None:
+    import torch
+
+    from vivavoce.model.training.codec import encoder as hearing
+
     speaking = torch.full((1, 30), hearing.USUAL)
     then_silent = torch.cat((speaking, torch.full((1, 20), 1e-7)), 1)
     known = hearing.running(then_silent)[0]
@@ -100,8 +132,13 @@ def test_loudness_is_that_of_the_speech_not_of_the_pauses() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")  # of the older exporter
-@torch.no_grad()
+@pytest.mark.usefixtures("no_grad")
 def test_the_exported_file_says_what_the_network_says(encoder: Encoder, tmp_path: Path) -> None:
+    import torch
+
+    from vivavoce.model.training.codec import export_encoder as hearing_export
+    from vivavoce.model.training.codec.encoder import DELAY_FRAMES
+
     hearing_export.export(encoder, tmp_path / "encoder.onnx", "a book")
     network = Network(tmp_path / "encoder.onnx")
     sound = speech(2.0)
@@ -146,6 +183,8 @@ def test_the_encoder_keeps_its_promises() -> None:
 
 
 def test_two_alphabets_share_the_time_of_a_clip() -> None:
+    from vivavoce.model.training.codec import aligned_voices as parallel
+
     together = [parallel.Unit(1, 2), parallel.Unit(1, 4), parallel.Unit(1, 0), parallel.Unit(1, 2), parallel.Unit(1, 1)]
     frames = np.array([4, 6, 2, 8, 2], np.int16)  # of 25 ms
     natural = np.array([1, 1, 3, 1, 3, 1, 2, 2, 1], np.float32)
@@ -160,6 +199,8 @@ def test_two_alphabets_share_the_time_of_a_clip() -> None:
 
 
 def test_every_symbol_of_a_word_belongs_to_some_id() -> None:
+    from vivavoce.model.training.codec import aligned_voices as parallel
+
     class Ids:
         def numbers(self, symbols: str) -> list[int]:
             return [1] * (2 * len(symbols.replace("ʧ", "tʃ")))
@@ -170,15 +211,19 @@ def test_every_symbol_of_a_word_belongs_to_some_id() -> None:
 
 
 def test_a_sound_is_shifted_to_its_latents() -> None:
+    from vivavoce.model.training.codec import aligned_voices as parallel
+
     sound = np.arange(1, 11, dtype=np.float32)
     np.testing.assert_array_equal(parallel.shifted(sound, 2, 6), [0, 0, 1, 2, 3, 4])
     np.testing.assert_array_equal(parallel.shifted(sound, -3, 9), [4, 5, 6, 7, 8, 9, 10, 0, 0])
 
 
-@pytest.mark.parametrize("line", [scenes.telephone, lambda sound: scenes.opus(sound, 24_000)])
-def test_a_line_does_not_shift_what_it_carries(line: object) -> None:
+@pytest.mark.parametrize("line", ["telephone", "opus"])
+def test_a_line_does_not_shift_what_it_carries(line: str) -> None:
+    from vivavoce.model.training.codec import augmentation as scenes
+
     sound = speech(0.5)
-    heard = line(sound)  # type: ignore[operator]
+    heard = scenes.telephone(sound) if line == "telephone" else scenes.opus(sound, 24_000)
     across = np.fft.irfft(np.fft.rfft(sound, 1 << 15) * np.conj(np.fft.rfft(heard, 1 << 15)))
     lag = int(across.argmax())
     assert len(heard) == len(sound)
@@ -186,6 +231,8 @@ def test_a_line_does_not_shift_what_it_carries(line: object) -> None:
 
 
 def test_a_scene_is_made_by_its_seed() -> None:
+    from vivavoce.model.training.codec import augmentation as scenes
+
     sound = speech(0.4)
     around = scenes.Surroundings.make([speech(0.3, 7)], np.random.default_rng(0))
     for seed in range(6):
@@ -226,6 +273,12 @@ def pair(frames: int, seed: int) -> pairs.Pair:
 
 @pytest.mark.slow
 def test_training_goes_on_where_it_was_stopped(encoder: Encoder, tmp_path: Path) -> None:
+    import torch
+
+    from vivavoce.model.training.codec import train_encoder as hearing_train
+    from vivavoce.model.training.codec.asr_surrogate import Listener
+    from vivavoce.model.training.codec.autoencoder import Autoencoder
+
     for name in ("joe-0000", "others-000"):
         pairs.write(tmp_path / f"{name}.npz", [pair(16, seed) for seed in range(3)])
     torch.manual_seed(0)
@@ -248,5 +301,8 @@ def test_training_goes_on_where_it_was_stopped(encoder: Encoder, tmp_path: Path)
 
 
 def test_a_missing_shard_is_said(encoder: Encoder, tmp_path: Path) -> None:
+    from vivavoce.model.training.codec.autoencoder import Autoencoder
+    from vivavoce.model.training.codec.dataset import Lessons
+
     with pytest.raises(ValueError, match="expected shards of pairs"):
         Lessons(tmp_path, encoder, Autoencoder(), crop=16, seed=0)

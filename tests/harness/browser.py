@@ -11,12 +11,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from playwright.sync_api import Page, sync_playwright
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 RATE = 48_000
 FLAGS = (
@@ -139,6 +141,8 @@ class Caller:
 @contextmanager
 def calling(url: str, **context: Any) -> Iterator[Caller]:
     """Opens the page in a fresh Chromium. The call itself begins with `page.click("#talk")`."""
+    from playwright.sync_api import sync_playwright
+
     problems: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))

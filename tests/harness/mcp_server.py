@@ -9,48 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import uvicorn
-from mcp.server.mcpserver import MCPServer
-from mcp_types import ToolAnnotations
-from pydantic import BaseModel
 from starlette.requests import Request
-
-
-class Place(BaseModel):
-    city: str
-    country: str = "FR"
-
-
-def tools(seen: list[dict[str, str]]) -> MCPServer:
-    """Tools of every kind; `seen` collects the headers of calls."""
-    server = MCPServer("test")
-
-    @server.tool(annotations=ToolAnnotations(read_only_hint=True))
-    def weather(place: Place) -> str:
-        """The weather in a place."""
-        return f"Sunny in {place.city}, {place.country}."
-
-    @server.tool()
-    def fail() -> str:
-        """Always fails."""
-        raise ValueError("the cable is cut")
-
-    @server.tool()
-    async def sleep(seconds: float) -> str:
-        """Takes its time."""
-        await asyncio.sleep(seconds)
-        return "awake"
-
-    @server.tool()
-    def flood(chars: int) -> str:
-        """Says a lot."""
-        return "x" * chars
-
-    @server.tool()
-    def numbers() -> list[int]:
-        """Structured output."""
-        return [1, 2]
-
-    return server
 
 
 @asynccontextmanager
@@ -73,6 +32,8 @@ async def serving(app: Any) -> AsyncIterator[str]:
 @asynccontextmanager
 async def mcp_server() -> AsyncIterator[tuple[str, list[dict[str, str]]]]:
     """The URL of a real MCP server, and the headers it gets."""
+    from harness.mcp_tools import tools  # takes a second to import
+
     seen: list[dict[str, str]] = []
     app = tools(seen).streamable_http_app()
 

@@ -12,8 +12,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from openai.types import realtime
-from pydantic import TypeAdapter
 
 from vivavoce.codecs.audio import Samples
 from vivavoce.model.dialogue import AudioToken, Done, TextToken, ToolCall, WordEnd
@@ -45,18 +43,28 @@ from vivavoce.realtime.wire.session_config import RealtimeSession, SessionConfig
 
 MS = 24  # samples a millisecond
 
-_UNION = typing.get_args(typing.get_args(realtime.RealtimeServerEvent)[0])
-OFFICIAL: dict[str, Any] = {typing.get_args(model.model_fields["type"].annotation)[0]: model for model in _UNION}
-"""The official client's classes of server events, by `type`."""
 
-_ADAPTERS = {kind: TypeAdapter(model) for kind, model in OFFICIAL.items()}
+@cache
+def official() -> dict[str, Any]:
+    """The official client's classes of server events, by `type`. (They take a second to import.)"""
+    from openai.types import realtime
+
+    union = typing.get_args(typing.get_args(realtime.RealtimeServerEvent)[0])
+    return {typing.get_args(model.model_fields["type"].annotation)[0]: model for model in union}
+
+
+@cache
+def _adapter(kind: str) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(official()[kind])
 
 
 def accepted(text: bytes) -> dict[str, Any]:
     """An event as the official client reads it: right types, and no field at the top which it does not know."""
     event: dict[str, Any] = json.loads(text)
     if not event["type"].startswith("vivavoce."):
-        read = _ADAPTERS[event["type"]].validate_json(text, strict=True)
+        read = _adapter(event["type"]).validate_json(text, strict=True)
         assert not read.model_extra, read.model_extra
     return event
 

@@ -8,12 +8,14 @@ late by one code, whose sound it keeps as its state. Latents are coded by the lo
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from vivavoce.codecs.tokenizer import CARDINALITY, FRAME_SIZE
+
+if TYPE_CHECKING:
+    import onnx
 
 CODEBOOK = "0123456789ab"
 HUM = np.sin(2 * np.pi * 6 * np.arange(FRAME_SIZE) / FRAME_SIZE).astype(np.float32)
@@ -31,6 +33,8 @@ def make_weights(folder: Path, codebook: str = CODEBOOK) -> Path:
 
 
 def _encoder() -> tuple[list[onnx.NodeProto], list[onnx.ValueInfoProto], list[onnx.ValueInfoProto], dict[str, object]]:
+    from onnx import TensorProto, helper
+
     constants: dict[str, object] = {
         "frames": np.array([0, _AT_ONCE, FRAME_SIZE], np.int64),
         "scale": np.float32((CARDINALITY - 1) * np.pi / 2),
@@ -52,6 +56,8 @@ def _encoder() -> tuple[list[onnx.NodeProto], list[onnx.ValueInfoProto], list[on
 
 
 def _decoder() -> tuple[list[onnx.NodeProto], list[onnx.ValueInfoProto], list[onnx.ValueInfoProto], dict[str, object]]:
+    from onnx import TensorProto, helper
+
     constants: dict[str, object] = {"hum": HUM[None], "scale": np.float32(1 / (CARDINALITY - 1))}
     nodes = [
         helper.make_node("Cast", ["x"], ["number"], to=TensorProto.FLOAT),
@@ -65,6 +71,8 @@ def _decoder() -> tuple[list[onnx.NodeProto], list[onnx.ValueInfoProto], list[on
 
 
 def _latents() -> tuple[list[onnx.NodeProto], list[onnx.ValueInfoProto], list[onnx.ValueInfoProto], dict[str, object]]:
+    from onnx import TensorProto, helper
+
     constants: dict[str, object] = {
         "frames": np.array([0, 192, -1, 4], np.int64),
         "scale": np.float32(500),
@@ -85,6 +93,8 @@ def _latents() -> tuple[list[onnx.NodeProto], list[onnx.ValueInfoProto], list[on
 
 
 def _value(name: str, kind: int, width: int) -> onnx.ValueInfoProto:
+    from onnx import helper
+
     return helper.make_tensor_value_info(name, kind, ["B", width])
 
 
@@ -96,6 +106,9 @@ def _save(
     constants: dict[str, object],
     facts: dict[str, str],
 ) -> None:
+    import onnx
+    from onnx import helper, numpy_helper
+
     weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "tiny", inputs, outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from openai import AsyncOpenAI
-from openai.types.webhooks import RealtimeCallIncomingWebhookEvent
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+    from openai.types.webhooks import RealtimeCallIncomingWebhookEvent
 
 SECRET = "whsec_c2VzYW1lLCBvcGVuIHlvdXJzZWxmIQ=="
 
@@ -33,6 +35,8 @@ class Application:
 
     async def rung(self, seconds: float = 10) -> RealtimeCallIncomingWebhookEvent:
         """The next call that it is told of; its signature is right."""
+        from openai.types.webhooks import RealtimeCallIncomingWebhookEvent
+
         async with asyncio.timeout(seconds):
             delivery = await self.arrived.get()
         event = self.client.webhooks.unwrap(delivery.body, delivery.headers)
@@ -60,6 +64,8 @@ class Application:
 @asynccontextmanager
 async def application(answers: Sequence[int] = (200,)) -> AsyncIterator[Application]:
     """Runs one. Its client speaks with nobody until `base_url` is set to the gateway's."""
+    from openai import AsyncOpenAI
+
     async with AsyncOpenAI(api_key="none", webhook_secret=SECRET, max_retries=0) as client:
         app = Application("", client, list(answers))
         async with await asyncio.start_server(app.serve, "127.0.0.1", 0) as server:

@@ -7,7 +7,6 @@ from time import perf_counter
 import numpy as np
 import pytest
 import soxr
-from faster_whisper.feature_extractor import FeatureExtractor
 from numpy.typing import NDArray
 
 from vivavoce.codecs.audio import SAMPLE_RATE
@@ -29,6 +28,8 @@ SWEEP = np.sin(2 * np.pi * (100 * (t := np.arange(WINDOW) / 16_000) + 400 * t**2
     ids=["sweep", "short and soft", "noise", "nothing"],
 )
 def test_features_are_whispers_of_the_normalised_sound(sound: NDArray[np.float32]) -> None:
+    from faster_whisper.feature_extractor import FeatureExtractor
+
     window = last_window(sound)
     normal = (window - window.mean()) / np.sqrt(window.var() + 1e-7)
     theirs = FeatureExtractor(chunk_length=8)(normal, padding=0)
@@ -39,6 +40,8 @@ def test_features_are_whispers_of_the_normalised_sound(sound: NDArray[np.float32
 
 
 def test_filters_are_whispers() -> None:
+    from faster_whisper.feature_extractor import FeatureExtractor
+
     np.testing.assert_allclose(mel_filters(), FeatureExtractor().mel_filters, atol=1e-6)
 
 

@@ -17,7 +17,6 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from openai import AsyncOpenAI
 
 from harness.audiosocket_phone import calling
 from harness.fakes import Line, ScriptedEngine
@@ -84,6 +83,8 @@ def test_the_models_answer_without_a_server(models: Store, tmp_path: Path) -> No
 
 @pytest.mark.models
 def test_a_gateway_answers_with_a_model_of_ones_own(tmp_path: Path) -> None:
+    from openai import AsyncOpenAI
+
     said = (np.sin(np.arange(SAMPLE_RATE) / 10) * 8000).astype("<i2").tobytes()
 
     async def main() -> bytes:

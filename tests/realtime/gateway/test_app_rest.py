@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import websockets
-from openai import AsyncOpenAI, AuthenticationError, NotFoundError
 
 from harness.fakes import LOUD, QUIET, ScriptedEngine
 from harness.gateway import Running, gateway
@@ -95,6 +94,8 @@ def test_a_secret_is_shown_with_the_whole_session_it_opens() -> None:
 
 
 def test_the_official_client_gets_secrets_and_talks_with_them() -> None:
+    from openai import AsyncOpenAI, AuthenticationError
+
     async def test(running: Running) -> None:
         async with AsyncOpenAI(base_url=f"{running.url}/v1", api_key="sesame", max_retries=0) as owner:
             made = await owner.realtime.client_secrets.create(session={"type": "realtime", "instructions": "Be brief."})
@@ -329,6 +330,8 @@ def test_a_session_that_is_too_old_ends_with_its_error() -> None:
 
 
 def test_a_sideband_reads_a_webrtc_call_and_steers_it() -> None:
+    from openai import AsyncOpenAI
+
     async def test(running: Running) -> None:
         peer = Peer()
         headers = {"Content-Type": "application/sdp"}
@@ -348,6 +351,8 @@ def test_a_sideband_reads_a_webrtc_call_and_steers_it() -> None:
 
 
 def test_the_official_client_makes_a_call_and_hangs_it_up() -> None:
+    from openai import AsyncOpenAI, NotFoundError
+
     async def test(running: Running) -> None:
         peer = Peer()
         async with AsyncOpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0) as client:

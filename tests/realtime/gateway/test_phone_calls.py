@@ -9,19 +9,10 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from baresip.call import TransferRequest
-from openai import (
-    AsyncOpenAI,
-    BadRequestError,
-    ConflictError,
-    InvalidWebhookSignatureError,
-    NotFoundError,
-    PermissionDeniedError,
-)
-from openai.resources.realtime.realtime import AsyncRealtimeConnection
 
 from harness.audiosocket_phone import LOUD, QUIET, calling
 from harness.baresip_phone import Talk, phone
@@ -33,6 +24,9 @@ from vivavoce.realtime.config.phone import PhoneConfig, secret_key
 from vivavoce.realtime.config.sip import SipConfig
 from vivavoce.realtime.telephony import PhoneCall, webhooks
 from vivavoce.realtime.telephony.webhooks.post import Undelivered, Webhook
+
+if TYPE_CHECKING:
+    from openai.resources.realtime.realtime import AsyncRealtimeConnection
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +71,8 @@ async def until(connection: AsyncRealtimeConnection, kind: str) -> Any:
 
 
 def test_an_application_of_the_realtime_api_answers_and_drives_a_call() -> None:
+    from openai import NotFoundError
+
     async def test(running: Running, app: Application, port: int) -> None:
         async with calling(port) as caller:
             rung = await app.rung()
@@ -113,6 +109,8 @@ def test_an_application_of_the_realtime_api_answers_and_drives_a_call() -> None:
 
 
 def test_an_application_declines_a_call() -> None:
+    from openai import BadRequestError, NotFoundError
+
     async def test(running: Running, app: Application, port: int) -> None:
         async with calling(port) as caller:
             call_id = (await app.rung()).data.call_id
@@ -170,6 +168,8 @@ def test_a_call_is_transferred_only_where_settings_and_line_allow() -> None:
 
 
 def test_a_caller_who_gives_up_while_it_rings_leaves_nothing_to_accept() -> None:
+    from openai import NotFoundError
+
     async def test(running: Running, app: Application, port: int) -> None:
         async with calling(port):
             call_id = (await app.rung()).data.call_id
@@ -220,6 +220,8 @@ def test_a_refused_webhook_is_not_repeated() -> None:
 
 
 def test_calls_are_accepted_with_the_servers_key_only() -> None:
+    from openai import AsyncOpenAI
+
     async def test(running: Running, app: Application, port: int) -> None:
         async with calling(port):
             call_id = (await app.rung()).data.call_id
@@ -233,6 +235,8 @@ def test_calls_are_accepted_with_the_servers_key_only() -> None:
 
 
 def test_no_number_and_no_secret_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    from openai import PermissionDeniedError
+
     caplog.set_level(logging.DEBUG)
 
     async def test(running: Running, app: Application, port: int) -> None:
@@ -263,6 +267,8 @@ async def asked(talk: Talk) -> TransferRequest:
 
 
 async def refused(asking: Awaitable[None]) -> str:
+    from openai import ConflictError
+
     with pytest.raises(ConflictError) as refusal:
         await asking
     return str(refusal.value)

@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from openai.types import realtime
 
-from harness.session_line import OFFICIAL, accepted
+from harness.session_line import accepted, official
 from vivavoce.realtime.wire import ClientEvent, ServerEvent, items
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire import response_events as re
@@ -23,6 +22,8 @@ def by_type(union: Any) -> dict[str, Any]:
 
 
 def test_the_client_events_are_the_official_ones() -> None:
+    from openai.types import realtime
+
     official = typing.get_args(typing.get_args(realtime.RealtimeClientEvent)[0])
     names = {typing.get_args(model.model_fields["type"].annotation)[0] for model in official}
     assert set(by_type(ClientEvent)) == names
@@ -30,7 +31,7 @@ def test_the_client_events_are_the_official_ones() -> None:
 
 def test_the_server_events_are_the_official_ones_and_ours() -> None:
     ours = set(by_type(ServerEvent))
-    assert ours - set(OFFICIAL) == {
+    assert ours - set(official()) == {
         "vivavoce.heard",
         "vivavoce.transcript.partial",
         "vivavoce.turn.latency",
@@ -39,12 +40,12 @@ def test_the_server_events_are_the_official_ones_and_ours() -> None:
         "vivavoce.recording.started",
         "vivavoce.closing",
     }
-    assert set(OFFICIAL) - ours == NOT_SENT
+    assert set(official()) - ours == NOT_SENT
 
 
-@pytest.mark.parametrize("kind", sorted(set(OFFICIAL) - NOT_SENT))
+@pytest.mark.parametrize("kind", sorted(kind for kind in by_type(ServerEvent) if not kind.startswith("vivavoce.")))
 def test_no_field_is_missing(kind: str) -> None:
-    needed = {name for name, info in OFFICIAL[kind].model_fields.items() if info.is_required()}
+    needed = {name for name, info in official()[kind].model_fields.items() if info.is_required()}
     assert needed - {"type"} <= set(by_type(ServerEvent)[kind].__struct_fields__)
 
 

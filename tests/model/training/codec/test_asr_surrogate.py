@@ -1,14 +1,18 @@
-"""The stand-in for vocoder and ears: it learns what latents sound like, and a code book learns from it."""
+"""The stand-in for vocoder and ears: it learns what latents sound like, and a code book learns from it.
+
+torch takes seconds to import: the tests that need it import it.
+"""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 
-from vivavoce.model.training.codec import asr_surrogate as listener
-from vivavoce.model.training.codec import train_codebook as codebook_train
-from vivavoce.model.training.codec import vocoder
+if TYPE_CHECKING:
+    from vivavoce.model.training.codec.asr_surrogate import Speak
 
 FRAMES = 600
 
@@ -29,7 +33,7 @@ def worse(clean: np.ndarray, _: np.ndarray) -> np.ndarray:
     return (clean + np.random.default_rng(6).normal(size=clean.shape)).astype(np.float16)
 
 
-KINDS: dict[str, listener.Speak] = {"clean": lambda clean, _: clean, "coded": worse}
+KINDS: dict[str, Speak] = {"clean": lambda clean, _: clean, "coded": worse}
 
 
 @pytest.fixture
@@ -46,6 +50,10 @@ def shards(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_listener_hears_what_matters_and_goes_on_where_it_stopped(shards: Path, tmp_path: Path) -> None:
+    import torch
+
+    from vivavoce.model.training.codec import asr_surrogate as listener
+
     out = tmp_path / "ears"
     torch.manual_seed(0)
     listener.main(shards, KINDS, hear, out, steps=20)
@@ -61,6 +69,12 @@ def test_a_listener_hears_what_matters_and_goes_on_where_it_stopped(shards: Path
 
 @pytest.mark.slow
 def test_a_code_book_with_a_listener_spends_its_bits_on_what_is_heard(shards: Path, tmp_path: Path) -> None:
+    import torch
+
+    from vivavoce.model.training.codec import asr_surrogate as listener
+    from vivavoce.model.training.codec import train_codebook as codebook_train
+    from vivavoce.model.training.codec import vocoder
+
     torch.manual_seed(0)
     heard = listener.main(shards, KINDS, hear, tmp_path / "ears", steps=120)
     voice = vocoder.Vocoder().eval()
@@ -77,6 +91,8 @@ def test_a_code_book_with_a_listener_spends_its_bits_on_what_is_heard(shards: Pa
 
 
 def test_one_shard_is_not_enough(tmp_path: Path) -> None:
+    from vivavoce.model.training.codec import asr_surrogate as listener
+
     with pytest.raises(ValueError, match="more than 1 shards"):
         listener.main(tmp_path, KINDS, _never, tmp_path / "ears")
 

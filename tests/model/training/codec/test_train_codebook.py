@@ -1,22 +1,31 @@
-"""The decoder's training, in small: it learns, it goes on where it stopped, and its files say what torch says."""
+"""The decoder's training, in small: it learns, it goes on where it stopped, and its files say what torch says.
+
+torch takes seconds to import: the tests that need it import it.
+"""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 
 from vivavoce.codecs.latents import LatentEncoder
 from vivavoce.codecs.resample import Resampler
 from vivavoce.codecs.tokenizer import FRAME_SIZE, AudioTokenizer
-from vivavoce.model.training.codec import train_codebook as codebook_train
-from vivavoce.model.training.codec import vocoder
-from vivavoce.model.training.codec.autoencoder import Autoencoder, Codebook
-from vivavoce.model.training.codec.export_decoder import Decoder, export
-from vivavoce.model.training.codec.train_codebook import Recipe
 from vivavoce.model.training.data import texts as prose
 
-SMALL = Recipe(steps=40, batch=4, crop=12, warm_up=5, checked_every=20, looked_at=24)
+if TYPE_CHECKING:
+    from vivavoce.model.training.codec.train_codebook import Recipe
+    from vivavoce.model.training.codec.vocoder import Vocoder
+
+
+@pytest.fixture(scope="module")
+def small() -> Recipe:
+    from vivavoce.model.training.codec.train_codebook import Recipe
+
+    return Recipe(steps=40, batch=4, crop=12, warm_up=5, checked_every=20, looked_at=24)
 
 
 @pytest.fixture
@@ -35,14 +44,22 @@ def shards(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def voice() -> vocoder.Vocoder:
+def voice() -> Vocoder:
+    import torch
+
+    from vivavoce.model.training.codec import vocoder
+
     torch.manual_seed(1)
     return vocoder.Vocoder().eval()
 
 
 @pytest.mark.slow
-def test_training_leaves_less_and_less_of_the_variance(shards: Path, voice: vocoder.Vocoder, tmp_path: Path) -> None:
-    codebook_train.main(shards, voice, tmp_path / "run", SMALL)
+def test_training_leaves_less_and_less_of_the_variance(
+    shards: Path, voice: Vocoder, small: Recipe, tmp_path: Path
+) -> None:
+    from vivavoce.model.training.codec import train_codebook as codebook_train
+
+    codebook_train.main(shards, voice, tmp_path / "run", small)
 
     curve = (tmp_path / "run" / "curve.tsv").read_text().splitlines()
     left = [float(line.split("\t")[1]) for line in curve[1:]]  # of what it is trained on
@@ -52,7 +69,12 @@ def test_training_leaves_less_and_less_of_the_variance(shards: Path, voice: voco
 
 
 @pytest.mark.slow
-def test_a_stopped_training_goes_on_from_its_checkpoint(shards: Path, voice: vocoder.Vocoder, tmp_path: Path) -> None:
+def test_a_stopped_training_goes_on_from_its_checkpoint(shards: Path, voice: Vocoder, tmp_path: Path) -> None:
+    import torch
+
+    from vivavoce.model.training.codec import train_codebook as codebook_train
+    from vivavoce.model.training.codec.train_codebook import Recipe
+
     out = tmp_path / "run"
     first = codebook_train.main(shards, voice, out, Recipe(steps=6, batch=2, crop=8, looked_at=24))
     state = torch.load(out / "state.pt", weights_only=True)
@@ -69,12 +91,19 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(shards: Path, voice: voc
     assert torch.load(out / "state.pt", weights_only=True)["step"] == 8
 
 
-def test_training_without_latents_says_so(tmp_path: Path) -> None:
+def test_training_without_latents_says_so(small: Recipe, tmp_path: Path) -> None:
+    from vivavoce.model.training.codec import train_codebook as codebook_train
+    from vivavoce.model.training.codec import vocoder
+
     with pytest.raises(ValueError, match="latents"):
-        codebook_train.main(tmp_path, vocoder.Vocoder(), tmp_path / "run", SMALL)
+        codebook_train.main(tmp_path, vocoder.Vocoder(), tmp_path / "run", small)
 
 
 def test_no_code_of_the_book_stays_dead() -> None:
+    import torch
+
+    from vivavoce.model.training.codec.autoencoder import Codebook
+
     torch.manual_seed(4)
     book = Codebook(16, 3).train()
     book.vectors += 100  # far from everything
@@ -86,6 +115,10 @@ def test_no_code_of_the_book_stays_dead() -> None:
 
 
 def test_the_streaming_vocoder_says_what_the_whole_one_says() -> None:
+    import torch
+
+    from vivavoce.model.training.codec import vocoder
+
     torch.manual_seed(5)
     voice = vocoder.Vocoder().eval()
     _keep_within_a_frame(voice)
@@ -104,7 +137,7 @@ def test_the_streaming_vocoder_says_what_the_whole_one_says() -> None:
     np.testing.assert_allclose(heard.numpy(), expected, atol=1e-5)
 
 
-def _keep_within_a_frame(voice: vocoder.Vocoder) -> None:
+def _keep_within_a_frame(voice: Vocoder) -> None:
     """The first stage as it is reaches further ahead than is known: that is its small error (see LOG.md)."""
     voice.first.weight.data[:, :, 4:] = 0
     for chain in voice.parts()[0].convs():
@@ -114,6 +147,12 @@ def _keep_within_a_frame(voice: vocoder.Vocoder) -> None:
 
 @pytest.mark.slow
 def test_the_files_say_what_torch_says(tmp_path: Path) -> None:
+    import torch
+
+    from vivavoce.model.training.codec import vocoder
+    from vivavoce.model.training.codec.autoencoder import Autoencoder
+    from vivavoce.model.training.codec.export_decoder import Decoder, export
+
     torch.manual_seed(6)
     trained, voice = Autoencoder().eval(), vocoder.Vocoder().eval()
     for parameter in [*trained.parameters(), *trained.buffers(), *voice.parameters()]:
