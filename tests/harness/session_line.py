@@ -9,6 +9,7 @@ import itertools
 import json
 import typing
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np

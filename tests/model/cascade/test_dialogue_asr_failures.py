@@ -15,7 +15,7 @@ from harness.cascade import Parrot
 from vivavoce.model.cascade.asr import Hypothesis
 from vivavoce.model.cascade.dialogue import CascadeDialogue
 from vivavoce.model.cascade.threads import Threads
-from vivavoce.model.dialogue import ReplySpec, TextToken
+from vivavoce.model.dialogue import ReplySpec, TextToken, Transcript
 from vivavoce.model.errors import DialogueError
 
 SECOND = np.zeros(24_000, np.float32)
@@ -110,7 +110,7 @@ def test_an_update_that_fails_is_ignored(threads: Threads) -> None:
         transcripts = dialogue.transcripts()
         dialogue.hear(SECOND)
         async with asyncio.TaskGroup() as tasks:
-            first = tasks.create_task(anext(transcripts))  # type: ignore[arg-type]  # a coroutine, as generators' are
+            first: asyncio.Task[Transcript] = tasks.create_task(anext(transcripts))  # type: ignore[arg-type]  # a coroutine, as generators' are
             await asr.updated.wait()
             dialogue.turn("first")
             assert (await first).final

@@ -249,8 +249,8 @@ def test_the_shipped_models_are_made_as_the_catalog_says_and_answer(models: Stor
         question = Message("1", "user", "What is the capital of France?")
         thread.generate(Prompt("You are a voice assistant.", (question,)), 40, queue.put)
         words = ""
-        while not isinstance(piece := queue.get(timeout=120), Stopped):
-            words += piece.text if isinstance(piece, TextToken) else ""
+        while not isinstance(said := queue.get(timeout=120), Stopped):
+            words += said.text if isinstance(said, TextToken) else ""
         thread.close()
         language.close()
         assert "Paris" in words

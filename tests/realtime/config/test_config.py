@@ -10,7 +10,6 @@ import pytest
 
 from vivavoce.model.errors import StoreUnusable
 from vivavoce.model.settings import CascadeSettings
-from vivavoce.realtime import config as module
 from vivavoce.realtime.config import SECTIONS, SETTINGS, Config, ConfigError, ServerConfig, build, is_loopback, load
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.config.sip import SipConfig

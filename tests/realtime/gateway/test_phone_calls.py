@@ -127,6 +127,8 @@ def test_an_application_declines_a_call() -> None:
 
 
 def test_a_call_is_accepted_once_and_only_with_a_valid_session() -> None:
+    from openai import ConflictError
+
     async def test(running: Running, app: Application, port: int) -> None:
         calls = app.client.realtime.calls
         async with calling(port) as caller:
@@ -152,6 +154,8 @@ def test_a_call_is_accepted_once_and_only_with_a_valid_session() -> None:
 
 
 def test_a_call_is_transferred_only_where_settings_and_line_allow() -> None:
+    from openai import ConflictError, NotFoundError, PermissionDeniedError
+
     async def test(running: Running, app: Application, port: int) -> None:
         calls = app.client.realtime.calls
         async with calling(port):
@@ -275,6 +279,8 @@ async def refused(asking: Awaitable[None]) -> str:
 
 
 def test_an_application_answers_a_sip_call_and_transfers_it() -> None:
+    from openai import PermissionDeniedError
+
     async def main() -> None:
         port = free_port()
         async with application() as app, phone() as anna:
@@ -329,6 +335,8 @@ CALL = PhoneCall(
 
 
 def test_the_official_client_verifies_the_signature_and_refuses_changes() -> None:
+    from openai import AsyncOpenAI, InvalidWebhookSignatureError
+
     key, now = secret_key(SECRET), clock()
     body = webhooks.body("evt_1", CALL, now)
     headers = webhooks.headers(key, "evt_1", body, now)

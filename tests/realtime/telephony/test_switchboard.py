@@ -14,7 +14,7 @@ from harness.phone import NOON, Telephone, call, exchange
 from harness.virtual_time import run
 from vivavoce.model.dialogue import Message, ToolCall
 from vivavoce.realtime.admission.auth import Denied
-from vivavoce.realtime.config.phone import PhoneConfig
+from vivavoce.realtime.config.phone import PhoneConfig, PhoneTool
 from vivavoce.realtime.telephony import PhoneCall
 from vivavoce.realtime.telephony.switchboard import Switchboard
 from vivavoce.realtime.transports import CloseReason, Ending
@@ -237,7 +237,7 @@ def test_the_assistant_can_press_keys() -> None:
 
 
 def test_tools_that_are_not_in_the_settings_are_not_offered() -> None:
-    async def main(tools: tuple[str, ...], names: set[str]) -> None:
+    async def main(tools: tuple[PhoneTool, ...], names: set[str]) -> None:
         engine = ScriptedEngine(["hello"], [Line("Hello.", 0.5)])
         await talk(engine, Telephone(), PhoneConfig(tools=tools, transfers=("a=+1",)), after=2.0)
         assert {one.name for one in engine.dialogues[-1].specs[0].tools} == names

@@ -60,7 +60,7 @@ def test_facts_come_in_the_order_in_which_they_happened() -> None:
 def test_sound_pictures_messages_and_keys_keep_their_order() -> None:
     async def main() -> None:
         inbox = Inbox[int]()
-        sent = [FRAME, said(1), picture(1), FRAME, Keys("5"), said(2), FRAME]
+        sent: list[Received] = [FRAME, said(1), picture(1), FRAME, Keys("5"), said(2), FRAME]
         for number, received in enumerate(sent):
             if number % 2:
                 await inbox.deliver(received)
@@ -253,7 +253,7 @@ def test_nothing_is_lost_and_nothing_overtaken_between_early_arrival_and_receivi
 def test_things_come_out_in_the_order_they_came_in_and_then_the_end() -> None:
     async def main() -> None:
         one = Receiving()
-        sent = [FRAME, said(1), picture(1), FRAME]
+        sent: list[Received] = [FRAME, said(1), picture(1), FRAME]
         for received in sent:
             one.arrivals.put(received)
         one.arrivals.end("bye")

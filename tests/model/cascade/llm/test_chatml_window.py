@@ -27,7 +27,7 @@ def same(before: str, after: str) -> int:
 
 def conversation_of(lengths: list[int]) -> list[tuple[Item, ...]]:
     """The items of a conversation after each of its messages, as a session keeps it for hours."""
-    kept, held = Conversation(), []
+    kept, held = Conversation(), list[tuple[Item, ...]]()
     for number, length in enumerate(lengths):
         text = f"{number} " + "x" * length
         kept.add(entry(MessageItem(role="user", content=[InputText(text=text)]), str(number)))
