@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from harness.sources import nodes, tree
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("codecs", "model", "realtime")
 SOURCES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
@@ -97,14 +99,9 @@ HOSTS = ("pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "npmjs" + "
 
 
 @cache
-def tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text())
-
-
-@cache
 def imports(file: Path) -> frozenset[str]:
     names: set[str] = set()
-    for node in ast.walk(tree(file)):
+    for node in nodes(file):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -129,7 +126,7 @@ def room_of(place: str) -> str:
 def modules_named(file: Path) -> set[str]:
     """Our modules that a file imports, as places: `realtime/turns/floor`."""
     found = set()
-    for node in ast.walk(tree(file)):
+    for node in nodes(file):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vivavoce."):
             place = str(node.module).removeprefix("vivavoce.").replace(".", "/")
             found |= {f"{place}/{alias.name}" if "/" not in place else place for alias in node.names}
@@ -165,7 +162,7 @@ def module_graph() -> dict[str, frozenset[str]]:
     modules = {name_of(file).removesuffix(".py").removesuffix("/__init__"): file for file in SOURCES}
 
     def imported(file: Path) -> Iterator[str]:
-        for node in ast.walk(tree(file)):
+        for node in nodes(file):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vivavoce."):
                 package = str(node.module).removeprefix("vivavoce.").replace(".", "/")
                 for alias in node.names:
@@ -233,7 +230,7 @@ def test_files_are_short() -> None:
 def test_functions_are_short() -> None:
     long = []
     for file in SOURCES:
-        for node in ast.walk(tree(file)):
+        for node in nodes(file):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = int(node.end_lineno or 0) - node.lineno + 1
                 long += [f"{name_of(file)}: {node.name} has {lines} lines"] if lines > MAX_FUNCTION else []
@@ -243,7 +240,7 @@ def test_functions_are_short() -> None:
 def test_functions_take_few_arguments() -> None:
     greedy = []
     for file in SOURCES:
-        for node in ast.walk(tree(file)):
+        for node in nodes(file):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 names = [argument.arg for argument in [*node.args.args, *node.args.kwonlyargs]]
                 if len([name for name in names if name not in ("self", "cls")]) > MAX_ARGUMENTS:
@@ -268,7 +265,7 @@ def test_exceptions_of_the_models_are_one_tree() -> None:
         f"{name_of(file)}: {node.name}"
         for file in SOURCES
         if name_of(file).startswith("model/") and file != errors
-        for node in ast.walk(tree(file))
+        for node in nodes(file)
         if isinstance(node, ast.ClassDef)
         and not node.name.startswith("_")
         and kinds & set(map(ast.unparse, node.bases))

@@ -17,6 +17,7 @@ from msgspec import structs
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from harness.fakes import ScriptedEngine
+from harness.sources import nodes, tree
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.realtime.__main__ import parser
 from vivavoce.realtime.config import ServerConfig, build
@@ -139,7 +140,7 @@ def test_every_page_is_linked_from_the_readme() -> None:
 
 def rooms(name: str) -> list[str]:
     """The rooms of the call that a tuple of test_architecture.py names."""
-    tests = ast.parse((ROOT / "tests/test_architecture.py").read_text())
+    tests = tree(ROOT / "tests/test_architecture.py")
     (named,) = [
         ast.literal_eval(node.value)
         for node in tests.body
@@ -176,16 +177,16 @@ def test_an_event_is_promised_if_and_only_if_the_server_sends_it() -> None:
 
 
 @cache
-def sources() -> tuple[ast.Module, ...]:
+def sources() -> tuple[Path, ...]:
     """The code of the call."""
     files = (file for file in (ROOT / "realtime").rglob("*.py") if DOCS not in file.parents)
-    return tuple(ast.parse(text_of(file)) for file in files if file.name not in DEFINED_IN)
+    return tuple(file for file in files if file.name not in DEFINED_IN)
 
 
 def names_used() -> Iterator[str]:
     """Names used in the code of the call, other than to ask what something is."""
-    for module in sources():
-        yield from _used(module)
+    for file in sources():
+        yield from _used(tree(file))
 
 
 def _used(node: ast.AST) -> Iterator[str]:
@@ -207,13 +208,13 @@ def test_the_table_of_session_settings_is_the_protocols() -> None:
 
 def test_every_code_of_an_error_is_listed() -> None:
     listed = {**table("protocol.md", "HTTP errors"), **table("protocol.md", "Error events")}
-    used = {found for module in sources() for node in ast.walk(module) for found in _codes(node)}
+    used = {found for file in sources() for node in nodes(file) for found in _codes(node)}
     assert len(used) > 30
     assert used - set(listed) == set()
 
 
 def test_every_listed_code_is_in_the_source() -> None:
-    written = {node.value for module in sources() for node in ast.walk(module) if isinstance(node, ast.Constant)}
+    written = {node.value for file in sources() for node in nodes(file) if isinstance(node, ast.Constant)}
     made = {"string_above_max_length"}  # out of kind, bound and measure
     listed = {**table("protocol.md", "HTTP errors"), **table("protocol.md", "Error events")}
     assert set(listed) - made - written == set()
@@ -272,7 +273,7 @@ def _snippets(text: str) -> Iterator[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.py")), ids=lambda file: file.name)
 def test_examples_can_be_read(file: Path) -> None:
-    assert ast.get_docstring(ast.parse(text_of(file)))
+    assert ast.get_docstring(tree(file))
 
 
 # --- settings and commands -----------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.sources import nodes
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("codecs", "model", "realtime")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -125,7 +127,7 @@ def test_every_package_that_a_call_imports_is_a_dependency() -> None:
         for folder in FOLDERS
         for file in (ROOT / folder).rglob("*.py")
         if not APART & set(file.relative_to(ROOT).parts)
-        for node in ast.walk(ast.parse(file.read_text()))
+        for node in nodes(file)
         for name in imported(node)
     }
     packages = packages_distributions()

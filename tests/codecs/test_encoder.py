@@ -22,6 +22,8 @@ from vivavoce.model.training.codec import voice_conversion as disguise
 if TYPE_CHECKING:
     from vivavoce.model.training.codec.encoder import Encoder
 
+pytestmark = pytest.mark.slow  # torch alone takes longer to import than a quick test may
+
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
@@ -78,7 +80,6 @@ def test_the_graph_resamples_as_the_resampler_does() -> None:
     np.testing.assert_allclose(given[LATE:], expected[: len(given) - LATE], atol=1e-6)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("no_grad")
 def test_steps_give_what_the_whole_gives(encoder: Encoder) -> None:
     import torch
@@ -98,7 +99,6 @@ def test_steps_give_what_the_whole_gives(encoder: Encoder) -> None:
     torch.testing.assert_close(given, whole[:, : given.shape[1]], atol=2e-5, rtol=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("no_grad")
 def test_a_frame_knows_nothing_beyond_its_delay(encoder: Encoder) -> None:
     import torch
@@ -130,7 +130,6 @@ def test_loudness_is_that_of_the_speech_not_of_the_pauses() -> None:
     assert (only_noise > 0.2 * hearing.USUAL * hearing.SHARE).all()
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")  # of the older exporter
 @pytest.mark.usefixtures("no_grad")
 def test_the_exported_file_says_what_the_network_says(encoder: Encoder, tmp_path: Path) -> None:
@@ -153,7 +152,6 @@ def test_the_exported_file_says_what_the_network_says(encoder: Encoder, tmp_path
 TRAINED = pytest.mark.skipif(not (WEIGHTS / "encoder.onnx").exists(), reason="no trained encoder in the package")
 
 
-@pytest.mark.slow
 @TRAINED
 def test_any_chunking_and_any_company_give_the_same_codes() -> None:
     tokenizer = AudioTokenizer(decodes=False)
@@ -242,7 +240,6 @@ def test_a_scene_is_made_by_its_seed() -> None:
         assert np.abs(made).max() <= 1
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:pkg_resources")  # of WORLD's package
 def test_a_disguise_keeps_the_timing() -> None:
     pytest.importorskip("pyworld")
@@ -271,7 +268,6 @@ def pair(frames: int, seed: int) -> pairs.Pair:
     return pairs.Pair(sound, rng.standard_normal((192, 4 * frames)).astype(np.float16))
 
 
-@pytest.mark.slow
 def test_training_goes_on_where_it_was_stopped(encoder: Encoder, tmp_path: Path) -> None:
     import torch
 

@@ -30,7 +30,7 @@ def test_training_sentences_are_the_same_on_every_run_and_none_is_in_the_evaluat
     assert made == list(islice(sentences(1), 500))
     evaluated = {
         text for part in ("evaluation", "development") for texts in read_texts(part).values() for text in texts
-    }  # type: ignore[arg-type]  # a Literal
+    }
     assert not evaluated & set(made)
     assert 0.5 < sum("|" in text for text in made) / len(made) < 0.8
 
@@ -52,7 +52,10 @@ def test_a_first_half_that_can_stand_alone_becomes_a_sentence(text: str, half: s
 
 @pytest.mark.slow
 def test_a_head_learns_from_endings_that_differ(tmp_path: Path) -> None:
-    from vivavoce.model.training.turns import train_asr_endpoint as training  # imports torch
+    import torch  # not before it is needed: it takes seconds
+
+    from vivavoce.model.training.turns import train_asr_endpoint as training
+    from vivavoce.model.training.turns.asr_endpoint_dataset import Endings
 
     rng = np.random.default_rng(1)
     finished = rng.integers(2, size=320)

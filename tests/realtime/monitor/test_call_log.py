@@ -208,7 +208,7 @@ def test_the_threads_of_asr_and_tts_log_with_the_id_of_the_call_whose_job_they_d
             assert await threads.run_asr(CALL.get) == call_id
             with pytest.raises(DialogueError):
                 await threads.run_asr(broken)
-            utterance = SpeechQueue(SimpleNamespace(speak=broken), threads).begin(ReplySpec("a"), spoken.put)  # type: ignore[arg-type]
+            utterance = SpeechQueue(SimpleNamespace(speak=broken), threads).begin(ReplySpec("a"), spoken.put)
             utterance.say("Hello there. ")
             utterance.finish()
 

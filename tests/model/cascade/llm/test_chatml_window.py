@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from itertools import takewhile
+from os.path import commonprefix
 
 import pytest
 
@@ -22,7 +22,7 @@ def said(item_id: str, text: str) -> Message:
 
 def same(before: str, after: str) -> int:
     """Characters of the common prefix."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
+    return len(commonprefix([before, after]))
 
 
 def conversation_of(lengths: list[int]) -> list[tuple[Item, ...]]:

@@ -14,6 +14,8 @@ import pytest
 if TYPE_CHECKING:
     from vivavoce.model.training.codec.asr_surrogate import Speak
 
+pytestmark = pytest.mark.slow  # torch alone takes longer to import than a quick test may
+
 FRAMES = 600
 
 
@@ -48,7 +50,6 @@ def shards(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
 def test_a_listener_hears_what_matters_and_goes_on_where_it_stopped(shards: Path, tmp_path: Path) -> None:
     import torch
 
@@ -67,7 +68,6 @@ def test_a_listener_hears_what_matters_and_goes_on_where_it_stopped(shards: Path
     assert torch.equal(listener.read(out / "state.pt").last.weight, heard.last.weight)
 
 
-@pytest.mark.slow
 def test_a_code_book_with_a_listener_spends_its_bits_on_what_is_heard(shards: Path, tmp_path: Path) -> None:
     import torch
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from vivavoce.model.training.codec.train_codebook import Recipe
     from vivavoce.model.training.codec.vocoder import Vocoder
 
+pytestmark = pytest.mark.slow  # torch alone takes longer to import than a quick test may
+
 
 @pytest.fixture(scope="module")
 def small() -> Recipe:
@@ -53,7 +55,6 @@ def voice() -> Vocoder:
     return vocoder.Vocoder().eval()
 
 
-@pytest.mark.slow
 def test_training_leaves_less_and_less_of_the_variance(
     shards: Path, voice: Vocoder, small: Recipe, tmp_path: Path
 ) -> None:
@@ -68,7 +69,6 @@ def test_training_leaves_less_and_less_of_the_variance(
     assert left[1] < 0.9
 
 
-@pytest.mark.slow
 def test_a_stopped_training_goes_on_from_its_checkpoint(shards: Path, voice: Vocoder, tmp_path: Path) -> None:
     import torch
 
@@ -145,7 +145,6 @@ def _keep_within_a_frame(voice: Vocoder) -> None:
             conv.weight.data.zero_()
 
 
-@pytest.mark.slow
 def test_the_files_say_what_torch_says(tmp_path: Path) -> None:
     import torch
 
