@@ -1,4 +1,7 @@
-"""`vivavoce ask question.wav`: one turn without a network, with what each stage heard, said and took."""
+"""`vivavoce ask question.wav`: answers one recorded question without a network.
+
+question.wav ──► Cascade ──► transcript, answer, times of the stages, answer.wav
+"""
 
 from __future__ import annotations
 
@@ -15,40 +18,36 @@ from vivavoce.codecs.errors import Unreadable
 from vivavoce.codecs.media import read_picture, read_sound, write_sound
 from vivavoce.model.cascade import Cascade
 from vivavoce.model.dialogue import AudioToken, Dialogue, Picture, ReplySpec, TextToken
-from vivavoce.model.errors import DialogueError, ModelError
+from vivavoce.model.errors import DialogueError
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store, catalog
+from vivavoce.realtime.cli import WrongUsage, not_written
 from vivavoce.realtime.cli.models import prepare
 from vivavoce.realtime.config import Config
 
-PIECE = SAMPLE_RATE // 50
-"""The question is heard in pieces of 20 ms, as from a microphone."""
+CHUNK = SAMPLE_RATE // 50
+"""Samples: the question comes in chunks of 20 ms, as from a microphone."""
 
 
 def run(config: Config, question: Path, output: Path | None, image: Path | None) -> int:
-    """Prints transcript, answer and stage times. Raises `ModelError`."""
+    """Prints transcript, answer and times of the stages. Raises `CommandError`, `ModelError`."""
     try:
         sound = read_sound(question)
         picture = Picture(read_picture(image), 0.0) if image else None
     except Unreadable as error:
-        print(f"vivavoce: {error}", file=sys.stderr)
-        return 2
+        raise WrongUsage(str(error)) from error
     store = Store(config.home, catalog.load())
     prepare(store, config.model)
-    try:
-        answer = _answered(config.model, store, sound, picture)
-        if output:
+    answer = _ask(config.model, store, sound, picture)
+    if output:
+        try:
             write_sound(output, answer)
-    except ModelError as error:
-        print(f"vivavoce: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"vivavoce: {output} cannot be written: {error.strerror}.", file=sys.stderr)
-        return 1
+        except OSError as error:
+            raise not_written(output, error) from error
     return 0
 
 
-def _answered(settings: CascadeSettings, store: Store, sound: Samples, picture: Picture | None) -> Samples:
+def _ask(settings: CascadeSettings, store: Store, sound: Samples, picture: Picture | None) -> Samples:
     began = time.perf_counter()
     cascade = Cascade(settings, store.path)
     print(f"{'models loaded':<16}{time.perf_counter() - began:6.2f} s")
@@ -67,10 +66,10 @@ async def _turn(cascade: Cascade, sound: Samples, picture: Picture | None) -> Sa
     dialogue = cascade.open()
     failure: DialogueError | None = None
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_hear(dialogue))
+        tasks.create_task(_print_transcripts(dialogue))
         try:
-            for start in range(0, len(sound), PIECE):
-                dialogue.hear(sound[start : start + PIECE])
+            for start in range(0, len(sound), CHUNK):
+                dialogue.hear(sound[start : start + CHUNK])
                 await asyncio.sleep(0)
             if picture is not None:
                 dialogue.see(picture)
@@ -78,18 +77,18 @@ async def _turn(cascade: Cascade, sound: Samples, picture: Picture | None) -> Sa
         except DialogueError as error:  # raised below: the group would wrap it
             failure = error
         finally:
-            await dialogue.close()  # ends `_hear` too
+            await dialogue.close()  # ends `_print_transcripts` too
     raise failure
 
 
-async def _hear(dialogue: Dialogue) -> None:
+async def _print_transcripts(dialogue: Dialogue) -> None:
     async for transcript in dialogue.transcripts():
         if transcript.final:
             print(f"{'heard':<16}{transcript.text or '(no words)'}")
 
 
 async def _answer(dialogue: Dialogue) -> Samples:
-    """Counts from the end of the question."""
+    """Prints and returns the answer; times count from the end of the question."""
     began = time.perf_counter()
     marks: dict[str, float] = {}
     text, sound = "", [np.zeros(0, np.float32)]

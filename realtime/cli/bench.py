@@ -1,4 +1,4 @@
-"""`vivavoce bench`: calls a server as a user would, and says how long the user waits.
+"""`vivavoce bench`: calls a server as a user would, and measures how long the user waits.
 
 options ──► speech prepared ──► [instrument calibrated] ──► scenarios, calls at once, soak, long call ──► table, report
 """
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import httpx
 
-from vivavoce.model.errors import BrokenAsr, BrokenTts, UnknownVoice
+from vivavoce.model.errors import ModelError
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store, catalog
 from vivavoce.model.training.data.speech import Studio
@@ -35,7 +35,7 @@ from vivavoce.realtime.bench.report.report import compare
 from vivavoce.realtime.bench.runs import load, long_call, soak
 from vivavoce.realtime.bench.runs import punctuality as punctual
 from vivavoce.realtime.bench.runs.run import PHONE, Plan, run_calls
-from vivavoce.realtime.cli import models
+from vivavoce.realtime.cli import CommandFailed, models
 from vivavoce.realtime.config import Config
 
 ENVIRONMENT: Final = {
@@ -46,143 +46,148 @@ ENVIRONMENT: Final = {
     "VIVAVOCE_SERVER_SESSIONS_PER_MINUTE": "100000",
     "VIVAVOCE_SERVER_RESPONSES_PER_MINUTE": "10000",
 }
-"""Settings of our own server that would stand in the way of a measurement on loopback."""
+"""Settings of the server that is started, so that no limit ends a measurement on loopback."""
 
 Values = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class _Bench:
-    """A run under way: what was asked for, whom to call, and what was found so far."""
+    """A run under way. `pid`: process of the server, if it was started here; `results`: of the report, so far."""
 
-    choice: BenchOptions
+    options: BenchOptions
     target: Target
     pid: int | None
     store: Store
-    made: Values
+    results: Values
 
 
-def run(config: Config, choice: BenchOptions) -> int:
-    """Prints the table, and writes report.json and report.html where asked. Raises `ModelError`."""
-    made = _header(config, choice)
+def run(config: Config, options: BenchOptions) -> int:
+    """Prints the table, and writes report.json and report.html into `options.output`; after a failure, the runs so far.
+    Raises `CommandFailed`, `ModelError`."""
+    results = _header(config, options)
     try:
         store = Store(config.home, catalog.load())
-        plays = _prepare(store, config, choice)
-        with _target(config, choice) as (target, pid):
-            _measure(_Bench(choice, target, pid, store, made), plays)
-    except (scenario.ScenarioError, ServerFailed, Refused, Broken, UnknownVoice, BrokenTts, BrokenAsr) as error:
-        print(f"vivavoce: {error}", file=sys.stderr)
-        if choice.output and made["runs"]:
-            _keep(made, choice.output)  # what there is
-        return 1
-    return _keep(made, choice.output) if choice.output else 0
-
-
-def compare_files(a: Path, b: Path) -> int:
-    """Prints what has changed from report `a` to report `b`."""
-    try:
-        print(compare(report.read(a), report.read(b)))
-    except report.ReportError as error:
-        print(f"vivavoce: {error}", file=sys.stderr)
-        return 1
+        plays = _prepare(store, config, options)
+        with _target(config, options) as (target, pid):
+            _measure(_Bench(options, target, pid, store, results), plays)
+    except (scenario.ScenarioError, ServerFailed, Refused, Broken, ModelError) as error:
+        if options.output and results["runs"]:
+            _write(results, options.output)
+        if isinstance(error, ModelError):
+            raise
+        raise CommandFailed(str(error)) from error
+    if options.output:
+        _write(results, options.output)
     return 0
 
 
-def _prepare(store: Store, config: Config, choice: BenchOptions) -> list[Play]:
-    names = choice.scenarios or ("single",)
-    wanted = [scenario.load(name) for name in (scenario.names() if "all" in names else names)]
-    models.prepare(store, _models(config, choice))
-    _say("Speaking what the caller will say …")
+def compare_files(a: Path, b: Path) -> int:
+    """Prints the changes from report `a` to report `b`. Raises `CommandFailed`."""
+    try:
+        print(compare(report.read(a), report.read(b)))
+    except report.ReportError as error:
+        raise CommandFailed(str(error)) from error
+    return 0
+
+
+def _prepare(store: Store, config: Config, options: BenchOptions) -> list[Play]:
+    names = options.scenarios or ("single",)
+    scenarios = [scenario.load(name) for name in (scenario.names() if "all" in names else names)]
+    models.prepare(store, _models(config, options))
+    _print("Synthesizing the caller's speech …")
     studio = Studio(store)
     try:
-        return [prepare(one, studio, choice.seed) for one in wanted]
+        return [prepare(one, studio, options.seed) for one in scenarios]
     except ValueError as error:
         raise scenario.ScenarioError(str(error)) from error
 
 
 def _measure(bench: _Bench, plays: Sequence[Play]) -> None:
-    choice = bench.choice
-    if choice.calibrate:
-        bench.made["instrument"] = [
-            _calibrated(Plan(bench.target, transport, line, choice.seed))
-            for transport in choice.transports
-            for line in choice.lines
+    options = bench.options
+    if options.calibrate:
+        bench.results["instrument"] = [
+            _calibrate(Plan(bench.target, transport, line, options.seed))
+            for transport in options.transports
+            for line in options.lines
             if transport != PHONE and (line.clean or not transport.endswith("websocket"))
         ]
-    if not choice.only_load:
+    if not options.only_load:
         for play in plays:
-            for transport in choice.transports:
+            for transport in options.transports:
                 _scenario(bench, play, transport)
-    if choice.calls:
-        bench.made["load"] = _load(bench, plays[0])
-    if choice.punctual:
-        bench.made["punctual"] = _punctual(bench)
-    if choice.soak and bench.pid:
-        bench.made["soak"] = _soak(bench, plays[0], bench.pid)
-    if choice.long and bench.pid:
-        bench.made["long"] = _long(bench, plays[0], bench.pid)
+    if options.calls:
+        bench.results["load"] = _load(bench, plays[0])
+    if options.punctual:
+        bench.results["punctual"] = _punctual(bench)
+    if options.soak and bench.pid:
+        bench.results["soak"] = _soak(bench, plays[0], bench.pid)
+    if options.long and bench.pid:
+        bench.results["long"] = _long(bench, plays[0], bench.pid)
 
 
-def _calibrated(plan: Plan) -> Values:
-    _say(f"Calibrating the instrument over {plan.transport} …")
-    found = report.describe_instrument(calibrate(plan), plan.impairment)
-    print(table.instrument_block(found), flush=True)
-    return found
+def _calibrate(plan: Plan) -> Values:
+    _print(f"Calibrating the instrument over {plan.transport} …")
+    values = report.describe_instrument(calibrate(plan), plan.impairment)
+    print(table.instrument_block(values), flush=True)
+    return values
 
 
 def _scenario(bench: _Bench, play: Play, transport: str) -> None:
     if play.scenario.picture and transport != "webrtc":
         return
-    for line in bench.choice.lines:
+    for line in bench.options.lines:
         if transport.endswith(("websocket", PHONE)) and not line.clean:
-            continue  # a socket repeats what is lost
-        plan = Plan(bench.target, transport, line, bench.choice.seed, bench.choice.turns)
-        _say(f"\n{play.scenario.name} · {transport} · {report.line_of(asdict(line))}")
-        calls = asyncio.run(run_calls(play, plan, _Progress()))
+            continue  # TCP repeats lost packets
+        plan = Plan(bench.target, transport, line, bench.options.seed, bench.options.turns)
+        _print(f"\n{play.scenario.name} · {transport} · {report.line_of(asdict(line))}")
+        calls = asyncio.run(run_calls(play, plan, _TurnPrinter()))
         cuts = remembered(calls.records, listener(bench.store)) if play.scenario.interrupts else []
-        found = report.describe_run(play, plan, calls, cuts)
-        bench.made["runs"].append(found)
-        print(f"\n{table.run_block(found)}\n", flush=True)
+        values = report.describe_run(play, plan, calls, cuts)
+        bench.results["runs"].append(values)
+        print(f"\n{table.run_block(values)}\n", flush=True)
 
 
 def _load(bench: _Bench, play: Play) -> Values:
-    plan = Plan(bench.target, bench.choice.transports[0], bench.choice.lines[0], bench.choice.seed, bench.choice.turns)
+    options = bench.options
+    plan = Plan(bench.target, options.transports[0], options.lines[0], options.seed, options.turns)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    _say(f"\nload · {plan.transport} · {', '.join(map(str, bench.choice.calls))} calls at the same time")
-    levels = load.sweep(play, plan, bench.choice.calls, cores, bench.pid, lambda level: print(table.level_line(level)))
-    found = report.describe_load(levels, plan.transport)
-    print(table.load_line(found), flush=True)
-    return found
+    _print(f"\nload · {plan.transport} · {', '.join(map(str, options.calls))} calls at the same time")
+    levels = load.sweep(play, plan, options.calls, cores, bench.pid, lambda level: print(table.level_line(level)))
+    values = report.describe_load(levels, plan.transport)
+    print(table.load_line(values), flush=True)
+    return values
 
 
 def _punctual(bench: _Bench) -> list[Values]:
-    _say("\nIs the sound of quiet calls sent on time? · webrtc")
-    target, calls = bench.target, bench.choice.punctual
-    found = punctual.punctual(target, calls, bench.pid, lambda level: print(table.punctual_line(level), flush=True))
-    return punctual.values(found)
+    _print("\nIs the sound of quiet calls sent on time? · webrtc")
+    target, calls = bench.target, bench.options.punctual
+    levels = punctual.punctual(target, calls, bench.pid, lambda level: print(table.punctual_line(level), flush=True))
+    return punctual.values(levels)
 
 
 def _soak(bench: _Bench, play: Play, pid: int) -> Values:
-    transports = bench.choice.transports
-    plan = Plan(bench.target, "all" if len(transports) > 1 else transports[0], seed=bench.choice.seed)
-    _say(f"\nsoak · {bench.choice.soak} calls · {plan.transport}")
-    found = asyncio.run(soak.soak(play, plan, bench.choice.soak, pid, lambda seen: _say(table.sample_line(seen))))
-    values = soak.values(found)
+    transports = bench.options.transports
+    plan = Plan(bench.target, "all" if len(transports) > 1 else transports[0], seed=bench.options.seed)
+    _print(f"\nsoak · {bench.options.soak} calls · {plan.transport}")
+    calls = soak.soak(play, plan, bench.options.soak, pid, lambda sample: _print(table.sample_line(sample)))
+    values = soak.values(asyncio.run(calls))
     print(table.soak_block(values), flush=True)
     return values
 
 
 def _long(bench: _Bench, play: Play, pid: int) -> Values:
-    plan = Plan(bench.target, bench.choice.transports[0], seed=bench.choice.seed)
-    _say(f"\none call of {bench.choice.long:g} minutes · {plan.transport}")
-    call = long_call.long_call(play, plan, bench.choice.long, pid, lambda seen: _say(table.sample_line(seen, "turns")))
-    found = long_call.values(asyncio.run(call))
-    print(table.long_block(found), flush=True)
-    return found
+    plan = Plan(bench.target, bench.options.transports[0], seed=bench.options.seed)
+    _print(f"\none call of {bench.options.long:g} minutes · {plan.transport}")
+    minutes = bench.options.long
+    call = long_call.long_call(play, plan, minutes, pid, lambda sample: _print(table.sample_line(sample, "turns")))
+    values = long_call.values(asyncio.run(call))
+    print(table.long_block(values), flush=True)
+    return values
 
 
-class _Progress:
-    """Shows the turns of each call when it has ended."""
+class _TurnPrinter:
+    """Prints the turns of each call when it has ended."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -190,35 +195,35 @@ class _Progress:
     def __call__(self, record: CallRecord) -> None:
         for turn in report.turn_values(record):
             self._count += 1
-            _say(table.turn_line(turn, self._count))
+            _print(table.turn_line(turn, self._count))
 
 
 # --- the server ---------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _target(config: Config, choice: BenchOptions) -> Iterator[tuple[Target, int | None]]:
-    """The server to call, and its process: somebody's, or our own for as long as it is needed."""
-    if choice.url:
-        target = Target(choice.url, choice.key, choice.model or "vivavoce")
+def _target(config: Config, options: BenchOptions) -> Iterator[tuple[Target, int | None]]:
+    """The server to call, and its process: the one at `options.url`, or one that is started for the run."""
+    if options.url:
+        target = Target(options.url, options.key, options.model or "vivavoce")
         yield replace(target, extras=_is_ours(target)), None
         return
-    _say("Starting the server …")
-    chosen = _models(config, choice)
-    file = ["--config", str(choice.settings)] if choice.settings else []
-    environment = ENVIRONMENT | (link_phone.SETTINGS if PHONE in choice.transports else {})
-    if max(choice.punctual, default=0) > config.server.max_sessions:
-        environment |= {"VIVAVOCE_SERVER_MAX_SESSIONS": str(max(choice.punctual))}
-    with serving([*file, "serve", "--language", chosen.language, "--voice", chosen.voice], environment) as own:
-        yield Target(own.url, extras=True), own.pid
+    _print("Starting the server …")
+    chosen = _models(config, options)
+    file = ["--config", str(options.settings)] if options.settings else []
+    environment = ENVIRONMENT | (link_phone.SETTINGS if PHONE in options.transports else {})
+    if max(options.punctual, default=0) > config.server.max_sessions:
+        environment |= {"VIVAVOCE_SERVER_MAX_SESSIONS": str(max(options.punctual))}
+    with serving([*file, "serve", "--language", chosen.language, "--voice", chosen.voice], environment) as server:
+        yield Target(server.url, extras=True), server.pid
 
 
-def _models(config: Config, choice: BenchOptions) -> CascadeSettings:
-    return replace(config.model, language=choice.language or config.model.language)
+def _models(config: Config, options: BenchOptions) -> CascadeSettings:
+    return replace(config.model, language=options.language or config.model.language)
 
 
 def _is_ours(target: Target) -> bool:
-    """Whether it understands our own events; other servers may stumble over the wish for them."""
+    """Whether the server is Vivavoce, which has events of its own; others may reject the request for them."""
     try:
         answer = httpx.get(f"{target.base}/models", headers=target.headers, timeout=10, trust_env=not target.loopback)
         return any(model.get("owned_by") == "vivavoce" for model in answer.json()["data"])
@@ -229,30 +234,30 @@ def _is_ours(target: Target) -> bool:
 # --- the report ---------------------------------------------------------------------------------------------------
 
 
-def _header(config: Config, choice: BenchOptions) -> Values:
-    chosen = _models(config, choice)
-    server = {"url": choice.url, "model": choice.model or "vivavoce"} if choice.url else {"own": True}
-    settings = {} if choice.url else {"language": chosen.language, "voice": chosen.voice, "threads": chosen.threads}
+def _header(config: Config, options: BenchOptions) -> Values:
+    chosen = _models(config, options)
+    server = {"url": options.url, "model": options.model or "vivavoce"} if options.url else {"own": True}
+    settings = {} if options.url else {"language": chosen.language, "voice": chosen.voice, "threads": chosen.threads}
     return {
         "schema": report.SCHEMA,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
-        "settings": {"server": server, "models": settings, "seed": choice.seed, "turns": choice.turns},
+        "settings": {"server": server, "models": settings, "seed": options.seed, "turns": options.turns},
         "runs": [],
     }
 
 
-def _keep(made: Values, folder: Path) -> int:
+def _write(results: Values, folder: Path) -> None:
+    """Raises `CommandFailed`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        report.write(made, folder / "report.json")
-        (folder / "report.html").write_text(page(made), encoding="utf-8")
+        report.write(results, folder / "report.json")
+        (folder / "report.html").write_text(page(results), encoding="utf-8")
     except OSError as error:
-        print(f"vivavoce: {folder} cannot be written: {error.strerror}.", file=sys.stderr)
-        return 1
-    _say(f"Written: {folder / 'report.json'}, {folder / 'report.html'}")
-    return 0
+        raise CommandFailed(f"{folder} cannot be written: {error.strerror}.") from error
+    _print(f"Written: {folder / 'report.json'}, {folder / 'report.html'}")
 
 
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def _print(text: str) -> None:
+    """To stderr: stdout holds the tables."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,8 +1,7 @@
-"""`vivavoce codec encode | decode | eval`: speech as tokens, from file to file, and how good it is.
+"""`vivavoce codec encode | decode | eval`: speech as tokens, and the evaluation of the codec.
 
-encode  speech.wav ─► codes.npz          decode  codes.npz ─► speech.wav          eval  a table, report.json
-
-`vivavoce codec eval`: speech through the codec and through what it is compared with; a table, and report.json.
+encode  speech.wav ─► codes.npz          decode  codes.npz ─► speech.wav
+eval    clips ─► the codec and the systems that it is compared with ─► ASR, DNSMOS ─► a table, report.json
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from vivavoce.codecs.files import decode_whole, encode_whole, read, write
 from vivavoce.codecs.media import read_sound, write_sound
 from vivavoce.codecs.tokenizer import WEIGHTS, AudioTokenizer
 from vivavoce.model.cascade.tts.names import CODED
-from vivavoce.model.errors import BrokenAsr, DnsmosMissing, MaterialError, MissingSystem
+from vivavoce.model.errors import DnsmosMissing, MissingSystem
 from vivavoce.model.evaluation.codec.delay import delays, work
 from vivavoce.model.evaluation.codec.dnsmos import Dnsmos
 from vivavoce.model.evaluation.codec.evaluation import JUDGES, Evaluation, Plan, Rows, open_judges
@@ -31,13 +30,13 @@ from vivavoce.model.evaluation.codec.systems import CODEC, SYSTEMS, weights_dige
 from vivavoce.model.evaluation.codec.table import report, streaming_lines, table
 from vivavoce.model.store import Store, catalog
 from vivavoce.realtime.bench.report import machine
-from vivavoce.realtime.cli import Unusable
+from vivavoce.realtime.cli import CommandFailed, WrongUsage, not_written
 from vivavoce.realtime.cli.models import pull
 from vivavoce.realtime.config import Config, ConfigError
 
 
 def run(config: Config, options: argparse.Namespace) -> int:
-    """Returns the exit code: 0 done, 1 failed, 2 wrong usage. Raises `ModelError`."""
+    """Raises `CommandError`, `ConfigError`, `ModelError`."""
     try:
         match options.action:
             case "encode":
@@ -46,12 +45,10 @@ def run(config: Config, options: argparse.Namespace) -> int:
                 _decode(options.codes, options.output)
             case _:
                 evaluate(Store(config.home, catalog.load()), options)
-    except (Unreadable, CodesError, Unusable) as error:
-        print(f"vivavoce: {error}", file=sys.stderr)
-        return 2 if isinstance(error, Unreadable | CodesError) else 1
+    except (Unreadable, CodesError) as error:
+        raise WrongUsage(str(error)) from error
     except OSError as error:
-        print(f"vivavoce: {error.filename or options.output} cannot be written: {error.strerror}.", file=sys.stderr)
-        return 1
+        raise not_written(options.output, error) from error
     return 0
 
 
@@ -71,10 +68,10 @@ def _decode(codes: Path, output: Path) -> None:
 
 
 def _tokenizer(*directions: str) -> AudioTokenizer:
-    """Opened in `directions` only. Raises `Unusable`."""
+    """Opened in `directions` only. Raises `CommandFailed`."""
     for name in directions:
         if not (WEIGHTS / f"{name}.onnx").is_file():
-            raise Unusable(f"the codec's weights {name}.onnx are not in this installation")
+            raise CommandFailed(f"the codec's weights {name}.onnx are not in this installation")
     return AudioTokenizer(WEIGHTS, encodes="encoder" in directions, decodes="decoder" in directions)
 
 
@@ -87,31 +84,29 @@ ARTEFACTS: Final = {
     "moonshine": ("moonshine-tiny-en",),
     "whisper": ("whisper-base",),
 }
-"""What of the model catalog a set, a system or a recogniser needs."""
+"""Artefacts of the model catalog that a set, a system or a recogniser needs."""
+
 TIMED: Final = 8
 """Seconds of speech on which delays and work are measured."""
 
 
 def evaluate(store: Store, options: argparse.Namespace) -> None:
-    """Raises `ConfigError`, `Unusable`, `ModelError`, `OSError`."""
+    """Prints the table, and writes report.json. Raises `ConfigError`, `ModelError`, `OSError`."""
     sets = _listed(options.sets, SETS, "--sets") or SETS
-    systems = _listed(options.systems, SYSTEMS, "--systems") or _here()
+    systems = _listed(options.systems, SYSTEMS, "--systems") or _installed_systems()
     judges = _listed(options.judges, JUDGES, "--judges") or JUDGES
     if options.clips < 1:
         raise ConfigError(f"'--clips' must be at least 1, not {options.clips}.")
     pull(store, dict.fromkeys(name for one in (*sets, *systems, *judges) for name in ARTEFACTS.get(one, ())))
     material = Material(store, store.root.parent / "material")
-    try:
-        evaluation = Evaluation(store, material, open_judges(judges, store), _quality(options.quality))
-        found = _watched(evaluation.run(Plan(sets, systems, options.clips), _rows(options.output)))
-        print("\n".join(table(found)))
-        about: dict[str, Any] = {"machine": machine.describe()}
-        if CODEC in systems:
-            about["streaming"] = _streaming(material, sets[0])
-    except (MissingSystem, MaterialError, BrokenAsr) as error:
-        raise Unusable(str(error)) from error
+    evaluation = Evaluation(store, material, open_judges(judges, store), _dnsmos(options.quality))
+    rows = _with_progress(evaluation.run(Plan(sets, systems, options.clips), _rows(options.output)))
+    print("\n".join(table(rows)))
+    about: dict[str, Any] = {"machine": machine.describe()}
+    if CODEC in systems:
+        about["streaming"] = _streaming(material, sets[0])
     if options.output:
-        text = json.dumps(report(found, about), indent=1, ensure_ascii=False)
+        text = json.dumps(report(rows, about), indent=1, ensure_ascii=False)
         (options.output / "report.json").write_text(text, encoding="utf-8")
 
 
@@ -131,33 +126,33 @@ def _rows(folder: Path | None) -> Rows:
     return Rows(folder / "rows.jsonl")
 
 
-def _here() -> tuple[str, ...]:
-    """What is compared unless something else is asked for: without the codec's weights, only what needs none."""
-    there = list(SYSTEMS)
+def _installed_systems() -> tuple[str, ...]:
+    """The default of `--systems`: without the codec's weights, those that need none."""
+    installed = list(SYSTEMS)
     for name, needs in {CODED: ("latents", "decoder"), CODEC: ("encoder", "decoder")}.items():
         try:
             weights_digest(*needs)
         except MissingSystem:
-            there.remove(name)
-    return tuple(there)
+            installed.remove(name)
+    return tuple(installed)
 
 
-def _quality(wanted: bool) -> Dnsmos | None:
+def _dnsmos(requested: bool) -> Dnsmos | None:
     try:
-        return Dnsmos() if wanted else None
+        return Dnsmos() if requested else None
     except DnsmosMissing as error:
         print(f"Quality is not rated. {error}", file=sys.stderr)
         return None
 
 
-def _watched(rows: Iterable[Row]) -> list[Row]:
+def _with_progress(rows: Iterable[Row]) -> list[Row]:
     """All rows, with one line of progress on standard error."""
-    found = []
+    done = []
     for row in rows:
-        found.append(row)
+        done.append(row)
         print(f"\r{row.set} {row.clip} {row.system}\x1b[K", end="", file=sys.stderr, flush=True)
     print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-    return found
+    return done
 
 
 def _streaming(material: Material, group: str) -> dict[str, Any]:

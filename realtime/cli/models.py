@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from vivavoce.model.errors import UnknownModel
 from vivavoce.model.settings import CascadeSettings, needed
 from vivavoce.model.store import Store, catalog
-from vivavoce.realtime.cli.progress import Bar
+from vivavoce.realtime.cli.progress import Progress
 from vivavoce.realtime.config import Config
 
 MEGA = 1_000_000
@@ -31,19 +30,20 @@ def run(config: Config, action: str, names: Sequence[str], everything: bool) -> 
 
 
 def pull(store: Store, names: Iterable[str]) -> None:
-    """Fetches what is missing, and makes what is made out of it, with a progress bar on standard error."""
+    """Fetches missing artefacts, and makes derived ones, with a progress bar on standard error."""
     missing = {status.artefact.name for status in store.status() if status.state != "present"}
-    wanted = store.catalog.with_origins(name for name in names if name in missing)
-    wanted = tuple(name for name in wanted if name in missing)
-    if wanted:
-        size = sum(store.catalog[name].size for name in wanted if not store.catalog[name].origins)
-        print(f"Fetching {len(wanted)} models, {size / MEGA:.0f} MB, into {store.root}", file=sys.stderr)
-        store.pull(wanted, Bar(sys.stderr, time.monotonic))
+    pulled = store.catalog.with_origins(name for name in names if name in missing)
+    pulled = tuple(name for name in pulled if name in missing)
+    if pulled:
+        size = sum(store.catalog[name].size for name in pulled if not store.catalog[name].origins)
+        print(f"Fetching {len(pulled)} models, {size / MEGA:.0f} MB, into {store.root}", file=sys.stderr)
+        with Progress(sys.stderr) as progress:
+            store.pull(pulled, progress)
 
 
 def prepare(store: Store, settings: CascadeSettings) -> None:
-    """Fetches what these settings need; a voice that there is not is found before. Raises `ModelError`."""
-    # Here, for the other commands do not need it.
+    """Fetches the artefacts of these settings; an unknown voice is reported first. Raises `ModelError`."""
+    # Imported here: other commands do not need it.
     from vivavoce.model.cascade.tts.names import CODED, ENGLISH, JOE, REALTIME_NAMES
 
     files = (PurePosixPath(file.name).stem for file in store.catalog["kokoro"].files)
@@ -62,7 +62,7 @@ def _list(store: Store, used: Iterable[str]) -> int:
             f"{mark} {artefact.name:<18} {status.state:<9} {artefact.size / MEGA:7.1f} MB  "
             f"{artefact.licence:<14} {artefact.title}"
         )
-    print(f"\n* used with the present settings. Place: {store.root}")
+    print(f"\n* used with the present settings. Folder: {store.root}")
     return 0
 
 

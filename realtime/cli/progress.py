@@ -1,61 +1,80 @@
-"""Draws how far a download is, for people: a bar on a terminal, plain lines in a file.
+"""Progress of downloads on standard error: a bar on a terminal, a plain line for each quarter in a file.
 
-Bar is called with (artefact, bytes there, bytes in all), as model/store/pull.py's Progress says, and writes to the
-stream
-that it was given. It decides nothing and never fails because of what it is told.
+Store.pull ──(artefact, bytes present, bytes in all)──► Progress ──► tqdm │ plain lines
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TextIO
+from types import TracebackType
+from typing import Any, Final, Self, TextIO
 
-WIDTH = 24  # columns of the bar itself
-INTERVAL = 0.1  # seconds between two drawings of one line
-QUARTER = 0.25  # share between two plain lines
+from tqdm import tqdm
+
+FORMAT: Final = "{desc}{bar:24} {percentage:3.0f}%  {n_fmt}B / {total_fmt}B  {rate_fmt}"
+INTERVAL: Final = 0.1
+"""Seconds between two drawings of a bar."""
+QUARTER: Final = 0.25
+"""Share of an artefact between two plain lines."""
 
 
-class Bar:
-    """One line for each artefact. `clock` gives seconds, for the rate; any origin.
+class Progress:
+    """One bar, or a few lines, for each artefact. A context manager: leaving it ends a bar that was interrupted.
 
-    piper-joe           ##########--------------  42 %   26.5 / 63.2 MB  11.8 MB/s
+    piper-joe           ##########--------------  42%  26.5MB / 63.2MB  11.8MB/s
     """
 
-    def __init__(self, out: TextIO, clock: Callable[[], float]) -> None:
-        self._out, self._clock = out, clock
-        self._redraws = out.isatty()
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._terminal = out.isatty()
         self._artefact = ""
-        self._began = self._drawn = 0.0
-        self._first = 0  # bytes that were there when the artefact began
-        self._share = 0.0  # as last written on a plain line
+        self._bar: Any = None  # of tqdm, which has no types
+        self._share = 0.0  # of the last plain line
+        tqdm.monitor_interval = 0  # no thread that watches bars: a server goes on after its downloads
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end_bar()
 
     def __call__(self, artefact: str, done: int, total: int) -> None:
-        """`done` of `total` bytes of the artefact are there."""
-        now = self._clock()
+        """`done` of `total` bytes of the artefact are present."""
         begins = artefact != self._artefact
         if begins:
-            self._artefact, self._began, self._first, self._share = artefact, now, done, 0.0
+            self._end_bar()
+            self._artefact, self._share = artefact, 0.0
         elif self._share >= 1:
-            return  # said already
+            return  # complete, and shown
         share = min(1.0, done / total) if total else 1.0
-        if self._redraws:
-            if begins or share >= 1 or now - self._drawn >= INTERVAL:
-                self._drawn = now
-                end = "\n" if share >= 1 else ""
-                self._write(f"\r{self._line(done, total, share, now)}\x1b[K{end}")
+        if self._terminal:
+            self._draw(done, total, share)
         elif share >= 1 or share - self._share >= QUARTER or (begins and share == 0):
-            self._write(f"{artefact}: {share:.0%} of {total / 1e6:.1f} MB\n")
-        else:
-            return
+            self._share = share
+            print(f"{artefact}: {share:.0%} of {total / 1e6:.1f} MB", file=self._out, flush=True)
+
+    def _draw(self, done: int, total: int, share: float) -> None:
+        if self._bar is None:  # the rate counts from what an earlier run has left
+            self._bar = tqdm(
+                desc=f"{self._artefact:<20}",
+                total=total,
+                initial=done,
+                file=self._out,
+                unit="B",
+                unit_scale=True,
+                mininterval=INTERVAL,
+                miniters=1,
+                smoothing=0,
+                ascii="-#",
+                bar_format=FORMAT,
+            )
+        self._bar.update(done - self._bar.n)
         self._share = share
+        if share >= 1:
+            self._end_bar()
 
-    def _line(self, done: int, total: int, share: float, now: float) -> str:
-        filled = int(share * WIDTH)
-        bar = "#" * filled + "-" * (WIDTH - filled)
-        seconds = now - self._began
-        rate = f"  {(done - self._first) / seconds / 1e6:.1f} MB/s" if seconds > 0.5 and done > self._first else ""
-        return f"{self._artefact:<20}{bar} {share:>4.0%} {done / 1e6:>7.1f} / {total / 1e6:.1f} MB{rate}"
-
-    def _write(self, text: str) -> None:
-        self._out.write(text)
-        self._out.flush()
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,14 +1,14 @@
-"""`vivavoce replay folder`: decides a recorded call again, and says where today's code decides otherwise."""
+"""`vivavoce replay FOLDER`: runs the cores on a recorded call again, and prints where their decisions differ."""
 
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vivavoce.model.store import Store, catalog
+from vivavoce.realtime.cli import WrongUsage
 from vivavoce.realtime.config import Config
 from vivavoce.realtime.recording.reader import BadRecording, RecordingReader
 from vivavoce.realtime.recording.replay import Models, Outcome, Replay
@@ -23,7 +23,7 @@ WIDTH = 300
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """`against_models`: today's networks are asked too. `pack`: write the small form there, with today's answers if
+    """`against_models`: runs today's networks too. `pack`: writes the small form there, with today's decisions if
     `accept`."""
 
     as_json: bool = False
@@ -32,25 +32,23 @@ class ReplayOptions:
     accept: bool = False
 
 
-def run(config: Config, folder: Path, wishes: ReplayOptions) -> int:
-    """Exit code 1 when there are differences, 2 when there is nothing to replay. Raises `ModelError`."""
+def run(config: Config, folder: Path, options: ReplayOptions) -> int:
+    """Exit code 1 when there are differences. Raises `WrongUsage`, `ModelError`."""
     summary = Summary()
     try:
-        tape = RecordingReader(folder)
-        replay = Replay(tape, _models(config) if wishes.against_models else None, summary.receive)
+        recording = RecordingReader(folder)
+        replay = Replay(recording, _models(config) if options.against_models else None, summary.receive)
         outcome = replay.run()
-        if wishes.pack is not None:
-            tape.pack(wishes.pack, replay.accepted if wishes.accept else None)
+        if options.pack is not None:
+            recording.pack(options.pack, replay.accepted if options.accept else None)
     except BadRecording as error:
-        print(f"vivavoce: {error}", file=sys.stderr)
-        return 2
+        raise WrongUsage(str(error)) from error
     except OSError as error:
-        print(f"vivavoce: {wishes.pack} cannot be written: {error.strerror}.", file=sys.stderr)
-        return 2
-    if wishes.as_json:
-        print(json.dumps(_report(tape, outcome, summary), default=str))
+        raise WrongUsage(f"{options.pack} cannot be written: {error.strerror}.") from error
+    if options.as_json:
+        print(json.dumps(_report(recording, outcome, summary), default=str))
     else:
-        _print(tape, outcome, summary)
+        _print(recording, outcome, summary)
     return 1 if outcome.count else 0
 
 
@@ -60,18 +58,18 @@ def _models(config: Config) -> Models:
 
     store = Store(config.home, catalog.load())
     (file,) = store.path("smart-turn").glob("*.onnx")
-    net, judge = SileroVad(store.path("silero-vad")), SmartTurn(file)
-    state = net.init_state()
-    return Models(lambda window: net.step(window, state), judge.complete)
+    vad, smart_turn = SileroVad(store.path("silero-vad")), SmartTurn(file)
+    state = vad.init_state()
+    return Models(lambda window: vad.step(window, state), smart_turn.complete)
 
 
-def _report(tape: RecordingReader, outcome: Outcome, summary: Summary) -> dict[str, Any]:
-    """Everything that is known, as JSON values."""
+def _report(recording: RecordingReader, outcome: Outcome, summary: Summary) -> dict[str, Any]:
+    """The whole outcome, as JSON values."""
     return {
-        "folder": str(tape.folder),
-        "vivavoce": tape.header["vivavoce"],
-        "seconds": round(tape.seconds, 3),
-        "end": tape.end,
+        "folder": str(recording.folder),
+        "vivavoce": recording.header["vivavoce"],
+        "seconds": round(recording.seconds, 3),
+        "end": recording.end,
         "calls": outcome.calls,
         "differences": outcome.count,
         "first": [asdict(difference) for difference in outcome.differences[:SHOWN]],
@@ -81,20 +79,21 @@ def _report(tape: RecordingReader, outcome: Outcome, summary: Summary) -> dict[s
 
 
 def _compared(outcome: Outcome) -> dict[str, dict[str, float]]:
-    """How far today's models are from the recorded ones."""
-    found = {}
+    """Differences between the outputs of today's models and the recorded ones."""
+    compared = {}
     for name, pairs in {"speech": outcome.chances, "complete": outcome.verdicts}.items():
         if pairs:
-            found[name] = {
+            compared[name] = {
                 "n": len(pairs),
                 "largest": round(max(abs(then - now) for then, now in pairs), 4),
                 "other_side": sum((then >= 0.5) != (now >= 0.5) for then, now in pairs),
             }
-    return found
+    return compared
 
 
-def _print(tape: RecordingReader, outcome: Outcome, summary: Summary) -> None:
-    print(f"{tape.folder.name}: {tape.seconds:.1f} s, recorded by {tape.header['vivavoce']}, ended: {tape.end}")
+def _print(recording: RecordingReader, outcome: Outcome, summary: Summary) -> None:
+    name, version = recording.folder.name, recording.header["vivavoce"]
+    print(f"{name}: {recording.seconds:.1f} s, recorded by {version}, ended: {recording.end}")
     for line in summary.lines():
         print(f"  {line}")
     for difference in outcome.differences[:SHOWN]:

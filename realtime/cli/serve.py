@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import socket
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,6 +12,7 @@ import uvicorn
 
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store, catalog
+from vivavoce.realtime.cli import CommandFailed
 from vivavoce.realtime.cli.models import prepare
 from vivavoce.realtime.config import Config
 from vivavoce.realtime.engine import Engine
@@ -26,17 +26,15 @@ SHUTDOWN = 10
 
 
 def run(config: Config) -> int:
-    """Raises `ModelError` when models are missing and cannot be fetched."""
+    """Serves until Ctrl-C. Raises `CommandFailed`, and `ModelError` when models cannot be fetched."""
     store = Store(config.home, catalog.load())
     prepare(store, config.model)
     _log_to_stderr()
     try:
         listening = _listen(config.server.host, config.server.port)
     except OSError as error:
-        print(
-            f"vivavoce: cannot listen on {config.server.host}:{config.server.port}: {error.strerror}.", file=sys.stderr
-        )
-        return 1
+        address = f"{config.server.host}:{config.server.port}"
+        raise CommandFailed(f"cannot listen on {address}: {error.strerror}.") from error
     settings = replace(config.server, notes=config.server.notes or str(config.home / "notes.json"))
     gateway = Gateway(
         settings,
@@ -49,7 +47,7 @@ def run(config: Config) -> int:
         uvicorn.Config(
             gateway.app,
             ws="websockets-sansio",
-            ws_max_size=MAX_MESSAGE + 1024,  # so that one that is too long gets an answer instead of a closed socket
+            ws_max_size=MAX_MESSAGE + 1024,  # a longer message gets an error event instead of a closed socket
             ws_per_message_deflate=False,
             log_config=None,
             access_log=False,
@@ -66,7 +64,7 @@ def run(config: Config) -> int:
 
 def _load(settings: CascadeSettings, store: Store) -> Engine:
     engine = Engine(settings, store.path)
-    # What is there now stays. To look through it again for garbage would hold up all calls for 60 ms, now and then.
+    # The models stay until the end. To search them for garbage would now and then hold up all calls for 60 ms.
     gc.collect()
     gc.freeze()
     return engine
@@ -97,18 +95,18 @@ def log_handler() -> logging.Handler:
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[log_handler()])
     logging.getLogger("aioice").setLevel(logging.WARNING)  # at INFO it lists every address of every peer
-    logging.getLogger("aiosipua").setLevel(logging.ERROR)  # below, it writes of every malformed message of the net
+    logging.getLogger("aiosipua").setLevel(logging.ERROR)  # below, it logs every malformed message from the network
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Open before the models load: a taken port is said at once."""
+    """Opens the port before the models load, so that a taken one is reported at once. Raises `OSError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
-        listening.listen(128)  # whoever reads the address may connect at once, and is answered when the page is ready
+        listening.listen(128)  # clients may connect at once, and are answered when the page is ready
     except BaseException:
         listening.close()
         raise

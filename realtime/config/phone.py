@@ -121,7 +121,7 @@ class PhoneConfig:
         Meta(
             ge=0.2,
             le=30,
-            description="Seconds after the last key (none after `#`) until the model is told of the keys.",
+            description="Seconds after the last key (none after `#`) until the model gets the keys.",
         ),
     ] = 1.5
     tools: Annotated[tuple[PhoneTool, ...], Meta(description="Tools of the model on the telephone.")] = ("hang_up",)

@@ -110,7 +110,7 @@ class SipConfig:
 
     @property
     def user(self) -> str:
-        """Who we are at the account's domain."""
+        """The user part of the account."""
         found = ACCOUNT.fullmatch(self.account)
         return found[1] if found else ""
 

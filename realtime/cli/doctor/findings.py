@@ -1,4 +1,4 @@
-"""What the doctor finds, and how it is written down. Pure."""
+"""Findings of the doctor, and their rows. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final, Literal
 State = Literal["ok", "note", "slow", "missing", "broken"]
 
 UNUSABLE: Final = frozenset({"missing", "broken"})
-"""States with which there is no talking; one that is slow, or worth a note, is usable."""
+"""States in which no call is possible; one that is slow, or worth a note, is usable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `advice`: one sentence, where `state` is not "ok"."""
+    """The result of one test. `advice`: one sentence, where `state` is not "ok"."""
 
     state: State
     subject: str

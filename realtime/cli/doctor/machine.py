@@ -1,4 +1,4 @@
-"""The doctor's look at the machine: Python, packages, models, disk, memory, cores."""
+"""Tests of the machine: Python, packages, models, disk, memory, cores."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from vivavoce.realtime.config import Config
 
 PYTHON: Final = (3, 11)
 CORES: Final = 2
-"""Fewer, and the ears wait for the voice."""
+"""With fewer, ASR waits for TTS."""
 MEMORY: Final = 2_500_000_000
-"""Bytes the default models take with one call."""
+"""Bytes that the default models take with one call."""
 SPARE: Final = 256_000_000
-"""Bytes of disk beyond the models, for archives on their way."""
-TOLD: Final = ("aiortc", "av", "numpy", "onnxruntime", "xllamacpp")
-"""Packages whose versions decide most of what can go wrong."""
+"""Bytes of disk beyond the models, for archives that are being unpacked."""
+SHOWN: Final = ("aiortc", "av", "numpy", "onnxruntime", "xllamacpp")
+"""Packages whose versions are shown: most faults depend on them."""
 REPLACED: Final = {"onnxruntime": "onnxruntime-gpu"}
 """Packages that another one may replace: of the two only one can be installed."""
 
@@ -34,15 +34,15 @@ GIGA: Final = 1e9
 
 
 def look(config: Config, store: Store) -> Iterator[Finding]:
-    """Everything that can be said without loading a model."""
+    """All findings that need no loaded model."""
     yield _python()
     yield _packages()
     yield _training()
     names = needed(config.model)
     yield from (_model(store, name) for name in names)
     missing = {status.artefact.name: status.artefact.size - status.present for status in store.status()}
-    wanted = store.catalog.with_origins(name for name in names if missing.get(name))
-    yield _disk(config.home, sum(missing.get(name, 0) for name in wanted))
+    pulled = store.catalog.with_origins(name for name in names if missing.get(name))
+    yield _disk(config.home, sum(missing.get(name, 0) for name in pulled))
     yield _memory()
     yield _cores()
 
@@ -61,7 +61,7 @@ def _packages() -> Finding:
         return Finding(
             "missing", "packages", ", ".join(missing), f"Install what is missing: pip install {' '.join(missing)}"
         )
-    return Finding("ok", "packages", ", ".join(f"{name} {_version(name)}" for name in TOLD))
+    return Finding("ok", "packages", ", ".join(f"{name} {_version(name)}" for name in SHOWN))
 
 
 def _training() -> Finding:
@@ -87,16 +87,16 @@ def _model(store: Store, name: str) -> Finding:
     return Finding("ok", f"model {name}", f"{size / 1e6:.0f} MB in {folder}")
 
 
-def _disk(home: Path, wanted: int) -> Finding:
-    place = home.absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    value = f"{free / GIGA:.1f} GB free at {place}"
-    if wanted and free < wanted + SPARE:
-        advice = (
-            f"The models still need {(wanted + SPARE) / GIGA:.1f} GB: free some, or set VIVAVOCE_HOME to a larger disk."
-        )
+def _disk(home: Path, missing: int) -> Finding:
+    """`missing`: bytes of models to fetch."""
+    folder = home.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    value = f"{free / GIGA:.1f} GB free at {folder}"
+    if missing and free < missing + SPARE:
+        needed_space = (missing + SPARE) / GIGA
+        advice = f"The models still need {needed_space:.1f} GB: free some, or set VIVAVOCE_HOME to a larger disk."
         return Finding("broken", "disk", value, advice)
     return Finding("ok", "disk", value)
 

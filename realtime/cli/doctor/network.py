@@ -1,4 +1,4 @@
-"""The doctor's look at how clients reach the server: port, TLS, peer connections, STUN and TURN servers."""
+"""Tests of the network: port, TLS, peer connections, STUN and TURN servers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ANSWER: Final = 3.0
 
 
 def look(config: ServerConfig) -> Iterator[Finding]:
-    """Nobody but the servers named in the settings is asked."""
+    """Connects to this machine and to the servers named in the settings, to no others."""
     yield _port(config)
     yield _tls(config)
     yield asyncio.run(_connection(config))
@@ -53,8 +53,8 @@ def _is_ours(config: ServerConfig) -> bool:
     scheme = "https" if config.tls_certificate else "http"
     host = f"[{config.host}]" if ":" in config.host else config.host
     try:
-        told = httpx.get(f"{scheme}://{host}:{config.port}/healthz", timeout=1.0, verify=False)
-        return bool(told.json() == {"status": "ok"})
+        answer = httpx.get(f"{scheme}://{host}:{config.port}/healthz", timeout=1.0, verify=False)
+        return bool(answer.json() == {"status": "ok"})
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return False
 
@@ -97,10 +97,10 @@ async def _connection(config: ServerConfig) -> Finding:
     finally:
         await client.close()
     seconds = asyncio.get_running_loop().time() - began
-    return _judged(config, _addresses(sdp), seconds)
+    return _rate(config, _addresses(sdp), seconds)
 
 
-def _judged(config: ServerConfig, addresses: list[str], seconds: float) -> Finding:
+def _rate(config: ServerConfig, addresses: list[str], seconds: float) -> Finding:
     outside = [address for address in addresses if address != "127.0.0.1"]
     value = f"open after {seconds * 1000:.0f} ms; reachable at {', '.join(outside or addresses)}"
     if not outside and not config.loopback:
@@ -117,7 +117,7 @@ def _addresses(sdp: str) -> list[str]:
 
 
 async def _ice_server(server: RTCIceServer) -> Finding:
-    """Asks for one address through the server; for TURN that shows that the password is right, too."""
+    """Requests one address from the server; for TURN, that tests the password too."""
     url = str(server.urls)
     advice = "Check its name, password and firewall; without it, callers from elsewhere may not get through."
     try:
@@ -136,11 +136,11 @@ async def _ice_server(server: RTCIceServer) -> Finding:
     try:
         async with asyncio.timeout(ANSWER):
             await connection.gather_candidates()
-        given = {candidate.type for candidate in connection.local_candidates} & {"srflx", "relay"}
+        types = {candidate.type for candidate in connection.local_candidates} & {"srflx", "relay"}
     except (TimeoutError, OSError, aioice.stun.TransactionError) as error:
         return Finding("broken", url, f"no answer ({str(error) or f'{ANSWER:.0f} s'})", advice)
     finally:
         await connection.close()
-    if not given:
+    if not types:
         return Finding("broken", url, "no answer", advice)
     return Finding("ok", url, f"answered after {(loop.time() - began) * 1000:.0f} ms")

@@ -1,7 +1,7 @@
-"""The doctor's stopwatch: how fast each stage is on this machine, against its budget.
+"""Tests of speed: each stage on this machine against its budget.
 
-Each figure is a median of several runs after one that warms up, with the threads that calls use. The speech for the
-ears comes from the voice."""
+Each figure is the median of several runs after a warm-up, with the threads that calls use. TTS makes the speech for
+ASR."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Sound = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a stage may take. `least`: the figure must be above `limit` instead of below."""
+    """The limit of a stage. `least`: the figure must be above `limit` instead of below."""
 
     stage: str
     limit: float
@@ -43,30 +43,30 @@ class Budget:
     advice: str
     least: bool = False
 
-    def judge(self, figure: float) -> Finding:
+    def compare(self, figure: float) -> Finding:
         within = figure >= self.limit if self.least else figure <= self.limit
         budget = f"(budget: {'at least' if self.least else 'at most'} {self.limit:g} {self.unit})"
         value = f"{figure:7.2f} {self.unit:<9} {budget}"
         return Finding("ok", self.stage, value) if within else Finding("slow", self.stage, value, self.advice)
 
 
-# From the end of speech to the answer in the ear: 200 ms of silence + judge + ears + first token + first clause + 150
-# ms of voice + 100 ms of network come to about 1.2 s, which people still take for a conversation. The rates keep the
-# rest of the answer ahead of its playing.
+# From the end of speech to the first sound of the answer: 200 ms of silence + end of turn + ASR + first token + first
+# clause + 150 ms of TTS + 100 ms of network are about 1.2 s, which still feels like a conversation. The rates keep the
+# rest of the answer ahead of its playout.
 VAD: Final = Budget(
     "voice activity, 32 ms of sound",
     2,
     "ms",
     "It runs on every call all the time: allow fewer calls ('server.max_sessions').",
 )
-JUDGE: Final = Budget(
+END_OF_TURN: Final = Budget(
     "end of turn, one look", 100, "ms", "Close other programs, or use a faster machine: every pause waits for this."
 )
-EARS: Final = Budget(
-    "ears, after 3 s of speech",
+ASR: Final = Budget(
+    "speech recognition, 3 s of speech",
     300,
     "ms",
-    "Close other programs, or use a faster machine; English has the fastest ears.",
+    "Close other programs, or use a faster machine; English is recognized fastest.",
 )
 TOKEN: Final = Budget(
     "language model, first word",
@@ -81,14 +81,14 @@ TOKENS: Final = Budget(  # speech is about four tokens a second; the first claus
     "Use the small model (--language smollm2-135m), or an endpoint with a GPU.",
     least=True,
 )
-CHUNK: Final = Budget("voice, first sound", 150, "ms", "Use the fast voice (--voice joe), or a faster machine.")
-VOICE: Final = Budget(  # two calls that speak at the same time, on one voice thread
+TTS: Final = Budget("voice, first sound", 150, "ms", "Use the fast voice (--voice joe), or a faster machine.")
+TTS_RATE: Final = Budget(  # two calls that speak at the same time, on the one thread of TTS
     "voice, work per second of sound", 0.5, "s", "Use the fast voice (--voice joe), or a faster machine."
 )
 
 SENTENCE: Final = "Could you please tell me the name of the largest city on the northern coast of Africa?"
 ANSWER: Final = "The largest city there is Alexandria, and about five million people live in it."
-SAID_EARLY: Final = "Please tell me a few things about the"
+PREFIX: Final = "Please tell me a few things about the"
 QUESTIONS: Final = ("sea.", "moon.", "sun.")
 RUNS: Final = 3
 PATIENCE: Final = 60.0
@@ -100,8 +100,8 @@ BROKEN: Final = (BrokenAsr, BrokenTts, DialogueError, UnknownLanguage, UnknownVo
 def look(settings: CascadeSettings, directory_of: DirectoryOf) -> Iterator[Finding]:
     """One finding for each figure, or one for stages that cannot run."""
     yield from _guarded("voice activity", lambda: _vad(directory_of))
-    yield from _guarded("end of turn", lambda: _judge(directory_of))
-    yield from _guarded("ears, language model, voice", lambda: _cascade(Cascade(settings, directory_of)))
+    yield from _guarded("end of turn", lambda: _end_of_turn(directory_of))
+    yield from _guarded("speech recognition, language model, voice", lambda: _cascade(Cascade(settings, directory_of)))
 
 
 def _guarded(stage: str, measure: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -128,66 +128,66 @@ def _timed(work: Callable[[], object]) -> float:
 def _vad(directory_of: DirectoryOf) -> Iterator[Finding]:
     net = SileroVad(directory_of("silero-vad"))
     state, window = net.init_state(), np.zeros(WINDOW, np.float32)
-    yield VAD.judge(1000 * _median(lambda: net.step(window, state), 50))
+    yield VAD.compare(1000 * _median(lambda: net.step(window, state), 50))
 
 
-def _judge(directory_of: DirectoryOf) -> Iterator[Finding]:
+def _end_of_turn(directory_of: DirectoryOf) -> Iterator[Finding]:
     (file,) = directory_of("smart-turn").glob("*.onnx")
-    judge, noise = SmartTurn(file), np.random.default_rng(1).normal(0, 0.1, 8 * 16_000).astype(np.float32)
-    yield JUDGE.judge(1000 * _median(lambda: judge.complete(noise), 2 * RUNS))
+    smart_turn, noise = SmartTurn(file), np.random.default_rng(1).normal(0, 0.1, 8 * 16_000).astype(np.float32)
+    yield END_OF_TURN.compare(1000 * _median(lambda: smart_turn.complete(noise), 2 * RUNS))
 
 
 def _cascade(cascade: Cascade) -> Iterator[Finding]:
     try:
-        said = np.concatenate([piece.samples for piece in cascade.tts.speak(SENTENCE)])
-        speech = Resampler(SAMPLE_RATE, 16_000).push(said[: 3 * SAMPLE_RATE])
-        yield from _guarded("ears", lambda: _ears(cascade.asr, speech))
-        yield from _guarded("language model", lambda: _language(cascade.llm))
-        yield from _guarded("voice", lambda: _voice(cascade.tts))
+        sentence = np.concatenate([chunk.samples for chunk in cascade.tts.speak(SENTENCE)])
+        speech = Resampler(SAMPLE_RATE, 16_000).push(sentence[: 3 * SAMPLE_RATE])
+        yield from _guarded("speech recognition", lambda: _asr(cascade.asr, speech))
+        yield from _guarded("language model", lambda: _llm(cascade.llm))
+        yield from _guarded("voice", lambda: _tts(cascade.tts))
     finally:
         cascade.close()
 
 
-def _voice(voice: Tts) -> Iterator[Finding]:
-    yield CHUNK.judge(1000 * _median(lambda: next(voice.speak(ANSWER)), RUNS))
-    length = sum(len(piece.samples) for piece in voice.speak(ANSWER)) / SAMPLE_RATE
-    yield VOICE.judge(_median(lambda: list(voice.speak(ANSWER)), RUNS) / length)
+def _tts(tts: Tts) -> Iterator[Finding]:
+    yield TTS.compare(1000 * _median(lambda: next(tts.speak(ANSWER)), RUNS))
+    length = sum(len(chunk.samples) for chunk in tts.speak(ANSWER)) / SAMPLE_RATE
+    yield TTS_RATE.compare(_median(lambda: list(tts.speak(ANSWER)), RUNS) / length)
 
 
-def _ears(ears: Asr, speech: Sound) -> Iterator[Finding]:
-    def hear() -> float:
-        """As in a call: they look again every quarter of a second, and once more at the end."""
-        listening = ears.open()
+def _asr(asr: Asr, speech: Sound) -> Iterator[Finding]:
+    def finish() -> float:
+        """As in a call: an update every quarter of a second, and the final one, whose seconds are returned."""
+        stream = asr.open()
         step = len(speech) // 12
         for start in range(0, len(speech) - step, step):
-            listening.push(speech[start : start + step])
-            listening.update()
-        listening.push(speech[start + step :])
-        return _timed(lambda: listening.finish(len(speech)))
+            stream.push(speech[start : start + step])
+            stream.update()
+        stream.push(speech[start + step :])
+        return _timed(lambda: stream.finish(len(speech)))
 
-    hear()
-    yield EARS.judge(1000 * statistics.median(hear() for _ in range(RUNS)))
+    finish()
+    yield ASR.compare(1000 * statistics.median(finish() for _ in range(RUNS)))
 
 
-def _language(language: Llm) -> Iterator[Finding]:
-    thread = language.open()
+def _llm(llm: Llm) -> Iterator[Finding]:
+    slot = llm.open()
     try:
-        runs = [_answer(thread, question) for question in QUESTIONS]
+        runs = [_answer(slot, question) for question in QUESTIONS]
     finally:
-        thread.close()
-    yield TOKEN.judge(1000 * statistics.median(first for first, _ in runs))
-    yield TOKENS.judge(statistics.median(rate for _, rate in runs))
+        slot.close()
+    yield TOKEN.compare(1000 * statistics.median(first for first, _ in runs))
+    yield TOKENS.compare(statistics.median(rate for _, rate in runs))
 
 
-def _answer(thread: LlmSlot, question: str) -> tuple[float, float]:
+def _answer(slot: LlmSlot, question: str) -> tuple[float, float]:
     """Seconds to the first word, and tokens per second after it. Raises `DialogueError`."""
     pieces = SimpleQueue[tuple[float, Piece]]()
-    thread.generate(Prompt(INSTRUCTIONS, (Message("", "user", SAID_EARLY),)), 1, lambda piece: pieces.put((0, piece)))
+    slot.generate(Prompt(INSTRUCTIONS, (Message("", "user", PREFIX),)), 1, lambda piece: pieces.put((0, piece)))
     while not isinstance(_next(pieces)[1], Stopped):
-        pass  # now the beginning of the prompt is cached, as it is in a call by the time the question ends
-    prompt = Prompt(INSTRUCTIONS, (Message("", "user", f"{SAID_EARLY} {question}"),))
+        pass  # now the beginning of the prompt is cached, as in a call at the end of the question
+    prompt = Prompt(INSTRUCTIONS, (Message("", "user", f"{PREFIX} {question}"),))
     began = time.perf_counter()
-    thread.generate(prompt, 32, lambda piece: pieces.put((time.perf_counter(), piece)))
+    slot.generate(prompt, 32, lambda piece: pieces.put((time.perf_counter(), piece)))
     moments: list[float] = []
     while not isinstance((event := _next(pieces))[1], Stopped):
         moments += [event[0]] if isinstance(event[1], TextToken) else []

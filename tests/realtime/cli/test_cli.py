@@ -39,7 +39,7 @@ def write(path: Path, samples: np.ndarray) -> Path:
 
 @pytest.fixture(scope="module")
 def question(models: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Somebody asks for the capital of France."""
+    """A spoken question: the capital of France."""
     spoken = [piece.samples for piece in open_tts("joe", models.path, 1).speak("What is the capital of France?")]
     silence = np.zeros(SAMPLE_RATE // 2, np.float32)
     return write(tmp_path_factory.mktemp("ask") / "question.wav", np.concatenate([silence, *spoken, silence]))
@@ -50,10 +50,10 @@ def test_help_names_the_commands_at_once() -> None:
     took = []
     for _ in range(3):
         began = time.perf_counter()
-        told = vivavoce("--help")
+        result = vivavoce("--help")
         took.append(time.perf_counter() - began)
-        assert told.returncode == 0
-        assert all(command in told.stdout for command in COMMANDS)
+        assert result.returncode == 0
+        assert all(command in result.stdout for command in COMMANDS)
     assert min(took) < 0.5
 
 
@@ -69,28 +69,28 @@ def test_help_names_the_commands_at_once() -> None:
     ],
 )
 def test_wrong_usage_is_said_in_words(arguments: tuple[str, ...], message: str) -> None:
-    told = vivavoce(*arguments)
-    assert told.returncode == 2
-    assert message in told.stderr
-    assert "Traceback" not in told.stderr
+    result = vivavoce(*arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.slow
 def test_models_are_listed_with_what_the_settings_need(tmp_path: Path) -> None:
-    told = vivavoce("models", "list", home=tmp_path, VIVAVOCE_MODEL_LANGUAGE="smollm2-135m")
-    assert (told.returncode, told.stderr) == (0, "")
-    rows = {line[2:].split()[0]: line for line in told.stdout.splitlines() if line[2:3].strip()}
+    result = vivavoce("models", "list", home=tmp_path, VIVAVOCE_MODEL_LANGUAGE="smollm2-135m")
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = {line[2:].split()[0]: line for line in result.stdout.splitlines() if line[2:3].strip()}
     assert rows["smollm2-135m"].startswith("* ")
     assert rows["qwen2.5-0.5b"].startswith("  ")
     assert rows["piper-joe"].split()[2] == "missing"
-    assert str(tmp_path) in told.stdout
+    assert str(tmp_path) in result.stdout
 
 
 @pytest.mark.slow
 def test_a_model_that_is_not_in_the_catalog_is_named(tmp_path: Path) -> None:
-    told = vivavoce("models", "pull", "gpt-9", home=tmp_path)
-    assert told.returncode == 1
-    assert "there is no model 'gpt-9'; the catalog has: " in told.stderr
+    result = vivavoce("models", "pull", "gpt-9", home=tmp_path)
+    assert result.returncode == 1
+    assert "there is no model 'gpt-9'; the catalog has: " in result.stderr
 
 
 @pytest.mark.slow
@@ -98,26 +98,26 @@ def test_damaged_models_are_found(tmp_path: Path) -> None:
     folder = tmp_path / "models" / "smart-turn"
     folder.mkdir(parents=True)
     (folder / "smart-turn-v3.2-cpu.onnx").write_bytes(b"nonsense")
-    told = vivavoce("models", "verify", home=tmp_path)
-    assert told.returncode == 1
-    assert "has 8 bytes instead of" in told.stdout
-    assert "vivavoce models pull smart-turn" in told.stderr
+    result = vivavoce("models", "verify", home=tmp_path)
+    assert result.returncode == 1
+    assert "has 8 bytes instead of" in result.stdout
+    assert "vivavoce models pull smart-turn" in result.stderr
 
 
 @pytest.mark.slow
 def test_a_question_that_cannot_be_read_is_named_before_anything_is_fetched(tmp_path: Path) -> None:
-    told = vivavoce("ask", str(tmp_path / "none.wav"), home=tmp_path / "home")
-    assert (told.returncode, told.stdout) == (2, "")
-    assert "none.wav cannot be read: No such file or directory." in told.stderr
+    result = vivavoce("ask", str(tmp_path / "none.wav"), home=tmp_path / "home")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "none.wav cannot be read: No such file or directory." in result.stderr
     assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.models
 @pytest.mark.slow
 def test_a_spoken_question_is_answered_in_words_and_sound(models: Store, question: Path, tmp_path: Path) -> None:
-    told = vivavoce("ask", str(question), "-o", str(tmp_path / "answer.wav"))
-    assert (told.returncode, told.stderr) == (0, "")
-    lines = {line[:16].strip(): line[16:] for line in told.stdout.splitlines()}
+    result = vivavoce("ask", str(question), "-o", str(tmp_path / "answer.wav"))
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = {line[:16].strip(): line[16:] for line in result.stdout.splitlines()}
     assert "capital of France" in lines["heard"]
     assert "Paris" in lines["answer"]
     assert {"models loaded", "first word", "first sound", "all", "length"} <= set(lines)
@@ -145,33 +145,33 @@ def test_a_spoken_question_is_answered_in_words_and_sound(models: Store, questio
 def test_what_goes_wrong_is_said_in_words(
     models: Store, question: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    told = vivavoce("ask", str(question), *arguments)
-    assert told.returncode == 1
-    assert message in told.stderr
-    assert "Traceback" not in told.stderr
+    result = vivavoce("ask", str(question), *arguments)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.slow
 def test_a_voice_that_there_is_not_is_named_before_anything_is_fetched(tmp_path: Path) -> None:
     sound = write(tmp_path / "question.wav", np.zeros(SAMPLE_RATE, np.float32))
-    told = vivavoce("ask", str(sound), "--voice", "caruso", home=tmp_path / "home")
-    assert told.returncode == 1
-    assert "no voice 'caruso'; there are: joe, joe-codec, af_" in told.stderr
+    result = vivavoce("ask", str(sound), "--voice", "caruso", home=tmp_path / "home")
+    assert result.returncode == 1
+    assert "no voice 'caruso'; there are: joe, joe-codec, af_" in result.stderr
     assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.models
 @pytest.mark.slow
 def test_the_doctor_finds_this_machine_usable(models: Store) -> None:
-    told = vivavoce("doctor", VIVAVOCE_SERVER_PORT="0", VIVAVOCE_MODEL_LANGUAGE="smollm2-135m")
-    assert (told.returncode, told.stderr) == (0, "")
-    rows = told.stdout.splitlines()
+    result = vivavoce("doctor", VIVAVOCE_SERVER_PORT="0", VIVAVOCE_MODEL_LANGUAGE="smollm2-135m")
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = result.stdout.splitlines()
     for subject in (
         "python",
         "model piper-joe",
         "port",
         "peer connection",
-        "ears, ",
+        "speech recognition, ",
         "language model, first",
         "voice, ",
     ):
@@ -186,9 +186,9 @@ def test_the_doctor_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        told = vivavoce("doctor", home=tmp_path, VIVAVOCE_SERVER_PORT=port)
-    assert (told.returncode, told.stderr) == (1, "")
-    assert "vivavoce models pull piper-joe" in told.stdout
-    assert f"127.0.0.1:{port}: Address already in use" in told.stdout
-    assert told.stdout.splitlines()[-1].startswith("Not usable yet: ")
+        result = vivavoce("doctor", home=tmp_path, VIVAVOCE_SERVER_PORT=port)
+    assert (result.returncode, result.stderr) == (1, "")
+    assert "vivavoce models pull piper-joe" in result.stdout
+    assert f"127.0.0.1:{port}: Address already in use" in result.stdout
+    assert result.stdout.splitlines()[-1].startswith("Not usable yet: ")
     assert not list(tmp_path.iterdir())

@@ -22,6 +22,7 @@ from harness.recordings import only, record, replayed
 from vivavoce.model.dialogue import ToolCall
 from vivavoce.model.errors import DialogueError
 from vivavoce.model.turns.overlap_classifier import Scores
+from vivavoce.realtime.cli import WrongUsage
 from vivavoce.realtime.cli import replay as command
 from vivavoce.realtime.cli.replay import ReplayOptions
 from vivavoce.realtime.config import Config
@@ -248,9 +249,9 @@ def test_the_command_says_what_differs_and_where(
     assert report["said"][1]["text"] == "count to ten"
 
 
-def test_a_folder_that_is_no_recording_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.run(Config(), tmp_path, ReplayOptions()) == 2
-    assert "is no recording" in capsys.readouterr().err
+def test_a_folder_that_is_no_recording_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WrongUsage, match="is no recording"):
+        command.run(Config(), tmp_path, ReplayOptions())
     for name, content in {"events.jsonl": b'{"format": 99}\n', "bytes.bin": b"", "sound.wav": b""}.items():
         (tmp_path / name).write_bytes(content)
     with pytest.raises(BadRecording, match="expected format 2"):

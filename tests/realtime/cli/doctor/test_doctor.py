@@ -1,4 +1,4 @@
-"""realtime/cli/doctor: what the doctor judges."""
+"""Findings of the doctor."""
 
 import asyncio
 import socket
@@ -12,9 +12,7 @@ import pytest
 from aiortc import RTCIceServer
 
 from harness import tidy
-from vivavoce.realtime.cli.doctor import machine
-from vivavoce.realtime.cli.doctor import network as reach
-from vivavoce.realtime.cli.doctor import speed as stages
+from vivavoce.realtime.cli.doctor import machine, network, speed
 from vivavoce.realtime.cli.doctor.findings import Finding, sentence
 from vivavoce.realtime.config import ServerConfig
 
@@ -46,8 +44,8 @@ def stun_server(answers: bool) -> Iterator[str]:
 
 def test_a_finding_is_a_row_and_its_advice_a_second_one() -> None:
     assert Finding("ok", "port", "free").row.split() == ["ok", "port", "free"]
-    first, second = Finding("slow", "ears", "1 s", "Buy a faster one.").row.splitlines()
-    assert first.split() == ["slow", "ears", "1", "s"]
+    first, second = Finding("slow", "asr", "1 s", "Buy a faster one.").row.splitlines()
+    assert first.split() == ["slow", "asr", "1", "s"]
     assert second.strip() == "-> Buy a faster one."
 
 
@@ -59,14 +57,14 @@ def test_an_error_becomes_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("budget", "figure", "state"),
     [
-        (stages.EARS, 299.0, "ok"),
-        (stages.EARS, 301.0, "slow"),
-        (stages.TOKENS, 12.1, "ok"),
-        (stages.TOKENS, 11.9, "slow"),
+        (speed.ASR, 299.0, "ok"),
+        (speed.ASR, 301.0, "slow"),
+        (speed.TOKENS, 12.1, "ok"),
+        (speed.TOKENS, 11.9, "slow"),
     ],
 )
-def test_a_figure_is_judged_against_its_budget(budget: stages.Budget, figure: float, state: str) -> None:
-    finding = budget.judge(figure)
+def test_a_figure_is_compared_with_its_budget(budget: speed.Budget, figure: float, state: str) -> None:
+    finding = budget.compare(figure)
     assert finding.state == state
     assert bool(finding.advice) == (state == "slow")
 
@@ -101,7 +99,7 @@ def test_training_packages_may_be_missing_and_the_doctor_says_how_to_get_them(mo
 @pytest.mark.slow
 def test_a_call_to_oneself_connects_and_leaves_nothing() -> None:
     async def main() -> None:
-        assert (await reach._connection(ServerConfig())).state == "ok"
+        assert (await network._connection(ServerConfig())).state == "ok"
 
     tidy.run(main())
 
@@ -111,7 +109,7 @@ def test_a_call_to_oneself_connects_and_leaves_nothing() -> None:
     [("127.0.0.1", ["127.0.0.1"], "ok"), ("0.0.0.0", ["127.0.0.1"], "broken"), ("0.0.0.0", ["10.0.0.1"], "ok")],
 )
 def test_others_need_an_address_to_come_to(host: str, addresses: list[str], state: str) -> None:
-    assert reach._judged(ServerConfig(host=host, keys=("k",)), addresses, 0.1).state == state
+    assert network._rate(ServerConfig(host=host, keys=("k",)), addresses, 0.1).state == state
 
 
 @pytest.mark.parametrize(
@@ -123,7 +121,7 @@ def test_others_need_an_address_to_come_to(host: str, addresses: list[str], stat
     ],
 )
 def test_browsers_want_encryption_from_elsewhere(config: ServerConfig, state: str) -> None:
-    finding = reach._tls(config)
+    finding = network._tls(config)
     assert finding.state == state
     assert ("tls_certificate" in finding.advice) == (state == "note")
 
@@ -131,15 +129,15 @@ def test_browsers_want_encryption_from_elsewhere(config: ServerConfig, state: st
 @pytest.mark.slow
 @pytest.mark.parametrize(("answers", "state"), [(True, "ok"), (False, "broken")])
 def test_a_stun_server_answers_or_is_named(monkeypatch: pytest.MonkeyPatch, answers: bool, state: str) -> None:
-    monkeypatch.setattr(reach, "ANSWER", 0.5)
+    monkeypatch.setattr(network, "ANSWER", 0.5)
     with stun_server(answers) as url:
-        finding = asyncio.run(reach._ice_server(RTCIceServer(url)))
+        finding = asyncio.run(network._ice_server(RTCIceServer(url)))
     assert (finding.state, finding.subject) == (state, url)
     assert bool(finding.advice) == (state == "broken")
 
 
 @pytest.mark.parametrize("url", ["stun:", "stuns:127.0.0.1", "turn:127.0.0.1?transport=sctp"])
 def test_a_server_that_cannot_be_used_is_named(url: str) -> None:
-    finding = asyncio.run(reach._ice_server(RTCIceServer(url)))
+    finding = asyncio.run(network._ice_server(RTCIceServer(url)))
     assert finding.state == "broken"
     assert "server.ice_servers" in finding.advice
