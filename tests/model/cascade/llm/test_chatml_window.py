@@ -22,7 +22,7 @@ def said(item_id: str, text: str) -> Message:
 
 def same(before: str, after: str) -> int:
     """Characters of the common prefix."""
-    return len(commonprefix([before, after]))
+    return len(commonprefix([before, after]))  # noqa: RUF071 - of strings, not of paths
 
 
 def conversation_of(lengths: list[int]) -> list[tuple[Item, ...]]:
