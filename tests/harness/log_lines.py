@@ -20,6 +20,10 @@ class Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.records.append(record)
 
+    def without_call(self) -> set[str]:
+        """Messages of records that carry no id."""
+        return {record.getMessage() for record in self.records if not hasattr(record, "call")}
+
     def calls(self, message: str) -> list[str | None]:
         """The ids that the records of this message carry."""
         return [getattr(record, "call", None) for record in self.records if record.getMessage() == message]

@@ -12,6 +12,7 @@ import pytest
 import websockets
 
 from harness.gateway import Running, gateway
+from harness.log_lines import log_lines
 from harness.peer import Peer
 from harness.tones import ToneEngine, spans
 
@@ -23,14 +24,16 @@ SDP = {"Content-Type": "application/sdp"}
 
 
 def run(test: Callable[[Running], Awaitable[None]], engine: ToneEngine | None = None, **settings: object) -> None:
-    """Runs `test` against a gateway, and checks that it leaves nothing behind."""
+    """Runs `test` against a gateway, which must leave nothing behind and name the call in each log line."""
 
     async def main() -> None:
         async with gateway(engine or ToneEngine(), **settings) as running:  # type: ignore[arg-type]
             await test(running)
             await running.idle()
 
-    asyncio.run(main())
+    with log_lines() as seen:
+        asyncio.run(main())
+    assert seen.without_call() <= {"ready"}
 
 
 def offering(running: Running, **query: str) -> Callable[[str], Awaitable[str]]:

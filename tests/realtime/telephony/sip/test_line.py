@@ -143,8 +143,7 @@ def test_every_log_line_of_a_call_carries_its_id() -> None:
     assert call_id
     for message in ("call started", "call held", "call taken up again", "sound of a call", "call ended"):
         assert seen.calls(message) == [call_id], message
-    outside = {record.getMessage() for record in seen.records if not hasattr(record, "call")}
-    assert outside <= {"SIP is listening", "ready"}
+    assert seen.without_call() <= {"SIP is listening", "ready"}
 
 
 def test_who_finds_no_place_hears_why_or_the_busy_tone() -> None:
