@@ -15,14 +15,15 @@ class RingBuffer:
         self._buffer: Samples = np.zeros(2 * length, np.float32)
         self._end = length
 
-    def push(self, samples: Samples) -> None:
-        """Appends samples, shape (n,), of any length."""
+    def push(self, samples: Samples) -> Samples:
+        """Appends samples, shape (n,), of any length; returns `samples` of then."""
         samples = samples[-self._length :]
         if self._end + len(samples) > len(self._buffer):
             self._buffer[: self._length] = self.samples
             self._end = self._length
         self._buffer[self._end : self._end + len(samples)] = samples
         self._end += len(samples)
+        return self.samples
 
     @property
     def samples(self) -> Samples:

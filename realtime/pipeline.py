@@ -188,7 +188,8 @@ class Pipeline:
             audible = self._parts.playout.interruptible
             piece = self._parts.front_end.receive(samples[start : start + SLICE])
             self._take_turns(self._parts.windows.receive(piece, audible, self._busy))
-            if opinion := await self._parts.classifiers.overdue():
+            classifiers = self._parts.classifiers
+            if classifiers.requests and (opinion := await classifiers.overdue()):
                 self._take_opinion(opinion)
             if start:
                 await asyncio.sleep(0)
@@ -319,7 +320,7 @@ class Pipeline:
     @property
     def _busy(self) -> bool:
         """The assistant is about to speak."""
-        return bool(self._replies) or self._parts.tools.busy
+        return bool(self._replies or self._parts.tools.calls)
 
     def _touch(self) -> None:
         self.active_at = asyncio.get_running_loop().time()

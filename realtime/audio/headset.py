@@ -42,15 +42,12 @@ class Headset:
 
     def __init__(self) -> None:
         self.on = False
+        self.user = False
+        """The user speaks, and it is not the assistant's echo."""
         self._spoken: deque[bool] = deque([False] * LONGEST, maxlen=LONGEST)
         self._quiet = 0  # frames without a break
         self._loud = 0  # more than quiet ones, since it is on
         self._silent = GOES_ON  # frames since somebody spoke
-
-    @property
-    def user(self) -> bool:
-        """Somebody speaks, and it is not the assistant."""
-        return self.on and self._silent < GOES_ON
 
     def receive(self, loudspeaker: Samples, microphone: Samples) -> None:
         """The next whole frames of both, shape (n * FRAME,) each."""
@@ -59,6 +56,7 @@ class Headset:
             self._silent = 0 if heard > VOICE else self._silent + 1
             if sum(self._spoken) >= MOSTLY:
                 self._weigh(heard < QUIET)
+        self.user = self.on and self._silent < GOES_ON
 
     def _weigh(self, quiet: bool) -> None:
         self._quiet = self._quiet + 1 if quiet else 0

@@ -74,21 +74,25 @@ class OwnVoice:
     def silence(self, played: Samples, heard: Samples, sound: Samples) -> Samples:
         """Takes the next whole frames of both sides, shape (n * FRAME,) each; returns `sound`, the same shape, without
         what was our own voice in `heard`."""
-        before = [self._gain]
-        pairs = zip(_slower(played), _slower(heard), strict=True)
-        before += [self._gain_after(*pair) for pair in pairs]
-        if min(before) == 1.0:
+        slow_played, slow_heard = _slower(played), _slower(heard)
+        gains, at = [self._gain], 0
+        while at < len(slow_played):
+            n = min(EVERY - self._frames % EVERY, len(slow_played) - at)
+            gains += self._gains_after(slow_played[at : at + n], slow_heard[at : at + n])
+            at += n
+        if min(gains) == 1.0:
             return sound
-        ramps = [np.linspace(*ends, FRAME, dtype=np.float32) for ends in pairwise(before)]
+        ramps = [np.linspace(*ends, FRAME, dtype=np.float32) for ends in pairwise(gains)]
         return sound * np.concatenate(ramps)
 
-    def _gain_after(self, played: Samples, heard: Samples) -> float:
-        self._played.push(played)
-        self._heard.push(heard)
-        self._frames += 1
+    def _gains_after(self, played: Samples, heard: Samples) -> list[float]:
+        """After each of the next frames, up to the next look; shape (frames, samples) each."""
+        before, frames = self._gain, len(played)
+        lately = self._played.push(played.ravel()), self._heard.push(heard.ravel())
+        self._frames += frames
         if self._frames % EVERY == 0:
-            self._gain = self._look(self._played.samples, self._heard.samples)
-        return self._gain
+            self._gain = self._look(*lately)
+        return [before] * (frames - 1) + [self._gain]
 
     def _look(self, played: Samples, heard: Samples) -> float:
         if _power(heard) < HEARD**2 or _power(played) < PLAYED**2:

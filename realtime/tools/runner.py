@@ -57,15 +57,11 @@ class ToolRunner:
         self._builtin = builtin
         self._servers = servers
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
-        self._calls: dict[int, set[asyncio.Task[None]]] = {}
+        self.calls: dict[int, set[asyncio.Task[None]]] = {}
+        """Tool calls under way, by the number of the reply that waits for them."""
         self._late: dict[int, asyncio.TimerHandle] = {}
         self._next_timer: asyncio.TimerHandle | None = None
         self._detached = False
-
-    @property
-    def busy(self) -> bool:
-        """A reply is waiting for a tool."""
-        return bool(self._calls)
 
     def attach(self, tasks: asyncio.TaskGroup, post: Callable[[ToolFact], None]) -> None:
         """Runs the work in `tasks` and posts facts to `post`."""
@@ -84,15 +80,15 @@ class ToolRunner:
             case ListTools():
                 self._tasks.create_task(self._list(action))
             case CallTool(number=number):
-                if number not in self._calls:
+                if number not in self.calls:
                     loop = asyncio.get_running_loop()
                     self._late[number] = loop.call_later(LATE_AFTER, lambda: self._post(ToolsLate(number)))
                 task = self._tasks.create_task(self._call(action))
-                self._calls.setdefault(number, set()).add(task)
+                self.calls.setdefault(number, set()).add(task)
                 # Not in the task itself: one that is cancelled before its first step runs no line of it.
                 task.add_done_callback(lambda task: self._ended(number, task))
             case StopTools(number=number):
-                for task in self._calls.get(number, ()):
+                for task in self.calls.get(number, ()):
                     task.cancel()
 
     async def _list(self, action: ListTools) -> None:
@@ -116,10 +112,10 @@ class ToolRunner:
             self._schedule()
 
     def _ended(self, number: int, task: asyncio.Task[None]) -> None:
-        calls = self._calls[number]
+        calls = self.calls[number]
         calls.discard(task)
         if not calls:
-            del self._calls[number]
+            del self.calls[number]
             self._late.pop(number).cancel()
 
     def _schedule(self) -> None:

@@ -74,26 +74,27 @@ class Classifiers:
         self._end_of_turn = end_of_turn
         self._windows = windows
         self._asr = asr
-        self._requests: dict[type[AskEndpoint | AskOverlap], _Request] = {}
+        self.requests: dict[type[AskEndpoint | AskOverlap], _Request] = {}
+        """The last question to each model; none before the first."""
 
     def start(
         self, ask: AskEndpoint | AskOverlap, tasks: asyncio.TaskGroup, post: Callable[[Classified], None]
     ) -> None:
         """Asks the model, unless it is busy: the next question comes soon. The answer goes to `post`."""
-        request = self._requests.get(type(ask))
+        request = self.requests.get(type(ask))
         if request is None or request.answer.done():
             answer = tasks.create_task(self._answer(ask, post))
-            self._requests[type(ask)] = _Request(answer, self._windows.floor.position)
+            self.requests[type(ask)] = _Request(answer, self._windows.floor.position)
 
     async def overdue(self) -> Classified | None:
         """Waits for an answer when the floor is too far ahead of it; None when it is not, or none comes."""
-        for kind, request in list(self._requests.items()):
+        for kind, request in list(self.requests.items()):
             if request.timed_out or self._windows.floor.position - request.asked_at < LAG:
                 continue
             done, _ = await asyncio.wait((request.answer,), timeout=TIMEOUT)
             request.timed_out = not done
             if done:
-                del self._requests[kind]
+                del self.requests[kind]
                 return request.answer.result()
         return None
 

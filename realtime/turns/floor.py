@@ -26,7 +26,7 @@ from vivavoce.model.turns.overlap_classifier import OVERLAP_LEAD
 from vivavoce.realtime.events import Loudness, Overlapped, TurnDetection, TurnEnded, TurnIdle, TurnSound, TurnStarted
 from vivavoce.realtime.turns.barge_in import BargeIn, ClassifyOverlap, Decision
 from vivavoce.realtime.turns.endpointing import AskEndpoint, Endpointing
-from vivavoce.realtime.turns.vad import Debounce, Vad, level_of
+from vivavoce.realtime.turns.vad import Debounce, Vad
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Floor:
 
         `audible`: the assistant is audible now, and has not all but finished; `busy`: it is about to speak."""
         self.position += len(samples)
-        level = level_of(samples)
+        level = _level(samples)
         voiced = self._vad.receive(probability, level, audible)
         if self._detection is None:
             return [TurnSound(samples, voiced)]
@@ -224,3 +224,8 @@ class Floor:
             return []
         start, self._idle = self.position - self._idle, 0
         return [TurnIdle(start, self.position)]
+
+
+def _level(samples: Samples) -> float:
+    """The level of a window in dBFS; digital silence is -100."""
+    return float(10 * np.log10(np.mean(np.square(samples)) + 1e-10))

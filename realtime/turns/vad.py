@@ -16,9 +16,6 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-import numpy as np
-
-from vivavoce.codecs.audio import Samples
 from vivavoce.realtime.turns.background_speech import BackgroundSpeech
 
 HYSTERESIS: Final = 0.15
@@ -51,11 +48,6 @@ class Vad:
         self.voiced = voiced
         background = self._background.receive(voiced, level, audible)
         return voiced and not background
-
-
-def level_of(samples: Samples) -> float:
-    """The level of a window in dBFS; digital silence is -100."""
-    return float(10 * np.log10(np.mean(np.square(samples)) + 1e-10))
 
 
 DEBOUNCE_WINDOWS: Final = 3
