@@ -1,4 +1,4 @@
-"""What a run of the benchmark was asked for, checked. From the command line's options; no I/O."""
+"""Check the options of a run of the benchmark, from the command line. No I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vivavoce.realtime.config import ConfigError
 T = TypeVar("T")
 
 MODELS: Final = {"fast": "smollm2-135m"}
-"""Short names for language models of our own server."""
+"""Short names of LLMs of our own server."""
 
 MOST_CALLS: Final = 64
 """Callers at the same time: each is a process."""
@@ -23,10 +23,9 @@ MOST_CALLS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """`url` "": our own server is started, with the settings of `settings`. `calls`: levels of a load sweep.
-    `punctual`: numbers of calls in which nobody speaks. `soak`: number of short calls, 0 for none. `long`: minutes of
-    one call, 0 for none.
-    `lines`: each scenario runs over each of them."""
+    """The options of a run. `url` "": starts our own server, with the settings of `settings`. `lines`: impairments,
+    over each of which each scenario runs. `calls`: levels of a load sweep. `punctual`: numbers of silent calls. `soak`:
+    number of short calls, 0 for none. `long`: minutes of one call, 0 for none."""
 
     url: str
     key: str
@@ -46,17 +45,17 @@ class BenchOptions:
 
     @property
     def language(self) -> str:
-        """Language model of our own server; "" for what its settings say."""
+        """The LLM of our own server; "" for that of its settings."""
         return "" if self.url or self.model == "default" else MODELS.get(self.model, self.model)
 
     @property
     def only_load(self) -> bool:
-        """Calls at the same time, a soak or a long call were asked for, and no scenario by name."""
+        """Whether load, soak or a long call are requested, and no scenario by name."""
         return bool((self.calls or self.punctual or self.soak or self.long) and not self.scenarios)
 
 
 def choose(options: argparse.Namespace) -> BenchOptions:
-    """Raises `ConfigError`, which names the option."""
+    """Checks the options. Raises `ConfigError`, which names the option."""
     losses = _numbers(options.loss, float, "--loss")
     try:
         lines = tuple(Impairment(loss, options.burst, options.jitter / 1000, options.skew) for loss in losses)

@@ -21,20 +21,21 @@ from vivavoce.model.errors import ModelError
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store, catalog
 from vivavoce.model.training.data.speech import Studio
+from vivavoce.realtime.bench import BenchError
 from vivavoce.realtime.bench.caller import link_phone, scenario
-from vivavoce.realtime.bench.caller.calibration import calibrate
-from vivavoce.realtime.bench.caller.call_record import CallRecord
-from vivavoce.realtime.bench.caller.link import Broken, Refused, Target
-from vivavoce.realtime.bench.caller.prepare import Play, prepare
-from vivavoce.realtime.bench.caller.server import ServerFailed, serving
-from vivavoce.realtime.bench.measure.history import listener, remembered
+from vivavoce.realtime.bench.caller.link import Target
+from vivavoce.realtime.bench.caller.prepare import PreparedScenario, prepare
+from vivavoce.realtime.bench.measure.call_record import CallRecord
+from vivavoce.realtime.bench.measure.history import cut_histories, open_transcriber
 from vivavoce.realtime.bench.options import BenchOptions
 from vivavoce.realtime.bench.report import machine, report, table
 from vivavoce.realtime.bench.report.html import page
 from vivavoce.realtime.bench.report.report import compare
 from vivavoce.realtime.bench.runs import load, long_call, soak
 from vivavoce.realtime.bench.runs import punctuality as punctual
+from vivavoce.realtime.bench.runs.calibration import calibrate
 from vivavoce.realtime.bench.runs.run import PHONE, Plan, run_calls
+from vivavoce.realtime.bench.runs.server import serving
 from vivavoce.realtime.cli import CommandFailed, models
 from vivavoce.realtime.config import Config
 
@@ -71,7 +72,7 @@ def run(config: Config, options: BenchOptions) -> int:
         plays = _prepare(store, config, options)
         with _target(config, options) as (target, pid):
             _measure(_Bench(options, target, pid, store, results), plays)
-    except (scenario.ScenarioError, ServerFailed, Refused, Broken, ModelError) as error:
+    except (BenchError, ModelError) as error:
         if options.output and results["runs"]:
             _write(results, options.output)
         if isinstance(error, ModelError):
@@ -91,7 +92,7 @@ def compare_files(a: Path, b: Path) -> int:
     return 0
 
 
-def _prepare(store: Store, config: Config, options: BenchOptions) -> list[Play]:
+def _prepare(store: Store, config: Config, options: BenchOptions) -> list[PreparedScenario]:
     names = options.scenarios or ("single",)
     scenarios = [scenario.load(name) for name in (scenario.names() if "all" in names else names)]
     models.prepare(store, _models(config, options))
@@ -103,7 +104,7 @@ def _prepare(store: Store, config: Config, options: BenchOptions) -> list[Play]:
         raise scenario.ScenarioError(str(error)) from error
 
 
-def _measure(bench: _Bench, plays: Sequence[Play]) -> None:
+def _measure(bench: _Bench, plays: Sequence[PreparedScenario]) -> None:
     options = bench.options
     if options.calibrate:
         bench.results["instrument"] = [
@@ -133,7 +134,7 @@ def _calibrate(plan: Plan) -> Values:
     return values
 
 
-def _scenario(bench: _Bench, play: Play, transport: str) -> None:
+def _scenario(bench: _Bench, play: PreparedScenario, transport: str) -> None:
     if play.scenario.picture and transport != "webrtc":
         return
     for line in bench.options.lines:
@@ -142,13 +143,13 @@ def _scenario(bench: _Bench, play: Play, transport: str) -> None:
         plan = Plan(bench.target, transport, line, bench.options.seed, bench.options.turns)
         _print(f"\n{play.scenario.name} · {transport} · {report.line_of(asdict(line))}")
         calls = asyncio.run(run_calls(play, plan, _TurnPrinter()))
-        cuts = remembered(calls.records, listener(bench.store)) if play.scenario.interrupts else []
+        cuts = cut_histories(calls.records, open_transcriber(bench.store)) if play.scenario.interrupts else []
         values = report.describe_run(play, plan, calls, cuts)
         bench.results["runs"].append(values)
         print(f"\n{table.run_block(values)}\n", flush=True)
 
 
-def _load(bench: _Bench, play: Play) -> Values:
+def _load(bench: _Bench, play: PreparedScenario) -> Values:
     options = bench.options
     plan = Plan(bench.target, options.transports[0], options.lines[0], options.seed, options.turns)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -166,7 +167,7 @@ def _punctual(bench: _Bench) -> list[Values]:
     return punctual.values(levels)
 
 
-def _soak(bench: _Bench, play: Play, pid: int) -> Values:
+def _soak(bench: _Bench, play: PreparedScenario, pid: int) -> Values:
     transports = bench.options.transports
     plan = Plan(bench.target, "all" if len(transports) > 1 else transports[0], seed=bench.options.seed)
     _print(f"\nsoak · {bench.options.soak} calls · {plan.transport}")
@@ -176,7 +177,7 @@ def _soak(bench: _Bench, play: Play, pid: int) -> Values:
     return values
 
 
-def _long(bench: _Bench, play: Play, pid: int) -> Values:
+def _long(bench: _Bench, play: PreparedScenario, pid: int) -> Values:
     plan = Plan(bench.target, bench.options.transports[0], seed=bench.options.seed)
     _print(f"\none call of {bench.options.long:g} minutes · {plan.transport}")
     minutes = bench.options.long

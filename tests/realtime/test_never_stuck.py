@@ -308,9 +308,9 @@ def test_a_tool_that_is_stopped_before_it_began_keeps_nobody_busy() -> None:
             tools.attach(tasks, lambda fact: None)
             tools.perform(CallTool(1, "call", None, "time", "{}"))
             tools.perform(StopTools(1))
-            assert tools.busy
+            assert tools.calls
             await asyncio.sleep(0.01)
-            assert not tools.busy
+            assert not tools.calls
             tools.detach()
 
     virtual_time.run(main())

@@ -1,1 +1,1 @@
-"""One call of the benchmark: a caller with microphone, loudspeaker and a link, who follows a scenario."""
+"""The virtual caller: what it says, its microphone and loudspeaker, and its connection to a server."""

@@ -1,9 +1,9 @@
-"""Bad lines, without root: what happens to a caller's packets on their way, in both directions. Pure.
+"""Packet loss and jitter on a caller's connection, without root. Pure.
 
-    fate(now) ──► None: lost     seconds: delayed so much, and so perhaps overtaken by the next packet
+    next_packet() ──► None: lost     seconds: delayed so much, and perhaps overtaken by the next packet
 
-Loss comes in bursts (Gilbert and Elliott's two states), delay is drawn for each packet alone. Seeded: the same line
-treats the same packets alike.
+Loss comes in bursts (the Gilbert-Elliott model), delay is drawn for each packet alone. Seeded: the same path treats
+the same packets alike.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Impairment:
-    """`loss`: share of packets lost, 0 to 0.9; `burst`: mean number lost in a row; `jitter`: seconds of random delay;
-    `skew`: how much faster the caller's clock runs than the world's, in parts per million."""
+    """`loss`: packet loss, 0 to 0.9; `burst`: mean number of packets lost in a row; `jitter`: seconds of random delay;
+    `skew`: by how much the caller's clock is fast, in parts per million."""
 
     loss: float = 0.0
     burst: float = 3.0
@@ -24,36 +24,36 @@ class Impairment:
 
     def __post_init__(self) -> None:
         if not 0 <= self.loss <= 0.9 or self.burst < 1 or not 0 <= self.jitter <= 1 or abs(self.skew) > 10_000:
-            raise ValueError(f"no such line: {self}")
+            raise ValueError(f"no such impairment: {self}")
 
     @property
     def clean(self) -> bool:
-        """Packets pass as they are."""
+        """Whether packets pass unchanged."""
         return not self.loss and not self.jitter
 
 
 @dataclass(slots=True)
-class Line:
+class ImpairedPath:
     """One direction of one call."""
 
     impairment: Impairment
     seed: int
     lost: int = 0
     passed: int = 0
-    _bad: bool = False
+    _in_burst: bool = False
     _random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
 
-    def fate(self) -> float | None:
-        """What becomes of the next packet: lost (None), or delayed by so many seconds."""
-        line = self.impairment
-        leave = 1 / line.burst
-        enter = leave * line.loss / (1 - line.loss)
-        self._bad = self._random.random() >= leave if self._bad else self._random.random() < enter
-        if self._bad:
+    def next_packet(self) -> float | None:
+        """The delay of the next packet in seconds; None when it is lost."""
+        impairment = self.impairment
+        leave = 1 / impairment.burst
+        enter = leave * impairment.loss / (1 - impairment.loss)
+        self._in_burst = self._random.random() >= leave if self._in_burst else self._random.random() < enter
+        if self._in_burst:
             self.lost += 1
             return None
         self.passed += 1
-        return self._random.random() * line.jitter
+        return self._random.random() * impairment.jitter

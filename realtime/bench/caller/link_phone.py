@@ -1,9 +1,9 @@
-"""A caller by telephone: mu-law at 8 kHz in the messages of a media stream, as Twilio sends it; events over a sideband.
+"""Call by telephone: mu-law at 8 kHz in the messages of Twilio's media stream, and events over a sideband.
 
-    speak ──media──► /phone/twilio/SECRET ──media──► Sink.heard, at once        clear: what was not played is dropped
-    tell ──────────► /v1/realtime?call_id=… ───────► Sink.told
+    send_frame ──media──► /phone/twilio/SECRET ──media──► Sink.audio, at once        clear: drops unplayed audio
+    send ───────────────► /v1/realtime?call_id=… ───────► Sink.event
 
-It works with our own server on this machine, which says in the handshake how the call is called.
+Works with our own server on this machine only, which sends the call's id in the handshake.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from vivavoce.codecs import g711
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
-from vivavoce.realtime.bench.caller.link import Broken, Refused, Sink, Target
+from vivavoce.realtime.bench.caller.link import CallBroken, CallRefused, Sink, Target
 
 SECRET: Final = "vivavoce-bench"
 SETTINGS: Final = {
@@ -32,9 +32,9 @@ SETTINGS: Final = {
     "VIVAVOCE_PHONE_CALLS_PER_CALLER": "1000",
     "VIVAVOCE_PHONE_CALLS_PER_MINUTE": "100000",
 }
-"""What our own server needs so that it can be called; it listens on loopback, for this run."""
+"""Environment with which our own server takes phone calls; it listens on loopback, for this run."""
 
-PATIENCE: Final = 15.0
+OPEN_TIMEOUT: Final = 15.0
 """Seconds that opening may take."""
 
 
@@ -51,11 +51,11 @@ class PhoneLink:
         self._sockets: list[ClientConnection] = []
         self._sink: Sink | None = None
         self._queue: asyncio.Queue[tuple[int, str]] = asyncio.Queue(500)
-        self._ends = 0.0  # when all that came will have been played, on the loop's clock
+        self._ends = 0.0  # time at which all received audio will have been played, on the loop's clock
         self._marks: list[asyncio.TimerHandle] = []
 
     async def connect(self, sink: Sink) -> None:
-        """Rings, and joins the call as a sideband. Raises `Refused`, `Broken`."""
+        """Calls, and joins the call as a sideband. Raises `CallRefused`, `CallBroken`."""
         self._sink = sink
         parts = urlsplit(self._target.base)
         host = urlunsplit((parts.scheme.replace("http", "ws"), parts.netloc, "", "", ""))
@@ -65,34 +65,34 @@ class PhoneLink:
             start = {"streamSid": "MZ", "accountSid": "", "callSid": "CA", "mediaFormat": form}
             await stream.send(json.dumps({"event": "start", "streamSid": "MZ", "start": start}))
             assert stream.response is not None
-            call = stream.response.headers.get("Location", "").rpartition("/")[2]
-            await self._open(f"{host}/v1/realtime?call_id={call}&extras=true")
+            call_id = stream.response.headers.get("Location", "").rpartition("/")[2]
+            await self._open(f"{host}/v1/realtime?call_id={call_id}&extras=true")
         except InvalidStatus as error:
             message = (error.response.body or b"").decode(errors="replace")[:300]
-            raise Refused(error.response.status_code, message) from error
+            raise CallRefused(error.response.status_code, message) from error
         except (OSError, InvalidHandshake, TimeoutError) as error:
-            raise Broken(f"{self._target.url} cannot be reached: {error}") from error
+            raise CallBroken(f"{self._target.url} cannot be reached: {error}") from error
 
     async def run(self) -> None:
-        """Reads and writes. Raises `Broken`."""
+        """Reads and writes. Raises `CallBroken`."""
         stream, sideband = self._sockets
         why = ""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._write())
-                group.create_task(self._hear(stream))
+                group.create_task(self._play_stream(stream))
                 group.create_task(self._read(sideband))
         except* ConnectionClosed as closed:
             why = str(closed.exceptions[0])
-        raise Broken(f"the server closed the socket: {why}")
+        raise CallBroken(f"the server closed the socket: {why}")
 
-    def speak(self, frame: Samples, number: int) -> None:
+    def send_frame(self, frame: Samples, number: int) -> None:
         """Queues 20 ms."""
         payload = b64encode(self._encoder.encode(frame)).decode()
-        said = f'{{"timestamp":"{20 * number}","payload":"{payload}"}}'
-        self._queue.put_nowait((0, f'{{"event":"media","streamSid":"MZ","media":{said}}}'))
+        media = f'{{"timestamp":"{20 * number}","payload":"{payload}"}}'
+        self._queue.put_nowait((0, f'{{"event":"media","streamSid":"MZ","media":{media}}}'))
 
-    def tell(self, event: Mapping[str, Any]) -> None:
+    def send(self, event: Mapping[str, Any]) -> None:
         """Queues an event."""
         self._queue.put_nowait((1, json.dumps(event)))
 
@@ -105,15 +105,15 @@ class PhoneLink:
 
     async def _open(self, address: str) -> ClientConnection:
         headers = self._target.headers
-        for patience in (0.1, 0.3, 1.0, None):  # the call begins just after its socket was accepted
+        for delay in (0.1, 0.3, 1.0, None):  # a call begins just after its socket is accepted
             try:
                 socket = await connect(
-                    address, additional_headers=headers, compression=None, open_timeout=PATIENCE, proxy=None
+                    address, additional_headers=headers, compression=None, open_timeout=OPEN_TIMEOUT, proxy=None
                 )
             except InvalidStatus as error:
-                if patience is None or error.response.status_code != 404:
+                if delay is None or error.response.status_code != 404:
                     raise
-                await asyncio.sleep(patience)
+                await asyncio.sleep(delay)
             else:
                 self._sockets.append(socket)
                 return socket
@@ -124,17 +124,17 @@ class PhoneLink:
             which, text = await self._queue.get()
             await self._sockets[which].send(text)
 
-    async def _hear(self, stream: ClientConnection) -> None:
+    async def _play_stream(self, stream: ClientConnection) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            said = json.loads(await stream.recv())
-            match said["event"]:
+            message = json.loads(await stream.recv())
+            match message["event"]:
                 case "media":
-                    sound = self._decoder.decode(b64decode(said["media"]["payload"]))
+                    sound = self._decoder.decode(b64decode(message["media"]["payload"]))
                     self._ends = max(self._ends, loop.time()) + len(sound) / SAMPLE_RATE
                     self._play(sound)
                 case "mark":
-                    name = said["mark"]["name"]
+                    name = message["mark"]["name"]
                     self._marks = [mark for mark in self._marks if mark.when() > loop.time()]
                     self._marks.append(loop.call_at(self._ends, self._echo, name))
                 case "clear":
@@ -145,7 +145,7 @@ class PhoneLink:
     def _play(self, sound: Samples) -> None:
         assert self._sink is not None
         for at in range(0, len(sound), FRAME):
-            self._sink.heard(np.ascontiguousarray(sound[at : at + FRAME]), "")
+            self._sink.audio(np.ascontiguousarray(sound[at : at + FRAME]), "")
 
     def _echo(self, name: str) -> None:
         self._queue.put_nowait((0, json.dumps({"event": "mark", "streamSid": "MZ", "mark": {"name": name}})))
@@ -153,4 +153,4 @@ class PhoneLink:
     async def _read(self, sideband: ClientConnection) -> None:
         assert self._sink is not None
         while True:
-            self._sink.told(json.loads(await sideband.recv()))
+            self._sink.event(json.loads(await sideband.recv()))

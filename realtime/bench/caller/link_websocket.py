@@ -1,4 +1,4 @@
-"""A caller on a WebSocket: sound inside messages, as PCM at 24 kHz or G.711 at 8 kHz."""
+"""Call over a WebSocket: audio inside messages, as PCM at 24 kHz or G.711 at 8 kHz."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from vivavoce.codecs import g711
 from vivavoce.codecs.audio import Samples
-from vivavoce.realtime.bench.caller.link import Broken, Refused, Sink, Target
+from vivavoce.realtime.bench.caller.link import CallBroken, CallRefused, Sink, Target
 
-PATIENCE: Final = 15.0
+OPEN_TIMEOUT: Final = 15.0
 """Seconds that opening may take."""
 
-_MAX_QUEUED = 500  # messages that wait to be sent: ten seconds of sound
-_G711_PIECE = 1600
+_MAX_QUEUED = 500  # messages to send: ten seconds of audio
+_G711_CHUNK = 1600
 
 Format = Literal["audio/pcm", "audio/pcmu", "audio/pcma"]
 
@@ -53,19 +53,19 @@ class WebSocketLink:
                 additional_headers=self._target.headers,
                 max_size=32 << 20,
                 compression=None,
-                open_timeout=PATIENCE,
+                open_timeout=OPEN_TIMEOUT,
                 proxy=None if self._target.loopback else True,
             )
         except InvalidStatus as error:
             answer = error.response
             wait = answer.headers.get("Retry-After", "")
             message = (answer.body or b"").decode(errors="replace")[:300]
-            raise Refused(answer.status_code, message, float(wait) if wait.isdigit() else None) from error
+            raise CallRefused(answer.status_code, message, float(wait) if wait.isdigit() else None) from error
         except (OSError, InvalidHandshake, TimeoutError) as error:
-            raise Broken(f"{self._target.url} cannot be reached: {error}") from error
+            raise CallBroken(f"{self._target.url} cannot be reached: {error}") from error
 
     async def run(self) -> None:
-        """Reads and writes. Raises `Broken`."""
+        """Reads and writes. Raises `CallBroken`."""
         assert self._socket is not None
         why = ""
         try:
@@ -74,14 +74,14 @@ class WebSocketLink:
                 group.create_task(self._read(self._socket))
         except* ConnectionClosed as closed:
             why = str(closed.exceptions[0])
-        raise Broken(f"the server closed the socket: {why}")
+        raise CallBroken(f"the server closed the socket: {why}")
 
-    def speak(self, frame: Samples, number: int) -> None:
+    def send_frame(self, frame: Samples, number: int) -> None:
         """Queues 20 ms as `input_audio_buffer.append`."""
         sound = self._encoder.encode(frame) if self._encoder else (frame * 32767).astype("<i2").tobytes()
         self._put(f'{{"type":"input_audio_buffer.append","audio":"{b64encode(sound).decode()}"}}')
 
-    def tell(self, event: Mapping[str, Any]) -> None:
+    def send(self, event: Mapping[str, Any]) -> None:
         """Queues an event."""
         self._put(json.dumps(event))
 
@@ -107,13 +107,13 @@ class WebSocketLink:
             event = json.loads(await socket.recv())
             if event.get("type") == "response.output_audio.delta":
                 sound = self._decode(b64decode(event["delta"]))
-                self._sink.told({name: value for name, value in event.items() if name != "delta"})
-                self._sink.heard(sound, str(event.get("item_id", "")))
+                self._sink.event({name: value for name, value in event.items() if name != "delta"})
+                self._sink.audio(sound, str(event.get("item_id", "")))
             else:
-                self._sink.told(event)
+                self._sink.event(event)
 
     def _decode(self, sound: bytes) -> Samples:
         if self._decoder is None:
             return np.frombuffer(sound[: len(sound) // 2 * 2], "<i2").astype(np.float32) / np.float32(32768)
-        pieces = [sound[at : at + _G711_PIECE] for at in range(0, len(sound), _G711_PIECE)]
-        return np.concatenate([np.zeros(0, np.float32), *(self._decoder.decode(piece) for piece in pieces)])
+        chunks = [sound[at : at + _G711_CHUNK] for at in range(0, len(sound), _G711_CHUNK)]
+        return np.concatenate([np.zeros(0, np.float32), *(self._decoder.decode(chunk) for chunk in chunks)])

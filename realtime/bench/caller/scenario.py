@@ -1,8 +1,8 @@
-"""Scenarios as data: what the caller says, when it cuts in, what the room is like. Read from TOML files.
+"""Read scenarios from TOML: what the caller says, when it speaks over replies, and the acoustics.
 
-    scenarios/single.toml ──read──► Scenario (words) ──prepare(studio)──► Play (sound) ──► script.py
+    scenarios/single.toml ──read──► Scenario (text) ──prepare(studio)──► PreparedScenario (sound) ──► script.py
 
-A user's own file works like those that come along; see any of them for the shape. Wrong keys are named.
+A user's own file has the same form as the built-in ones. Errors name the wrong key.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from vivavoce.realtime.bench import BenchError
+
 FOLDER: Final = Path(__file__).parents[1] / "scenarios"
 KINDS: Final = ("interruption", "backchannel", "noise")
 
 
-class ScenarioError(Exception):
+class ScenarioError(BenchError):
     """A scenario that cannot be read; the message names the file and the fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """A sound over the reply, `after` seconds from its first sound. `say` is spoken, or `sound` names a noise of the
-    studio (cough, laugh, knock ...)."""
+    """A sound over the reply, `after` seconds from its first sound: `say` is synthesized, or `sound` names a noise
+    (cough, bark, door, keyboard)."""
 
     kind: str
     after: float
@@ -34,8 +36,8 @@ class Cue:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One turn: texts, and between them inner pauses in seconds. `cues` meet its reply. `expect`: one of these words
-    should be in the answer (reported, not required)."""
+    """One turn: texts, with pauses in seconds between them. `cues` are played over its reply. `expect`: one of these
+    words should be in the reply (reported, not required)."""
 
     say: tuple[str | float, ...]
     cues: tuple[Cue, ...] = ()
@@ -43,16 +45,16 @@ class Line:
 
     @property
     def text(self) -> str:
-        """What is said, pauses as dots."""
+        """The words, pauses as dots."""
         return " … ".join(part for part in self.say if isinstance(part, str))
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One kind of conversation. `per_call`: turns before the caller hangs up and calls again. `turns`: how many make a
-    quick run. `noise`: decibels of signal above noise (`crowd`: of people, else of a fan); None for a silent room.
-    `echo`: decibels by which the loudspeaker comes back weaker; None for headphones. `picture`: name of what the camera
-    sees; WebRTC only. `tools`, `answers`: function tools of the client, and what each of them says."""
+    """One kind of conversation. `per_call`: turns of one call. `turns`: turns of a quick run. `noise`: signal-to-noise
+    ratio in dB (`crowd`: babble, else a fan); None for a silent room. `echo`: attenuation in dB from loudspeaker to
+    microphone; None for headphones. `picture`: name of the camera picture; WebRTC only. `tools`, `answers`: function
+    tools of the client, and their outputs by name."""
 
     name: str
     title: str
@@ -70,17 +72,17 @@ class Scenario:
 
     @property
     def interrupts(self) -> bool:
-        """Its caller speaks over replies."""
+        """Whether the caller speaks over replies."""
         return any(line.cues for line in self.lines)
 
 
 def names() -> list[str]:
-    """The scenarios that come along."""
+    """The names of the built-in scenarios."""
     return sorted(file.stem for file in FOLDER.glob("*.toml"))
 
 
 def load(name: str) -> Scenario:
-    """A scenario by its name, or a file by its path. Raises `ScenarioError`."""
+    """Loads a built-in scenario by name, or a file by its path. Raises `ScenarioError`."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     try:
         return parse(tomllib.loads(path.read_text(encoding="utf-8")), path.stem)
@@ -91,7 +93,7 @@ def load(name: str) -> Scenario:
 
 
 def parse(table: Mapping[str, Any], name: str) -> Scenario:
-    """A scenario from its table. Raises ValueError."""
+    """Makes a scenario of its TOML table. Raises ValueError."""
     known = {f.name for f in fields(Scenario)} - {"name"}
     _refuse_unknown(table, known, "the scenario")
     lines = tuple(_line(entry, number) for number, entry in enumerate(table.get("lines", ()), 1))
@@ -110,8 +112,8 @@ def parse(table: Mapping[str, Any], name: str) -> Scenario:
 def _line(entry: Mapping[str, Any], number: int) -> Line:
     where = f"line {number}"
     _refuse_unknown(entry, {"say", "cues", "expect"}, where)
-    said = entry.get("say", "")
-    parts = (said,) if isinstance(said, str) else tuple(said)
+    say = entry.get("say", "")
+    parts = (say,) if isinstance(say, str) else tuple(say)
     if not parts or not all(isinstance(part, str | int | float) and part for part in parts):
         raise ValueError(f"{where}: 'say' is a text, or texts with pauses in seconds between them")
     if not isinstance(parts[0], str) or not isinstance(parts[-1], str):

@@ -1,8 +1,8 @@
-"""How a conversation goes: the caller's manners, turn by turn.
+"""The script of a conversation, turn by turn.
 
-    pause ─► say a turn ─► wait for the voice ─► speak over it where the play says so ─► wait until it is over ─► next
+    pause ─► say a turn ─► wait for the reply ─► speak over it where the scenario says so ─► wait for its end ─► next
 
-A missed turn is waited for (`truth.LIMIT`) and left; the conversation goes on, as a person would."""
+A reply that does not come within `audio_truth.LIMIT` is missed; the conversation goes on."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from vivavoce.realtime.bench.caller.caller import Caller
-from vivavoce.realtime.bench.caller.prepare import Act
+from vivavoce.realtime.bench.caller.prepare import PreparedTurn
 from vivavoce.realtime.bench.measure.audio_truth import LIMIT
 
 PAUSE: Final = (0.4, 1.2)
-"""Seconds between two turns, from and to."""
+"""Range of the pause between two turns, in seconds."""
 
 SETTLE: Final = 0.6
-"""Seconds of open microphone before the first word: lines and gain settle."""
+"""Seconds of open microphone before the first word: connection and gain control settle."""
 
 
-def script(acts: Sequence[Act], first: int) -> Callable[[Caller], Awaitable[None]]:
-    """The conversation of `acts`, whose turns are numbered from `first`."""
+def script(turns: Sequence[PreparedTurn], first: int) -> Callable[[Caller], Awaitable[None]]:
+    """The conversation of `turns`, numbered from `first`."""
 
     async def converse(caller: Caller) -> None:
         await caller.pause(SETTLE)
-        for number, act in enumerate(acts, first):
+        for number, turn in enumerate(turns, first):
             await caller.pause(caller.random.uniform(*PAUSE))
-            await _turn(caller, act, number)
+            await _turn(caller, turn, number)
         await caller.pause(0.2)
 
     return converse
 
 
-async def _turn(caller: Caller, act: Act, number: int) -> None:
-    said = caller.say(act.clip, "turn", number)
+async def _turn(caller: Caller, turn: PreparedTurn, number: int) -> None:
+    said = caller.say(turn.clip, "turn", number)
     await caller.until(said.ended)
-    heard = await caller.reply(said.ended, LIMIT)
-    if heard is not None:
-        for over in act.over:
-            await caller.until(heard + over.after)
+    reply = await caller.reply(said.ended, LIMIT)
+    if reply is not None:
+        for overlap in turn.overlaps:
+            await caller.until(reply + overlap.after)
             if caller.sounding:
-                await caller.until(caller.say(over.clip, over.kind, number).ended)
+                await caller.until(caller.say(overlap.clip, overlap.kind, number).ended)
     await caller.quiet()

@@ -1,1 +1,1 @@
-"""Measures from recorded sound: delays by audio truth, distributions with intervals, the history of a call."""
+"""Measures of recorded calls: audio ground truth, distributions with intervals, the history of a call."""

@@ -1,6 +1,6 @@
-"""Distributions: percentiles with a bootstrap interval, rates with theirs. Pure, and the same on every run.
+"""Describe observations: percentiles and rates with 95 % intervals. Pure, and the same on every run.
 
-Never a mean alone: a voice that answers in 0.3 s nine times of ten and in 4 s the tenth time is not a 0.7 s voice.
+Never a mean alone: a server that answers in 0.3 s nine times of ten and in 4 s the tenth time does not answer in 0.7 s.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEW: Final = 10
-"""Below so many observations a rate says little, and is marked."""
+"""Rates of fewer observations say little, and are marked."""
 
 _RESAMPLES: Final = 2000
 _SEED: Final = 20_011
@@ -43,7 +43,7 @@ class Distribution:
 
     @property
     def few(self) -> bool:
-        """Too few to lean on."""
+        """Too few observations to rely on."""
         return self.n < FEW
 
 
@@ -63,7 +63,7 @@ class Rate:
 
     @property
     def few(self) -> bool:
-        """Too few to lean on."""
+        """Too few observations to rely on."""
         return self.n < FEW
 
 
@@ -87,13 +87,13 @@ def rate(count: int, n: int) -> Rate:
     z = 1.959964
     share, z2 = count / n, z * z
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    reach = z * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return Rate(count, n, max(0.0, centre - reach), min(1.0, centre + reach))
+    half = z * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return Rate(count, n, max(0.0, centre - half), min(1.0, centre + half))
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
     """Theil and Sen's slope of y over x: the median over all pairs, which outliers do not move."""
-    if len(points) > 400:  # all pairs of more take long and say no more
+    if len(points) > 400:  # more pairs take long and change little
         points = points[:: len(points) // 400 + 1]
     slopes = [(b[1] - a[1]) / (b[0] - a[0]) for i, a in enumerate(points) for b in points[i + 1 :] if b[0] != a[0]]
     return float(np.median(slopes)) if slopes else 0.0

@@ -1,10 +1,10 @@
-"""History error: words that the conversation remembers beyond, or short of, what the caller heard before the cut.
+"""Measure the history error: words of a cut reply that the conversation keeps beyond those that were played.
 
-    recording up to the silence ──our ears──► words heard  ┐
-    vivavoce.heard (server)     ────────────► words kept   ┴──► kept - heard
+    recording up to the silence ──our ASR──► words played  ┐
+    vivavoce.heard (server)     ───────────► words kept    ┴──► kept - played
 
-The ears mishear a word now and then, so single figures are good to about a word. Only servers that tell what they keep
-(ours) can be judged.
+The ASR has a word error rate of its own, so single figures are good to about a word. Only servers that report what they
+keep (ours) can be measured.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.resample import Resampler
 from vivavoce.model.cascade.asr import open_asr
 from vivavoce.model.store import Store
-from vivavoce.realtime.bench.caller.call_record import CallRecord, Said
 from vivavoce.realtime.bench.measure.audio_truth import AFTER, Overlap, first_sound, overlaps
+from vivavoce.realtime.bench.measure.call_record import CallRecord, Said
 
-Understand = Callable[[Samples], str]
+Transcribe = Callable[[Samples], str]
 
-_EARS_HZ = 16_000
+_ASR_HZ = 16_000
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
-    """One cut: what the history keeps of the reply, and what could be heard of it."""
+class CutHistory:
+    """One cut: the words of the reply that the history keeps, and those that were audible."""
 
     kept: str
     heard: str
@@ -45,39 +45,39 @@ def words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", text)
 
 
-def remembered(records: Sequence[CallRecord], understand: Understand) -> list[Remembered]:
-    """Every cut of these calls whose server told what it keeps."""
+def cut_histories(records: Sequence[CallRecord], transcribe: Transcribe) -> list[CutHistory]:
+    """Every cut of these calls whose server reported what it keeps."""
     found = []
     for record in records:
         for over in overlaps(record):
             if over.reaction == "yielded" and over.silence is not None and (kept := _kept(record, over)) is not None:
-                found.append(Remembered(kept, understand(_heard(record, over.said, over.silence))))
+                found.append(CutHistory(kept, transcribe(_audible(record, over.said, over.silence))))
     return found
 
 
-def listener(store: Store) -> Understand:
-    """Our own English ears, apart from the server's. Raises what `open_asr` raises."""
-    ears = open_asr("en", store.path, 2)
+def open_transcriber(store: Store) -> Transcribe:
+    """Opens an English ASR of our own, apart from the server's. Raises the exceptions of `open_asr`."""
+    asr = open_asr("en", store.path, 2)
 
-    def understand(sound: Samples) -> str:
-        resampler = Resampler(SAMPLE_RATE, _EARS_HZ)
-        listening = ears.open()
-        listening.push(np.concatenate((resampler.push(sound), resampler.flush())))
-        hypothesis = listening.finish()
+    def transcribe(sound: Samples) -> str:
+        resampler = Resampler(SAMPLE_RATE, _ASR_HZ)
+        recognition = asr.open()
+        recognition.push(np.concatenate((resampler.push(sound), resampler.flush())))
+        hypothesis = recognition.finish()
         return f"{hypothesis.stable} {hypothesis.tail}".strip()
 
-    return understand
+    return transcribe
 
 
 def _kept(record: CallRecord, over: Overlap) -> str | None:
-    """The server's last word about the reply within the consequences of the overlap."""
-    told = [
+    """The last report of the server about the reply, within `AFTER` the overlap."""
+    reports = [
         event.body for event in record.of("vivavoce.heard") if over.said.began <= event.at <= over.said.ended + AFTER
     ]
-    return str(told[-1]["text"])[: int(told[-1]["heard_chars"])] if told else None
+    return str(reports[-1]["text"])[: int(reports[-1]["heard_chars"])] if reports else None
 
 
-def _heard(record: CallRecord, said: Said, silence: float) -> Samples:
+def _audible(record: CallRecord, said: Said, silence: float) -> Samples:
     """The reply's sound, from its beginning to the silence."""
     turn = next(other for other in record.said if other.kind == "turn" and other.turn == said.turn)
     start = first_sound(record.recording, turn.ended, said.began)

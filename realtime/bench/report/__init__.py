@@ -1,1 +1,1 @@
-"""What a run has found, as tables, plots and a page."""
+"""Reports of the benchmark: JSON, terminal, a page, and two reports compared."""

@@ -1,6 +1,7 @@
-"""A report as one page that needs nothing else: tables, plots, and what the words mean. Pure.
+"""Render a report as one self-contained page: tables, plots, and definitions. Pure.
 
-Everything that comes from a server (its answers above all) is escaped; the page runs no script."""
+All text of a server (its transcripts above all) is escaped; the page runs no script. A template engine would be one
+more dependency of a call's installation, for markup that type checks here."""
 
 from __future__ import annotations
 
@@ -57,8 +58,8 @@ def _head(report: Values) -> Iterator[str]:
 
 def _settings(settings: Values) -> str:
     server, models = settings["server"], settings["models"]
-    place = "own server" if server.get("own") else f"{server.get('url')} ({server.get('model')})"
-    return " · ".join([place, *(f"{name} {value}" for name, value in models.items()), f"seed {settings['seed']}"])
+    name = "own server" if server.get("own") else f"{server.get('url')} ({server.get('model')})"
+    return " · ".join([name, *(f"{model} {value}" for model, value in models.items()), f"seed {settings['seed']}"])
 
 
 def _figures(report: Values) -> Iterator[str]:
@@ -67,24 +68,24 @@ def _figures(report: Values) -> Iterator[str]:
         return
     yield "<h2>Figures</h2><div class=card>" + _table(_HEADS, [_row(run) for run in runs]) + "</div>"
     rows = [(_label(run), run["measures"]["v2v"]) for run in runs if run["measures"]["v2v"]]
-    yield "<h2>How long the user waits</h2><p>From the last audible moment of the user's speech to the first audible "
-    yield "sound of the answer, both in the caller's recording. One dot is one turn; a missed or premature turn counts "
+    yield "<h2>Voice-to-voice latency</h2><p>From the last audible moment of the user's speech to the first audible "
+    yield "sound of the reply, both in the caller's recording. One dot is one turn; a missed or premature turn counts "
     yield "as 5 s. The band is the 95 % interval of the median.</p>"
     yield f"<div class=card>{plots.strips(rows, GOALS, 'Voice to voice latency of every turn')}</div>"
     falls = plots.waterfalls([(_label(run), run["measures"]["waterfall"]) for run in runs], "Stages of a turn")
     if falls:
-        yield "<h2>Where it went</h2><p>Medians of the server's own marks, and what the caller waited beyond them: the "
-        yield "way there and back, frames of 20 ms, and whatever the server does not know.</p>"
+        yield "<h2>Latency by stages</h2><p>Medians of the server's own marks, and the caller's latency beyond them: "
+        yield "the way there and back, frames of 20 ms, and delays that the server does not see.</p>"
         yield f"<div class=card>{falls}</div>"
     if loss := _loss(runs):
-        plot = plots.lines(loss, "packets lost, %", "ms", None, "Delay over loss")
-        yield f"<h2>Lost packets</h2><div class=card>{plot}</div>"
+        plot = plots.lines(loss, "packet loss, %", "ms", None, "Latency over packet loss")
+        yield f"<h2>Packet loss</h2><div class=card>{plot}</div>"
     for run in runs:
         yield _every_turn(run)
 
 
 _HEADS: Final = (
-    "what", "n", "V2V p50", "p95", "p99", "missed", "premature", "yields", "silent after", "history off", "goes on",
+    "run", "n", "V2V p50", "p95", "p99", "missed", "premature", "stops", "silence after", "history error", "goes on",
     "underruns",
 )  # fmt: skip
 
@@ -101,10 +102,10 @@ def _row(run: Values) -> list[str]:
 
 
 def _cautions(run: Values) -> str:
-    said = [f"{len(run['failures'])} calls broke"] if run["failures"] else []
-    said += [f"{run['refused']} calls refused"] if run["refused"] else []
-    said += [f"caller late {run['stalls']}×"] if run["stalls"] else []
-    return "".join(f'<br><span class="bad">{words}</span>' for words in said)
+    words = [f"{len(run['failures'])} calls broke"] if run["failures"] else []
+    words += [f"{run['refused']} calls refused"] if run["refused"] else []
+    words += [f"caller late {run['stalls']}×"] if run["stalls"] else []
+    return "".join(f'<br><span class="bad">{caution}</span>' for caution in words)
 
 
 def _quantile(values: Values | None, name: str) -> str:
@@ -122,7 +123,7 @@ def _share(values: Values) -> str:
 
 
 def _loss(runs: Iterable[Values]) -> dict[str, list[tuple[float, float]]]:
-    """p50 and p95 over loss, of what was measured at more than one."""
+    """p50 and p95 over packet loss, of runs at more than one loss."""
     found: dict[str, list[tuple[float, float]]] = {}
     for run in runs:
         for name in ("p50", "p95"):
@@ -143,11 +144,11 @@ def _every_turn(run: Values) -> str:
         marks = ", ".join(f"{name} {value:.0f}" for name, value in turn["marks"].items() if name != "speech_end")
         rows.append([escape(turn["text"]), took, escape(turn["answer"]), escape(marks)])
     for over in run["overlaps"]:
-        when = "" if over["silence"] is None else f", silent after {over['silence']:.0f} ms"
+        when = "" if over["silence"] is None else f", silence after {over['silence']:.0f} ms"
         rows.append(
             [f"{escape(over['text'])} <small>({escape(over['kind'])})</small>", escape(over["reaction"]) + when, "", ""]
         )
-    table = _table(("said", "answered after", "answer", "the server's marks, ms"), rows)
+    table = _table(("user", "latency", "reply", "the server's marks, ms"), rows)
     return f"<details><summary>Every turn: {escape(_label(run))}</summary><div class=card>{table}</div></details>"
 
 
@@ -166,8 +167,8 @@ def _instrument(report: Values) -> Iterator[str]:
             for one in report["instrument"]
         ]
         heads = ("transport", "added, p50 / p95 ms", "way there", "way back", "n", "no beep")
-        yield "<h2>The instrument itself</h2><p>Known delays of 0, 100 and 300 ms, measured over the same links "
-        yield "against a peer that beeps: what the caller's frames and the transport add to every figure above. "
+        yield "<h2>Error of the instrument</h2><p>Known delays of 0, 100 and 300 ms, measured over the same links "
+        yield "against a peer that beeps: the caller's frames and the transport add as much to every figure above. "
         yield "Nothing is subtracted.</p>"
         yield f"<div class=card>{_table(heads, rows)}</div>"
 
@@ -187,7 +188,7 @@ def _load(report: Values) -> Iterator[str]:
     rows = [
         [
             str(level["calls"]), _quantile(level["v2v"], "p50"), _quantile(level["v2v"], "p95"), str(level["missed"]),
-            f"{level['refused']} ({level['polite']} told when)", str(level["underruns"]),
+            f"{level['refused']} ({level['polite']} with a time to retry)", str(level["underruns"]),
             "—" if level["cpu"] is None else f"{100 * level['cpu']:.0f} %",
         ]
         for level in levels
@@ -202,8 +203,8 @@ def _punctual(report: Values) -> Iterator[str]:
     levels = report.get("punctual")
     if not levels:
         return
-    yield "<h2>Sound that leaves on time</h2><p>Quiet calls in one process: how much later than the most punctual one "
-    yield "each 20 ms of the server's sound came.</p>"
+    yield "<h2>Pacing jitter</h2><p>Silent calls in one process: how much later than the most punctual one "
+    yield "each 20 ms frame of the server arrived.</p>"
     late = [f"over {bound} ms" for bound in LATE]
     rows = [
         [
@@ -222,7 +223,7 @@ def _soak(report: Values) -> Iterator[str]:
     if not soak:
         return
     yield f"<h2>Many short calls</h2><p>{soak['calls']} calls, {soak['failed']} broke, {soak['refused']} refused, "
-    yield f"{soak['silent']} without an answer. Growth per 1 000 calls, once warm:</p><div class=card>"
+    yield f"{soak['silent']} without a reply. Growth per 1 000 calls, once warm:</p><div class=card>"
     memory = {"MB": [(s["calls"], s["resident"] / 2**20) for s in soak["samples"]]}
     yield _growth(soak) + plots.lines(memory, "calls", "MB", None, "Memory over calls") + "</div>"
 
@@ -231,8 +232,8 @@ def _long(report: Values) -> Iterator[str]:
     call = report.get("long")
     if not call:
         return
-    yield f"<h2>One long call</h2><p>{call['minutes']:g} minutes, {call['turns']} turns, {call['missed']} without an "
-    yield f"answer. {escape('It broke: ' + call['failure'] + '. ') if call['failure'] else ''}Voice to voice, first "
+    yield f"<h2>One long call</h2><p>{call['minutes']:g} minutes, {call['turns']} turns, {call['missed']} without a "
+    yield f"reply. {escape('It broke: ' + call['failure'] + '. ') if call['failure'] else ''}Voice to voice, first "
     yield f"quarter: {escape(quantiles(call['early']))}; last quarter: {escape(quantiles(call['late']))}. "
     yield "Growth per hour, once warm:</p>"
     memory = {"MB": [(s["seconds"] / 60, s["resident"] / 2**20) for s in call["samples"]]}
@@ -244,7 +245,7 @@ def _growth(found: Values) -> str:
         [escape(name), f"{value / 2**20:.1f} MB" if name == "resident" else f"{value:.1f}"]
         for name, value in found["slopes"].items()
     ]
-    return _table(("what", "growth"), rows)
+    return _table(("resource", "growth"), rows)
 
 
 def _foot(report: Values) -> Iterator[str]:

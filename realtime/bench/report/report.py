@@ -1,15 +1,13 @@
-"""A report: everything measured in one run of the benchmark, as JSON with a version, and back.
+"""A report: all figures of one run of the benchmark, as JSON with a version; read, written and compared.
 
     {"schema": "vivavoce.bench/2", "made": …, "machine": {…}, "settings": {…}, "instrument": [{…}], "runs": [{…}],
      "load": {…}, "soak": {…}}
 
-The schema's number changes when a field or the meaning of a measure does; reports of different numbers are not
+The schema's number changes when a field or the definition of a measure does; reports of different numbers are not
 compared. Times are milliseconds unless the name says otherwise.
 
-Two reports side by side: what became better, what worse, and what is only chance.
-
-A difference of medians counts when the two 95 % intervals do not overlap. Reports of different machines or seeds are
-compared all the same, and said to be different.
+In a comparison, a difference of medians counts when the two 95 % intervals do not overlap. Reports of different
+machines or seeds are compared, too, and the difference is printed.
 """
 
 from __future__ import annotations
@@ -20,14 +18,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from vivavoce.realtime.bench.caller.calibration import Calibration
-from vivavoce.realtime.bench.caller.call_record import CallRecord
+from vivavoce.realtime.bench import BenchError
 from vivavoce.realtime.bench.caller.impairments import Impairment
-from vivavoce.realtime.bench.caller.prepare import Play
+from vivavoce.realtime.bench.caller.prepare import PreparedScenario
 from vivavoce.realtime.bench.measure.audio_truth import overlaps, turns
+from vivavoce.realtime.bench.measure.call_record import CallRecord
 from vivavoce.realtime.bench.measure.distribution import Distribution, describe
-from vivavoce.realtime.bench.measure.history import Remembered
+from vivavoce.realtime.bench.measure.history import CutHistory
 from vivavoce.realtime.bench.measure.measures import Measures, measure
+from vivavoce.realtime.bench.runs.calibration import Calibration
 from vivavoce.realtime.bench.runs.load import Level, saturated
 from vivavoce.realtime.bench.runs.load import knee as find_knee
 from vivavoce.realtime.bench.runs.run import Calls, Plan
@@ -35,14 +34,16 @@ from vivavoce.realtime.bench.runs.run import Calls, Plan
 SCHEMA: Final = "vivavoce.bench/2"
 
 
-class ReportError(Exception):
+class ReportError(BenchError):
     """A file that is no report of this version."""
 
 
-def describe_run(play: Play, plan: Plan, calls: Calls, history: Sequence[Remembered] = ()) -> dict[str, Any]:
+def describe_run(
+    play: PreparedScenario, plan: Plan, calls: Calls, history: Sequence[CutHistory] = ()
+) -> dict[str, Any]:
     """One scenario over one transport, as JSON values: figures first, then every turn. `history`: of its cuts."""
-    acts = play.acts
-    expected = {n: acts[n % len(acts)].expect for n in range(plan.turns or play.scenario.turns)}
+    order = play.turns
+    expected = {n: order[n % len(order)].expect for n in range(plan.turns or play.scenario.turns)}
     return {
         "scenario": play.scenario.name,
         "title": play.scenario.title,
@@ -89,12 +90,12 @@ def as_values(measures: Measures) -> dict[str, Any]:
 
 
 def write(report: Mapping[str, Any], path: Path) -> None:
-    """Raises OSError."""
+    """Writes a report. Raises OSError."""
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Raises `ReportError`."""
+    """Reads a report. Raises `ReportError`."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -106,7 +107,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def line_of(impairment: Mapping[str, float]) -> str:
-    """A line in words."""
+    """An impairment in words."""
     parts = []
     if impairment["loss"]:
         kind = "bursty loss" if impairment["burst"] > 1 else "loss"
@@ -166,18 +167,22 @@ def _rounded(value: Any) -> Any:
 
 Values = Mapping[str, Any]
 
-LATENCIES: Final = {"v2v": "voice to voice", "yield_ms": "silent after cutting in", "resume_gap": "gap after agreement"}
+LATENCIES: Final = {
+    "v2v": "voice to voice",
+    "yield_ms": "silence after interruption",
+    "resume_gap": "gap after backchannel",
+}
 RATES: Final = {
     "missed": ("missed", False),
     "premature": ("premature", False),
-    "yielding": ("yields to interruptions", True),
-    "selectivity": ("goes on over the rest", True),
+    "yielding": ("stops for interruptions", True),
+    "selectivity": ("goes on over other sounds", True),
 }
 """Name of the measure -> words, and whether more is better."""
 
 
 def compare(a: Values, b: Values) -> str:
-    """The comparison as text, a line for each measure that both have."""
+    """Compares two reports: a line of text for each measure that both have."""
     return "\n".join([*_differences_of_setup(a, b), *_runs(a, b)])
 
 

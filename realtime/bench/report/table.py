@@ -1,6 +1,6 @@
-"""A report on the terminal: one block for each scenario and transport. Text in, text out.
+"""Print a report on the terminal: one block for each scenario and transport. Text in, text out.
 
-Rates of fewer than ten observations are marked with a question mark: they say little."""
+Rates of fewer than ten observations say little, and are marked with a question mark."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_block(run: Values) -> str:
 
 
 def head(run: Values) -> str:
-    """What was measured, in one line."""
+    """The scenario, transport and impairment of a run, in one line."""
     return f"{run['scenario']} · {run['transport']} · {line_of(run['impairment'])}   ({run['title']})"
 
 
@@ -47,8 +47,8 @@ def quantiles(values: Values | None, unit: str = "ms") -> str:
     return f"{'  '.join(parts)} {unit}   n={values['n']}{_few(values['n'])}"
 
 
-def share(values: Values, good: bool = False) -> str:
-    """A rate in one line. `good`: of what is wanted."""
+def share(values: Values) -> str:
+    """A rate in one line."""
     if not values["n"]:
         return "—"
     percent = 100 * values["count"] / values["n"]
@@ -57,14 +57,14 @@ def share(values: Values, good: bool = False) -> str:
 
 
 def waterfall_line(waterfall: Values) -> str:
-    """The stages' medians, and what they leave unexplained."""
+    """The medians of the stages, and the unexplained rest."""
     stages = "  ".join(f"{stage['name']} +{stage['took']:.0f}" for stage in waterfall["stages"])
     rest = waterfall["unexplained"]
     return f"{stages}  unexplained +{rest['p50']['value']:.0f} ms (p95 {rest['p95']['value']:.0f})   n={waterfall['n']}"
 
 
 def instrument_block(found: Values) -> str:
-    """What the instrument itself adds."""
+    """The error of the instrument."""
     rows = [
         _row("the instrument adds", quantiles(found["error"])),
         _row("  way there", quantiles(found["way_there"])),
@@ -91,12 +91,12 @@ def level_line(level: Level) -> str:
 
 
 def load_line(found: Values) -> str:
-    """What a load sweep comes to."""
+    """The result of a load sweep."""
     return f"  knee: {found['knee'] or 'below the smallest number tried'} calls; past it: {found['saturated']}"
 
 
 def punctual_line(found: Punctual) -> str:
-    """Quiet calls at the same time."""
+    """The pacing jitter of silent calls."""
     shares = ", ".join(f"{100 * share:.2g} % over {bound}" for share, bound in zip(found.late, LATE, strict=True))
     lost = f"  lost {found.lost:.2g} s" if found.lost else ""
     cpu = "" if found.cpu is None else f"  server {found.cpu:.2f} of a core"
@@ -107,7 +107,7 @@ def punctual_line(found: Punctual) -> str:
 
 
 def sample_line(seen: Sample, of: str = "calls") -> str:
-    """What the server holds, during a soak or a long call."""
+    """The server's resources, during a soak test or a long call."""
     inner = "  ".join(f"{name} {value:g}" for name, value in seen.inner.items())
     return (
         f"  {seen.calls:5} {of}  {seen.resident / 2**20:.0f} MB  {seen.descriptors} descriptors  "
@@ -116,7 +116,7 @@ def sample_line(seen: Sample, of: str = "calls") -> str:
 
 
 def soak_block(found: Values) -> str:
-    """What a soak comes to."""
+    """The result of a soak test."""
     return (
         f"  {found['calls']} calls: {found['failed']} broke, {found['refused']} refused, {found['silent']} unanswered\n"
         f"  growth per 1 000 calls: {_growth(found['slopes'])}"
@@ -124,10 +124,10 @@ def soak_block(found: Values) -> str:
 
 
 def long_block(found: Values) -> str:
-    """What a long call comes to."""
+    """The result of a long call."""
     broke = f"  it broke: {found['failure']}\n" if found["failure"] else ""
     return (
-        f"  {found['minutes']:g} minutes, {found['turns']} turns, {found['missed']} unanswered\n{broke}"
+        f"  {found['minutes']:g} minutes, {found['turns']} turns, {found['missed']} without a reply\n{broke}"
         f"{_row('voice to voice, early', quantiles(found['early']))}\n"
         f"{_row('voice to voice, late', quantiles(found['late']))}\n"
         f"  growth per hour: {_growth(found['slopes'])}"
@@ -149,23 +149,23 @@ def _lines(run: Values) -> Iterator[str]:
     yield _row("missed", share(m["missed"]))
     yield _row("premature", share(m["premature"]))
     if m["waterfall"]["n"]:
-        yield _row("where it went", waterfall_line(m["waterfall"]))
+        yield _row("latency by stages", waterfall_line(m["waterfall"]))
     if m["yielding"]["n"]:
-        yield _row("yields to interruptions", share(m["yielding"]))
-        yield _row("  silent after", quantiles(m["yield_ms"]))
+        yield _row("stops for interruptions", share(m["yielding"]))
+        yield _row("  silence after", quantiles(m["yield_ms"]))
     if run["history"]["error_words"]:
-        yield _row("  history off by", quantiles(run["history"]["error_words"], "words"))
+        yield _row("  history error", quantiles(run["history"]["error_words"], "words"))
     if m["selectivity"]["n"]:
-        yield _row("goes on over the rest", share(m["selectivity"]))
-        yield _row("  gap in the voice", quantiles(m["resume_gap"]))
+        yield _row("goes on over other sounds", share(m["selectivity"]))
+        yield _row("  gap in the reply", quantiles(m["resume_gap"]))
     if m["self_interruptions"]["count"] or m["false_turns"]:
-        yield _row("cut though nobody spoke", f"{m['self_interruptions']['count']} (turns opened: {m['false_turns']})")
+        yield _row("cut without user speech", f"{m['self_interruptions']['count']} (turns opened: {m['false_turns']})")
     per_minute = m["underruns"] / m["spoken_minutes"] if m["spoken_minutes"] else 0.0
     yield _row(
         "underruns", f"{per_minute:.1f} a minute ({m['underruns']} in {m['spoken_minutes'] * 60:.0f} s of speech)"
     )
     if m["expected"]["n"]:
-        yield _row("expected word in answer", share(m["expected"]))
+        yield _row("expected word in reply", share(m["expected"]))
     if run["refused"]:
         yield _row("calls refused", str(run["refused"]))
     for failure in run["failures"]:

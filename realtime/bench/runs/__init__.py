@@ -1,1 +1,2 @@
-"""Runs of many calls: the scenarios, load, a call of hours, a soak, and the punctuality of sound."""
+"""Runs of many calls: scenarios, load, soak, one long call, pacing jitter; and the server and the instrument they
+need."""

@@ -1,9 +1,10 @@
-"""Load: how long a caller waits when others call too. Each caller lives in a process of its own and begins at a time of
-its own, so that neither they nor their turns march in step.
+"""Measure latency under load: several calls at the same time, each from a process of its own, staggered so that their
+turns do not coincide.
 
-    for n calls: n processes ──jobs.npz, staggered──► CallRecord each ──► p95 of all turns; refused calls apart
+    for n calls: n processes ──staggered──► CallRecord each ──► p95 of all turns; refused calls counted apart
 
-The knee is the last number of calls whose p95 stays within `KNEE`. What saturates is read from the server's process.
+The knee is the last number of calls whose p95 stays within `KNEE`. The saturated resource is read from the server's
+process.
 """
 
 from __future__ import annotations
@@ -16,26 +17,26 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
-from vivavoce.realtime.bench.caller.call_record import CallRecord
-from vivavoce.realtime.bench.caller.link import Broken, Refused
-from vivavoce.realtime.bench.caller.prepare import Play
-from vivavoce.realtime.bench.caller.server import ticks, vitals
+from vivavoce.realtime.bench.caller.link import CallBroken, CallRefused
+from vivavoce.realtime.bench.caller.prepare import PreparedScenario
 from vivavoce.realtime.bench.measure.audio_truth import turns
+from vivavoce.realtime.bench.measure.call_record import CallRecord
 from vivavoce.realtime.bench.measure.distribution import Distribution, describe
 from vivavoce.realtime.bench.runs.run import Plan, failed_call, one_call
+from vivavoce.realtime.bench.runs.server import ticks, vitals
 
 KNEE: Final = 800.0
-"""Milliseconds of voice to voice, 95th percentile, from which a caller is served badly."""
+"""Milliseconds of voice-to-voice latency, 95th percentile, up to which callers are served well."""
 
 STAGGER: Final = 1.3
-"""Seconds between the beginnings of two calls; no multiple of anything in the script."""
+"""Seconds between the starts of two calls; no multiple of any time in the script."""
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What `calls` at the same time got. `refused`: turned away with 503 or 429; `polite`: of these, told when to come
-    back. `cpu`: share of the machine's cores that the server used, None where it runs elsewhere; `resident`: its
-    memory in bytes. `busy`: share of the cores that anybody used, the callers included."""
+    """The figures of `calls` at the same time. `refused`: with status 503 or 429; `polite`: of these, with
+    `Retry-After`. `cpu`: share of the machine's cores that the server used, None where it runs elsewhere; `resident`:
+    its memory in bytes. `busy`: share of the cores in use, the callers' included."""
 
     calls: int
     refused: int
@@ -51,18 +52,18 @@ class Level:
 
     @property
     def served(self) -> int:
-        """Calls that were taken."""
+        """Calls that the server took."""
         return self.calls - self.refused
 
     @property
     def good(self) -> bool:
-        """Nobody waits too long."""
+        """Whether all callers were served well."""
         return self.v2v is not None and self.v2v.p95.value <= KNEE and not self.failures
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """What a caller's process brings back."""
+class _Result:
+    """The result of a caller's process."""
 
     record: CallRecord | None
     refused: bool = False
@@ -70,10 +71,15 @@ class _Told:
 
 
 def sweep(
-    play: Play, plan: Plan, levels: Sequence[int], cores: int, pid: int | None, progress: Callable[[Level], None]
+    play: PreparedScenario,
+    plan: Plan,
+    levels: Sequence[int],
+    cores: int,
+    pid: int | None,
+    progress: Callable[[Level], None],
 ) -> list[Level]:
-    """Measures each level, smallest first. `pid` of the server, if it is ours. Raises `Broken` when a caller's own
-    process dies."""
+    """Measures each level, smallest first. `pid`: the server's, if it is our own. Raises `CallRefused` where the server
+    refuses for another reason than its limit of calls."""
     found = []
     for calls in sorted(levels):
         found.append(_level(play, plan, calls, cores, pid))
@@ -82,8 +88,8 @@ def sweep(
 
 
 def knee(levels: Sequence[Level]) -> int | None:
-    """Most calls that were served well at once, as were all smaller numbers; None when not even the smallest was.
-    Refused calls are not served, and spoil nothing."""
+    """The largest number of calls that was served well, as were all smaller ones; None when the smallest was not.
+    Refused calls count neither as served nor as failed."""
     best: int | None = None
     for level in sorted(levels, key=lambda level: level.calls):
         if not level.good:
@@ -92,25 +98,25 @@ def knee(levels: Sequence[Level]) -> int | None:
     return best
 
 
-def _level(play: Play, plan: Plan, calls: int, cores: int, pid: int | None) -> Level:
+def _level(play: PreparedScenario, plan: Plan, calls: int, cores: int, pid: int | None) -> Level:
     # Spawned, not forked: a caller must not inherit threads and sockets.
     with ProcessPoolExecutor(calls, multiprocessing.get_context("spawn")) as pool:
-        start = time.monotonic() + 3.0  # the processes need a while to begin
+        start = time.monotonic() + 3.0  # the processes take a while to start
         jobs = [pool.submit(_caller, play, plan, number, start + number * STAGGER) for number in range(calls)]
         time.sleep(max(0.0, start - time.monotonic()))
         before, all_before, began = vitals(pid) if pid else None, ticks(), time.monotonic()
-        told = [job.result() for job in jobs]
+        results = [job.result() for job in jobs]
         after, all_after, took = vitals(pid) if pid else None, ticks(), time.monotonic() - began
-    records = [one.record for one in told if one.record is not None]
-    judged = [turn for record in records for turn in turns(record)]
+    records = [one.record for one in results if one.record is not None]
+    measured = [turn for record in records for turn in turns(record)]
     return Level(
         calls=calls,
-        refused=sum(one.refused for one in told),
-        polite=sum(one.polite for one in told),
+        refused=sum(one.refused for one in results),
+        polite=sum(one.polite for one in results),
         failures=tuple(record.failure for record in records if record.failure),
-        v2v=describe([turn.scored * 1000 for turn in judged]),
-        missed=sum(turn.outcome == "missed" for turn in judged),
-        underruns=sum(turn.underruns for turn in judged),
+        v2v=describe([turn.scored * 1000 for turn in measured]),
+        missed=sum(turn.outcome == "missed" for turn in measured),
+        underruns=sum(turn.underruns for turn in measured),
         stalls=sum(record.stalls for record in records),
         cpu=(after.cpu - before.cpu) / took / cores if before and after else None,
         resident=after.resident if after else None,
@@ -124,28 +130,28 @@ def _share(before: tuple[int, int] | None, after: tuple[int, int] | None) -> flo
     return (after[0] - before[0]) / (after[1] - before[1])
 
 
-def _caller(play: Play, plan: Plan, number: int, start: float) -> _Told:
+def _caller(play: PreparedScenario, plan: Plan, number: int, start: float) -> _Result:
     """One caller, in its own process."""
     time.sleep(max(0.0, start - time.monotonic()))
     count = plan.turns or play.scenario.per_call
-    acts = [play.acts[(number * 5 + n) % len(play.acts)] for n in range(count)]  # others' questions are others
+    chosen = [play.turns[(number * 5 + n) % len(play.turns)] for n in range(count)]  # other questions for each caller
     own = replace(plan, seed=plan.seed + number)
     try:
-        return _Told(asyncio.run(one_call(play, own, acts, number)))
-    except Refused as refused:
+        return _Result(asyncio.run(one_call(play, own, chosen, number)))
+    except CallRefused as refused:
         if not refused.full:
             raise
-        return _Told(None, True, refused.retry_after is not None)
-    except Broken as broken:
-        return _Told(failed_call(own, play.scenario.name, broken))
+        return _Result(None, True, refused.retry_after is not None)
+    except CallBroken as broken:
+        return _Result(failed_call(own, play.scenario.name, broken))
 
 
 def saturated(level: Level) -> str:
-    """What ran out at `level`, as far as it can be told from outside."""
+    """The resource that was saturated at `level`, as far as it can be seen from outside."""
     if level.cpu is None:
         return "unknown: the server runs elsewhere"
     if level.refused and level.good:
-        return f"the limit of {level.served} calls, which the others were told"
+        return f"the limit of {level.served} calls; the others were refused"
     if level.busy is not None and level.busy > 0.9:
         return f"the processor (busy {100 * level.busy:.0f} %, of which the server {100 * level.cpu:.0f} %)"
     if level.stalls:

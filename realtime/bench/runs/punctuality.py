@@ -1,9 +1,9 @@
-"""Punctuality: calls in which nobody speaks, and whether each 20 ms of the server's sound comes when it is due.
+"""Measure pacing jitter: silent calls, and how late each 20 ms frame of the server arrives.
 
-    n callers, each in a rhythm of its own ──a quiet room──► server ──silence──► when each frame came ──► Punctual
+    n callers, each with a phase of its own ──a quiet room──► server ──silence──► arrival of each frame ──► Punctual
 
-A server whose one event loop is full shows it here first: frames come late, and a voice would stutter. The callers
-share the machine with the server and one loop among themselves; how late they are at their own work is told, too."""
+An overloaded event loop shows here first: frames arrive late, and speech would stutter. The callers share the machine
+with the server, and one event loop; their own lateness is reported, too."""
 
 from __future__ import annotations
 
@@ -18,32 +18,31 @@ from typing import Any, Final
 import numpy as np
 
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
-from vivavoce.realtime.bench.caller.link import Broken, Sink, Target
+from vivavoce.realtime.bench.caller.link import CallBroken, Sink, Target
 from vivavoce.realtime.bench.caller.link_webrtc import WebRtcLink
-from vivavoce.realtime.bench.caller.server import vitals
+from vivavoce.realtime.bench.runs.server import vitals
 
 SECONDS: Final = 30.0
-"""That each level is listened to."""
+"""Duration of each level."""
 
 LATE: Final = (20, 60)
-"""Milliseconds: from one frame too late on the smallest jitter buffer runs dry, from three a usual one."""
+"""Milliseconds: at one frame of lateness the smallest jitter buffer runs empty, at three a usual one."""
 
 ROOM: Final = 0.0005
-"""RMS of what the microphones pick up: -66 dBFS, a quiet room."""
+"""RMS of the microphones' noise: -66 dBFS, a quiet room."""
 
 SETTLE: Final = 2.0
 """Seconds after the last call has connected."""
 
-_APART: Final = 0.37  # seconds between two calls that connect
+_STAGGER: Final = 0.37  # seconds between two calls that connect
 _FRAME_SECONDS: Final = FRAME / SAMPLE_RATE
 
 
 @dataclass(frozen=True, slots=True)
 class Punctual:
-    """One level. `late`: for each of `LATE` the share of `frames` that came later than so. `p50` to `most` in ms,
-    behind the most punctual frame of the same call. `lost`: seconds of sound that never came. `cpu`: cores that the
-    server used, None where it runs elsewhere. `own`: ms by which the callers were late with their own frames, 99th
-    percentile."""
+    """One level. `late`: for each of `LATE` the share of `frames` that arrived later. `p50` to `most`: ms after the
+    most punctual frame of the same call. `lost`: seconds of audio that never arrived. `cpu`: cores that the server
+    used, None where it runs elsewhere. `own`: ms by which the callers' own frames were late, 99th percentile."""
 
     calls: int
     frames: int
@@ -57,19 +56,19 @@ class Punctual:
 
 
 @dataclass(slots=True)
-class _Ear:
-    """One caller's: when which sample of the stream came."""
+class Arrivals:
+    """The arrivals of one caller: (time, samples received by then)."""
 
-    loop: asyncio.AbstractEventLoop
+    now: Callable[[], float]
     arrivals: list[tuple[float, int]] = field(default_factory=list)
-    taken: int = 0
+    received: int = 0
 
-    def heard(self, samples: Samples, _: str) -> None:
-        self.taken += len(samples)
-        self.arrivals.append((self.loop.time(), self.taken))
+    def add(self, samples: Samples, _: str) -> None:
+        self.received += len(samples)
+        self.arrivals.append((self.now(), self.received))
 
     def lateness(self, since: float) -> list[float]:
-        """Seconds of each frame since then."""
+        """Lateness of each frame since then, in seconds."""
         transits = [at - position / SAMPLE_RATE for at, position in self.arrivals if at >= since]
         fastest = min(transits, default=0.0)
         return [transit - fastest for transit in transits]
@@ -82,11 +81,11 @@ def punctual(
     progress: Callable[[Punctual], None],
     seconds: float = SECONDS,
 ) -> list[Punctual]:
-    """Measures each level, smallest first; `pid` of the server, if it is ours. Raises `Refused`, and `Broken` when a
-    call does not come about or no sound comes."""
+    """Measures each level, smallest first; `pid`: the server's, if it is our own. Raises `CallRefused`, and
+    `CallBroken` when a call fails or no audio arrives."""
     found = []
     gc.collect()
-    gc.freeze()  # or looking for garbage would make the callers late, and the server would be blamed
+    gc.freeze()  # garbage collection would make the callers late, and blame the server
     try:
         for calls in sorted(levels):
             found.append(asyncio.run(_level(target, calls, pid, seconds)))
@@ -103,26 +102,26 @@ def values(found: Sequence[Punctual]) -> list[dict[str, Any]]:
 
 async def _level(target: Target, calls: int, pid: int | None, seconds: float) -> Punctual:
     loop = asyncio.get_running_loop()
-    ears, own = [_Ear(loop) for _ in range(calls)], list[float]()
+    streams, own = [Arrivals(loop.time) for _ in range(calls)], list[float]()
     async with AsyncExitStack() as stack:
         links = []
-        for ear in ears:
+        for stream in streams:
             link = WebRtcLink(target)
             stack.push_async_callback(link.close)
-            await link.connect(Sink(ear.heard, lambda event: None))
+            await link.connect(Sink(stream.add, lambda event: None))
             links.append(link)
-            await asyncio.sleep(_APART)
-        listened = loop.time() + SETTLE
-        until = listened + seconds
+            await asyncio.sleep(_STAGGER)
+        begin = loop.time() + SETTLE
+        until = begin + seconds
         async with asyncio.TaskGroup() as group:
             for number, link in enumerate(links):
-                group.create_task(_breathe(link, random.Random(number).random() * _FRAME_SECONDS, until, own))
-            await asyncio.sleep(listened - loop.time())
-            before, lost = _processor(pid), _concealed(links)
-        used, lost = _processor(pid) - before, _concealed(links) - lost
-    late = 1000 * np.array([moment for ear in ears for moment in ear.lateness(listened)])
+                group.create_task(_send_noise(link, random.Random(number).random() * _FRAME_SECONDS, until, own))
+            await asyncio.sleep(begin - loop.time())
+            before, lost = _cpu_seconds(pid), _concealed(links)
+        used, lost = _cpu_seconds(pid) - before, _concealed(links) - lost
+    late = 1000 * np.array([moment for stream in streams for moment in stream.lateness(begin)])
     if not len(late):
-        raise Broken(f"{target.url} sent no sound")
+        raise CallBroken(f"{target.url} sent no audio")
     return Punctual(
         calls=calls,
         frames=len(late),
@@ -136,8 +135,8 @@ async def _level(target: Target, calls: int, pid: int | None, seconds: float) ->
     )
 
 
-def _processor(pid: int | None) -> float:
-    """Seconds of processor time that the server has used."""
+def _cpu_seconds(pid: int | None) -> float:
+    """Seconds of CPU time that the server has used."""
     seen = vitals(pid) if pid else None
     return seen.cpu if seen else 0.0
 
@@ -146,13 +145,13 @@ def _concealed(links: Sequence[WebRtcLink]) -> float:
     return sum(link.concealed for link in links)
 
 
-async def _breathe(link: WebRtcLink, phase: float, until: float, late: list[float]) -> None:
-    """A microphone in a quiet room: 20 ms of it every 20 ms, beginning at `phase`."""
+async def _send_noise(link: WebRtcLink, phase: float, until: float, late: list[float]) -> None:
+    """A microphone in a quiet room: sends a frame every 20 ms, beginning at `phase`."""
     loop = asyncio.get_running_loop()
     noise = np.random.default_rng(0).standard_normal((50, FRAME)).astype(np.float32) * np.float32(ROOM)
     began, number = loop.time() + phase, 0
     while (due := began + number * _FRAME_SECONDS) < until:
         await asyncio.sleep(due - loop.time())
         late.append(loop.time() - due)
-        link.speak(noise[number % len(noise)], number)
+        link.send_frame(noise[number % len(noise)], number)
         number += 1

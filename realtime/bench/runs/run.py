@@ -1,6 +1,6 @@
-"""Runs a scenario: as many calls as its turns need, one after the other, over one transport.
+"""Run a scenario: as many calls as its turns need, one after another, over one transport.
 
-Play, Plan ──► WebRtcLink | WebSocketLink | PhoneLink ──► Caller ──► CallRecord ...
+PreparedScenario, Plan ──► WebRtcLink | WebSocketLink | PhoneLink ──► Caller ──► CallRecord ...
 """
 
 from __future__ import annotations
@@ -13,32 +13,32 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vivavoce.realtime.bench.caller.call_record import CallRecord, no_sound
-from vivavoce.realtime.bench.caller.caller import Caller, Room
-from vivavoce.realtime.bench.caller.impairments import Impairment, Line
-from vivavoce.realtime.bench.caller.link import Broken, Link, LinkOptions, Refused, Target
+from vivavoce.realtime.bench.caller.caller import Caller, Surroundings
+from vivavoce.realtime.bench.caller.impairments import ImpairedPath, Impairment
+from vivavoce.realtime.bench.caller.link import CallBroken, CallRefused, Link, LinkOptions, Target
 from vivavoce.realtime.bench.caller.link_phone import PhoneLink
 from vivavoce.realtime.bench.caller.link_webrtc import WebRtcLink
 from vivavoce.realtime.bench.caller.link_websocket import WebSocketLink
-from vivavoce.realtime.bench.caller.prepare import Act, Play
+from vivavoce.realtime.bench.caller.prepare import PreparedScenario, PreparedTurn
 from vivavoce.realtime.bench.caller.script import script
+from vivavoce.realtime.bench.measure.call_record import CallRecord, no_sound
 
 TRANSPORTS: Final = ("webrtc", "websocket", "g711", "g711-websocket")
 """g711 is mu-law (PCMU): as RTP over WebRTC, or inside the messages of a WebSocket."""
 
 PHONE: Final = "twilio"
-"""Twilio's media stream; works with our own server only, and is not among "all"."""
+"""Twilio's media stream; works with our own server only, and is not part of "all"."""
 
 SEMANTIC: Final = {"type": "semantic_vad"}
-"""Turns end when the server finds them complete: with the protocol's default, half a second of silence, that half
-second would be in every figure."""
+"""Turns end when the server finds them complete: the protocol's default, half a second of silence, would be in every
+figure."""
 
 _COLOURS: Final = {"red": (200, 30, 30), "green": (30, 160, 60), "blue": (30, 60, 200)}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to call. `turns`: how many in all, the scenario's lines again and again; `turns` 0: as many as it says."""
+    """How to call. `turns`: number of turns, which repeats the scenario's lines; 0: the scenario's own number."""
 
     target: Target
     transport: str = "webrtc"
@@ -49,24 +49,24 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """What came of it. `refused`: calls that the server took no part in, apart from all measures."""
+    """The records of a run. `refused`: calls that the server did not take, which enter no measure."""
 
     records: tuple[CallRecord, ...]
     refused: int = 0
 
 
-async def run_calls(play: Play, plan: Plan, progress: Callable[[CallRecord], None]) -> Calls:
-    """Makes the calls; `progress` sees each as it ends. Raises `Refused` where the server refuses for another reason
-    than having no room, `Broken` where it cannot be reached at all."""
+async def run_calls(play: PreparedScenario, plan: Plan, progress: Callable[[CallRecord], None]) -> Calls:
+    """Makes the calls; `progress` takes each record. Raises `CallRefused` where the server refuses for another reason
+    than its limit of calls, `CallBroken` where it cannot be reached."""
     scenario = play.scenario
     count = plan.turns or scenario.turns
-    order = [play.acts[n % len(play.acts)] for n in range(count)]
+    order = [play.turns[n % len(play.turns)] for n in range(count)]
     records: list[CallRecord] = []
     refused = 0
     for first in range(0, count, scenario.per_call):
         try:
             records.append(await one_call(play, plan, order[first : first + scenario.per_call], first))
-        except Refused as error:
+        except CallRefused as error:
             if not error.full:
                 raise
             refused += 1
@@ -76,26 +76,26 @@ async def run_calls(play: Play, plan: Plan, progress: Callable[[CallRecord], Non
     return Calls(tuple(records), refused)
 
 
-async def one_call(play: Play, plan: Plan, acts: list[Act], first: int) -> CallRecord:
-    """One call with `acts`, whose first has number `first`. Raises `Refused`, `Broken`."""
-    return await caller_of(play, plan, first).call(script(acts, first), plan.transport, play.scenario.name)
+async def one_call(play: PreparedScenario, plan: Plan, turns: list[PreparedTurn], first: int) -> CallRecord:
+    """Makes one call with `turns`, numbered from `first`. Raises `CallRefused`, `CallBroken`."""
+    return await make_caller(play, plan, first).call(script(turns, first), plan.transport, play.scenario.name)
 
 
-def caller_of(play: Play, plan: Plan, number: int) -> Caller:
-    """Whoever makes the call `number` of a plan; nobody has called yet."""
-    wishes = LinkOptions(play.scenario.instructions, SEMANTIC, play.scenario.tools)
-    link = open_link(plan, wishes, number, picture(play.scenario.picture) if play.scenario.picture else None)
-    room = Room(play.noise, play.echo, plan.impairment.skew, play.scenario.answers)
-    return Caller(link, room, wishes, plan.seed * 7919 + number)
+def make_caller(play: PreparedScenario, plan: Plan, number: int) -> Caller:
+    """The caller of call `number` of a plan, not yet connected."""
+    options = LinkOptions(play.scenario.instructions, SEMANTIC, play.scenario.tools)
+    link = open_link(plan, options, number, picture(play.scenario.picture) if play.scenario.picture else None)
+    surroundings = Surroundings(play.noise, play.echo, plan.impairment.skew, play.scenario.answers)
+    return Caller(link, surroundings, options, plan.seed * 7919 + number)
 
 
-def failed_call(plan: Plan, scenario: str, error: Broken) -> CallRecord:
-    """The record of a call that never came about."""
+def failed_call(plan: Plan, scenario: str, error: CallBroken) -> CallRecord:
+    """The record of a call that never connected."""
     return CallRecord(plan.transport, scenario, (), no_sound(), (), failure=str(error))
 
 
-def open_link(plan: Plan, wishes: LinkOptions, number: int, sees: NDArray[np.uint8] | None = None) -> Link:
-    """The link of a plan's call `number`, not yet connected. `sees`: what its camera shows (WebRTC only)."""
+def open_link(plan: Plan, options: LinkOptions, number: int, video: NDArray[np.uint8] | None = None) -> Link:
+    """The link of call `number` of a plan, not yet connected. `video`: the camera's picture (WebRTC only)."""
     if plan.transport.endswith("websocket"):
         return WebSocketLink(plan.target, "audio/pcmu" if plan.transport.startswith("g711") else "audio/pcm")
     if plan.transport == PHONE:
@@ -104,10 +104,10 @@ def open_link(plan: Plan, wishes: LinkOptions, number: int, sees: NDArray[np.uin
     return WebRtcLink(
         plan.target,
         "pcmu" if plan.transport == "g711" else "opus",
-        up=Line(plan.impairment, seed),
-        down=Line(plan.impairment, seed + 1),
-        picture=sees,
-        wishes=wishes,
+        up=ImpairedPath(plan.impairment, seed),
+        down=ImpairedPath(plan.impairment, seed + 1),
+        picture=video,
+        options=options,
     )
 
 

@@ -331,7 +331,7 @@ def test_a_session_gets_the_notes_only_if_the_settings_say_so() -> None:
     assert "add_note" not in {tool.name for tool in options(ServerConfig()).askable}
     assert options(ServerConfig()).offered == ()
     assert "add_note" in {tool.name for tool in options(ServerConfig(tools=("notes",))).askable}
-    assert Tools(ServerConfig()).runner().busy is False
+    assert Tools(ServerConfig()).runner().calls == {}
 
 
 # --- addresses of servers ---

@@ -1,4 +1,4 @@
-"""realtime/bench: scenarios, measures, and what becomes of them: JSON, table, page, comparison."""
+"""realtime/bench: scenarios, options and measures, and reports as JSON, table, page and comparison."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import pytest
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.realtime.__main__ import parser
 from vivavoce.realtime.bench.caller import scenario
-from vivavoce.realtime.bench.caller.call_record import CallRecord, Event, Said
 from vivavoce.realtime.bench.caller.caller import Clip
 from vivavoce.realtime.bench.caller.link import LinkOptions, Target
-from vivavoce.realtime.bench.caller.prepare import NOISES, Act, Play
+from vivavoce.realtime.bench.caller.prepare import NOISES, PreparedScenario, PreparedTurn
+from vivavoce.realtime.bench.measure.call_record import CallRecord, Event, Said
 from vivavoce.realtime.bench.measure.distribution import describe
 from vivavoce.realtime.bench.options import choose
 from vivavoce.realtime.bench.report import report, table
@@ -36,7 +36,7 @@ from vivavoce.realtime.config import ConfigError
 
 
 @pytest.mark.parametrize("name", scenario.names())
-def test_every_scenario_that_comes_along_can_be_played(name: str) -> None:
+def test_every_built_in_scenario_can_be_played(name: str) -> None:
     loaded = scenario.load(name)
     assert loaded.lines
     assert all(cue.say or cue.sound in NOISES for line in loaded.lines for cue in line.cues)
@@ -45,7 +45,7 @@ def test_every_scenario_that_comes_along_can_be_played(name: str) -> None:
         assert picture(loaded.picture).shape == (240, 320, 3)
 
 
-def test_twenty_different_questions_come_along() -> None:
+def test_there_are_twenty_different_questions() -> None:
     assert len({line.text for line in scenario.load("single").lines}) >= 20
 
 
@@ -64,7 +64,7 @@ def test_a_wrong_scenario_is_refused_with_its_fault(table: dict[str, Any], fault
         scenario.parse(table, "test")
 
 
-def test_an_unknown_scenario_is_told_which_there_are() -> None:
+def test_the_refusal_of_an_unknown_scenario_names_the_known_ones() -> None:
     with pytest.raises(scenario.ScenarioError, match="single"):
         scenario.load("nonsense")
 
@@ -76,7 +76,7 @@ def options(*words: str) -> argparse.Namespace:
     return parser().parse_args(["bench", *words])
 
 
-def test_options_say_what_is_measured() -> None:
+def test_options_choose_what_is_measured() -> None:
     chosen = choose(options("--transport", "all", "--loss", "0,0.05", "--calls", "1,2", "--model", "fast"))
     assert chosen.transports == ("webrtc", "websocket", "g711", "g711-websocket")
     assert [line.loss for line in chosen.lines] == [0.0, 0.05]
@@ -102,7 +102,7 @@ def test_wrong_options_are_named(words: list[str]) -> None:
         choose(options(*words))
 
 
-# --- what a session asks for -----------------------------------------------------------------------------------
+# --- sessions -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -112,11 +112,11 @@ def test_wrong_options_are_named(words: list[str]) -> None:
         ("https://api.example.org/v1/", "https://api.example.org/v1/realtime?model=vivavoce"),
     ],
 )
-def test_servers_are_found_with_and_without_their_version(url: str, address: str) -> None:
+def test_the_url_of_a_server_may_end_in_its_version(url: str, address: str) -> None:
     assert Target(url).address("/realtime") == address
 
 
-def test_a_session_names_its_sound_only_where_it_travels_in_messages() -> None:
+def test_a_session_sets_its_audio_format_only_where_audio_travels_in_messages() -> None:
     assert "audio" not in LinkOptions().session(None)
     assert LinkOptions().session("audio/pcm")["audio"]["output"] == {"format": {"type": "audio/pcm", "rate": 24_000}}
 
@@ -125,7 +125,7 @@ def test_a_session_names_its_sound_only_where_it_travels_in_messages() -> None:
 
 
 def made_run(delays: list[float | None], name: str = "single") -> dict[str, Any]:
-    """A run of one call, whose turns are answered after so many seconds, or not."""
+    """A run of one call, whose turns have replies after so many seconds, or none."""
     sound = np.zeros((len(delays) * 10 + 2) * SAMPLE_RATE, np.float32)
     said, events = [], []
     for n, delay in enumerate(delays):
@@ -139,8 +139,8 @@ def made_run(delays: list[float | None], name: str = "single") -> dict[str, Any]
             answer = {"type": "response.output_audio_transcript.done", "transcript": "<b>Yes</b> & no"}
             events.append(Event(end + delay, answer))
     record = CallRecord("webrtc", name, tuple(said), sound, tuple(events))
-    act = Act(Clip("", sound[:1], 0, 1), expect=("yes",))
-    play = Play(scenario.load(name), (act,), None, 0.0)
+    turn = PreparedTurn(Clip("", sound[:1], 0, 1), expect=("yes",))
+    play = PreparedScenario(scenario.load(name), (turn,), None, 0.0)
     return report.describe_run(play, Plan(Target(""), turns=len(delays)), Calls((record,), refused=1))
 
 
@@ -164,7 +164,7 @@ def test_missed_turns_stay_in_the_percentiles() -> None:
     assert (measures["missed"]["count"], measures["missed"]["n"]) == (1, 4)
 
 
-def test_what_the_servers_marks_do_not_explain_is_told() -> None:
+def test_latency_beyond_the_servers_marks_is_reported_as_unexplained() -> None:
     waterfall = made_run([0.5, 0.7, 0.9])["measures"]["waterfall"]
     assert [(stage["name"], stage["took"], stage["until"]) for stage in waterfall["stages"]] == [
         ("endpoint", 200, 200),
@@ -173,24 +173,24 @@ def test_what_the_servers_marks_do_not_explain_is_told() -> None:
     assert waterfall["unexplained"]["p50"]["value"] == pytest.approx(40, abs=2)
 
 
-def test_answers_with_an_expected_word_are_counted() -> None:
+def test_replies_with_an_expected_word_are_counted() -> None:
     assert made_run([0.5, 0.5])["measures"]["expected"]["count"] == 2
 
 
-def test_a_report_comes_back_as_it_was_written(tmp_path: Path) -> None:
+def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     made = made_report(made_run([0.4, None]))
     report.write(made, tmp_path / "report.json")
     assert report.read(tmp_path / "report.json") == json.loads(json.dumps(made))
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"schema": "vivavoce.bench/0"}'])
-def test_what_is_no_report_is_refused(text: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_report_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(report.ReportError):
         report.read(tmp_path / "x.json")
 
 
-def test_the_table_marks_what_is_few_and_what_went_wrong() -> None:
+def test_the_table_marks_few_observations_and_failures() -> None:
     words = table.run_block(made_run([0.4, None]))
     assert "50 %" in words
     assert "(?)" in words
@@ -198,7 +198,7 @@ def test_the_table_marks_what_is_few_and_what_went_wrong() -> None:
     assert "(?)" not in table.run_block(made_run([0.4] * 10)).replace("calls refused", "")
 
 
-def test_the_page_is_whole_and_runs_nothing_that_a_server_said() -> None:
+def test_the_page_is_complete_and_runs_no_text_of_a_server() -> None:
     levels = [load.Level(n, 0, 0, (), describe([300.0 * n]), 0, 0, 0, 0.4 * n, 10**9) for n in (1, 2, 4)]
     made = made_report(made_run([0.3, 0.5, None]), made_run([0.4], "noise"))
     made["load"] = report.describe_load(levels, "webrtc")
@@ -244,25 +244,25 @@ def level(calls: int, p95: float, **rest: Any) -> load.Level:
     ("latencies", "knee"),
     [([400, 700, 900], 2), ([400, 900, 700], 1), ([900], None), ([400, 500], 2)],
 )
-def test_the_knee_is_the_last_level_before_callers_wait_too_long(latencies: list[float], knee: int | None) -> None:
+def test_the_knee_is_the_last_level_with_a_good_latency(latencies: list[float], knee: int | None) -> None:
     levels = [level(n, latency) for n, latency in enumerate(latencies, 1)]
     assert load.knee(levels) == knee
 
 
-def test_refused_calls_are_not_served_and_spoil_nothing() -> None:
+def test_refused_calls_count_neither_as_served_nor_as_failed() -> None:
     assert load.knee([level(2, 300), level(8, 500, refused=4)]) == 4
 
 
-def test_a_level_that_broke_calls_is_past_the_knee() -> None:
+def test_a_level_with_broken_calls_is_past_the_knee() -> None:
     assert load.knee([level(1, 300), level(2, 300, failures=("gone",))]) == 1
 
 
-def test_slopes_leave_the_warming_up_out() -> None:
+def test_slopes_leave_out_the_warm_up() -> None:
     samples = [Sample(n * 10, n, 1000 + (5000 if n > 1 else 0) + 2 * n, 20, 9, {"tasks": 4.0}) for n in range(1, 21)]
     assert slopes(samples) == {"resident": 200.0, "descriptors": 0.0, "threads": 0.0, "tasks": 0.0}
 
 
-def test_a_long_call_grows_by_the_hour() -> None:
+def test_growth_of_a_long_call_is_per_hour() -> None:
     samples = [Sample(n, 30.0 * n, 1000 + n, 20, 9, {}) for n in range(1, 241)]
     assert growth(samples, lambda sample: sample.seconds, 3600.0)["resident"] == 120.0
 
@@ -278,7 +278,7 @@ def test_a_change_is_told_from_chance() -> None:
     assert "WORSE" not in compare(slow, slow)
 
 
-def test_a_comparison_says_when_the_setup_differs() -> None:
+def test_a_comparison_reports_a_different_setup() -> None:
     one = made_report(made_run([0.4]))
     other = copy.deepcopy(one)
     other["machine"]["cpu"] = "another"
@@ -295,5 +295,5 @@ def test_a_comparison_says_when_the_setup_differs() -> None:
         (level(4, 900, cpu=None), "elsewhere"),
     ],
 )
-def test_what_ran_out_is_named(found: load.Level, words: str) -> None:
+def test_the_saturated_resource_is_named(found: load.Level, words: str) -> None:
     assert words in load.saturated(found)

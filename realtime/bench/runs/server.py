@@ -1,4 +1,4 @@
-"""Our own server for a run: `vivavoce serve` in a process of its own, on a free loopback port, with given settings."""
+"""Run our own server: `vivavoce serve` in a process of its own, on a free loopback port, with given settings."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from typing import IO, Final, NoReturn
 
 import httpx
 
-READY: Final = 180.0
-"""Seconds until the models must be loaded; a loaded machine takes twenty."""
+from vivavoce.realtime.bench import BenchError
 
-GOODBYE: Final = 30.0
+READY_TIMEOUT: Final = 180.0
+"""Seconds for the models to load; a busy machine takes twenty."""
+
+STOP_TIMEOUT: Final = 30.0
 """Seconds that stopping may take."""
 
 
-class ServerFailed(Exception):
-    """It did not start; the message holds the end of its log."""
+class ServerFailed(BenchError):
+    """Our own server did not start; the message holds the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,8 @@ class OwnServer:
 
 @contextmanager
 def serving(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[OwnServer]:
-    """Starts `vivavoce [arguments]`, where `arguments` end in `serve` and its options; stops it as Ctrl-C would, also
-    when we are terminated. Only the main thread may do this.
+    """Starts `vivavoce [arguments]`, where `arguments` end in `serve` and its options; stops it like Ctrl-C, also when
+    this process is terminated. Main thread only.
 
     Raises `ServerFailed`."""
     with tempfile.TemporaryFile("w+") as log:
@@ -53,10 +55,10 @@ def serving(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterato
         assert process.stdout is not None
         before = signal.signal(signal.SIGTERM, _leave)
         try:
-            said = process.stdout.readline()
-            found = re.search(r"Talk to it: (\S+)/", said)
+            line = process.stdout.readline()
+            found = re.search(r"Talk to it: (\S+)/", line)
             if found is None:
-                process.wait(GOODBYE)
+                process.wait(STOP_TIMEOUT)
                 raise ServerFailed(f"The server did not start.\n{_end_of(log)}")
             _until_ready(found[1], process, log)
             yield OwnServer(found[1], process.pid)
@@ -64,7 +66,7 @@ def serving(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterato
             signal.signal(signal.SIGTERM, before)
             process.send_signal(signal.SIGINT)
             try:
-                process.wait(GOODBYE)
+                process.wait(STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -76,18 +78,18 @@ def _leave(number: int, frame: object) -> NoReturn:
 
 
 def _until_ready(url: str, process: subprocess.Popen[str], log: IO[str]) -> None:
-    deadline = time.monotonic() + READY
+    deadline = time.monotonic() + READY_TIMEOUT
     while True:
         try:
-            answer = httpx.get(f"{url}/readyz", timeout=READY, trust_env=False)
-        except httpx.TransportError:  # it may be busy with its models; a process that is gone is found below
+            answer = httpx.get(f"{url}/readyz", timeout=READY_TIMEOUT, trust_env=False)
+        except httpx.TransportError:  # the server may be busy loading; the checks below find one that has exited
             answer = None
         if answer is not None and answer.status_code == 200:
             return
         failed = answer is not None and answer.json().get("status") != "loading"
         if failed or process.poll() is not None or time.monotonic() > deadline:
-            said = answer.text if answer is not None else f"its exit code is {process.poll()}"
-            raise ServerFailed(f"The server is not ready: {said}\n{_end_of(log)}")
+            why = answer.text if answer is not None else f"its exit code is {process.poll()}"
+            raise ServerFailed(f"The server is not ready: {why}\n{_end_of(log)}")
         time.sleep(0.1)
 
 
@@ -98,7 +100,7 @@ def _end_of(log: IO[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What a process holds. `resident` in bytes; `cpu` in seconds since it began."""
+    """Resources of a process. `resident` in bytes; `cpu` in seconds since its start."""
 
     resident: int
     descriptors: int
@@ -107,7 +109,7 @@ class Vitals:
 
 
 def ticks() -> tuple[int, int] | None:
-    """Time that all of this machine's processors have been busy, and all of it, since the start; None if not told."""
+    """(busy, total) time of all processors since the machine's start; None where unknown."""
     try:
         times = [int(part) for part in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     except (OSError, ValueError, IndexError):
@@ -116,7 +118,7 @@ def ticks() -> tuple[int, int] | None:
 
 
 def vitals(pid: int) -> Vitals | None:
-    """Of a process of this machine, read from /proc; None where there is none."""
+    """Reads the resources of a process from /proc; None where there is none."""
     folder = Path(f"/proc/{pid}")
     try:
         status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines() if ":" in line)

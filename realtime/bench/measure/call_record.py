@@ -1,9 +1,9 @@
-"""What one call left behind, and nothing computed from it: the border between who makes calls and who judges them.
+"""The record of one call: raw data, from which all measures are computed. Pure data.
 
-    caller.py ──► CallRecord ──► truth.py ──► measures.py ──► report.py
+    caller.py ──► CallRecord ──► audio_truth.py ──► measures.py ──► report.py
 
-All times are seconds on the call's own clock, which began when the caller's microphone did. The recording lies on the
-same clock: sample n was audible at n / SAMPLE_RATE. Pure data.
+All times are seconds on the call's clock, which began with the caller's microphone. The recording has the same clock:
+sample n was audible at n / SAMPLE_RATE.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 from vivavoce.codecs.audio import Samples
 
 Kind = Literal["turn", "interruption", "backchannel", "noise"]
-"""What the caller meant by a sound: a turn wants an answer, an interruption wants silence, the others want neither."""
+"""The label of a sound of the caller: a turn wants a reply, an interruption wants silence, the others want neither."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A sound of the caller's. `began`, `ended`: its first and last audible moment. `turn`: number of the scenario's
-    turn; an overlap has the number of the turn whose reply it meets."""
+    """A sound of the caller. `began`, `ended`: its first and last audible moment. `turn`: number of the turn; an
+    overlap has the number of the turn whose reply it overlaps."""
 
     kind: Kind
     turn: int
@@ -34,20 +34,20 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A server event, and when it arrived."""
+    """A server event, with the time of its arrival."""
 
     at: float
     body: Mapping[str, Any]
 
     @property
     def type(self) -> str:
-        """Its name on the wire."""
+        """Its type on the wire."""
         return str(self.body.get("type", ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The loudspeaker ran dry at `at` for `seconds`, in the middle of a reply."""
+    """An underrun: the loudspeaker had no data from `at` on for `seconds`, in the middle of a reply."""
 
     at: float
     seconds: float
@@ -55,9 +55,9 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
-    """One call. `flushes`: when the caller itself stopped the loudspeaker, as clients that play by themselves do.
-    `concealed`: seconds of sound that the caller's line lost and its decoder guessed. `stalls`: how often the caller's
-    own machine was too late to speak; such a call measures the caller. `failure`: why it ended early, if it did."""
+    """One call. `flushes`: times at which the caller itself stopped its loudspeaker, as clients over WebSocket do.
+    `concealed`: seconds of lost sound that the decoder concealed. `stalls`: how often the caller's own machine was too
+    late to send; such a call measures the caller. `failure`: why it ended early, if it did."""
 
     transport: str
     scenario: str
@@ -70,7 +70,7 @@ class CallRecord:
     stalls: int = 0
     failure: str = ""
     truncated: Mapping[str, float] = field(default_factory=dict)
-    """Item -> seconds of it that the caller heard before it stopped playing."""
+    """Item -> seconds of it that were played before the caller stopped it."""
 
     def of(self, kind: str) -> tuple[Event, ...]:
         """The events of a type, in order."""

@@ -1,4 +1,4 @@
-"""realtime/bench/caller/server.py: our own server for a run."""
+"""realtime/bench/runs/server.py: our own server for a run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 
 from vivavoce.model.store import Store
 
-PATIENCE = 90.0
+TIMEOUT = 90.0
 STARTS = """
 import sys, time
-from vivavoce.realtime.bench.caller.server import serving
+from vivavoce.realtime.bench.runs.server import serving
 with serving(["serve"], {}) as own:
     print(own.pid, flush=True)
     time.sleep(600)
@@ -23,12 +23,12 @@ with serving(["serve"], {}) as own:
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_whoever_ends_the_bench_ends_its_server(models: Store) -> None:
+def test_terminating_the_bench_stops_its_server(models: Store) -> None:
     bench = subprocess.Popen([sys.executable, "-c", STARTS], stdout=subprocess.PIPE, text=True)
     assert bench.stdout is not None
     server = int(bench.stdout.readline())
     assert Path(f"/proc/{server}").exists()
     bench.terminate()
-    assert bench.wait(PATIENCE) == 128 + signal.SIGTERM
-    assert not Path(f"/proc/{server}").exists(), "it waits for its server to stop"
+    assert bench.wait(TIMEOUT) == 128 + signal.SIGTERM
+    assert not Path(f"/proc/{server}").exists(), "the bench waits for its server to stop"
     bench.stdout.close()

@@ -1,20 +1,17 @@
-"""The instrument's own error: known delays, measured through the same links as everything else.
+"""Measure the instrument's own error: known delays, over the same links as every other measurement.
 
-    for 0, 100, 300 ms: tone ──► beep.py in a process of its own ──► beep        measured - known = error
+    for 0, 100, 300 ms: tone ──► peer in a process of its own ──► beep        measured - known = error
 
-The error holds what a measurement adds to the server's own time: the caller's frame of 20 ms, both ways over the
-transport, both codecs. `way_there` is also the delay of the microphone's path, for lines with loss too: our server
-hears through the same code.
+    tone ──our transports──► end of tone ──delay──► beep ──our transports──► caller
+                              heard_at              left_at                      (both sent in an event)
 
-The peer that the caller calibrates itself with: answers the end of a tone with a beep, after a delay that is known.
+The error holds all that a measurement adds to the server's own time: the caller's frame of 20 ms, both ways over the
+transport, both codecs. `way_there` is also the delay of the microphone's path, with packet loss too: our server
+receives with the same code.
 
-    tone ──our transports──► end found at the sample ──delay──► beep ──our transports──► caller
-                                  heard_at                       left_at        (both told as an event)
-
-`python -m vivavoce.realtime.bench.caller.calibration` prints its address and serves until its standard input
-closes. The delay in
-milliseconds is what the session's `instructions` say. Both moments are on the machine's monotonic clock, which all its
-processes share; so the caller knows what it should have measured.
+`python -m vivavoce.realtime.bench.runs.calibration` is the peer: it prints its URL and serves until its standard input
+closes. The session's `instructions` set the delay in milliseconds. `heard_at` and `left_at` are on the machine's
+monotonic clock, which all its processes share, so the caller knows the true delay.
 """
 
 from __future__ import annotations
@@ -42,8 +39,8 @@ from starlette.websockets import WebSocket
 from vivavoce.codecs import g711
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.realtime.admission.rest import read_offer
-from vivavoce.realtime.bench.caller.caller import Caller, Clip, Room
-from vivavoce.realtime.bench.caller.link import Broken, LinkOptions, Target
+from vivavoce.realtime.bench.caller.caller import Caller, Clip, Surroundings
+from vivavoce.realtime.bench.caller.link import CallBroken, LinkOptions, Target
 from vivavoce.realtime.bench.measure.distribution import Distribution, describe
 from vivavoce.realtime.bench.runs.run import Plan, open_link
 from vivavoce.realtime.transports import Ending, Message, PeerGone, Received, Sound, Transport
@@ -51,24 +48,24 @@ from vivavoce.realtime.transports.webrtc import IceSettings, answer
 from vivavoce.realtime.transports.websocket import WebSocketTransport
 
 DELAYS: Final = (0.0, 0.1, 0.3)
-"""Seconds that are injected."""
+"""Injected delays in seconds."""
 
 TONES: Final = 5
-"""For each delay."""
+"""Tones for each delay."""
 
 TOLERANCE: Final = 0.005
-"""Seconds by which a beep may seem to be heard before it left: audio truth is good to a millisecond or two."""
+"""Seconds by which a beep may seem to arrive before it left: audio truth is good to a millisecond or two."""
 
 _TONE_SECONDS = 0.3
 _LIMIT = 2.0
-_GOODBYE = 10.0
+_STOP_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Beep:
-    """One measurement, in seconds. `injected`: the delay asked for; `known`: between the peer's own two moments, which
-    is that and what its frames add; `measured`: end of the tone to first sound of the beep, by audio truth; `there`:
-    from the end of the tone to the peer."""
+    """One measurement, in seconds. `injected`: the requested delay; `known`: the true one, between the peer's two
+    times, frames included; `measured`: end of the tone to first sound of the beep, by audio truth; `there`: end of the
+    tone to the peer."""
 
     injected: float
     known: float
@@ -77,13 +74,13 @@ class Beep:
 
     @property
     def error(self) -> float:
-        """What the instrument and the way add."""
+        """Added by the instrument and the transport."""
         return self.measured - self.known
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Of one transport, in milliseconds. `lost`: tones that brought no beep (a line with loss may swallow one)."""
+    """The figures of one transport, in milliseconds. `lost`: tones without a beep, for instance by packet loss."""
 
     transport: str
     error: Distribution
@@ -93,9 +90,9 @@ class Calibration:
 
 
 def calibrate(plan: Plan, tones: int = TONES) -> Calibration:
-    """Measures the transport and line of `plan`; its target is not called. Takes about a second for each tone.
+    """Measures the transport and impairment of `plan`; its target is not called. Takes about a second for each tone.
 
-    Raises `Broken`."""
+    Raises `CallBroken`."""
     with _peer() as url:
         beeps = [
             beep for delay in DELAYS for beep in asyncio.run(_measure(replace(plan, target=Target(url)), delay, tones))
@@ -104,16 +101,17 @@ def calibrate(plan: Plan, tones: int = TONES) -> Calibration:
     there = describe([beep.there * 1000 for beep in beeps])
     back = describe([(beep.error - beep.there) * 1000 for beep in beeps])
     if error is None or there is None or back is None:
-        raise Broken(f"no beep came back over {plan.transport}")
+        raise CallBroken(f"no beep came back over {plan.transport}")
     return Calibration(plan.transport, error, there, back, len(DELAYS) * tones - len(beeps))
 
 
 async def _measure(plan: Plan, delay: float, tones: int) -> list[Beep]:
-    wishes = LinkOptions(str(delay * 1000))
-    caller = Caller(open_link(plan, wishes, round(delay * 1000)), Room(skew=plan.impairment.skew), wishes, plan.seed)
+    options = LinkOptions(str(delay * 1000))
+    link = open_link(plan, options, round(delay * 1000))
+    caller = Caller(link, Surroundings(skew=plan.impairment.skew), options, plan.seed)
     sound = tone(_TONE_SECONDS)
     clip = Clip("tone", sound, 0, len(sound))
-    heard: list[tuple[float, float]] = []
+    replies: list[tuple[float, float]] = []  # (end of tone, first sound of the beep)
 
     async def script(caller: Caller) -> None:
         await caller.pause(1.0)
@@ -122,21 +120,21 @@ async def _measure(plan: Plan, delay: float, tones: int) -> list[Beep]:
             await caller.until(said.ended)
             at = await caller.reply(said.ended, delay + _LIMIT)
             if at is not None:
-                heard.append((said.ended, at))
+                replies.append((said.ended, at))
             await caller.pause(0.4 + caller.random.random() * 0.1)
 
     record = await caller.call(script, plan.transport, "calibration")
     if record.failure:
-        raise Broken(record.failure)
-    told = [
+        raise CallBroken(record.failure)
+    moments = [
         (event.body["heard_at"] - caller.origin, event.body["left_at"] - caller.origin)
         for event in record.of("vivavoce.beep")
     ]
     beeps = []
-    for ended, at in heard:
-        moments = [(there, left) for there, left in told if ended <= there <= left <= at + TOLERANCE]
-        if len(moments) == 1:
-            ((there, left),) = moments
+    for ended, at in replies:
+        between = [(there, left) for there, left in moments if ended <= there <= left <= at + TOLERANCE]
+        if len(between) == 1:
+            ((there, left),) = between
             beeps.append(Beep(delay, left - there, at - ended, there - ended))
     return beeps
 
@@ -144,7 +142,7 @@ async def _measure(plan: Plan, delay: float, tones: int) -> list[Beep]:
 @contextmanager
 def _peer() -> Iterator[str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "vivavoce.realtime.bench.caller.calibration"],
+        [sys.executable, "-m", "vivavoce.realtime.bench.runs.calibration"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -154,12 +152,12 @@ def _peer() -> Iterator[str]:
     try:
         url = process.stdout.readline().strip()
         if not url:
-            raise Broken("the calibration peer did not start")
+            raise CallBroken("the calibration peer did not start")
         yield url
     finally:
         process.stdin.close()
         try:
-            process.wait(_GOODBYE)
+            process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -167,7 +165,7 @@ def _peer() -> Iterator[str]:
 
 
 LOUD: Final = 0.05
-"""A sample of the tone, at its crests; twenty times what a codec leaves of silence."""
+"""Least amplitude of the tone at its crests; twenty times that of coded silence."""
 
 QUIET: Final = SAMPLE_RATE // 500
 """Samples (2 ms, two periods of the tone) without a crest: the tone is over."""
@@ -182,7 +180,7 @@ def tone(seconds: float, hz: float = 1000.0) -> Samples:
 
 @dataclass(slots=True)
 class EndOfTone:
-    """Finds where a tone ends, in sound of any chunking."""
+    """Finds the end of a tone, in sound of any chunking."""
 
     _sounding: bool = False
     _quiet: int = 0
@@ -193,7 +191,7 @@ class EndOfTone:
         crests = np.flatnonzero(np.abs(samples) > LOUD)
         if len(crests):
             self._loud += len(crests)
-            self._sounding = self._sounding or self._loud > 10 * QUIET  # no click
+            self._sounding = self._sounding or self._loud > 10 * QUIET  # longer than a click
             self._quiet = len(samples) - 1 - int(crests[-1])
         else:
             self._quiet += len(samples)
@@ -205,18 +203,18 @@ class EndOfTone:
 
 @dataclass(slots=True)
 class Beeper:
-    """One call."""
+    """One call of the peer."""
 
     transport: Transport
     delay: float = 0.0
     format: str = "audio/pcm"
     _end: EndOfTone = field(default_factory=EndOfTone)
-    _heard_at: float | None = None
+    _tone_ended_at: float | None = None
     _beep: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
 
     async def run(self) -> None:
-        """Until the caller hangs up."""
-        self._tell({"type": "session.created", "session": {}})
+        """Serves the call until the caller hangs up."""
+        self._send({"type": "session.created", "session": {}})
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.transport.receive(self))
@@ -234,7 +232,7 @@ class Beeper:
         """Implements `Intake`."""
         match received:
             case Sound(samples=samples):
-                self._hear(samples)
+                self._receive(samples)
             case Message(text=text):
                 self._read(json.loads(text))
 
@@ -243,29 +241,29 @@ class Beeper:
             session = event["session"]
             self.delay = float(session["instructions"]) / 1000
             self.format = session.get("audio", {}).get("input", {}).get("format", {}).get("type", "audio/pcm")
-            self._tell({"type": "session.updated", "session": session})
+            self._send({"type": "session.updated", "session": session})
         elif event["type"] == "input_audio_buffer.append":
             sound = b64decode(event["audio"])
             if self.format == "audio/pcm":
-                self._hear(np.frombuffer(sound, "<i2").astype(np.float32) / np.float32(32768))
+                self._receive(np.frombuffer(sound, "<i2").astype(np.float32) / np.float32(32768))
             else:
-                self._hear(np.repeat(g711.decode(sound, "mu"), 3))
+                self._receive(np.repeat(g711.decode(sound, "mu"), 3))
 
-    def _hear(self, samples: Samples) -> None:
+    def _receive(self, samples: Samples) -> None:
         if self._end.receive(samples):
-            self._heard_at = asyncio.get_running_loop().time()
+            self._tone_ended_at = asyncio.get_running_loop().time()
 
     def _due(self) -> bool:
-        return self._heard_at is not None and asyncio.get_running_loop().time() >= self._heard_at + self.delay
+        return self._tone_ended_at is not None and asyncio.get_running_loop().time() >= self._tone_ended_at + self.delay
 
-    def _left(self, now: float) -> None:
-        self._tell({"type": "vivavoce.beep", "heard_at": self._heard_at, "left_at": now})
-        self._heard_at = None
+    def _report(self, now: float) -> None:
+        self._send({"type": "vivavoce.beep", "heard_at": self._tone_ended_at, "left_at": now})
+        self._tone_ended_at = None
 
     def _pull(self) -> Samples:
         if self._due():
             self._beep = tone(BEEP_SECONDS)
-            self._left(asyncio.get_running_loop().time())
+            self._report(asyncio.get_running_loop().time())
         frame, self._beep = self._beep[:FRAME], self._beep[FRAME:]
         return np.pad(frame, (0, FRAME - len(frame)))
 
@@ -273,18 +271,22 @@ class Beeper:
         while True:
             await asyncio.sleep(0.001)
             if self._due():
-                beep = {"type": "response.output_audio.delta", "item_id": secrets.token_hex(4), "delta": self._coded()}
+                beep = {
+                    "type": "response.output_audio.delta",
+                    "item_id": secrets.token_hex(4),
+                    "delta": self._encoded(),
+                }
                 now = asyncio.get_running_loop().time()
-                self._tell(beep)
-                self._left(now)
+                self._send(beep)
+                self._report(now)
 
-    def _coded(self) -> str:
+    def _encoded(self) -> str:
         beep = tone(BEEP_SECONDS)
         if self.format == "audio/pcm":
             return b64encode((beep * 32767).astype("<i2").tobytes()).decode()
         return b64encode(g711.Encoder("pcmu").encode(beep)).decode()
 
-    def _tell(self, event: dict[str, Any]) -> None:
+    def _send(self, event: dict[str, Any]) -> None:
         self.transport.send(json.dumps(event).encode())
 
 
