@@ -1,11 +1,11 @@
-"""realtime/peers/resumable.py: peers in memory that are lost and come back, on the virtual clock, around a call whose
-model is
-scripted."""
+"""realtime/peers/resumable.py: clients in memory that are lost and come back, on the virtual clock, around a call whose
+model is scripted."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,12 +14,14 @@ import pytest
 
 from harness import virtual_time
 from harness.fakes import Line, LinePeer, ScriptedEngine
-from vivavoce.codecs.audio import SAMPLE_RATE
+from harness.tones import ToneEngine, spans
+from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.realtime.call import Calls
 from vivavoce.realtime.config import ServerConfig
-from vivavoce.realtime.peers.resumable import NOT_TAKEN, PLAIN, REPLACED, EventLog, Since
+from vivavoce.realtime.peers.resumable import NOT_TAKEN, PLAIN, REPLACED, EventLog, ResumableTransport, Since
 from vivavoce.realtime.session.opening import SessionRequest, new_session, random_ids
-from vivavoce.realtime.transports import PeerGone
+from vivavoce.realtime.transports import Ending, PeerGone
+from vivavoce.realtime.transports.queues import Inbox
 
 CALL = "rtc_1"
 TEN = "One two three four five six seven eight nine ten."
@@ -69,9 +71,11 @@ class Client:
 Test = Callable[[Client, Calls], Awaitable[None]]
 
 
-def call(test: Test, plays: bool = True, extras: bool = True, **settings: float) -> ScriptedEngine:
+def call(
+    test: Test, plays: bool = True, extras: bool = True, engine: ScriptedEngine | None = None, **settings: float
+) -> ScriptedEngine:
     """Runs `test` beside a call, which has to leave nothing behind."""
-    engine = ScriptedEngine(lines=[Line(TEN, seconds=5.0), Line("Yes.", seconds=1.0)])
+    engine = engine or ScriptedEngine(lines=[Line(TEN, seconds=5.0), Line("Yes.", seconds=1.0)])
 
     async def main() -> None:
         async with Calls(engine, ServerConfig(**settings)) as calls:  # type: ignore[arg-type]  # all that is used of it
@@ -150,7 +154,7 @@ def test_the_conversation_is_the_same() -> None:
     assert ["My name is Ada." in text or "What is my name?" in text for text in texts].count(True) == 2
 
 
-def test_nothing_counts_as_heard_while_nobody_is_there_and_the_reply_is_made_meanwhile() -> None:
+def test_nothing_counts_as_heard_while_the_client_is_away_and_the_reply_is_made_meanwhile() -> None:
     async def test(client: Client, calls: Calls) -> None:
         await client.ask()
         await client.peer.until("output_audio_buffer.started")
@@ -184,7 +188,7 @@ def test_a_reply_whose_end_did_not_arrive_is_ended_again_and_can_be_cut() -> Non
     call(test)
 
 
-def test_who_plays_by_itself_is_told_the_sound_it_missed() -> None:
+def test_a_client_that_plays_by_itself_is_sent_the_sound_it_missed() -> None:
     async def test(client: Client, calls: Calls) -> None:
         await client.ask()
         await client.peer.until("response.output_audio.delta", 3)
@@ -211,6 +215,133 @@ def test_a_client_that_notices_first_takes_over_from_its_old_connection() -> Non
         assert not old.of("output_audio_buffer.started")
 
     call(test)
+
+
+# --- by ear: each word is a tone of its own ------------------------------------------------------------------------
+
+TONES = 20
+TONE = 0.3  # seconds of each word
+
+
+def words(*connections: list[Samples]) -> list[int]:
+    """The words that came over connections, one after the other. The stump of one that was begun anew is no word."""
+    played = [np.concatenate([np.zeros(0, np.float32), *frames]) for frames in connections]
+    return [word for sound in played for word, seconds in spans(sound) if seconds >= 0.1]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_word_is_lost_and_each_break_has_at_most_one_said_twice(seed: int) -> None:
+    chance, breaks = random.Random(seed), seed % 4
+    arrived: list[list[Samples]] = []
+
+    async def test(client: Client, calls: Calls) -> None:
+        await client.ask()
+        await client.peer.until("output_audio_buffer.started")
+        for _ in range(breaks):
+            await asyncio.sleep(chance.uniform(0.1, 2))
+            played = client.peer.played
+            arrived.append(played[: max(0, len(played) - chance.randrange(60))])
+            since = client.lose(len(arrived[-1]))
+            await asyncio.sleep(chance.uniform(0, 3))
+            await client.come_back(since)
+        await client.peer.until("output_audio_buffer.stopped")
+        arrived.append(client.peer.played)
+
+    call(test, engine=ToneEngine(TONES, TONE))
+    assert sorted(set(words(*arrived))) == list(range(TONES))
+    assert len(words(*arrived)) <= TONES + breaks
+
+
+def test_a_client_that_takes_over_from_a_good_connection_hears_each_word_once() -> None:
+    heard: list[Samples] = []
+
+    async def test(client: Client, calls: Calls) -> None:
+        await client.ask()
+        old = client.peer
+        await old.until("output_audio_buffer.started")
+        await asyncio.sleep(1)
+        await client.come_back(Since(old.events[-1]["event_id"]))
+        await client.peer.until("output_audio_buffer.stopped")
+        heard.extend([*old.played, *client.peer.played])
+        assert old.closed == REPLACED
+
+    call(test, engine=ToneEngine(TONES, TONE))
+    assert words(heard) == list(range(TONES))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_cut_is_remembered_at_the_word_at_which_the_voice_was_silent(seed: int) -> None:
+    chance = random.Random(seed)
+
+    async def test(client: Client, calls: Calls) -> None:
+        await client.ask()
+        peer = client.peer
+        await peer.until("output_audio_buffer.started")
+        await asyncio.sleep(chance.uniform(0.2, 5))
+        await peer.tell(type="output_audio_buffer.clear")
+        cut = await peer.until("vivavoce.heard")
+        await asyncio.sleep(0.5)
+        whole = [word for word, seconds in spans(np.concatenate(peer.played)) if seconds > 0.95 * TONE]
+        assert whole == list(range(len(whole)))
+        assert len(cut["text"][: cut["heard_chars"]].split()) == len(whole)
+
+    call(test, engine=ToneEngine(TONES, TONE))
+
+
+# --- what the call is told -----------------------------------------------------------------------------------------
+
+
+class Notes:
+    """Implements `Resumption`: notes the calls."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.frames = 0
+
+    def offer(self, token: str, seconds: float) -> list[bytes]:
+        self.told.append(f"offer {seconds:g}")
+        return [b'{"type":"token","event_id":"t%d","token":"%s"}' % (len(self.told), token.encode())]
+
+    def pulled(self) -> None:
+        self.frames += 1
+
+    def unheard(self, frames: int) -> None:
+        self.told.append(f"unheard {frames}")
+
+    def lost(self) -> None:
+        self.told.append("lost")
+
+    def resumed(self) -> list[bytes]:
+        self.told.append("resumed")
+        return [b'{"type":"resumed","event_id":"r"}']
+
+
+def test_of_a_call_it_needs_no_more_than_a_resumption_to_report_to() -> None:
+    async def main() -> None:
+        first, second, notes = LinePeer(plays=True), LinePeer(plays=True), Notes()
+        resumable = ResumableTransport(first, 30, notes)
+        async with asyncio.TaskGroup() as tasks:
+            receiving = tasks.create_task(resumable.receive(Inbox[int]()))
+            speaking = tasks.create_task(resumable.speak(lambda: np.zeros(FRAME, np.float32)))
+            await asyncio.sleep(1)
+            resumable.send(b'{"type":"unread","event_id":"u"}')
+            first.break_off(arrived=43)
+            await asyncio.sleep(5)
+            assert notes.told == ["offer 30", "lost"]
+            assert notes.frames == (pulled := len(first.played))
+            resuming = tasks.create_task(resumable.resume(second, Since("t1")))
+            await second.until("token")
+            assert notes.told == ["offer 30", "lost", f"unheard {pulled - 43}", "resumed", "offer 30"]
+            assert second.kinds() == ["unread", "resumed", "token"]
+            assert resumable.knows(second.events[-1]["token"])
+            assert not resumable.knows(first.events[0]["token"])
+            await asyncio.sleep(1)
+            assert notes.frames == pulled + len(second.played) > pulled
+            await resumable.close(Ending())
+            for task in (receiving, speaking, resuming):
+                task.cancel()
+
+    virtual_time.run(main())
 
 
 # --- tokens ----------------------------------------------------------------------------------------------------------
@@ -263,12 +394,12 @@ def test_strict_clients_get_no_token_and_their_call_ends_when_they_are_lost() ->
     call(test, extras=False)
 
 
-def test_events_that_are_kept_no_more_cannot_be_told() -> None:
+def test_events_that_are_kept_no_more_cannot_be_sent_again() -> None:
     kept = EventLog(plays=True)
     for number in range(40):
         kept.add(b'{"event_id":"e%d","delta":"%s"}' % (number, b"x" * (PLAIN // 20)))
     assert kept.after("e1") is None
-    assert kept.after("nobody") is None
+    assert kept.after("unknown") is None
     assert kept.after(None) == []
     assert kept.after("e39") == []
     assert [text[13:16] for text in kept.after("e36") or ()] == [b"e37", b"e38", b"e39"]
@@ -288,7 +419,7 @@ def test_a_goodbye_ends_the_call_at_once() -> None:
 
 
 @pytest.mark.parametrize("speaking", [False, True])
-def test_who_does_not_come_back_in_time_is_given_up_and_the_place_is_free(speaking: bool) -> None:
+def test_a_client_that_does_not_come_back_in_time_is_given_up_and_its_place_is_free(speaking: bool) -> None:
     async def test(client: Client, calls: Calls) -> None:
         if speaking:
             await client.ask()
@@ -316,7 +447,7 @@ def test_a_call_that_is_hung_up_while_its_peer_is_away_ends() -> None:
     call(test)
 
 
-def test_a_window_of_nothing_waits_for_nobody() -> None:
+def test_without_a_window_a_lost_client_is_not_waited_for() -> None:
     async def test(client: Client, calls: Calls) -> None:
         client.lose()
         await asyncio.sleep(0.1)

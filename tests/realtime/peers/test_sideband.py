@@ -64,7 +64,7 @@ def call(
 
 
 async def with_sideband(party: Call, sideband: LinePeer, test: Awaitable[Any], extras: bool = True) -> None:
-    """Runs `test` while somebody reads along; they leave after it."""
+    """Runs `test` while a sideband reads along; it leaves afterwards."""
     async with asyncio.TaskGroup() as tasks:
         joined = tasks.create_task(party.join(sideband, extras))
         await sideband.until("session.created")
@@ -116,7 +116,7 @@ def test_a_sideband_of_a_socket_gets_everything_but_sound() -> None:
     assert sideband.of("response.output_audio.done") == peer.of("response.output_audio.done")
 
 
-def test_a_sideband_may_send_events_and_everybody_sees_what_follows() -> None:
+def test_a_sideband_may_send_events_and_all_peers_see_what_follows() -> None:
     sideband = Sideband()
 
     async def test(peer: LinePeer, party: Call) -> None:
@@ -200,7 +200,7 @@ def test_when_the_call_ends_its_sidebands_are_told_why() -> None:
     assert sideband.kinds()[-1] == "vivavoce.closing"
 
 
-def test_who_joins_a_call_that_is_being_ended_is_sent_away() -> None:
+def test_a_sideband_that_joins_a_call_that_is_ending_is_sent_away() -> None:
     sideband = Sideband()
 
     async def test(peer: LinePeer, party: Call) -> None:
@@ -213,7 +213,7 @@ def test_who_joins_a_call_that_is_being_ended_is_sent_away() -> None:
     assert sideband.closed == Ending()
 
 
-def test_a_session_that_is_too_old_says_so_to_everybody_before_it_closes() -> None:
+def test_a_session_that_is_too_old_says_so_to_all_peers_before_it_closes() -> None:
     sideband = Sideband()
 
     async def test(peer: LinePeer, party: Call) -> None:
@@ -227,21 +227,21 @@ def test_a_session_that_is_too_old_says_so_to_everybody_before_it_closes() -> No
         assert reader.closed.reason is CloseReason.EXPIRED
 
 
-def test_seats_are_few_and_are_given_back() -> None:
+def test_room_for_sidebands_is_limited_and_is_given_back() -> None:
     async def test(peer: LinePeer, party: Call) -> None:
-        seats = [party.peers.reserve() for _ in range(MAX_SIDEBANDS)]
-        for seat in seats:
-            seat.__enter__()
+        reserved = [party.peers.reserve() for _ in range(MAX_SIDEBANDS)]
+        for one in reserved:
+            one.__enter__()
         with pytest.raises(TooManySidebands, match=str(MAX_SIDEBANDS)), party.peers.reserve():
             pass
-        seats[0].__exit__(None, None, None)
+        reserved[0].__exit__(None, None, None)
         with party.peers.reserve():
             pass
 
     call(test)
 
 
-def test_ears_that_fail_are_reported_and_the_call_goes_on() -> None:
+def test_an_asr_that_fails_is_reported_and_the_call_goes_on() -> None:
     async def test(peer: LinePeer, party: Call) -> None:
         transcription = {"model": "whisper-1"}
         session = {"type": "realtime", "audio": {"input": {"transcription": transcription}}}

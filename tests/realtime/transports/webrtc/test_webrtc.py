@@ -681,7 +681,7 @@ def test_the_answer_asks_for_mono_with_fec_and_has_candidates_on_loopback(good_o
     run(body())
 
 
-def test_nobody_outside_is_asked_and_loopback_is_not_offered_unless_told(good_offer: str) -> None:
+def test_no_host_outside_is_asked_and_loopback_is_not_offered_by_default(good_offer: str) -> None:
     async def body() -> None:
         transport, sdp = await answer(good_offer, IceSettings())
         assert "typ srflx" not in sdp
