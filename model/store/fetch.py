@@ -1,21 +1,16 @@
-"""Downloads from a web address into a Partial.
+"""Downloads files: `Web` fetches from an address, `Partial` collects the bytes of one file.
 
     url ──► Web.fetch() ──► Partial.write() block by block
+    any source ───────────► Partial (<sha256>.part in the staging folder) ──place()──► the file, under its name
 
-Goes on where the partial file ends, where the server can (Range). There is no If-Range: the catalog names the sum,
-so what the server's file was yesterday does not matter, only whether the whole has the sum in the end.
+`Web` resumes where the partial file ends, if the server can (Range). There is no If-Range: the catalog names the sum,
+so only the sum of the whole counts. Deadlines: a host that does not connect within `connect` seconds, name resolution
+included, is unreachable, and the same Web does not try it again; a transfer without a byte for `stall` seconds is
+broken off. A broken transfer is resumed as long as it makes progress. Proxies and certificates are those of the
+environment (httpx).
 
-Deadlines: a host that is not connected to within `connect` seconds, name resolution included, is unreachable, and is
-not asked again by the same Web; a transfer that gives nothing for `stall` seconds is broken off. A broken transfer is
-taken up again as long as it makes progress. Proxies and certificates are those of the environment (httpx).
-
-A file on its way in: bytes are appended, counted and hashed until they are the file that the catalog names.
-
-    sources ──write()──► Partial (<sha256>.part in the staging folder) ──place()──► the file, under its name
-
-What an earlier, interrupted run has left is kept and gone on with, whichever source it came from: bytes that belong
-to the same sum are the same bytes. Nobody reads a partial file but this class, and `place` lets nothing pass that is
-not whole and of the right sum.
+`Partial` appends, counts and hashes. It continues the bytes of an interrupted run, whichever source they came from:
+bytes of the same sum are the same bytes. `place` refuses a file that is not whole or of another sum.
 """
 
 from __future__ import annotations
@@ -39,26 +34,26 @@ from vivavoce.model.errors import DiskFull, SourceFailed, StoreUnusable, Unreach
 
 CONNECT = 3.0  # seconds
 STALL = 10.0  # seconds
-ATTEMPTS = 5  # transfers of one file from one source, each further than the one before
+ATTEMPTS = 5  # transfers of one file from one source, each of which made progress
 
-_CONNECTED = ".connect_tcp.complete"  # httpcore's trace event at which the other side has answered
+_CONNECTED = ".connect_tcp.complete"  # httpcore's trace event: the connection stands
 
 
 class _Broken(SourceFailed):
-    """A transfer that began and did not come to its end."""
+    """A transfer began and did not end."""
 
 
 class Web:
-    """The web, for one run. A context manager.
+    """Fetches from web addresses, for one run. A context manager.
 
-    `down` (host -> reason) is the caller's, so that several of these can share what was found out.
+    `down` (host -> reason) is the caller's, so that unreachable hosts are shared between several of these.
     """
 
     def __init__(self, down: dict[str, str], *, connect: float = CONNECT, stall: float = STALL) -> None:
         self._down = down
         self._connect, self._stall = connect, stall
         timeout = httpx.Timeout(stall, connect=connect)
-        # identity: a body that the server compresses on the way would have neither the size nor the ranges we count in
+        # identity: a compressed body would have neither the size nor the ranges of the file
         self._client = httpx.Client(timeout=timeout, follow_redirects=True, headers={"accept-encoding": "identity"})
 
     def __enter__(self) -> Web:
@@ -70,7 +65,7 @@ class Web:
         self._client.close()
 
     def fetch(self, url: str, partial: Partial) -> None:
-        """Bring `partial` to its full length. Raises SourceFailed, Unreachable or WrongBytes; DiskFull."""
+        """Fetches the rest of `partial`. Raises SourceFailed, Unreachable or WrongBytes; DiskFull."""
         host = urlsplit(url).netloc
         if reason := self._down.get(host):
             raise Unreachable(reason)
@@ -98,25 +93,25 @@ class Web:
             start, total = _extent(response)
             if total not in (None, partial.size):
                 raise WrongBytes(f"offers {total} bytes, expected {partial.size}")
-            if start != partial.length:  # the server gives the whole, whatever was asked
+            if start != partial.length:  # the server ignores ranges
                 partial.restart()
             try:
-                for block in response.iter_raw():  # as it comes: a block that waits to be full is lost
+                for block in response.iter_raw():  # raw: a block still filling is lost with the connection
                     partial.write(block)
             except httpx.TransportError as error:
-                raise _Broken(f"broke off after {partial.length} bytes: {_words(error)}") from error
+                raise _Broken(f"broke off after {partial.length} bytes: {_message(error)}") from error
             if partial.length < partial.size:
                 raise _Broken(f"ended after {partial.length} of {partial.size} bytes")
 
     @contextmanager
     def _opened(self, url: str, start: int) -> Iterator[httpx.Response]:
-        """The response to a request for the bytes from `start` on, headers read.
+        """Requests the bytes from `start` on; yields the response, headers read.
 
-        The request is opened on a thread of its own, because name resolution has no timeout of its own and a host of
-        several addresses has one for each. A thread that is given up is left to its own timeouts.
+        The request runs on its own thread, because name resolution has no timeout, and a host of several addresses has
+        one timeout for each. After the deadline the thread is abandoned to its own timeouts.
         """
         arrivals: queue.SimpleQueue[str | httpx.Response | Exception] = queue.SimpleQueue()
-        gone = threading.Event()
+        abandoned = threading.Event()
 
         def trace(event: str, _: dict[str, Any]) -> None:
             arrivals.put(event)
@@ -129,7 +124,7 @@ class Web:
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 arrivals.put(error)
             else:
-                if gone.is_set():
+                if abandoned.is_set():
                     response.close()
                 arrivals.put(response)
 
@@ -137,7 +132,7 @@ class Web:
         try:
             response = self._answer(arrivals)
         finally:
-            gone.set()
+            abandoned.set()
         try:
             yield response
         finally:
@@ -154,15 +149,15 @@ class Web:
                 case httpx.Response():
                     return arrival
                 case Exception():
-                    raise Unreachable(f"cannot be reached: {_words(arrival)}") from arrival
-                case "connection.connect_tcp.started":  # also of the host that a redirect leads to
+                    raise Unreachable(f"cannot be reached: {_message(arrival)}") from arrival
+                case "connection.connect_tcp.started":  # again for the host of a redirect
                     patience = self._connect
                 case str() if arrival.endswith(_CONNECTED):
                     patience = self._stall
 
 
 def _extent(response: httpx.Response) -> tuple[int, int | None]:
-    """(first byte, total) of the file that a response carries; total is None where it is not said."""
+    """Returns (first byte, total) of a response's content; total is None where the server does not name it."""
     if response.status_code == httpx.codes.PARTIAL_CONTENT:
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("content-range", ""))
         if not found:
@@ -172,7 +167,7 @@ def _extent(response: httpx.Response) -> tuple[int, int | None]:
     return 0, int(length) if length.isdigit() else None
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
@@ -180,7 +175,7 @@ BLOCK = 1 << 20  # bytes read or written at a time
 
 
 class Partial:
-    """`size` bytes of sum `sha256`, as far as they have come; `grown(n)` is told each new length. A context manager."""
+    """Collects the `size` bytes of sum `sha256`; calls `grown(n)` with each new length. A context manager."""
 
     def __init__(self, path: Path, size: int, sha256: str, grown: Callable[[int], None]) -> None:
         self.path, self.size, self.sha256 = path, size, sha256
@@ -204,7 +199,7 @@ class Partial:
         self._grown(self.length)
 
     def write(self, block: bytes) -> None:
-        """Append. Raises WrongBytes past the end (and starts over), DiskFull or StoreUnusable when the disk says so."""
+        """Appends. Raises WrongBytes past the end (and starts over); DiskFull or StoreUnusable for disk errors."""
         if self.length + len(block) > self.size:
             self.restart()
             raise WrongBytes(f"more than the expected {self.size} bytes")
@@ -219,7 +214,7 @@ class Partial:
         self._grown(self.length)
 
     def restart(self) -> None:
-        """Forget all bytes."""
+        """Discards all bytes."""
         self._file.seek(0)
         self._file.truncate()
         self._hash = hashlib.sha256()
@@ -227,7 +222,7 @@ class Partial:
         self._grown(0)
 
     def check(self) -> None:
-        """Raises WrongBytes if it is not the file: too short, or (then it starts over) of another sum."""
+        """Raises WrongBytes if the file is too short or (then it starts over) of another sum."""
         if self.length < self.size:
             raise WrongBytes(f"ended after {self.length} of {self.size} bytes")
         if (found := self._hash.hexdigest()) != self.sha256:
@@ -235,7 +230,7 @@ class Partial:
             raise WrongBytes(f"has the sum {found[:12]}…, expected {self.sha256[:12]}…")
 
     def place(self, target: Path) -> None:
-        """Make it the file `target`, at once and for good. Raises as `check`."""
+        """Moves the file to `target`, atomically and durably. Raises as `check`."""
         self.check()
         try:
             os.fsync(self._file.fileno())
@@ -254,7 +249,7 @@ class Partial:
 
 
 def sum_of(path: Path) -> str:
-    """sha256 of a file, in hex. Raises StoreUnusable if it cannot be read."""
+    """Returns the sha256 of a file, in hex. Raises StoreUnusable if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -263,7 +258,7 @@ def sum_of(path: Path) -> str:
 
 
 def disk_full(path: Path) -> DiskFull:
-    """The disk has no room for what was to be written to `path`."""
+    """Returns the error for a full disk at `path`."""
     return DiskFull(
         f"the disk is full at {path.parent}: free some space or set VIVAVOCE_HOME to a folder on a larger disk,"
         " then pull again; what has come so far is kept"
@@ -271,7 +266,7 @@ def disk_full(path: Path) -> DiskFull:
 
 
 def disk_error(error: OSError, path: Path) -> DiskFull | StoreUnusable:
-    """Our error for what the operating system said about `path`."""
+    """Returns the error for an OSError at `path`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return disk_full(path)
     return StoreUnusable(

@@ -1,10 +1,9 @@
-"""Fetching what is missing of one artefact, source after source, or making it.
+"""Fetches the missing files of one artefact, source after source, or makes them.
 
     for each file:  home ──► mirror ──► ... ──► Partial ──► the file          (first source that gives the right bytes)
-                    file of another artefact ──► requantise.py ──► Partial ──► the file
+                    file of another artefact ──► gguf.py ──► Partial ──► the file
 
-What was learnt about hosts in `down` holds for the whole run. Which files are missing, and that nobody else pulls the
-same artefact meanwhile, is the business of store.py.
+Hosts found unreachable stay in `down` for the whole run. `Store` finds the missing files and holds the lock.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ SPARE = 256 << 20  # bytes: an archive on its way, and room for the machine to l
 
 
 class Progress(Protocol):
-    """Is told, as it comes, how many bytes of an artefact are there. `done` never falls within one artefact."""
+    """Called as bytes of an artefact arrive. `done`, of `total` bytes, never falls within one artefact."""
 
     def __call__(self, artefact: str, done: int, total: int) -> None: ...
 
 
 class Puller:
-    """Pulls for one run. `free(folder)` gives the bytes free there."""
+    """Pulls artefacts, for one run. `free(folder)` returns the free bytes there."""
 
     def __init__(self, web: Web, down: dict[str, str], progress: Progress, free: Callable[[Path], int]) -> None:
         self._web, self._down = web, down
@@ -37,8 +36,8 @@ class Puller:
         self._free = free
 
     def pull(self, artefact: Artefact, missing: Iterable[File], folder: Path, staging: Path) -> None:
-        """Put the missing files into `folder`. `staging` is on the same file system and ours alone; what files are made
-        out of lies next to `folder`."""
+        """Puts the missing files into `folder`. `staging` is on the same file system and for this process alone; the
+        artefacts that files are made out of lie next to `folder`."""
         missing = tuple(missing)
         done = _Done(artefact, artefact.size - sum(file.size for file in missing), self._progress)
         self._check_room(artefact, missing, staging)
@@ -69,7 +68,7 @@ class Puller:
         registries: Registries,
         estimate: Callable[[int], None],
     ) -> None:
-        """Fill the partial file from the first source that has the right bytes. Raises NoSource with all reasons."""
+        """Fills the partial file from the first source that has the right bytes. Raises NoSource with all reasons."""
         reasons = []
         for source in file.sources:
             try:
@@ -89,7 +88,7 @@ class Puller:
     def _fill(
         self, source: Home | Mirror, partial: Partial, registries: Registries, estimate: Callable[[int], None]
     ) -> None:
-        """One source; once more from the start if what an earlier run had left was at fault."""
+        """Fetches from one source; again from the start if the bytes of an earlier run were wrong."""
         for resumed in (True, False) if partial.length else (False,):
             if isinstance(source, Home):
                 self._web.fetch(source.url, partial)
@@ -104,7 +103,7 @@ class Puller:
 
 
 class _Done:
-    """Bytes of an artefact that are there, as they are shown: never less than before."""
+    """Reports the bytes of an artefact: never fewer than before."""
 
     def __init__(self, artefact: Artefact, settled: int, progress: Progress) -> None:
         self._artefact, self._settled, self._progress = artefact, settled, progress
@@ -112,19 +111,19 @@ class _Done:
         self.grown(0)
 
     def grown(self, length: int) -> None:
-        """The current file has this many bytes."""
+        """The current file has `length` bytes."""
         if self._settled + length > self._shown:
             self._shown = self._settled + length
             self._progress(self._artefact.name, self._shown, self._artefact.size)
 
     def settle(self, size: int) -> None:
-        """The current file, of that many bytes, is in its place."""
+        """The current file, of `size` bytes, is in its place."""
         self._settled += size
 
 
 def _make(source: Derived, root: Path, partial: Partial) -> None:
-    """The same bytes every time: what an interrupted run has left is made anew. Raises SourceFailed, DiskFull."""
-    from vivavoce.model.store.gguf import requantised  # numpy: only who makes something needs it
+    """Makes the file, from the start even after an interrupted run. Raises SourceFailed, DiskFull."""
+    from vivavoce.model.store.gguf import requantised  # numpy and gguf: only when a file is made
 
     path = root / source.artefact / source.file
     partial.restart()

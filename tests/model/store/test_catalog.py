@@ -81,7 +81,7 @@ def test_what_is_made_here_is_made_out_of_something_that_can_be_fetched() -> Non
     assert read["quick"].origins == ("ears",)
     assert read.with_origins(["voice", "quick", "ears"]) == ("voice", "ears", "quick")
     for wrong in (made.replace("'a'", "'c'"), made.replace("'ears'", "'quick'").replace("'a'", "'b'")):
-        with pytest.raises(CatalogBroken, match="is no file that could be fetched"):
+        with pytest.raises(CatalogBroken, match="is not a file that can be fetched"):
             catalog.parse(text + wrong)
 
 
