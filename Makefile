@@ -9,24 +9,36 @@ READY  := $(VENV)/.ready
 DEV    := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test unit check lint types format wheel wheel-test pins clean
+.PHONY: help serve test unit soak-tests check lint types format wheel wheel-test pins clean
 
 help:
 	@echo "make serve    talk to the assistant in your browser"
 	@echo "make test     run all tests"
 	@echo "make unit     run the quick tests only"
+	@echo "make soak-tests N=10    run all tests but those with real peers, ten times in a row"
 	@echo "make check    lint and types"
 	@echo "make wheel    build dist/*.whl"
 
 serve: $(READY)
 	$(BIN)/vivavoce serve $(ARGS)
 
+# Bytecode is kept, outside the sources: tests start many processes, and each would compile all that it imports.
+TESTS := env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX=$(CURDIR)/build/pycache $(BIN)/python
+
 test: $(DEV) peers
 	$(BIN)/vivavoce models pull --all
-	$(BIN)/python -m pytest $(ARGS)
+	$(TESTS) tests/harness/lanes.py --hypothesis-profile=ci $(ARGS)
 
 unit: $(DEV)
-	$(BIN)/python -m pytest -m "not slow and not models and not browser and not clients" $(ARGS)
+	$(TESTS) -m pytest -m "not slow and not models and not peers" $(ARGS)
+
+# Everything but real peers, N times in a row: until a run is red.
+N ?= 10
+soak-tests: $(DEV)
+	$(BIN)/vivavoce models pull --all
+	@for run in $$(seq $(N)); do \
+	    echo "--- run $$run of $(N)"; $(TESTS) tests/harness/lanes.py -q -m "not peers" $(ARGS) || exit 1; \
+	done
 
 check: lint types
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from harness.lanes import LANES
 
 if TYPE_CHECKING:
     from vivavoce.model.store import Store
@@ -26,6 +30,45 @@ if sys.dont_write_bytecode:
 settings.register_profile("dev", max_examples=20, deadline=None)
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True)
 settings.load_profile("dev")  # `make test` takes "ci": more examples, the same ones each time
+
+
+REAL = {"browser", "clients", "asterisk", "sipp", "kamailio", "baresip"}
+"""Markers of tests with real peers: other programs, in real time."""
+
+QUICK = 0.5
+"""Seconds of CPU time within which a test is quick."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--lane", choices=LANES, help="only the tests of one lane of harness/lanes.py")
+
+
+def lane(item: pytest.Item) -> str:
+    """The lane of a test."""
+    if item.get_closest_marker("peers"):
+        return "peers"
+    return "models" if item.get_closest_marker("models") else "scripted"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Peers come last; with --lane, only the tests of that lane are left."""
+    for item in items:
+        if REAL & {mark.name for mark in item.iter_markers()}:
+            item.add_marker("peers")
+    items.sort(key=lambda item: lane(item) == "peers")
+    if wanted := config.getoption("--lane"):
+        config.hook.pytest_deselected(items=[item for item in items if lane(item) != wanted])
+        items[:] = [item for item in items if lane(item) == wanted]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """A test that takes long says so: without the marker `slow` it fails. What it imports is not held against it."""
+    began, loaded = time.process_time(), len(sys.modules)
+    yield
+    used = time.process_time() - began
+    if used > QUICK and item.get_closest_marker("slow") is None and len(sys.modules) == loaded:
+        pytest.fail(f"took {used:.2f} s of CPU time: above {QUICK} s a test is marked slow", pytrace=False)
 
 
 def pytest_collection_finish() -> None:

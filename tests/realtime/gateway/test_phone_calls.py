@@ -278,6 +278,7 @@ async def refused(asking: Awaitable[None]) -> str:
     return str(refusal.value)
 
 
+@pytest.mark.baresip
 def test_an_application_answers_a_sip_call_and_transfers_it() -> None:
     from openai import PermissionDeniedError
 

@@ -22,7 +22,7 @@ from vivavoce.model.dialogue import Message, ToolCall
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.config.sip import SipConfig
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.baresip, pytest.mark.slow]
 
 GREETING = "Hello! How can I help you?"
 

@@ -22,6 +22,7 @@ SCENARIOS = DATA / "sipp"
 CALLS, SECONDS = 20, 5
 
 pytestmark = [
+    pytest.mark.sipp,
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("sipp") is None, reason="no SIPp; enable with: sudo apt-get install sip-tester"),
 ]

@@ -19,7 +19,7 @@ from harness.speech import Listener, Speaker, agrees, silence
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.model.store import Store
 
-pytestmark = [pytest.mark.models, pytest.mark.slow]
+pytestmark = [pytest.mark.baresip, pytest.mark.models, pytest.mark.slow]
 
 GREETING = "Good morning, this is the test kitchen speaking."
 

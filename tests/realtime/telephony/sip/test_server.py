@@ -22,6 +22,8 @@ from vivavoce.realtime.telephony.sip.calls import NotReached
 from vivavoce.realtime.telephony.sip.endpoint import SipEndpoint
 
 pytestmark = [
+    pytest.mark.kamailio,
+    pytest.mark.baresip,
     pytest.mark.slow,
     pytest.mark.skipif(not installed(), reason="no Kamailio; enable with: sudo apt-get install kamailio"),
 ]
