@@ -119,7 +119,7 @@ def test_a_gateway_answers_with_a_model_of_ones_own(tmp_path: Path) -> None:
         raise AssertionError("no answer")
 
     heard = np.frombuffer(asyncio.run(main()), "<i2").astype(int)
-    filtered = HighPass().receive(np.frombuffer(said, "<i2").astype(np.float32) / 32768) * 32768
+    filtered = HighPass().receive(np.frombuffer(said, "<i2").astype(np.float32) / np.float32(32768)) * 32768
     assert np.abs(heard - filtered).max() <= 2, "what was said, through the front end"
 
 
