@@ -146,7 +146,6 @@ def test_a_room_imports_only_rooms_before_it() -> None:
 
 
 SELF_IMPORTS = {
-    "model/training/codec/encoder",
     "realtime/session/response_output",
     "realtime/telephony/providers/dialects",
     "realtime/telephony/providers/routes",

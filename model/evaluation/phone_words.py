@@ -26,7 +26,7 @@ from vivavoce.codecs.resample import Resampler
 from vivavoce.model.cascade.asr import Asr, open_asr
 from vivavoce.model.store import Store, catalog, default_home
 from vivavoce.model.training.data.sounds import mix, pink
-from vivavoce.model.training.data.speech import EVALUATION, Studio
+from vivavoce.model.training.data.speech import EVALUATION, Synthesizer
 from vivavoce.model.training.data.turns import COMPLETE, ROOM_DB, read_texts
 
 RESAMPLES: Final = 2000
@@ -78,7 +78,7 @@ def rate(counts: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
 
 def main() -> None:
     store = Store(default_home(os.environ, sys.platform), catalog.load())
-    studio, ears = Studio(store), open_asr("en", store.path, threads=1)
+    studio, ears = Synthesizer(store), open_asr("en", store.path, threads=1)
     texts = [text for kind, texts in read_texts("evaluation").items() if kind in COMPLETE for text in texts]
     counts: dict[str, list[tuple[int, int]]] = {name: [] for name in LINES}
     for number, text in enumerate(texts):

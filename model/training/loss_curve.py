@@ -1,6 +1,8 @@
-"""Loss curves: a table beside a picture, both written anew at every call.
+"""Writes loss curves as a table and a picture, both anew at every call.
 
-Names and rows in, `PATH.tsv` and, where matplotlib is installed, `PATH.png` out.
+    names and rows ─► PATH.tsv, and PATH.png where matplotlib is installed
+
+Called by the training runs at each evaluation.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from pathlib import Path
 
 
 def plot(path: Path, names: Sequence[str], rows: Sequence[Sequence[float]], last: int | None = None) -> None:
-    """Column 0 of `rows` is the step, the others up to `last` are drawn over it, on logarithmic axes."""
+    """Writes both files. Column 0 of `rows` is the step; the others, up to `last`, are drawn over it on log axes."""
     table = ["\t".join(names), *("\t".join(f"{value:.5g}" for value in row) for row in rows)]
     path.with_suffix(".tsv").write_text("\n".join(table) + "\n", "utf-8")
     if find_spec("matplotlib") is None:

@@ -1,22 +1,24 @@
-"""Networks as ONNX files for `vivavoce.codecs.streaming.Network`: half the size, the same results to rounding.
+"""Writes networks as ONNX files, for `vivavoce.codecs.streaming.Network` and others, with compressed weights.
 
-Weights are kept as 16-bit floats and become 32-bit ones when the file is opened; the arithmetic is that of 32 bits.
+    torch module ─torch.onnx.export─► graph ─halve─► weights float16, cast to float32 on opening ─► file, with metadata
+
+The arithmetic is that of 32 bits: half the size, the same results to rounding.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 OPSET: Final = 17
 SMALL: Final = 64
-"""Numbers in a weight that is left as it is."""
+"""Numbers up to which a weight is not compressed."""
 
 
 def save(
@@ -25,15 +27,17 @@ def save(
     example: tuple[Tensor, ...],
     inputs: Sequence[str],
     outputs: Sequence[str],
-    facts: Mapping[str, str],
+    metadata: Mapping[str, str],
     axes: Mapping[str, Mapping[int, str]] | None = None,
+    compress: Callable[[Any], None] | None = None,
 ) -> None:
-    """Writes `network` with its metadata `facts`. The first axis of everything is the batch, unless `axes` says."""
+    """Writes `network`, traced with `example`, whole or not at all. `inputs`, `outputs`: names; `axes`: dynamic axes by
+    name, by default the first one, the batch, of everything; `compress`: changes the graph, by default `halve`."""
     import onnx
 
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's remarks on itself: what it does not fold, what replaces it
+        warnings.simplefilter("ignore")  # the exporter's: what it does not fold, what replaces it
         torch.onnx.export(
             network.eval(),
             example,
@@ -45,19 +49,19 @@ def save(
             dynamic_axes=axes or {name: {0: "B"} for name in (*inputs, *outputs)},
         )
     model = onnx.load_from_string(buffer.getvalue())
-    _halve(model.graph)
-    onnx.helper.set_model_props(model, dict(facts))
+    (compress or halve)(model.graph)
+    onnx.helper.set_model_props(model, dict(metadata))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.write_bytes(model.SerializeToString())
     part.replace(path)
 
 
-def _halve(graph: object) -> None:
+def halve(graph: Any) -> None:
+    """Stores weights as float16; nodes in front cast them to float32, once, on opening."""
     import onnx
     from onnx import numpy_helper
 
-    assert isinstance(graph, onnx.GraphProto)
     casts = []
     for weight in graph.initializer:
         array = numpy_helper.to_array(weight)

@@ -20,7 +20,7 @@ import httpx
 from vivavoce.model.errors import ModelError
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store, catalog
-from vivavoce.model.training.data.speech import Studio
+from vivavoce.model.training.data.speech import Synthesizer
 from vivavoce.realtime.bench import BenchError
 from vivavoce.realtime.bench.caller import link_phone, scenario
 from vivavoce.realtime.bench.caller.link import Target
@@ -97,7 +97,7 @@ def _prepare(store: Store, config: Config, options: BenchOptions) -> list[Prepar
     scenarios = [scenario.load(name) for name in (scenario.names() if "all" in names else names)]
     models.prepare(store, _models(config, options))
     _print("Synthesizing the caller's speech …")
-    studio = Studio(store)
+    studio = Synthesizer(store)
     try:
         return [prepare(one, studio, options.seed) for one in scenarios]
     except ValueError as error:

@@ -27,7 +27,7 @@ from vivavoce.codecs.errors import Unreadable
 from vivavoce.codecs.media import read_sound
 from vivavoce.model.errors import MaterialError
 from vivavoce.model.store import Store
-from vivavoce.model.training.data.speech import EVALUATION, Studio
+from vivavoce.model.training.data.speech import EVALUATION, Synthesizer
 from vivavoce.model.training.data.turns import COMPLETE, read_texts
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class Material:
     def __init__(self, store: Store, folder: Path, threads: int = 1) -> None:
         self._store = store
         self._folder = folder
-        self._studio = Studio(store, threads=threads)
+        self._studio = Synthesizer(store, threads=threads)
         self._sets = dict(zip(SETS, (self._prompts, self._readings, self._voices), strict=True))
 
     def clips(self, name: str, most: int) -> Iterator[Clip]:

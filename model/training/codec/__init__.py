@@ -1,13 +1,13 @@
-"""How the codec was made. Nothing here runs in a call; needs torch (the extra `train`), and other than the rest of
-`codecs` the voices of `vivavoce.model`, which speak the data.
+"""Training of the audio codec: synthetic data, codebook, ASR surrogate, encoder, export. Nothing here runs in a call.
 
-                        ┌── listener ◄─┐ in turns
-    texts, prose ─► latents ───► codebook_train ─► decoder_export ─► decoder.onnx, latents.onnx
-                 │      └─► disguise ─┐       │ code book, listener
-                 └─► spoken ─► parallel ┴─► pairs ─► hearing_train ─► hearing_export ─► encoder.onnx
+                        ┌── asr_surrogate ◄─┐ in turns
+    texts ─► latents ───┴───► train_codebook ┴► export_decoder ─► decoder.onnx, latents.onnx
+        │       └─► voice_conversion ┐    │ codebook, surrogate
+        └─► voices ─► aligned_voices ┴► shards ─► train_encoder ─► export_encoder ─► encoder.onnx
 
-Each step is a script that says in its first line how it is called, is seeded, leaves what it finds done, and goes on
-where it was stopped. The model card is `codecs/CODEC.md`, what was tried `codecs/LOG.md`.
+`model/training/runs/codec.sh` runs all of it. Each step is a script that says in its docstring how it is called, is
+seeded, keeps existing results, and continues where it was stopped. Needs torch, and the voices of `model.cascade`,
+which speak the data. The model card is `codecs/CODEC.md`, the log of experiments `codecs/LOG.md`.
 """
 
 from importlib.util import find_spec

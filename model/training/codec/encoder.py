@@ -1,20 +1,20 @@
-"""The encoder as a torch network: sound to codes, whole or step by step, and the ears' encoder it was made from.
+"""The audio encoder in torch: sound to codes, for whole clips and step by step, and the ASR encoder it is made from.
 
     24 kHz (B, n * 1120) ─resample─► 16 457 Hz, read as 16 kHz ─Stem─► features (B, T, 288), 384 samples each
         ─Layer x 6, attention in chunks─► hidden (B, T, 288) ─Head─► codes, latents: two features a frame
 
 Streaming is a matter of masks: in step c a layer's block of four features ends `AHEAD` features before the newest
-sound, less in the first layer and more in each later one, and sees `LEFT` features before it and whatever the layer
-before has ready. `Encoder.whole` computes all steps of a clip at once, `stepping.Stepper` one step, with states: the
-same numbers. The stem's normalisation over all of the clip has become one over the last seconds, weighted by loudness,
-so that a pause does not turn up the noise. `teach` is the encoder as published: everything sees everything.
+sound, less in the first layer and more in each later one, and attends to `LEFT` features before it and to all that the
+layer below has ready. `Encoder.streamed` computes all steps of a clip at once, `encoder_step.EncoderStep` one step with
+states: the same numbers. The stem's normalisation over the whole clip became one over the last seconds, weighted by
+loudness, so that a pause does not turn up the noise. `Encoder.offline` is the encoder as published: full attention.
 
-Moonshine's encoder out of its runtime file: weights for torch.
+`read_moonshine` reads the published weights out of their runtime file:
 
     encoder_model.ort (flatbuffer, int8) ─► {"layers.0.self_attn.q_proj.weight": tensor, ...}   float32
 
-The file of the catalogue's artefact `moonshine-tiny-en` (Jeffries et al. 2024, MIT). Its graph is not executed; its
-quantised matrices are taken times their scale. Names are those of the network as published.
+the file of the catalog's artefact `moonshine-tiny-en` (Jeffries et al. 2024, MIT). Its graph is not executed; quantised
+matrices are multiplied by their scale. Names are those of the network as published.
 """
 
 from __future__ import annotations
@@ -31,45 +31,56 @@ from torch.nn import functional
 
 from vivavoce.codecs.resample import polyphase
 from vivavoce.codecs.tokenizer import CARDINALITY, FRAME_SIZE
-from vivavoce.model.training.codec import encoder as moonshine
 
 WIDTH: Final = 288
 HEADS: Final = 8
 SIZE: Final = WIDTH // HEADS
 ROTARY: Final = 32
-"""Of a head's 36 numbers, those which turn with time."""
+"""Numbers of a head's 36 with rotary positions."""
 UP: Final = 24
 DOWN: Final = 35
 """24 000 Hz to 16 457 Hz."""
-LATE: Final = 24
-"""Samples (16 kHz) by which the resampled stream runs behind: the filter's look-ahead, made a whole block."""
+RESAMPLING_DELAY: Final = 24
+"""Samples (16 kHz) by which the resampled stream is late: the filter's look-ahead, rounded up to a block."""
 STEP_FRAMES: Final = 2
 STEP: Final = STEP_FRAMES * FRAME_SIZE
 BLOCK: Final = 2 * STEP_FRAMES
 """Features of a step."""
 AHEAD: Final = (2, 1, 1, 1, 1, 1)
-"""Features that wait before each layer for those after them. Their sum is odd: see `FIRST`."""
+"""Look-ahead of each layer, in features. The sum is odd: see `FIRST`."""
 FIRST: Final = 1
-"""The feature that belongs to the first half of frame 0. Feature 0 lies before the sound."""
+"""Index of the feature of the first half of frame 0. Feature 0 lies before the sound."""
 DELAY_FRAMES: Final = (sum(AHEAD) + FIRST) // 2
+"""Frames between a frame and its code."""
 LEFT: Final = 64
-"""Features of the past that a block sees: 1.5 s."""
-MOMENTS: Final = 6 * BLOCK
-"""Values of the first convolution in a step."""
-KEEP: Final = math.exp(-STEP / 24_000 / 3.0)
-"""What a step leaves of the loudness before it: three seconds."""
-USUAL: Final = 0.0175
-"""Loudness, weighted by itself, of the first convolution's values for speech at -22 dBFS; measured."""
-SHARE: Final = 0.5
-"""Of it is the plain mean over speech and its short pauses, which the published normalisation takes; measured."""
-DOUBT: Final = 0.005
-"""Weight of `USUAL` against one step of speech that loud."""
+"""Left context of a block, in features: 1.5 s."""
+CONV1_STEP: Final = 6 * BLOCK
+"""Outputs of the first convolution in a step."""
+POWER_DECAY: Final = math.exp(-STEP / 24_000 / 3.0)
+"""Of the running mean power, per step: a time constant of 3 s."""
+PRIOR_POWER: Final = 0.0175
+"""Power of the first convolution's outputs, weighted by itself, for speech at -22 dBFS; measured."""
+PRIOR_WEIGHT: Final = 0.005
+"""Weight of `PRIOR_POWER` against one step of speech of that power."""
+PLAIN_MEAN: Final = 0.5
+"""Ratio of the plain mean power over speech with its short pauses, which the published normalisation uses, to the mean
+weighted by itself; measured."""
 LATENTS: Final = 4 * 192
 VECTOR: Final = 64
 
+_DTYPES: Final = {1: np.float32, 2: np.uint8, 3: np.int8, 7: np.int64}
+_RENAMED: Final = {
+    "conv1.weight_add_tensor": "conv1.weight",
+    "conv2.weight_add_tensor": "conv2.weight",
+    "conv3.weight_add_tensor": "conv3.weight",
+    "onnx::Mul_2080": "groupnorm.weight",
+    "onnx::Add_2081": "groupnorm.bias",
+    "onnx::Expand_202": "inverse_frequency",
+}
+
 
 def resampling() -> Tensor:
-    """Weights of the resampler as a convolution, (24, 1, taps): 24 samples out for 35 in."""
+    """Returns the resampler as weights of a convolution, (24, 1, taps): 24 samples out for 35 in."""
     rows = polyphase(UP, DOWN)  # (24, 2 * half)
     half = rows.shape[1] // 2
     weights = np.zeros((UP, DOWN + 2 * half), np.float32)
@@ -80,7 +91,7 @@ def resampling() -> Tensor:
 
 
 def resampled(sound: Tensor) -> Tensor:
-    """(B, n * 35) -> (B, n * 24), by `LATE` samples late."""
+    """Resamples 24 kHz to 16 457 Hz, `RESAMPLING_DELAY` samples late: (B, n * 35) -> (B, n * 24)."""
     weights = resampling()
     taps = weights.shape[2]
     half = (taps - DOWN) // 2
@@ -99,18 +110,18 @@ class Stem(nn.Module):
         self.conv3 = nn.Conv1d(2 * WIDTH, WIDTH, 3, 2)
         self.groupnorm = nn.GroupNorm(1, WIDTH)
 
-    def moments(self, sound: Tensor) -> Tensor:
-        """What is to be normalised, (B, 288, n)."""
+    def first(self, sound: Tensor) -> Tensor:
+        """First convolution, before normalisation: (B, samples) -> (B, 288, n)."""
         return torch.tanh(self.conv1(sound[:, None]))
 
-    def normalised(self, moments: Tensor, power: Tensor) -> Tensor:
-        """`power`: (B, 1, n), the mean square that counts at each moment."""
+    def normalised(self, x: Tensor, power: Tensor) -> Tensor:
+        """Group norm with a given mean square: x (B, 288, n), `power` (B, 1, n) -> (B, 288, n)."""
         scale, shift = self.groupnorm.weight[:, None], self.groupnorm.bias[:, None]
-        return moments * torch.rsqrt(power + 1e-8) * scale + shift
+        return x * torch.rsqrt(power + 1e-8) * scale + shift
 
 
 class Layer(nn.Module):
-    """Attention and a small network, each after a normalisation."""
+    """A transformer layer: attention and MLP, each after a layer norm."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,12 +133,12 @@ class Layer(nn.Module):
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(WIDTH, 4 * WIDTH), "fc2": nn.Linear(4 * WIDTH, WIDTH)})
 
     def project(self, name: str, normed: Tensor) -> Tensor:
-        """Queries, keys or values by head: (B, 8, T, 36)."""
-        made: Tensor = self.self_attn[f"{name}_proj"](normed)
-        return by_head(made)
+        """Queries, keys or values: (B, T, 288) -> (B, 8, T, 36)."""
+        projected: Tensor = self.self_attn[f"{name}_proj"](normed)
+        return split_heads(projected)
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """x: (B, T, 288), attended: (B, 8, T, 36) -> the layer's output."""
+        """Rest of the layer: x (B, T, 288), attended (B, 8, T, 36) -> (B, T, 288)."""
         x = x + self.self_attn["o_proj"](attended.transpose(1, 2).flatten(2))
         inner: Tensor = functional.gelu(self.mlp["fc1"](self.post_attention_layernorm(x)))
         outer: Tensor = self.mlp["fc2"](inner)
@@ -135,7 +146,7 @@ class Layer(nn.Module):
 
 
 class Head(nn.Module):
-    """Two features of a frame to what it says: a vector of the code book's space, logits of the codes, latents."""
+    """Predicts a frame from its two features: a vector of the codebook's space, logits of the codes, latents."""
 
     def __init__(self, inner: int = 512) -> None:
         super().__init__()
@@ -146,13 +157,13 @@ class Head(nn.Module):
 
     def forward(self, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, 2 * 288) -> (B, T, 64), (B, T, 4096), (B, T, 768)."""
-        inner = functional.gelu(self.inner(pairs))
-        vector = self.vector(inner)
+        inner = functional.gelu(self.inner(pairs))  # (B, T, 512)
+        vector = self.vector(inner)  # (B, T, 64)
         return vector, self.codes(vector), self.latents(inner)
 
 
 class Encoder(nn.Module):
-    """Weights; see the module's page."""
+    """The network; see the module's docstring."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -165,59 +176,59 @@ class Encoder(nn.Module):
 
     @staticmethod
     def pretrained(path: Path) -> Encoder:
-        """With Moonshine's weights out of `path`; the head's are drawn."""
-        made = Encoder()
-        made.load_published(moonshine.read(path))
-        return made
+        """Opens Moonshine's weights in `path`; those of the head are random."""
+        encoder = Encoder()
+        encoder.load_published(read_moonshine(path))
+        return encoder
 
     def load_published(self, weights: Mapping[str, Tensor]) -> None:
+        """Takes over the weights of `read_moonshine`. Raises `ValueError` for those of another network."""
         names = {f"stem.{name}" if name.startswith(("conv", "group")) else name: name for name in weights}
         missing, unexpected = self.load_state_dict({ours: weights[name] for ours, name in names.items()}, strict=False)
         if unexpected or any(not name.startswith("head.") for name in missing):
             raise ValueError(f"not the weights of this encoder: {missing} missing, {unexpected} unexpected")
 
-    def each(self) -> list[Layer]:
+    def layer_list(self) -> list[Layer]:
         """The layers, first to last."""
         return [layer for layer in self.layers if isinstance(layer, Layer)]
 
-    def whole(self, sound: Tensor) -> Tensor:
-        """24 kHz, (B, steps * STEP) -> hidden (B, steps * BLOCK, 288), as the steps of a stream would compute them."""
+    def streamed(self, sound: Tensor) -> Tensor:
+        """24 kHz, (B, steps * STEP) -> hidden (B, steps * BLOCK, 288), as the steps of a stream compute them."""
         x = self.features(sound)  # (B, T, 288)
-        turn = turns(self.inverse_frequency, x.shape[1])
+        rotation = rotary(self.inverse_frequency, x.shape[1])
         late = 0
-        for layer, ahead in zip(self.each(), AHEAD, strict=True):
+        for layer, ahead in zip(self.layer_list(), AHEAD, strict=True):
             late += ahead
-            x = _attend(layer, x, turn, visible(x.shape[1], late, ahead))
-        made: Tensor = self.layer_norm(x)
-        return made
+            x = _attend(layer, x, rotation, attention_mask(x.shape[1], late, ahead))
+        hidden: Tensor = self.layer_norm(x)
+        return hidden
 
     def features(self, sound: Tensor) -> Tensor:
-        """The stem over all of a stream that begins with `sound`: (B, T, 288)."""
+        """Applies the streaming stem: (B, steps * STEP) -> (B, T, 288)."""
         stem = self.stem
-        moments = stem.moments(functional.pad(resampled(sound), (63, 0)))  # (B, 288, steps * MOMENTS)
-        power = running(moments.square().mean(1).reshape(len(sound), -1, MOMENTS).mean(2))  # (B, steps)
-        normed = stem.normalised(moments, power.repeat_interleave(MOMENTS, 1)[:, None])
-        inner = functional.gelu(stem.conv2(functional.pad(normed, (4, 0))))
+        x = stem.first(functional.pad(resampled(sound), (63, 0)))  # (B, 288, steps * CONV1_STEP)
+        power = running_power(x.square().mean(1).reshape(len(sound), -1, CONV1_STEP).mean(2))  # (B, steps)
+        normed = stem.normalised(x, power.repeat_interleave(CONV1_STEP, 1)[:, None])
+        inner = functional.gelu(stem.conv2(functional.pad(normed, (4, 0))))  # (B, 576, 2 * T)
         return functional.gelu(stem.conv3(functional.pad(inner, (1, 0)))).transpose(1, 2)
 
-    def teach(self, sound: Tensor) -> Tensor:
-        """The encoder as published, on the same features: (B, T, 288); feature 0 is left out of nothing."""
+    def offline(self, sound: Tensor) -> Tensor:
+        """The encoder as published, the teacher: (B, steps * STEP) -> (B, T, 288), the features of `streamed`."""
         stem = self.stem
-        moments = stem.moments(functional.pad(resampled(sound), (511, 0)))
-        inner = functional.gelu(stem.conv2(stem.groupnorm(moments)))
+        inner = functional.gelu(stem.conv2(stem.groupnorm(stem.first(functional.pad(resampled(sound), (511, 0))))))
         x = functional.gelu(stem.conv3(inner)).transpose(1, 2)
-        turn = turns(self.inverse_frequency, x.shape[1])
-        for layer in self.each():
-            x = _attend(layer, x, turn, None)
-        made: Tensor = self.layer_norm(x)
-        return made
+        rotation = rotary(self.inverse_frequency, x.shape[1])
+        for layer in self.layer_list():
+            x = _attend(layer, x, rotation, None)
+        hidden: Tensor = self.layer_norm(x)
+        return hidden
 
     def frames(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """hidden (B, 2 T, 288) -> what `Head` makes of the frames from 0 on, (B, T - 1, ...); of the last one half is
-        missing."""
+        """Applies the head: hidden (B, 2 T, 288) -> its outputs for the frames from 0 on, (B, T - 1, ...); of the last
+        frame one half is missing."""
         pairs = hidden[:, FIRST : FIRST + (hidden.shape[1] - FIRST) // 2 * 2]
-        made: tuple[Tensor, Tensor, Tensor] = self.head(paired(pairs))
-        return made
+        outputs: tuple[Tensor, Tensor, Tensor] = self.head(paired(pairs))
+        return outputs
 
 
 def paired(hidden: Tensor) -> Tensor:
@@ -225,63 +236,52 @@ def paired(hidden: Tensor) -> Tensor:
     return hidden.reshape(hidden.shape[0], -1, 2 * WIDTH)
 
 
-def by_head(x: Tensor) -> Tensor:
+def split_heads(x: Tensor) -> Tensor:
     """(B, T, 288) -> (B, 8, T, 36)."""
     return x.reshape(x.shape[0], -1, HEADS, SIZE).transpose(1, 2)
 
 
-def running(powers: Tensor) -> Tensor:
-    """The mean square to normalise by in each step, of those of the steps, (B, steps): that of the last seconds, each
-    weighted by itself."""
+def running_power(powers: Tensor) -> Tensor:
+    """Loudness-weighted running mean square of the last 3 s: powers of the steps, (B, steps) -> (B, steps)."""
     steps = powers.shape[1]
     age = torch.arange(steps)[:, None] - torch.arange(steps)[None]
-    decay = torch.where(age >= 0, KEEP ** age.clamp(min=0).float(), 0.0)  # (now, then)
+    decay = torch.where(age >= 0, POWER_DECAY ** age.clamp(min=0).float(), 0.0)  # (now, then)
     total, weight = powers.square() @ decay.T, powers @ decay.T
-    return (total + DOUBT * USUAL**2) / (weight + DOUBT * USUAL) * SHARE
+    return (total + PRIOR_WEIGHT * PRIOR_POWER**2) / (weight + PRIOR_WEIGHT * PRIOR_POWER) * PLAIN_MEAN
 
 
-def visible(length: int, late: int, ahead: int) -> Tensor:
-    """Which features a feature sees, (length, length), in a layer whose blocks end `late` features before the newest
-    ones, `ahead` of them its own wait."""
-    start = (torch.arange(length) + late) // BLOCK * BLOCK - late  # of each one's block
+def attention_mask(length: int, late: int, ahead: int) -> Tensor:
+    """Mask (query, key), (length, length), of a layer whose blocks end `late` features before the newest ones, `ahead`
+    of them the layer's own look-ahead."""
+    start = (torch.arange(length) + late) // BLOCK * BLOCK - late  # first feature of each one's block
     key = torch.arange(length)
     return (key >= start[:, None] - LEFT) & (key < start[:, None] + BLOCK + ahead)
 
 
-def turns(inverse_frequency: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the positions 0..length - 1, each (length, 32)."""
+def rotary(inverse_frequency: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the rotary positions 0..length - 1, each (length, 32)."""
     angles = torch.arange(length)[:, None] * inverse_frequency[None]
     return angles.cos().repeat_interleave(2, 1), angles.sin().repeat_interleave(2, 1)
 
 
-def turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-    """Queries or keys, (B, 8, T, 36), turned by their positions (Su et al. 2021), neighbours being pairs."""
-    cos, sin = turn
-    moving, still = x[..., :ROTARY], x[..., ROTARY:]
-    across = torch.stack((-moving[..., 1::2], moving[..., 0::2]), -1).flatten(-2)
-    return torch.cat((moving * cos + across * sin, still), -1)
+def rotated(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotates queries or keys, (B, 8, T, 36), by their positions, neighbours being pairs. Source: Su et al. 2021."""
+    cos, sin = rotation
+    turned, fixed = x[..., :ROTARY], x[..., ROTARY:]
+    across = torch.stack((-turned[..., 1::2], turned[..., 0::2]), -1).flatten(-2)  # (B, 8, T, 32)
+    return torch.cat((turned * cos + across * sin, fixed), -1)
 
 
-def _attend(layer: Layer, x: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+def _attend(layer: Layer, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+    """(B, T, 288) -> (B, T, 288)."""
     normed = layer.input_layernorm(x)
-    query, key = (turned(layer.project(name, normed), turn) for name in ("q", "k"))
+    query, key = (rotated(layer.project(name, normed), rotation) for name in ("q", "k"))
     value = layer.project("v", normed)
     return layer.finish(x, functional.scaled_dot_product_attention(query, key, value, attn_mask=mask))
 
 
-_DTYPES: Final = {1: np.float32, 2: np.uint8, 3: np.int8, 7: np.int64}
-_RENAMED: Final = {
-    "conv1.weight_add_tensor": "conv1.weight",
-    "conv2.weight_add_tensor": "conv2.weight",
-    "conv3.weight_add_tensor": "conv3.weight",
-    "onnx::Mul_2080": "groupnorm.weight",
-    "onnx::Add_2081": "groupnorm.bias",
-    "onnx::Expand_202": "inverse_frequency",
-}
-
-
-def read(path: Path) -> dict[str, Tensor]:
-    """The weights in `path`; matrices are (out, in). Raises `ValueError` for another network's file."""
+def read_moonshine(path: Path) -> dict[str, Tensor]:
+    """Reads the weights in `path`; matrices are (out, in). Raises `ValueError` for another network's file."""
     from onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.InferenceSession import InferenceSession
 
     graph = InferenceSession.GetRootAsInferenceSession(path.read_bytes(), 0).Model().Graph()

@@ -1,9 +1,9 @@
-"""One step of the encoder, its states in and out, as it is exported: the same numbers as `Encoder.whole`.
+"""One streaming step of the encoder, as it is exported: the same numbers as `Encoder.streamed`.
 
-    x (B, 2240) at 24 kHz ──► codes (B, 2) of the frames that began four before
-    states ─────────────────► states, zeros at first: the ends of what each convolution and each layer still needs
+    x (B, 2240) at 24 kHz ──► codes (B, 2) of frames four earlier
+    states ─────────────────► states, zeros at first: the inputs that each convolution and each layer still needs
 
-Keys are kept as they were made and turned by their place in the window, so that a call may last as long as it likes.
+Keys are kept without positions and rotated by their position in the window, so that a stream has no longest length.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from torch.nn import functional
 from vivavoce.model.training.codec.encoder import (
     AHEAD,
     BLOCK,
-    DOUBT,
+    CONV1_STEP,
     DOWN,
-    KEEP,
     LEFT,
-    MOMENTS,
-    SHARE,
+    PLAIN_MEAN,
+    POWER_DECAY,
+    PRIOR_POWER,
+    PRIOR_WEIGHT,
     SIZE,
     STEP,
-    USUAL,
     WIDTH,
     Encoder,
     Layer,
-    by_head,
     paired,
     resampling,
-    turned,
-    turns,
+    rotary,
+    rotated,
+    split_heads,
 )
 
-FAR: Final = -1e9
-"""Added to what must not be seen."""
+MASKED: Final = -1e9
+"""Added to the scores of masked keys."""
 
 
 def state_shapes() -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the states, without the batch."""
+    """Names and shapes of the states, without the batch axis."""
     half = (resampling().shape[2] - DOWN) // 2
     shapes: dict[str, tuple[int, ...]] = {
         "sound": (DOWN + half,),
-        "slow": (63,),
+        "resampled": (63,),
         "normed": (WIDTH, 4),
         "inner": (2 * WIDTH, 1),
-        "loudness": (2,),
-        "seen": (1,),
+        "power": (2,),
+        "count": (1,),
     }
     for number, ahead in enumerate(AHEAD):
         shapes[f"waiting_{number}"] = (ahead, WIDTH)
@@ -59,8 +59,8 @@ def state_shapes() -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-class Stepper(nn.Module):
-    """Wraps an `Encoder`; `forward(x, *states)` gives the codes and the states' successors."""
+class EncoderStep(nn.Module):
+    """Wraps an `Encoder`: `forward(x, *states)` returns codes (B, 2) and the new states."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -70,58 +70,58 @@ class Stepper(nn.Module):
 
     def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         before = dict(zip(state_shapes(), states, strict=True))
-        hidden, after = self.hidden(x, before)
-        _, logits, _ = self.encoder.head(paired(hidden))
+        hidden, after = self.hidden(x, before)  # (B, BLOCK, 288)
+        _, logits, _ = self.encoder.head(paired(hidden))  # (B, 2, 4096)
         return (logits.argmax(2), *(after[name] for name in before))
 
     def hidden(self, x: Tensor, before: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """x: (B, STEP) -> (B, BLOCK, 288), and the states after it."""
-        h, after = self._features(x, before)
+        """x (B, STEP) -> hidden (B, BLOCK, 288), and the new states."""
+        h, after = self._features(x, before)  # (B, BLOCK, 288)
         late = 0
-        for number, (layer, ahead) in enumerate(zip(self.encoder.each(), AHEAD, strict=True)):
-            newest = before["seen"] - late - LEFT - ahead + torch.arange(LEFT + ahead + BLOCK)  # (B, window)
-            mask = torch.where(newest < 0, FAR, 0.0)[:, None, None]
+        for number, (layer, ahead) in enumerate(zip(self.encoder.layer_list(), AHEAD, strict=True)):
+            position = before["count"] - late - LEFT - ahead + torch.arange(LEFT + ahead + BLOCK)  # (B, window)
+            mask = torch.where(position < 0, MASKED, 0.0)[:, None, None]
             h = self._attend(number, layer, h, mask, before, after)
             late += ahead
-        after["seen"] = torch.clamp(before["seen"] + BLOCK, max=4.0 * LEFT)  # more makes no difference
+        after["count"] = torch.clamp(before["count"] + BLOCK, max=4.0 * LEFT)  # of features; more makes no difference
         return self.encoder.layer_norm(h), after
 
     def _features(self, x: Tensor, before: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """(B, STEP) -> (B, BLOCK, 288)."""
+        """The stem: (B, STEP) -> (B, BLOCK, 288), and the new states."""
         stem, after = self.encoder.stem, {}
         sound = torch.cat((before["sound"], x), 1)
         half = (self.resampling.shape[2] - DOWN) // 2
         after["sound"] = sound[:, STEP:]
-        blocks = functional.conv1d(sound[:, None, : STEP + 2 * half], self.resampling, stride=DOWN)
-        slow = torch.cat((before["slow"], blocks.transpose(1, 2).flatten(1)), 1)
-        after["slow"] = slow[:, -63:]
-        moments = stem.moments(slow)  # (B, 288, MOMENTS)
-        power = moments.square().mean((1, 2))[:, None]
-        loudness = before["loudness"] * KEEP + torch.cat((power.square(), power), 1)
-        after["loudness"] = loudness
-        usual = (loudness[:, :1] + DOUBT * USUAL**2) / (loudness[:, 1:] + DOUBT * USUAL) * SHARE
-        normed = torch.cat((before["normed"], stem.normalised(moments, usual[:, None])), 2)
-        after["normed"] = normed[:, :, MOMENTS:]
-        inner = torch.cat((before["inner"], functional.gelu(stem.conv2(normed))), 2)
+        blocks = functional.conv1d(sound[:, None, : STEP + 2 * half], self.resampling, stride=DOWN)  # (B, 24, 64)
+        narrow = torch.cat((before["resampled"], blocks.transpose(1, 2).flatten(1)), 1)  # (B, 63 + 1536)
+        after["resampled"] = narrow[:, -63:]
+        convolved = stem.first(narrow)  # (B, 288, CONV1_STEP)
+        power = convolved.square().mean((1, 2))[:, None]  # (B, 1)
+        sums = before["power"] * POWER_DECAY + torch.cat((power.square(), power), 1)  # (B, 2)
+        after["power"] = sums
+        mean = (sums[:, :1] + PRIOR_WEIGHT * PRIOR_POWER**2) / (sums[:, 1:] + PRIOR_WEIGHT * PRIOR_POWER) * PLAIN_MEAN
+        normed = torch.cat((before["normed"], stem.normalised(convolved, mean[:, None])), 2)
+        after["normed"] = normed[:, :, CONV1_STEP:]
+        inner = torch.cat((before["inner"], functional.gelu(stem.conv2(normed))), 2)  # (B, 576, 9)
         after["inner"] = inner[:, :, -1:]
         return functional.gelu(stem.conv3(inner)).transpose(1, 2), after
 
     def _attend(
         self, number: int, layer: Layer, x: Tensor, mask: Tensor, before: dict[str, Tensor], after: dict[str, Tensor]
     ) -> Tensor:
-        """The layer on what has waited long enough; (B, BLOCK, 288) in and out."""
-        kept: dict[str, Tensor] = {}
+        """Applies a layer to the features whose look-ahead is complete: (B, BLOCK, 288) -> (B, BLOCK, 288)."""
+        window: dict[str, Tensor] = {}  # (B, LEFT + ahead + BLOCK, 288)
         normed = layer.input_layernorm(x)
         for name, short in (("keys", "k"), ("values", "v")):
             new = layer.self_attn[f"{short}_proj"](normed)
-            kept[name] = torch.cat((before[f"{name}_{number}"], new), 1)
-            after[f"{name}_{number}"] = kept[name][:, BLOCK:]
+            window[name] = torch.cat((before[f"{name}_{number}"], new), 1)
+            after[f"{name}_{number}"] = window[name][:, BLOCK:]
         waiting = torch.cat((before[f"waiting_{number}"], x), 1)
         after[f"waiting_{number}"] = waiting[:, BLOCK:]
-        due = waiting[:, :BLOCK]
-        turn = turns(self.encoder.inverse_frequency, LEFT + AHEAD[number] + BLOCK)
-        here = slice(LEFT, LEFT + BLOCK)
-        query = turned(layer.project("q", layer.input_layernorm(due)), (turn[0][here], turn[1][here]))
-        key = turned(by_head(kept["keys"]), turn)
-        scores = query @ key.transpose(2, 3) / math.sqrt(SIZE) + mask
-        return layer.finish(due, torch.softmax(scores, -1) @ by_head(kept["values"]))
+        ready = waiting[:, :BLOCK]  # (B, BLOCK, 288)
+        rotation = rotary(self.encoder.inverse_frequency, LEFT + AHEAD[number] + BLOCK)
+        own = slice(LEFT, LEFT + BLOCK)
+        query = rotated(layer.project("q", layer.input_layernorm(ready)), (rotation[0][own], rotation[1][own]))
+        key = rotated(split_heads(window["keys"]), rotation)
+        scores = query @ key.transpose(2, 3) / math.sqrt(SIZE) + mask  # (B, 8, BLOCK, window)
+        return layer.finish(ready, torch.softmax(scores, -1) @ split_heads(window["values"]))

@@ -1,10 +1,13 @@
-"""The trained decoder as files: python -m vivavoce.model.training.codec.export_decoder STATE VOICE [FOLDER].
+"""Exports the trained codebook and decoder as ONNX files for streaming.
 
-STATE is a checkpoint of `codebook_train`, VOICE the ONNX file of Piper's en_US-joe-medium; written are, into the
-package unless FOLDER is given,
+    python -m vivavoce.model.training.codec.export_decoder STATE VOICE [FOLDER]
 
-    decoder.onnx   a code (B, 1) -> 1120 samples of the frame before it, with states; see tokenizer
-    latents.onnx   latents of the voice (B, 192, 4T) -> codes (B, T); see latents
+    STATE, a checkpoint of `train_codebook` ───────┬─► decoder.onnx   a code (B, 1) -> 1120 samples of the frame before
+    VOICE, the ONNX file of Piper's joe ─vocoder───┘                  it, with states; see codecs/tokenizer.py
+                                                   └─► latents.onnx   latents (B, 192, 4T) -> codes (B, T); see
+                                                                      codecs/latents.py
+
+The files go into the package (codecs/weights) unless FOLDER is given. A second.
 """
 
 from __future__ import annotations
@@ -23,110 +26,111 @@ from vivavoce.codecs.tokenizer import FRAME_SIZE, WEIGHTS
 from vivavoce.model.training.codec import vocoder
 from vivavoce.model.training.codec.autoencoder import (
     CHANNELS,
+    DECODER_BLOCKS,
+    ENCODER_BLOCKS,
     PAST,
     PER_FRAME,
-    READER_BLOCKS,
     WIDTH,
-    WRITER_BLOCKS,
     Autoencoder,
 )
 from vivavoce.model.training.onnx_files import save
 
-AROUND: Final = READER_BLOCKS + 1
-"""Frames of silence before and behind a clip that is read."""
+PADDING: Final = ENCODER_BLOCKS + 1
+"""Frames of silence before and behind a clip that is encoded."""
 
 
-class Decoder(nn.Module):
-    """A step: codes (B, 1) and the states -> sound (B, 1120) of the frame before, and the states after.
+class DecoderStep(nn.Module):
+    """A streaming step: codes (B, 1) and states -> sound (B, 1120) of the frame before, and the new states.
 
-    States: whether there was a step before, (B, 1); what the writer's blocks saw, (B, PAST, WIDTH) each; its frame
-    before, (B, WIDTH); those of the vocoder.
+    States: whether there was a step before, (B, 1); past inputs of the decoder's blocks, (B, PAST, WIDTH) each; its
+    output for the frame before, (B, WIDTH); those of the vocoder.
     """
 
     def __init__(self, trained: Autoencoder, voice: vocoder.Vocoder) -> None:
         super().__init__()
         self.trained = trained
-        self.vocoder = vocoder.Streaming(voice)
+        self.vocoder = vocoder.StreamingVocoder(voice)
         self.shapes: dict[str, tuple[int, ...]] = {"started": (1,)}
-        self.shapes |= {f"block{number}": (PAST, WIDTH) for number in range(WRITER_BLOCKS)}
+        self.shapes |= {f"block{number}": (PAST, WIDTH) for number in range(DECODER_BLOCKS)}
         self.shapes["before"] = (WIDTH,)
         self.shapes |= {f"voice{number}": shape for number, shape in enumerate(self.vocoder.states)}
 
     def forward(self, codes: Tensor, started: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        writer = self.trained.writer
-        x = writer.first(functional.embedding(codes, self.trained.codebook.vectors))  # (B, 1, WIDTH)
-        seen = []
-        for block, past in zip(writer.blocks, states, strict=False):
-            known = torch.cat([past, x], 1)
-            seen.append(known[:, 1:])
-            x = block.known(known)  # type: ignore[operator] # a Block
-        now = x[:, 0]
-        final = writer.final(torch.cat([states[WRITER_BLOCKS], now], 1))
-        scores = torch.cat([final, writer.provisional(now)], 1).reshape(-1, 2 * PER_FRAME, CHANNELS)
-        latents = (scores * self.trained.spread + self.trained.mean).transpose(1, 2)
-        sound, kept = self.vocoder(latents, list(states[WRITER_BLOCKS + 1 :]))
-        kept = [state * started[:, :, None] for state in kept]  # there is no frame before the first: it was zeros
-        return (sound, torch.ones_like(started), *seen, now, *kept)
+        decoder = self.trained.decoder
+        x = decoder.first(functional.embedding(codes, self.trained.codebook.vectors))  # (B, 1, WIDTH)
+        pasts = []
+        for block, past in zip(decoder.blocks, states, strict=False):
+            window = torch.cat([past, x], 1)  # (B, PAST + 1, WIDTH)
+            pasts.append(window[:, 1:])
+            x = block.valid(window)  # type: ignore[operator] # a ConvBlock
+        now = x[:, 0]  # (B, WIDTH)
+        final = decoder.final(torch.cat([states[DECODER_BLOCKS], now], 1))
+        scores = torch.cat([final, decoder.provisional(now)], 1).reshape(-1, 2 * PER_FRAME, CHANNELS)
+        latents = (scores * self.trained.std + self.trained.mean).transpose(1, 2)  # (B, 192, 8)
+        sound, after = self.vocoder(latents, list(states[DECODER_BLOCKS + 1 :]))
+        after = [state * started[:, :, None] for state in after]  # before the first frame there is none: zeros
+        return (sound, torch.ones_like(started), *pasts, now, *after)
 
     def init_states(self, batch: int) -> list[Tensor]:
-        """As they are at the beginning."""
+        """The states at the beginning of a stream."""
         return [torch.zeros(batch, *shape) for shape in self.shapes.values()]
 
 
-class LatentReader(nn.Module):
-    """Latents of the voice, (B, 192, 4T) -> codes (B, T). `silence`: the code that stands for it.
+class LatentTokenizer(nn.Module):
+    """Latents of the voice, (B, 192, 4T) -> codes (B, T). `silence`: the code of silence.
 
-    Silence is put around them: what the reader looks at beyond a clip's ends were zeros, which no voice says, and the
-    first words were misread more often than others (72 and 60 errors of 780 words)."""
+    Latents are padded with those of silence: with zeros, which no speech has, the first words were misrecognized more
+    often than others (72 and 60 errors of 780 words)."""
 
     def __init__(self, trained: Autoencoder, silence: int) -> None:
         super().__init__()
         self.trained = trained
         with torch.no_grad():
-            quiet = trained.latents(torch.full((1, 2 * AROUND), silence))[:, AROUND * PER_FRAME :]
-        self.quiet: Tensor
-        self.register_buffer("quiet", quiet)  # (1, 4 * AROUND, 192)
+            padding = trained.latents(torch.full((1, 2 * PADDING), silence))[:, PADDING * PER_FRAME :]
+        self.padding: Tensor
+        self.register_buffer("padding", padding)  # (1, 4 * PADDING, 192)
 
     def forward(self, latents: Tensor) -> Tensor:
-        quiet = self.quiet.expand(latents.shape[0], -1, -1)
-        codes = self.trained.codes(torch.cat([quiet, latents.transpose(1, 2), quiet], 1))
-        return codes[:, AROUND:-AROUND]
+        padding = self.padding.expand(latents.shape[0], -1, -1)
+        codes = self.trained.codes(torch.cat([padding, latents.transpose(1, 2), padding], 1))  # (B, T + 2 PADDING)
+        return codes[:, PADDING:-PADDING]
 
 
-def load(state: Path) -> Autoencoder:
-    """The network of a checkpoint."""
+def load_codec(state: Path) -> Autoencoder:
+    """Opens the network of a checkpoint of `train_codebook`."""
     model = Autoencoder()
     model.load_state_dict(torch.load(state, weights_only=True)["model"])
     return model.eval()
 
 
 def fingerprint(trained: Autoencoder) -> str:
-    """12 digits that tell this code book from others."""
+    """Fingerprint of the codebook, 12 digits."""
     return hashlib.sha256(trained.codebook.vectors.numpy().astype("float32").tobytes()).hexdigest()[:12]
 
 
 def export(trained: Autoencoder, voice: vocoder.Vocoder, folder: Path, silence: int) -> None:
-    """Writes both files. `silence` is the code that stands for it."""
-    decoder = Decoder(trained, voice).eval()
+    """Writes both files. `silence`: the code of silence."""
+    decoder = DecoderStep(trained, voice).eval()
     names = list(decoder.shapes)
-    facts = {"codebook": fingerprint(trained), "delay_samples": str(FRAME_SIZE), "silence": str(silence)}
+    metadata = {"codebook": fingerprint(trained), "delay_samples": str(FRAME_SIZE), "silence": str(silence)}
     example = (torch.zeros(1, 1, dtype=torch.int64), *decoder.init_states(1))
     outputs = ["samples", *(name + NEXT for name in names)]
-    save(folder / "decoder.onnx", decoder, example, ["codes", *names], outputs, facts)
+    save(folder / "decoder.onnx", decoder, example, ["codes", *names], outputs, metadata)
     save(
         folder / "latents.onnx",
-        LatentReader(trained, silence),
+        LatentTokenizer(trained, silence),
         (torch.zeros(1, CHANNELS, 8 * PER_FRAME),),
         ["latents"],
         ["codes"],
-        {"codebook": facts["codebook"]},
+        {"codebook": metadata["codebook"]},
         {"latents": {0: "B", 2: "N"}, "codes": {0: "B", 1: "T"}},
     )
 
 
 def main(state: Path, voice: Path, folder: Path) -> None:
-    kept = torch.load(state, weights_only=True)
-    export(load(state), vocoder.read(voice), folder, int(kept["silence"]))
+    """Exports the checkpoint `state` into `folder`."""
+    silence = int(torch.load(state, weights_only=True)["silence"])
+    export(load_codec(state), vocoder.read(voice), folder, silence)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Pairs of sound and joe's latents, on disk in shards: what the encoder learns from.
+"""Training pairs of sound and joe's latents, on disk in shards: the encoder's data set.
 
-    Pair: sound (T * 1120,) at 24 kHz  +  latents (192, 4 T)     the latents of frame t are what is heard in it
+    Pair: sound (T * 1120,) at 24 kHz  +  latents (192, 4 T)     the latents of frame t are those of its sound
 
 A shard is an .npz: `sound` int16 and `latents` float16 of all its pairs one after the other, `lengths` in frames.
 """
@@ -15,42 +15,41 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vivavoce.codecs.audio import Samples
 from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.codecs.resample import Resampler
 from vivavoce.codecs.tokenizer import FRAME_SIZE
 from vivavoce.model.cascade.tts.graph import Graph
 from vivavoce.model.cascade.tts.piper import LATENTS
 
-Sound = NDArray[np.float32]
-
 FRAME: Final = FRAME_SIZE
 LATENT: Final = FRAME // 4
-"""Samples at 24 kHz that a latent stands for."""
+"""Samples at 24 kHz of one latent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     """`sound`: (T * 1120,), `latents`: (192, 4 T) float16."""
 
-    sound: Sound
+    sound: Samples
     latents: NDArray[np.float16]
 
 
-class Vocoder:
-    """The back half of the voice in `directory`: latents (192, n) -> their sound, (n * 280,) at 24 kHz."""
+class OnnxVocoder:
+    """Runs the vocoder of the voice in `directory`: latents (192, n) -> sound, (n * 280,) at 24 kHz."""
 
     def __init__(self, directory: Path) -> None:
         graph = Graph(next(iter(sorted(directory.glob("*.onnx")))))
         self._session = open_onnx(graph.between([LATENTS], ["output"]), 1)
 
-    def __call__(self, latents: NDArray[np.floating]) -> Sound:
+    def __call__(self, latents: NDArray[np.floating]) -> Samples:
         (sound,) = self._session.run(None, {LATENTS: latents.astype(np.float32)[None]})
         resampler = Resampler(32, 35)  # 256 samples a latent to 280
         return np.concatenate((resampler.push(sound.reshape(-1)), resampler.flush()))
 
 
 def write(path: Path, pairs: Sequence[Pair]) -> None:
-    """A shard, whole or not at all."""
+    """Writes a shard, whole or not at all."""
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         np.savez(
@@ -63,18 +62,16 @@ def write(path: Path, pairs: Sequence[Pair]) -> None:
 
 
 def read(path: Path) -> list[Pair]:
-    """The pairs of a shard."""
+    """Reads the pairs of a shard."""
     with np.load(path) as shard:
         sound, latents, ends = shard["sound"], shard["latents"], np.cumsum(shard["lengths"])
     starts = [0, *map(int, ends[:-1])]
     return [
-        Pair(
-            sound[start * FRAME : end * FRAME].astype(np.float32) / np.float32(32_768), latents[:, start * 4 : end * 4]
-        )
+        Pair(to_float(sound[start * FRAME : end * FRAME]), latents[:, start * 4 : end * 4])
         for start, end in zip(starts, map(int, ends), strict=True)
     ]
 
 
-def floats(sound: NDArray[np.int16]) -> Sound:
-    """16-bit samples as -1..1."""
+def to_float(sound: NDArray[np.int16]) -> Samples:
+    """Converts 16-bit samples to -1..1, (n,)."""
     return sound.astype(np.float32) / np.float32(32_768)

@@ -1,17 +1,17 @@
-"""Trains code book, reader and writer.
+"""Trains the codebook, with encoder and decoder of the latents.
 
     shards of latents ─► crops, with noise or without ─► Autoencoder ─► latents without noise
                                                          OUT/state.pt every two minutes, OUT/curve.tsv, OUT/curve.png
 
-    python -m vivavoce.model.training.codec.train_codebook LATENTS VOICE OUT [--steps N] [--listener STATE]
-                                                              [--earlier STATE] [--writer-only]
+    python -m vivavoce.model.training.codec.train_codebook LATENTS VOICE OUT [--steps N] [--surrogate STATE]
+                                                              [--init STATE] [--decoder-only]
 
-VOICE is the ONNX file of Piper's en_US-joe-medium: a channel of the latents counts by what the vocoder makes of it,
-which differs by a factor of a thousand. The loss is the part of the latents' variance, so weighted, that is left, and
-with a listener (see `listener`) how differently a recogniser would hear what is given back. A stopped run goes on from
-its last checkpoint. Under `torchrun` each process takes its own crops and the gradients are averaged. With
-`--writer-only` the codes stay what they are, so that an encoder can be trained against them, and only what is made of
-them gets better. The first shards are never trained on: the curve's lines but the first are theirs.
+VOICE is the ONNX file of Piper's en_US-joe-medium: a channel of the latents is weighted by its effect on the vocoder,
+which differs by a factor of a thousand. The loss is the mean square error, so weighted, as a share of the variance, and
+with a surrogate (see asr_surrogate.py) the perceptual distance of the decoded latents. A stopped run continues from its
+last checkpoint. Under `torchrun` each process draws its own crops and the gradients are averaged. With `--decoder-only`
+encoder and codebook are frozen, so that the codes, and an audio encoder trained against them, remain valid. The first
+shards are held out: all columns of the curve but the first two are theirs. 0.7 s of one core per step.
 """
 
 from __future__ import annotations
@@ -31,41 +31,41 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vivavoce.model.training.codec import vocoder
-from vivavoce.model.training.codec.asr_surrogate import Listener
-from vivavoce.model.training.codec.asr_surrogate import read as read_listener
+from vivavoce.model.training.codec.asr_surrogate import AsrSurrogate, load_surrogate
 from vivavoce.model.training.codec.autoencoder import CODES, PER_FRAME, Autoencoder
 from vivavoce.model.training.loss_curve import plot
 
-CHECKED: Final = 1
-"""Shards that only measure."""
+HELD_OUT: Final = 1
+"""Shards that are not trained on."""
 SAVED: Final = 120.0
 """Seconds between checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How it is trained. `crop`: frames of an example; `looked_at`: those from which the channels'
-    importance is measured; `beginnings`: share of the examples that begin as a clip does, with nothing before."""
+    """Hyperparameters. `batch`: crops; `crop`: frames of one; `commitment`, `provisional`, `perceptual`: weights of the
+    losses; `with_noise`: share of crops whose input has noise; `clip_starts`: share of crops at the start of a clip;
+    `importance_frames`: frames on which the channels' importance is measured."""
 
     steps: int = 6000
     batch: int = 20
     crop: int = 48
-    rate: float = 1e-3
+    learning_rate: float = 1e-3
     warm_up: int = 100
     commitment: float = 0.25
     provisional: float = 0.3
-    listened: float = 4.0
+    perceptual: float = 4.0
     with_noise: float = 0.5
-    beginnings: float = 0.25
-    checked_every: int = 100
-    looked_at: int = 24
+    clip_starts: float = 0.25
+    evaluated_every: int = 100
+    importance_frames: int = 24
     seed: int = 11
-    writer_only: bool = False
+    decoder_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Clips:
-    """Latents, (frames, 4 * 192) float16 each, of many clips behind one another; where each clip begins and ends."""
+    """Latents, (frames, 4 * 192) float16 each, of clips one after the other; `ends`: the frame after each clip."""
 
     clean: NDArray[np.float16]
     noisy: NDArray[np.float16]
@@ -73,7 +73,7 @@ class Clips:
 
     @classmethod
     def read(cls, paths: list[Path]) -> Clips:
-        """Raises `ValueError` when there is nothing to read."""
+        """Reads shards. Raises `ValueError` when there are none."""
         if not paths:
             raise ValueError("expected shards latents-*.npz, found none")
         shards = [np.load(path) for path in paths]
@@ -86,20 +86,20 @@ class Clips:
 
     @property
     def starts(self) -> NDArray[np.int64]:
-        """Where each clip begins."""
+        """First frame of each clip."""
         return np.concatenate(([0], self.ends[:-1]))
 
     def crops(self, recipe: Recipe, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """What is heard and what is wanted, (batch, 4 * crop, 192), for ever; they may run from clip to clip."""
+        """Yields input and target crops, (batch, 4 * crop, 192) each, without end; they may span several clips."""
         while True:
             starts = rng.integers(0, len(self.clean) - recipe.crop, recipe.batch)
-            first = rng.random(recipe.batch) < recipe.beginnings
+            first = rng.random(recipe.batch) < recipe.clip_starts
             starts[first] = rng.choice(self.starts[self.starts <= len(self.clean) - recipe.crop], int(first.sum()))
-            wanted = np.stack([self.clean[at : at + recipe.crop] for at in starts])
-            heard = np.stack([self.noisy[at : at + recipe.crop] for at in starts])
+            targets = np.stack([self.clean[at : at + recipe.crop] for at in starts])
+            inputs = np.stack([self.noisy[at : at + recipe.crop] for at in starts])
             same = rng.random(recipe.batch) >= recipe.with_noise
-            heard[same] = wanted[same]
-            yield _latents(heard), _latents(wanted)
+            inputs[same] = targets[same]
+            yield _latents(inputs), _latents(targets)
 
 
 def main(
@@ -107,38 +107,38 @@ def main(
     voice: vocoder.Vocoder,
     out: Path,
     recipe: Recipe,
-    listener: Listener | None = None,
-    earlier: Path | None = None,
+    surrogate: AsrSurrogate | None = None,
+    init: Path | None = None,
 ) -> Autoencoder:
-    """Trains to the end of `recipe`; gives the network. The shards in `folder` are read when it starts; what the run
-    `earlier` learned is where this one begins."""
+    """Trains to the end of `recipe` on the shards in `folder`; returns the network. `init`: a checkpoint of another run
+    to start from."""
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1:
         torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda", rank % torch.cuda.device_count()) if torch.cuda.is_available() else "cpu"
     paths = sorted(folder.glob("latents-*.npz"))
-    checked, clips = Clips.read(paths[:CHECKED]), Clips.read(paths[CHECKED:])
+    held_out, clips = Clips.read(paths[:HELD_OUT]), Clips.read(paths[HELD_OUT:])
     model = Autoencoder()
-    run = _Run(model, recipe, out, listener if listener is None else listener.to(device))
+    run = _Run(model, recipe, out, surrogate if surrogate is None else surrogate.to(device))
     resumed = run.resume()
-    if not resumed and earlier is not None:
-        model.load_state_dict(torch.load(earlier, weights_only=True)["model"])
+    if not resumed and init is not None:
+        model.load_state_dict(torch.load(init, weights_only=True)["model"])
     elif not resumed:
         model.mean.copy_(_latents(clips.clean[::7]).mean((0, 1)))
-        model.spread.copy_(_latents(clips.clean[::7]).std((0, 1)))
-        looked_at = _latents(clips.clean[None, : recipe.looked_at]).transpose(1, 2)
-        model.importance.copy_(vocoder.importance(voice, looked_at))
+        model.std.copy_(_latents(clips.clean[::7]).std((0, 1)))
+        measured = _latents(clips.clean[None, : recipe.importance_frames]).transpose(1, 2)
+        model.importance.copy_(vocoder.importance(voice, measured))
     model.to(device)
-    model.reader.requires_grad_(not recipe.writer_only)
+    model.encoder.requires_grad_(not recipe.decoder_only)
     parallel = DistributedDataParallel(model) if world > 1 else model
     crops = clips.crops(recipe, np.random.default_rng((recipe.seed, rank, run.step)))
     saved = time.monotonic()
     while run.step < recipe.steps:
         run.train(parallel, *(x.to(device) for x in next(crops)))
         last = run.step == recipe.steps
-        if rank == 0 and (run.step % recipe.checked_every == 0 or last):
-            run.check(checked, device)
+        if rank == 0 and (run.step % recipe.evaluated_every == 0 or last):
+            run.evaluate(held_out, device)
         if rank == 0 and (time.monotonic() - saved > SAVED or last):
             run.save()
             saved = time.monotonic()
@@ -148,28 +148,31 @@ def main(
 
 
 class _Run:
-    """One training run: what a checkpoint keeps."""
+    """The state of a training run, as kept in a checkpoint."""
 
-    def __init__(self, model: Autoencoder, recipe: Recipe, out: Path, listener: Listener | None) -> None:
-        self.model, self.recipe, self.out, self.listener, self.step = model, recipe, out, listener, 0
-        self.optimizer = torch.optim.AdamW(model.parameters(), recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)
-        self.curve: list[tuple[float, ...]] = []  # step, left in training; of the checked: left, early, heard, codes
-        self.left = 1.0
+    def __init__(self, model: Autoencoder, recipe: Recipe, out: Path, surrogate: AsrSurrogate | None) -> None:
+        self.model, self.recipe, self.out, self.surrogate, self.step = model, recipe, out, surrogate, 0
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+        )
+        self.curve: list[tuple[float, ...]] = []  # rows as named in `evaluate`
+        self.running_error = 1.0
         self.silence = 0
         out.mkdir(parents=True, exist_ok=True)
 
     def resume(self) -> bool:
-        """Whether there was a checkpoint to go on from."""
+        """Reads the checkpoint; returns whether there was one."""
         path = self.out / "state.pt"
         if not path.exists():
             return False
-        kept = torch.load(path, weights_only=True)
-        self.model.load_state_dict(kept["model"])
-        self.optimizer.load_state_dict(kept["optimizer"])
-        self.step, self.curve = kept["step"], [tuple(row) for row in kept["curve"]]
+        checkpoint = torch.load(path, weights_only=True)
+        self.model.load_state_dict(checkpoint["model"])
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self.step, self.curve = checkpoint["step"], [tuple(row) for row in checkpoint["curve"]]
         return True
 
     def save(self) -> None:
+        """Writes the checkpoint, whole or not at all."""
         part = self.out / "state.part"
         torch.save(
             {
@@ -184,55 +187,57 @@ class _Run:
         )
         part.replace(self.out / "state.pt")
 
-    def train(self, parallel: nn.Module, heard: Tensor, wanted: Tensor) -> None:
+    def train(self, parallel: nn.Module, inputs: Tensor, targets: Tensor) -> None:
+        """One step; `inputs`, `targets`: (B, 4T, 192)."""
         recipe = self.recipe
         warm = min(1.0, (self.step + 1) / recipe.warm_up)
         cooled = 0.5 * (1 + np.cos(np.pi * self.step / recipe.steps))
         for group in self.optimizer.param_groups:
-            group["lr"] = recipe.rate * warm * max(0.02, float(cooled))
+            group["lr"] = recipe.learning_rate * warm * max(0.02, float(cooled))
         model = self.model.train()
-        model.codebook.train(not recipe.writer_only)
-        heard, wanted = (heard - model.mean) / model.spread, (wanted - model.mean) / model.spread
-        final, provisional, _, commitment = parallel(heard)
-        left = model.left((final - wanted)[:, :-PER_FRAME])
-        early = model.left(provisional - wanted)
-        apart = self.apart(final[:, :-PER_FRAME], wanted[:, :-PER_FRAME])
-        loss = left + recipe.provisional * early + recipe.listened * apart + recipe.commitment * commitment
+        model.codebook.train(not recipe.decoder_only)
+        inputs, targets = (inputs - model.mean) / model.std, (targets - model.mean) / model.std
+        final, provisional, _, commitment = parallel(inputs)
+        error = model.weighted_error((final - targets)[:, :-PER_FRAME])
+        early = model.weighted_error(provisional - targets)
+        perceptual = self.perceptual(final[:, :-PER_FRAME], targets[:, :-PER_FRAME])
+        loss = error + recipe.provisional * early + recipe.perceptual * perceptual + recipe.commitment * commitment
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
-        self.left += 0.02 * (float(left.detach()) - self.left) if self.step > 50 else float(left.detach()) - self.left
+        share = 0.02 if self.step > 50 else 1.0
+        self.running_error += share * (float(error.detach()) - self.running_error)
 
-    def apart(self, one: Tensor, other: Tensor) -> Tensor:
-        """How differently two sets of standard scores are heard; 0 when nobody listens."""
+    def perceptual(self, one: Tensor, other: Tensor) -> Tensor:
+        """Perceptual distance of two sets of standard scores, (B, 4T, 192) each; 0 without a surrogate."""
         model = self.model
-        if self.listener is None:
+        if self.surrogate is None:
             return one.new_zeros(())
-        return self.listener.apart(*(scores * model.spread + model.mean for scores in (one, other)))
+        return self.surrogate.distance(*(scores * model.std + model.mean for scores in (one, other)))
 
     @torch.no_grad()
-    def check(self, checked: Clips, device: torch.device | str) -> None:
-        """Of the shards never trained on: what is left of the variance, early too, and how many codes they use."""
+    def evaluate(self, held_out: Clips, device: torch.device | str) -> None:
+        """Adds a row to the curve: errors of the held-out shards, final and provisional, and the codes they use."""
         model = self.model.eval()
-        wanted = (_latents(checked.clean[None].reshape(1, -1, 768)).to(device) - model.mean) / model.spread
-        lefts, earlies, aparts, used = [], [], [], []
-        for part in torch.split(wanted, 400 * PER_FRAME, 1):
+        targets = (_latents(held_out.clean[None].reshape(1, -1, 768)).to(device) - model.mean) / model.std
+        errors, earlies, distances, used = [], [], [], []
+        for part in torch.split(targets, 400 * PER_FRAME, 1):
             final, provisional, codes, _ = model(part)
-            lefts.append(model.left(final - part).item())
-            earlies.append(model.left(provisional - part).item())
-            aparts.append(self.apart(final, part).item())
+            errors.append(model.weighted_error(final - part).item())
+            earlies.append(model.weighted_error(provisional - part).item())
+            distances.append(self.perceptual(final, part).item())
             used.append(codes.flatten())
         counts = torch.bincount(torch.cat(used), minlength=CODES).float()
-        self.silence = int(counts.argmax())  # speech with pauses: what occurs most is nothing
+        self.silence = int(counts.argmax())  # the most frequent code of speech with pauses
         share = counts[counts > 0] / counts.sum()
-        means = (float(np.mean(values)) for values in (lefts, earlies, aparts))
-        row = (self.step, self.left, *means, float((counts > 0).sum()))
+        means = (float(np.mean(values)) for values in (errors, earlies, distances))
+        row = (self.step, self.running_error, *means, float((counts > 0).sum()))
         entropy = float(-(share * share.log2()).sum())
         print(*(f"{value:.4g}" for value in row), f"{entropy:.2f} bits", flush=True)
         self.curve.append(row)
-        names = ("step", "left of the variance, training", "held out", "held out, at once", "heard apart", "codes used")
+        names = ("step", "error, training", "error, held out", "provisional, held out", "perceptual", "codes used")
         plot(self.out / "curve", names, self.curve, last=5)
 
 
@@ -243,20 +248,20 @@ def _latents(frames: NDArray[np.float16]) -> Tensor:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Trains code book, reader and writer.")
-    parser.add_argument("latents", type=Path)
-    parser.add_argument("voice", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=Recipe().steps)
-    parser.add_argument("--listener", type=Path)
-    parser.add_argument("--earlier", type=Path)
-    parser.add_argument("--writer-only", action="store_true")
+    parser = argparse.ArgumentParser(description="Trains the codebook, with encoder and decoder of the latents.")
+    parser.add_argument("latents", type=Path, help="folder of the shards latents-*.npz")
+    parser.add_argument("voice", type=Path, help="ONNX file of Piper's en_US-joe-medium")
+    parser.add_argument("out", type=Path, help="where checkpoint and loss curve go")
+    parser.add_argument("--steps", type=int, default=Recipe().steps, help="to train to (default: %(default)s)")
+    parser.add_argument("--surrogate", type=Path, help="checkpoint of asr_surrogate, for the perceptual loss")
+    parser.add_argument("--init", type=Path, help="checkpoint of another run to start from")
+    parser.add_argument("--decoder-only", action="store_true", help="freeze encoder and codebook")
     args = parser.parse_args()
     main(
         args.latents,
         vocoder.read(args.voice),
         args.out,
-        Recipe(args.steps, writer_only=args.writer_only),
-        args.listener and read_listener(args.listener),
-        args.earlier,
+        Recipe(args.steps, decoder_only=args.decoder_only),
+        args.surrogate and load_surrogate(args.surrogate),
+        args.init,
     )

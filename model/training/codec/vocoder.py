@@ -1,12 +1,12 @@
-"""The back half of the voice "joe", a HiFi-GAN, in torch: latents to sound, whole or a frame at a time.
+"""The vocoder of the voice "joe", a HiFi-GAN, in torch: latents to sound, whole or a frame at a time.
 
     latents (B, 192, 4T) ─low─► (B, 128, 32T) ─middle─► (B, 64, 256T) ─high─► sound (B, 1, 1024T)
       conv 7, up 8                 up 8                     up 4, conv 7
 
-`Streaming` makes the sound of a frame when the four latents behind it are known, at least provisionally. Each layer
-keeps the end of what it read of the frame before, and sees zeros to the right of what is known: the low part, which
-reaches 12 latents ahead, makes an error of -26 dB by that, the other two none. Source: Kong et al. 2020 (HiFi-GAN);
-weights of the Piper project's en_US-joe-medium, read from its ONNX file.
+`StreamingVocoder` makes the sound of a frame when the four latents behind it are known, at least provisionally. Each
+layer keeps the end of its input as state, and gets zeros to the right of what is known: an error of -26 dB in the low
+part, which reaches 12 latents ahead, and none in the other two. Source: Kong et al. 2020 (HiFi-GAN); weights of the
+Piper project's en_US-joe-medium, read from its ONNX file.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ SLOPE: Final = 0.1
 LAST_SLOPE: Final = 0.01
 PER_FRAME: Final = 4
 AHEAD: Final = (4, 10, 20, 20)
-"""What each part makes beyond its frame, for the next one: latents, then positions of 1/8, 1/64, 1/256 latent."""
-LEAST: Final = 0.03
-LOUDEST: Final = 12.0
+"""Positions that each part computes beyond its frame, for the next one: latents, then 1/8, 1/64, 1/256 of a latent."""
+MIN_IMPORTANCE: Final = 0.03
+MAX_IMPORTANCE: Final = 12.0
 UP: Final = 35
 DOWN: Final = 32
-"""1024 samples of the vocoder are 1120 at 24 kHz."""
+"""The vocoder's 1024 samples of a frame are 1120 at 24 kHz."""
 SAMPLES: Final = 1024
 
 
 class Conv(nn.Conv1d):
-    """A convolution that keeps the length, zeros around."""
+    """A convolution that keeps the length, zero-padded."""
 
     def __init__(self, before: int, after: int, kernel: int, dilation: int = 1, *, bias: bool = True) -> None:
         reach = dilation * (kernel - 1) // 2
@@ -49,7 +49,7 @@ class Conv(nn.Conv1d):
 
 
 class Up(nn.ConvTranspose1d):
-    """An upsampling by `stride`, kernel twice as long: an output depends on the inputs before and behind it."""
+    """An upsampling by `stride`, kernel twice as long: an output depends on the inputs before and after it."""
 
     def __init__(self, before: int, after: int, kernel: int, stride: int) -> None:
         super().__init__(before, after, kernel, stride=stride, padding=(kernel - stride) // 2)
@@ -69,6 +69,7 @@ class Stage(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, before, n) -> (B, after, n * stride)."""
         x = self.up(functional.leaky_relu(x, SLOPE))
         total = torch.zeros(())
         for chain in self.convs():
@@ -84,7 +85,7 @@ class Stage(nn.Module):
 
 
 class Vocoder(nn.Module):
-    """The whole of it; 1.7 million weights."""
+    """The whole vocoder; 1.7 million weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +114,7 @@ class Vocoder(nn.Module):
 
 
 def read(path: Path) -> Vocoder:
-    """The weights out of the voice's ONNX file."""
+    """Reads the weights from the voice's ONNX file."""
     import onnx
     from onnx import numpy_helper
 
@@ -141,27 +142,28 @@ def read(path: Path) -> Vocoder:
 
 @torch.no_grad()
 def importance(vocoder: Vocoder, latents: Tensor) -> Tensor:
-    """How much each channel of the latents, (1, 192, n), matters to what the low part makes of them: (192,), mean 1.
+    """Effect of each channel of the latents, (1, 192, n), on the output of the low part: (192,), mean 1.
 
-    Measured with noise of half the channel's spread, at most `LOUDEST`: one channel would outdo all others."""
+    Measured with noise of half the channel's standard deviation; bounded by `MIN_IMPORTANCE` and `MAX_IMPORTANCE`, or
+    one channel would outweigh all others."""
     low = vocoder.low(latents)
     scale = low.var(2, keepdim=True)
-    spread = latents.std(2, keepdim=True)
-    noise = 0.5 * spread * torch.randn_like(latents)
+    std = latents.std(2, keepdim=True)
+    noise = 0.5 * std * torch.randn_like(latents)
     each = []
     for channel in range(latents.shape[1]):
         changed = latents.clone()
         changed[:, channel] += noise[:, channel]
         each.append(((vocoder.low(changed) - low).square() / scale).mean())
     weights = torch.stack(each)
-    weights = (weights / weights.mean()).clamp(LEAST, LOUDEST)
+    weights = (weights / weights.mean()).clamp(MIN_IMPORTANCE, MAX_IMPORTANCE)
     return weights / weights.mean()
 
 
-class Streaming(nn.Module):
-    """A step of one frame: latents (B, 192, 8), its own four and the four behind it -> sound at 24 kHz (B, 1120).
+class StreamingVocoder(nn.Module):
+    """A step of one frame: latents (B, 192, 8), its own four and the next four -> sound at 24 kHz, (B, 1120).
 
-    `states` are the shapes (channels, positions) of what is kept between steps, all zeros at the beginning.
+    `states`: shapes (channels, positions) of the states, all zeros at the beginning.
     """
 
     def __init__(self, vocoder: Vocoder) -> None:
@@ -178,28 +180,28 @@ class Streaming(nn.Module):
         self._record = False
 
     def forward(self, latents: Tensor, before: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """What was kept, (B, channels, positions) each, in; the sound and what is to be kept, out."""
+        """Takes latents and states, (B, channels, positions) each; returns the sound, (B, 1120), and the new states."""
         self._before, self._after = list(before), []
         voice, size = self.vocoder, PER_FRAME
-        x = self._read(voice.first, latents, size)
+        x = self._stream(voice.first, latents, size)  # (B, 256, 8)
         for stage, ahead in zip(voice.parts(), AHEAD[1:], strict=True):
-            x = self._read(stage.up, functional.leaky_relu(x, SLOPE), size)
-            size *= stage.up.factor
+            x = self._stream(stage.up, functional.leaky_relu(x, SLOPE), size)
+            size *= stage.up.factor  # of the frame; x is longer by what is computed ahead
             total = torch.zeros(())
             for chain in stage.convs():
                 y = x
                 for conv in chain:
-                    y = y + self._read(conv, functional.leaky_relu(y, SLOPE), size)
+                    y = y + self._stream(conv, functional.leaky_relu(y, SLOPE), size)
                 total = total + y
             x = (total / len(KERNELS))[:, :, : size + ahead]
-        sound = torch.tanh(self._read(voice.last, functional.leaky_relu(x, LAST_SLOPE), size))
-        kept = self._kept(sound, self.left, size)[:, :, : self.left + size + self.right]
-        rows = functional.conv1d(kept, self.bank, stride=DOWN)  # (B, UP, SAMPLES / DOWN)
+        sound = torch.tanh(self._stream(voice.last, functional.leaky_relu(x, LAST_SLOPE), size))
+        known = self._with_history(sound, self.left, size)[:, :, : self.left + size + self.right]
+        rows = functional.conv1d(known, self.bank, stride=DOWN)  # (B, UP, SAMPLES / DOWN)
         return rows.transpose(1, 2).reshape(sound.shape[0], -1), self._after
 
-    def _read(self, layer: Conv | Up, x: Tensor, size: int) -> Tensor:
-        """The layer over x, with the end of the frame before to the left of it."""
-        known = self._kept(x, layer.reach, size)
+    def _stream(self, layer: Conv | Up, x: Tensor, size: int) -> Tensor:
+        """Applies the layer to x, with its history to the left."""
+        known = self._with_history(x, layer.reach, size)
         if isinstance(layer, Up):
             padding = (layer.kernel_size[0] - layer.factor) // 2
             y = functional.conv_transpose1d(known, layer.weight, layer.bias, stride=layer.factor, padding=padding)
@@ -207,8 +209,9 @@ class Streaming(nn.Module):
         padded = functional.pad(known, (0, layer.reach))
         return functional.conv1d(padded, layer.weight, layer.bias, dilation=layer.dilation)
 
-    def _kept(self, x: Tensor, reach: int, size: int) -> Tensor:
-        """x behind what was kept of its past; keeps the last `reach` of its first `size` positions."""
+    def _with_history(self, x: Tensor, reach: int, size: int) -> Tensor:
+        """Puts the state, the last `reach` positions of the frame before, in front of x, (B, C, n); keeps the new one,
+        of the frame's own `size` positions."""
         if self._record:
             self.states.append((x.shape[1], reach))
             before = x.new_zeros(x.shape[0], x.shape[1], reach)
@@ -220,7 +223,7 @@ class Streaming(nn.Module):
 
 
 def _resampling() -> tuple[Tensor, int, int]:
-    """A filter bank (UP, 1, taps) that reads DOWN samples at a time; samples it reads before and behind them."""
+    """Returns a filter bank, (UP, 1, taps), for DOWN samples at a time, and the samples it covers before and after."""
     weights = polyphase(UP, DOWN)  # (UP, taps): around an output that lies phase / UP after an input
     half = weights.shape[1] // 2
     bank = np.zeros((UP, 1, DOWN + 2 * half - 1), np.float32)

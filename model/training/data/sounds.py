@@ -1,11 +1,11 @@
-"""Sounds that are no speech, and what places and lines do to speech. Pure: everything follows from its seed.
+"""Synthesizes noises and sound events; applies rooms, lines and levels. Pure: everything follows from its seed.
 
     white pink hum ─┐
-    keyboard door   ├─► mix(speech, noise, snr_db) ─► room ─► telephone ─► what the microphone hears
+    keyboard door   ├─► mix(speech, noise, snr_db) ─► room ─► telephone ─► microphone signal
     cough bark      │
     babble(voices) ─┘
 
-All sound is float32 mono at 24 kHz, shape (samples,). Sounds come at about the level of a voice (-22 dBFS); `mix` and
+All sound is float32 mono at 24 kHz, shape (samples,). Sounds have about the level of a voice (-22 dBFS); `mix` and
 `at_level` set others.
 """
 
@@ -24,9 +24,9 @@ from vivavoce.codecs.resample import Resampler
 Spectrum = NDArray[np.float64]
 
 FRAME: Final = SAMPLE_RATE // 100
-"""Samples of the 10 ms over which a level is taken."""
+"""Samples of one level measurement, 10 ms."""
 USUAL_DB: Final = -22.0
-_GATE_DB: Final = 25.0  # what is so far below the loudest 10 ms does not count for the loudness
+_GATE_DB: Final = 25.0  # frames so far below the loudest one do not count for the loudness
 
 
 def silence(seconds: float) -> Samples:
@@ -40,31 +40,31 @@ def levels(samples: Samples) -> NDArray[np.float32]:
 
 
 def loudness(samples: Samples) -> float:
-    """Level of the frames that sound, in dBFS: pauses do not make speech softer."""
-    found = levels(samples)
-    if not len(found):
+    """Level of the sounding frames, in dBFS: pauses do not make speech softer."""
+    frames = levels(samples)
+    if not len(frames):
         return -120.0
-    heard = found[found > found.max() - _GATE_DB]
-    return float(10 * np.log10(np.mean(10 ** (heard / 10))))
+    sounding = frames[frames > frames.max() - _GATE_DB]
+    return float(10 * np.log10(np.mean(10 ** (sounding / 10))))
 
 
 def at_level(samples: Samples, level_db: float) -> Samples:
-    """The same sound at a loudness of `level_db` dBFS."""
-    return _limited(samples * 10 ** ((level_db - loudness(samples)) / 20))
+    """Scales to a loudness of `level_db` dBFS, clipped; shape (n,)."""
+    return _clipped(samples * 10 ** ((level_db - loudness(samples)) / 20))
 
 
 def mix(speech: Samples, noise: Samples, snr_db: float, seed: int) -> Samples:
-    """`speech` with `noise` so many decibels below it, begun at a random place and repeated as needed."""
+    """Adds `noise` at `snr_db` below `speech`, from a random position on, repeated as needed; shape of `speech`."""
     start = int(np.random.default_rng(seed).integers(len(noise)))
     bed = np.resize(np.roll(noise, -start), len(speech))
-    return _limited(speech + bed * 10 ** ((loudness(speech) - snr_db - loudness(bed)) / 20))
+    return _clipped(speech + bed * 10 ** ((loudness(speech) - snr_db - loudness(bed)) / 20))
 
 
-def place(bed: Samples, sound: Samples, at: int) -> Samples:
-    """`bed` with `sound` added from sample `at` on, longer where the sound goes beyond it."""
-    placed = np.pad(bed, (0, max(0, at + len(sound) - len(bed))))
-    placed[at : at + len(sound)] += sound
-    return _limited(placed)
+def overlay(bed: Samples, sound: Samples, at: int) -> Samples:
+    """Adds `sound` to `bed` from sample `at` on; longer than `bed` if the sound ends behind it."""
+    mixed = np.pad(bed, (0, max(0, at + len(sound) - len(bed))))
+    mixed[at : at + len(sound)] += sound
+    return _clipped(mixed)
 
 
 # --- steady noises -----------------------------------------------------------------------------------------------
@@ -75,12 +75,12 @@ def white(seconds: float, seed: int) -> Samples:
 
 
 def pink(seconds: float, seed: int) -> Samples:
-    """Equal power in each octave above 20 Hz: fans, traffic far away."""
+    """Equal power in each octave above 20 Hz: fans, distant traffic."""
     return _shaped(seconds, seed, lambda hz: 1 / np.sqrt(np.maximum(hz, 20.0)))
 
 
 def hum(seconds: float, seed: int) -> Samples:
-    """A machine: harmonics of 50 Hz over soft low noise."""
+    """Mains hum of a machine: harmonics of 50 Hz over soft low noise."""
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     tones = [np.sin(2 * np.pi * (50 * k * t + rng.random())) / k for k in range(1, 12)]
@@ -88,15 +88,15 @@ def hum(seconds: float, seed: int) -> Samples:
 
 
 def babble(voices: Sequence[Samples], seconds: float, seed: int, talkers: int = 6) -> Samples:
-    """A crowd: `talkers` loops over the given speech, each from another place, direction (level) and pitch."""
+    """Background speech: loops of `talkers` over the given speech, each at its own position, level and pitch."""
     rng = np.random.default_rng(seed)
-    crowd = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
+    mixed = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
     for _ in range(talkers):
         said = np.concatenate([voices[i] for i in rng.permutation(len(voices))])
         pitch = rng.uniform(0.9, 1.12)
         said = np.interp(np.arange(0, len(said) - 1, pitch), np.arange(len(said)), said)
-        crowd += np.resize(np.roll(said, int(rng.integers(len(said)))), len(crowd)) * rng.uniform(0.5, 1.0)
-    return at_level(crowd, USUAL_DB)
+        mixed += np.resize(np.roll(said, int(rng.integers(len(said)))), len(mixed)) * rng.uniform(0.5, 1.0)
+    return at_level(mixed, USUAL_DB)
 
 
 # --- events ------------------------------------------------------------------------------------------------------
@@ -110,17 +110,17 @@ def keyboard(seconds: float, seed: int) -> Samples:
     while (at := at + rng.gamma(4.0, 0.035)) < seconds - 0.15:
         for delay, strength in ((0.0, 1.0), (rng.uniform(0.05, 0.1), 0.4)):
             key = _burst(rng, rng.uniform(0.012, 0.03), (rng.uniform(1500, 2500), rng.uniform(5000, 9000)), 0.006)
-            sound = place(sound, key * strength, round((at + delay) * SAMPLE_RATE))
+            sound = overlay(sound, key * strength, round((at + delay) * SAMPLE_RATE))
     return at_level(sound, USUAL_DB - 6)
 
 
 def door(seed: int) -> Samples:
-    """A door slams: a low thump, a rattle, the room's answer. About half a second."""
+    """A slamming door: a low thump, a rattle, the room's reverberation. About half a second."""
     rng = np.random.default_rng(seed)
-    sound = place(_burst(rng, 0.35, (30, 220), 0.07), 0.5 * _burst(rng, 0.06, (300, 3000), 0.012), 0)
+    sound = overlay(_burst(rng, 0.35, (30, 220), 0.07), 0.5 * _burst(rng, 0.06, (300, 3000), 0.012), 0)
     for _ in range(int(rng.integers(2, 5))):
         rattle = 0.15 * _burst(rng, 0.05, (800, 4000), 0.015)
-        sound = place(sound, rattle, int(rng.integers(800, 6000)))
+        sound = overlay(sound, rattle, int(rng.integers(800, 6000)))
     return at_level(room(sound, seed, 0.4), USUAL_DB + 4)
 
 
@@ -132,7 +132,7 @@ def cough(seed: int) -> Samples:
         burst = _burst(rng, rng.uniform(0.04, 0.07), (400, 6000), 0.02)
         throat = _throat(rng, _burst(rng, rng.uniform(0.15, 0.28), (250, 5000), rng.uniform(0.05, 0.09)))
         voiced = _voiced(rng, rng.uniform(0.06, 0.14), rng.uniform(110, 220), -0.35) * rng.uniform(0.0, 0.6)
-        one = place(place(throat * 0.8, burst, 0), voiced, len(throat) * 2 // 3)
+        one = overlay(overlay(throat * 0.8, burst, 0), voiced, len(throat) * 2 // 3)
         sound = np.concatenate((sound, one, silence(rng.uniform(0.06, 0.25))))
     return at_level(sound, USUAL_DB + 2)
 
@@ -145,29 +145,28 @@ def bark(seed: int) -> Samples:
         seconds = rng.uniform(0.12, 0.22)
         tone = _voiced(rng, seconds, pitch * rng.uniform(0.9, 1.1), -0.4)
         rough = _burst(rng, seconds, (500, 5000), seconds / 2) * 0.5
-        sound = np.concatenate((sound, place(tone, rough[: len(tone)], 0), silence(rng.uniform(0.12, 0.45))))
+        sound = np.concatenate((sound, overlay(tone, rough[: len(tone)], 0), silence(rng.uniform(0.12, 0.45))))
     return at_level(sound, USUAL_DB + 4)
 
 
-# --- places and lines --------------------------------------------------------------------------------------------
+# --- rooms and lines ---------------------------------------------------------------------------------------------
 
 
 def room(samples: Samples, seed: int, rt60: float) -> Samples:
-    """The sound in a room whose echo falls by 60 dB in `rt60` seconds; longer by the echo. What comes directly keeps
-    its place, at 6 dB above all that is reflected."""
+    """Reverberates the sound in a room of reverberation time `rt60` (seconds for 60 dB); longer by that time. The
+    direct sound is not delayed, and is 6 dB above all reflections."""
     rng = np.random.default_rng(seed)
     t = np.arange(round(rt60 * SAMPLE_RATE)) / SAMPLE_RATE
-    answer = rng.standard_normal(len(t)) * 10 ** (-3 * t / rt60)
-    answer[: SAMPLE_RATE // 400] = 0.0  # 2.5 ms: the nearest wall
-    answer *= 0.5 / np.sqrt(np.square(answer).sum())
-    answer[0] = 1.0
-    size = len(samples) + len(answer) - 1
-    heard = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(answer, size), size)
-    return _limited(heard)
+    response = rng.standard_normal(len(t)) * 10 ** (-3 * t / rt60)
+    response[: SAMPLE_RATE // 400] = 0.0  # 2.5 ms: the nearest wall
+    response *= 0.5 / np.sqrt(np.square(response).sum())
+    response[0] = 1.0
+    size = len(samples) + len(response) - 1
+    return _clipped(np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(response, size), size))
 
 
 def telephone(samples: Samples) -> Samples:
-    """The sound after a telephone line: 300 to 3400 Hz, mu-law at 8 kHz, back at 24 kHz, without delay."""
+    """Sends the sound over a telephone line: 300 to 3400 Hz, mu-law at 8 kHz, back at 24 kHz, without delay; (n,)."""
     spectrum = np.fft.rfft(samples)
     hz = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
     band = np.asarray(np.fft.irfft(spectrum * ((hz > 300) & (hz < 3400)), len(samples)), np.float32)
@@ -181,7 +180,7 @@ def telephone(samples: Samples) -> Samples:
 
 
 def _shaped(seconds: float, seed: int, gain: Callable[[Spectrum], Spectrum]) -> Samples:
-    """Noise whose spectrum has the `gain` at each frequency in Hz."""
+    """Noise whose spectrum has `gain(hz)` at each frequency."""
     noise = np.random.default_rng(seed).standard_normal(round(seconds * SAMPLE_RATE))
     hz = np.fft.rfftfreq(len(noise), 1 / SAMPLE_RATE)
     shaped = np.fft.irfft(np.fft.rfft(noise) * gain(np.asarray(hz, np.float64)), len(noise))
@@ -200,7 +199,7 @@ def _burst(rng: np.random.Generator, seconds: float, band: tuple[float, float], 
 
 
 def _throat(rng: np.random.Generator, sound: Samples) -> Samples:
-    """Three resonances of a mouth over `sound`; peak 1."""
+    """Filters with three resonances of a vocal tract; peak 1."""
     hz = np.fft.rfftfreq(len(sound), 1 / SAMPLE_RATE)
     centres = (rng.uniform(500, 800), rng.uniform(1200, 1700), rng.uniform(2400, 3200))
     gain = sum(1 / (1 + ((hz - centre) / 150) ** 2) for centre in centres) + 0.1
@@ -219,5 +218,5 @@ def _voiced(rng: np.random.Generator, seconds: float, pitch_hz: float, glide: fl
     return _throat(rng, np.asarray(tones * np.sin(np.pi * t / seconds) ** 0.6, np.float32))
 
 
-def _limited(samples: NDArray[np.floating]) -> Samples:
+def _clipped(samples: NDArray[np.floating]) -> Samples:
     return np.asarray(np.clip(samples, -1.0, 1.0), np.float32)

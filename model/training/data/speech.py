@@ -1,11 +1,11 @@
-"""The studio: speech for measurements, made by our own voices, the same on every run.
+"""Synthesizes speech for data sets and measurements with our own voices, the same on every run.
 
     say("I would like to, um, order.", "af_nova") ──► cache on disk ──hit──────────────────► Utterance
-                                                        └─miss─► voice ─► trimmed, levelled ──┘ + word ends, speech end
+                                                        └─miss─► TTS ─► trimmed, levelled ────┘ + word ends, speech end
 
-A voice that computes as long as it speaks is worth asking once: what it said is kept, by text, voice, speed and the
-sums of the model's files, in a folder of bounded size. joe speaks without his random noise here, so that two machines
-make the same sound. Noises are made in `sounds.py`; what the speech is used for is no business of the studio.
+Kokoro computes as long as it speaks, so utterances are cached by text, voice, speed and the sums of the model's files,
+in a folder of bounded size. joe speaks without VITS's random noise here, so that two machines make the same sound.
+Noises are made in `sounds.py`.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from vivavoce.model.training.data.sounds import FRAME, babble, levels, loudness
 
 JOE: Final = "joe"
 EVALUATION: Final = ("af_nova", "am_onyx", "bf_lily", "bm_fable")
-"""Voices that only measure: nothing is trained or tuned on them."""
+"""Voices for measuring: nothing is trained or tuned on them."""
 DEVELOPMENT: Final = ("joe", "af_heart", "am_adam", "bf_emma")
 """Voices to tune on."""
 
 LOUDNESS_DB: Final = -22.0
-"""Every utterance has this level: root mean square of its audible frames, dBFS."""
+"""Level of every utterance: root mean square of its audible frames, dBFS."""
 AUDIBLE_DB: Final = -36.0
 """Speech ends with the last 10 ms that are louder than this, dBFS: 14 dB below the voice, and above its breath."""
 SILENT_DB: Final = -40.0
-"""What is softer is cut off at both ends."""
+"""Softer sound is trimmed at both ends, dBFS."""
 MARGIN: Final = SAMPLE_RATE // 20
 """Samples kept before the first and after the last 10 ms that are not silent: 50 ms."""
 CACHE_BYTES: Final = 512 * 1024 * 1024
-"""What the cache may take of the disk; an hour of speech is about 160 MB."""
+"""Limit of the cache on disk; an hour of speech is about 160 MB."""
 
-_MAKING: Final = "2"  # changes when the same text would sound otherwise, apart from the model's files
-_CROWD: Final = (
+_VERSION: Final = "2"  # of the processing here; a new one makes everything anew
+_BABBLE: Final = (
     "So we went down to the harbour, and there was nobody there at all, not even the man with the boats.",
     "I told her twice that the meeting was moved, but she never reads what I send her, does she?",
     "The second half was much better than the first one, though in the end they lost it anyway.",
@@ -57,8 +57,8 @@ _CROWD: Final = (
 class Utterance:
     """Speech: `samples` float32 mono 24 kHz at `LOUDNESS_DB`, with at least `MARGIN` of softer sound on both sides.
 
-    `words`: where each word ends, `chars` into `text`, in samples. `speech_start`, `speech_end`: where the first
-    audible 10 ms begin and the last ones end."""
+    `words`: the end of each word, `chars` into `text`, in samples. `speech_start`, `speech_end`: samples at which the
+    first audible 10 ms begin and the last ones end."""
 
     samples: Samples
     words: tuple[WordEnd, ...]
@@ -68,16 +68,16 @@ class Utterance:
     speech_end: int
 
     def end_of(self, part: str) -> int:
-        """Sample at which the first occurrence of `part` (whole words of the text) has been said."""
+        """Sample at which the first occurrence of `part` (whole words of the text) ends."""
         last = self.text.index(part) + len(part)
         return next((word.sample for word in self.words if word.chars >= last), self.speech_end)
 
 
-class Studio:
-    """Speaks with the voices of `store`; one per process and thread, voices are opened at first use."""
+class Synthesizer:
+    """Speaks with the voices of `store`; one per process and thread. Voices are opened at first use."""
 
     def __init__(self, store: Store, cache: Path | None = None, *, limit: int = CACHE_BYTES, threads: int = 1) -> None:
-        """`cache`: where utterances are kept, made when missing; None: next to the models."""
+        """`cache`: folder of the utterances, made when missing; None: `studio`, next to the models."""
         self._store = store
         self._cache = cache or store.root.parent / "studio"
         self._limit = limit
@@ -85,25 +85,26 @@ class Studio:
         self._voices: dict[str, Tts] = {}  # by artefact
 
     def say(self, text: str, voice: str = JOE, speed: float = 1.0) -> Utterance:
-        """`text` in the voice joe, or one of Kokoro's. Raises what `open_tts` and `Tts.speak` raise, and
-        `ValueError` for a text without a sound."""
+        """Speaks `text` in the voice joe or one of Kokoro's, at `speed` times the usual rate.
+
+        Raises what `open_tts` and `Tts.speak` raise, and `ValueError` for a text without sound."""
         path = self._cache / f"{self._key(text, voice, speed)}.npz"
-        kept = _read(path)
-        if kept is None:
-            kept = self._make(text, voice, speed)
-            self._keep(path, *kept)
-        pcm, ends = kept
+        cached = _read(path)
+        if cached is None:
+            cached = self._make(text, voice, speed)
+            self._write(path, *cached)
+        pcm, ends = cached
         words = tuple(WordEnd(int(chars), int(sample)) for chars, sample in ends)
         sound = pcm.astype(np.float32) / np.float32(32_768)
         return Utterance(sound, words, text, voice, *audible(sound))
 
     def folder(self, voice: str) -> Path:
-        """Where the files of a voice lie."""
+        """Folder of a voice's files."""
         return self._store.path(_artefact(voice))
 
-    def crowd(self, seconds: float, seed: int, voices: Iterable[str] = (JOE,)) -> Samples:
-        """Babble of many people who say other things at the same time; see `sounds.babble`."""
-        spoken = [self.say(text, voice).samples for voice in voices for text in _CROWD]
+    def babble(self, seconds: float, seed: int, voices: Iterable[str] = (JOE,)) -> Samples:
+        """Background speech of several talkers; see `sounds.babble`."""
+        spoken = [self.say(text, voice).samples for voice in voices for text in _BABBLE]
         return babble(spoken, seconds, seed)
 
     def _make(self, text: str, voice: str, speed: float) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +112,7 @@ class Studio:
         stretches = list(self._open(voice).speak(text, name=name, speed=speed))
         sound = np.concatenate([stretch.samples for stretch in stretches]) if stretches else np.zeros(FRAME, np.float32)
         if loudness(sound) < AUDIBLE_DB:
-            raise ValueError(f"nothing can be heard of {text!r}")
+            raise ValueError(f"{text!r} makes no audible sound")
         sound = sound * np.float32(10 ** ((LOUDNESS_DB - loudness(sound)) / 20))
         first, last = audible(sound, SILENT_DB)
         sound = np.pad(sound, MARGIN)[first : last + 2 * MARGIN]
@@ -134,9 +135,9 @@ class Studio:
 
     def _key(self, text: str, voice: str, speed: float) -> str:
         sums = "".join(file.sha256 for file in self._store.catalog[_artefact(voice)].files)
-        return hashlib.sha256("\0".join([_MAKING, sums, voice, f"{speed:.3f}", text]).encode()).hexdigest()
+        return hashlib.sha256("\0".join([_VERSION, sums, voice, f"{speed:.3f}", text]).encode()).hexdigest()
 
-    def _keep(self, path: Path, pcm: np.ndarray, ends: np.ndarray) -> None:
+    def _write(self, path: Path, pcm: np.ndarray, ends: np.ndarray) -> None:
         self._cache.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
         with part.open("wb") as file:
@@ -145,13 +146,13 @@ class Studio:
         self._sweep()
 
     def _sweep(self) -> None:
-        """Removes what was made longest ago, until the folder keeps its limit."""
-        found = []
+        """Removes the oldest utterances until the folder keeps its limit."""
+        cached = []
         for file in self._cache.glob("*.npz"):
             with suppress(FileNotFoundError):  # another process sweeps too
-                found.append((file.stat().st_mtime_ns, file.stat().st_size, file))
-        excess = sum(size for _, size, _ in found) - self._limit
-        for _, size, file in sorted(found):
+                cached.append((file.stat().st_mtime_ns, file.stat().st_size, file))
+        excess = sum(size for _, size, _ in cached) - self._limit
+        for _, size, file in sorted(cached):
             if excess <= 0:
                 return
             file.unlink(missing_ok=True)
@@ -159,9 +160,9 @@ class Studio:
 
 
 def audible(sound: Samples, level_db: float = AUDIBLE_DB) -> tuple[int, int]:
-    """Samples at which the first 10 ms above a level begin and the last ones end. There have to be some."""
-    found = np.flatnonzero(levels(sound) > level_db)
-    return int(found[0]) * FRAME, (int(found[-1]) + 1) * FRAME
+    """Samples at which the first 10 ms above `level_db` begin and the last ones end. Some must be above it."""
+    loud = np.flatnonzero(levels(sound) > level_db)
+    return int(loud[0]) * FRAME, (int(loud[-1]) + 1) * FRAME
 
 
 def _artefact(voice: str) -> str:
@@ -169,9 +170,9 @@ def _artefact(voice: str) -> str:
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """What is kept at `path`; None when nothing is, or nothing whole."""
+    """Reads a cached utterance; None when there is none, or a damaged one."""
     try:
-        with np.load(path) as kept:
-            return kept["pcm"], kept["ends"]
+        with np.load(path) as cached:
+            return cached["pcm"], cached["ends"]
     except (OSError, ValueError, KeyError, BadZipFile, EOFError):
         return None

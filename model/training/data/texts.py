@@ -1,18 +1,15 @@
-"""What the training voices say: short sentences of many kinds, the same on every run.
+"""Draws texts for speech synthesis from corpora and templates, the same on every run.
 
     WordNet's examples ("he ate the cake") ─┐
-    templates: numbers, names, times,       ├─► draw by seed ─► one or two sentences, 3 to 24 words
-    questions, orders, short answers       ─┘
+    templates: numbers, names, times,       ├─ShortSentences─► one or two sentences, 3 to 24 words ─┐
+    questions, orders, short answers       ─┘                                                       │
+    Debian's `fortunes`: quotations, jokes, verse ─┬────────────────────────────────────────────────┴─Corpus─► a text
+    `chatterbot-corpus`: dialogue, questions ──────┘
 
-The folder is that of Debian's `wordnet-base` (`/usr/share/wordnet`, Princeton's licence); it is only read.
+A text of `Corpus` has up to 220 characters, about 14 s.
 
-What joe says for the codec's training: running text and dialogue beside the short sentences of `texts`.
-
-    Debian's `fortunes`     quotations, jokes, verse ─┐
-    `chatterbot-corpus`     dialogue, questions       ├─► draw by seed ─► a sentence or a few, at most 220 characters
-    texts.Texts             WordNet, templates       ─┘
-
-The folders are only read; what is drawn is spoken for training and goes nowhere else.
+WordNet's folder is that of Debian's `wordnet-base` (`/usr/share/wordnet`, Princeton's licence). The folders are only
+read; the texts are spoken for training and not stored.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 EXAMPLES: Final = 0.7
-"""Share of WordNet's examples; the rest are templates."""
+"""Share of WordNet's examples among short sentences; the rest are templates."""
 
 _FILES: Final = ("data.verb", "data.adj", "data.noun", "data.adv")
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z' ,;-]+[.!?]?")
@@ -75,15 +72,15 @@ _WORDS: Final = {
 }
 
 
-class Texts:
-    """Draws sentences; `folder` is WordNet's."""
+class ShortSentences:
+    """Draws short sentences; `folder` is WordNet's."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self._draw = random.Random(seed)
-        self._examples = examples(folder)
+        self._examples = wordnet_examples(folder)
 
     def next(self) -> str:
-        """One sentence, or two short ones."""
+        """Returns one sentence, or two short ones."""
         text = self._one()
         return f"{text} {self._one()}" if len(text) < 45 else text
 
@@ -103,8 +100,8 @@ class Texts:
         return self._draw.choice(_WORDS[kind].split())
 
 
-def examples(folder: Path) -> list[str]:
-    """WordNet's example sentences of 4 to 14 plain words, sorted, each once."""
+def wordnet_examples(folder: Path) -> list[str]:
+    """Reads WordNet's example sentences of 4 to 14 plain words, sorted, each once."""
     found = set()
     for name in _FILES:
         for line in (folder / name).read_text("ascii", "replace").splitlines():
@@ -121,9 +118,9 @@ def _sentence(text: str) -> str:
 
 
 SHORT: Final = 0.4
-"""Share of the short sentences."""
+"""Share of short sentences in `Corpus`."""
 LONGEST: Final = 220
-"""Characters: about 14 s."""
+"""Characters of a text."""
 _KINDS: Final = (
     "art computers cookie education food humorists kids law literature medicine miscellaneous people pets platitudes "
     "politics science sports startrek wisdom work"
@@ -132,24 +129,28 @@ _SENTENCE: Final = re.compile(r"[A-Z][^.!?]{8,}[.!?](?=\s|$)")
 _ODD: Final = re.compile(r"[^A-Za-z0-9 ,.;:!?'$%&-]|[A-Z]{6,}|\.\.")
 
 
-class Prose:
-    """Draws texts. `fortunes` and `dialogues` are folders of the two packages' files, `wordnet` that of `Texts`."""
+class Corpus:
+    """Draws texts. `fortunes`, `dialogues`, `wordnet`: folders of the files of the three packages."""
 
     def __init__(self, fortunes: Path, dialogues: Path, wordnet: Path, seed: int) -> None:
         self._draw = random.Random(seed)
-        self._short = Texts(wordnet, seed)
+        self._short = ShortSentences(wordnet, seed)
         self._running = sorted(
-            {text for name in _KINDS.split() for text in passages((fortunes / name).read_text("utf-8", "replace"))}
-            | {text for file in dialogues.glob("*.yml") for text in turns(file.read_text("utf-8"))}
+            {
+                text
+                for name in _KINDS.split()
+                for text in fortune_passages((fortunes / name).read_text("utf-8", "replace"))
+            }
+            | {text for file in dialogues.glob("*.yml") for text in dialogue_lines(file.read_text("utf-8"))}
         )
 
     def next(self) -> str:
-        """The next text."""
+        """Returns the next text."""
         return self._short.next() if self._draw.random() < SHORT else self._draw.choice(self._running)
 
 
-def passages(text: str) -> list[str]:
-    """One or two plain sentences each, of a file of `fortunes`."""
+def fortune_passages(text: str) -> list[str]:
+    """Reads a file of `fortunes` as passages of one or two plain sentences."""
     found: list[str] = []
     for fortune in text.split("\n%\n"):
         body = " ".join(fortune.partition("\t--")[0].replace("\b", "").split())
@@ -159,8 +160,8 @@ def passages(text: str) -> list[str]:
     return found
 
 
-def turns(text: str) -> list[str]:
-    """What is said in a file of dialogues (YAML: `- - question`, `  - answer`)."""
+def dialogue_lines(text: str) -> list[str]:
+    """Reads the plain lines of a file of dialogues (YAML: `- - question`, `  - answer`)."""
     said = re.findall(r"^\s*- (?:- )?(.+)$", text, re.M)
     plain = (line.strip("\"' ") for line in said)
     return [line[:LONGEST] for line in plain if len(line) > 1 and not _ODD.search(line)]

@@ -1,20 +1,21 @@
-"""Kokoro's voices read the training texts, each clip a file.
+"""Synthesizes the multi-speaker corpus: Kokoro's voices read the training texts, with phoneme durations.
 
-    python -m vivavoce.model.training.data.voices WORDNET FOLDER
+    python -m vivavoce.model.training.data.voices WORDNET FOLDER [--clips N]
 
     texts ─► some fifty voices at changing speed ─► FOLDER/<n>-<voice>.npz
              sound   int16 mono at 24 kHz
-             tokens  what was said: one number of Kokoro's vocabulary per symbol, a 0 at both ends
-             frames  how long each lasts, in frames of 25 ms
+             tokens  the phonemes: one number of Kokoro's vocabulary per symbol, a 0 at both ends
+             frames  duration of each, in frames of 25 ms
              words   the phonemes, words separated by blanks
 
-The durations are what makes a clip worth its second of computing per second: another voice can be made to say the
-same in the same time (see `parallel`). Evaluation voices do not take part. A second run goes on where the first was
-stopped, and a stopped run has all voices.
+With the durations another voice can be made to say the same in the same time (codec/aligned_voices.py). Evaluation
+voices do not take part. A second run continues the first; a stopped run has clips of all voices. About one second of
+one core per second of speech.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import sys
@@ -31,19 +32,19 @@ from vivavoce.model.cascade.tts.graph import Graph
 from vivavoce.model.cascade.tts.kokoro import read_numbers, read_styles, sequence
 from vivavoce.model.cascade.tts.phonemes import Phonemes, Word
 from vivavoce.model.store import Store, catalog, default_home
-from vivavoce.model.training.data.texts import Texts
+from vivavoce.model.training.data.texts import ShortSentences
 
 SEED: Final = 7
 CLIPS: Final = 4000
 SPEEDS: Final = (0.85, 1.25)
-NEVER: Final = ("af_nova", "am_onyx", "bf_lily", "bm_fable", "zf_xiaoyi")
-"""Voices that only measure."""
+HELD_OUT: Final = ("af_nova", "am_onyx", "bf_lily", "bm_fable", "zf_xiaoyi")
+"""Voices for measuring."""
 DURATIONS: Final = "/encoder/Clip_output_0"
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One recording to be made."""
+    """One clip to synthesize."""
 
     name: str
     text: str
@@ -51,20 +52,20 @@ class Clip:
     speed: float
 
 
-def clips(wordnet: Path, voices: list[str]) -> Iterator[Clip]:
-    """All recordings, the same on every run; English voices three times as often as those of other languages."""
-    draw, texts = random.Random(SEED), Texts(wordnet, SEED)
-    crowd = [voice for voice in sorted(voices) if voice not in NEVER for _ in range(3 if voice[0] in "ab" else 1)]
+def clips(wordnet: Path, voices: list[str], count: int = CLIPS) -> Iterator[Clip]:
+    """Yields `count` clips, the same on every run; English voices three times as often as those of other languages."""
+    draw, texts = random.Random(SEED), ShortSentences(wordnet, SEED)
+    weighted = [voice for voice in sorted(voices) if voice not in HELD_OUT for _ in range(3 if voice[0] in "ab" else 1)]
     order: list[str] = []
-    for number in range(CLIPS):
+    for number in range(count):
         if not order:
-            order = draw.sample(crowd, len(crowd))
+            order = draw.sample(weighted, len(weighted))
         voice = order.pop()
         yield Clip(f"{number:05}-{voice}", texts.next(), voice, round(draw.uniform(*SPEEDS), 2))
 
 
-class Reader:
-    """Kokoro with its durations; `folder` is the catalogue's artefact."""
+class AlignedKokoro:
+    """Kokoro with the durations of its phonemes; `folder` is the catalog's artefact."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -74,11 +75,11 @@ class Reader:
         self._phonemes = Phonemes()
 
     def words(self, text: str) -> tuple[Word, ...]:
-        """The phonemes of `text`."""
+        """Returns the phonemes of `text`."""
         return self._phonemes.pronounce(speakable(text).text)
 
-    def read(self, clip: Clip) -> dict[str, np.ndarray]:
-        """The arrays of a clip's file."""
+    def speak(self, clip: Clip) -> dict[str, np.ndarray]:
+        """Synthesizes a clip; returns the arrays of its file."""
         words = self.words(clip.text)
         numbers, _ = sequence(words, self._numbers)
         styles = read_styles(self._folder / "voices" / f"{clip.voice}.bin")
@@ -94,20 +95,26 @@ class Reader:
         }
 
 
-def main(wordnet: Path, folder: Path) -> None:
+def main(wordnet: Path, folder: Path, count: int = CLIPS) -> None:
+    """Synthesizes the clips that are not in `folder` yet."""
     store = Store(default_home(os.environ, sys.platform), catalog.load())
-    reader = Reader(store.path("kokoro"))
+    tts = AlignedKokoro(store.path("kokoro"))
     voices = [file.stem for file in (store.path("kokoro") / "voices").glob("*.bin")]
     folder.mkdir(parents=True, exist_ok=True)
-    for clip in clips(wordnet, voices):
+    for clip in clips(wordnet, voices, count):
         path = folder / f"{clip.name}.npz"
         if path.exists():
             continue
         part = path.with_suffix(".part")
         with part.open("wb") as file:
-            np.savez(file, **reader.read(clip))  # type: ignore[arg-type] # numpy's stub
+            np.savez(file, **tts.speak(clip))  # type: ignore[arg-type] # numpy's stub
         part.replace(path)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description="Synthesizes the multi-speaker corpus with Kokoro.")
+    parser.add_argument("wordnet", type=Path, help="WordNet's folder")
+    parser.add_argument("folder", type=Path, help="where the clips go")
+    parser.add_argument("--clips", type=int, default=CLIPS, help="how many (default: %(default)s)")
+    args = parser.parse_args()
+    main(args.wordnet, args.folder, args.clips)

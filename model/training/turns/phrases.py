@@ -1,6 +1,6 @@
-"""What people say over an assistant that is speaking: words that want it to go on, and words that want it to stop.
+"""Phrases spoken over the assistant: backchannels and interruptions.
 
-Two sets that share only the shortest words: one to train with, one to measure with. Pure data.
+Two sets that share only the shortest words: one for training, one for evaluation. Pure data.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ BACKCHANNELS: Final = (
     *("Oh, wow.", "Oh, okay.", "Got it.", "Cool.", "Nice.", "True.", "Alright.", "Oh, really.", "Yes."),
 )
 COMMON: Final = (*BACKCHANNELS[:11], "Yeah.", "Right.", "Okay.", "I see.", "Sure.", "Wow.")
-"""Those that every voice says."""
+"""Spoken by every voice."""
 
 INTERRUPTIONS: Final = (
     *("Stop.", "Stop!", "Stop it.", "Please stop.", "Wait.", "Wait!", "Wait a second.", "Wait, wait.", "No.", "No!"),
@@ -122,4 +122,4 @@ EVALUATION_TURNED: Final = (
     ),
     *("Uh-huh, and after that?",),
 )
-"""Interruptions that begin as a backchannel does."""
+"""Interruptions that begin with a backchannel."""

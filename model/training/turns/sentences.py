@@ -1,10 +1,9 @@
-"""What people say to an assistant, with the places at which they might pause: text for `endings.py`. Pure data, drawn
-by seed.
+"""Draws sentences to an assistant with marked pauses: texts for `asr_endpoint_dataset.py`. Pure data, by seed.
 
-    "I put the keys | in the kitchen."     whole up to the mark, and yet it goes on
-    "I would like to | cancel my order."   broken off at the mark
+    "I put the keys | in the kitchen."     complete up to the mark, but continued
+    "I would like to | cancel my order."   incomplete at the mark
 
-The mark is that of `bench/turns.toml`, whose sentences are not among these.
+The mark is that of `data/turns.toml`, whose sentences are not among these.
 """
 
 from __future__ import annotations
@@ -119,8 +118,7 @@ _WHOLE: Final = (
 
 
 def sentences(seed: int) -> Iterator[str]:
-    """Texts without end, about two with an inner pause for each without; parts before a mark end as they would sound
-    unfinished."""
+    """Yields texts without end, about two with an inner pause for each without."""
     draw = random.Random(seed)
     while True:
         template = draw.choice(_PAUSED if draw.random() < 0.66 else _WHOLE)
@@ -130,8 +128,9 @@ def sentences(seed: int) -> Iterator[str]:
 
 
 def first_half(text: str) -> str | None:
-    """What stands before the first mark, as a sentence of its own, where it can be one: with the same words and the end
-    of a sentence, so that only the voice tells the two apart."""
+    """Returns the words before the first mark as a sentence of its own; None if they cannot be one.
+
+    The same words, finished and not: only prosody tells the two apart."""
     half, mark, _ = text.partition("|")
     words = half.strip(" ,").split()
     if (

@@ -1,13 +1,13 @@
-"""Trains what the ears say of sound over the assistant.
+"""Trains the overlap head: the class of a sound over the assistant, by the ASR encoder's states.
 
     python -m vivavoce.model.training.turns.train_asr_overlap FOLDER [PART]
 
-    recordings (speak.py) ─► overlaps (mixing.py) ─► cut off after 6, 8, ... 20 windows ─► Moonshine's encoder
-                          ─► states (T, 288) ─► four places to look at ─► model/turns/asr_overlap_head.onnx
+    recordings (voices.py) ─► overlaps (overlap_mixing.py) ─► cut after 6, 8, ... 20 windows ─► Moonshine's encoder
+                           ─► states (T, 288) ─► AttentionHead ─► model/turns/asr_overlap_head.onnx
 
-The sound is what `Floor` gives to `Moonshine.overhear`: from four windows before the first voiced one on. Making the
-examples takes ten minutes; each part of them is kept in FOLDER, and with PART (0 to 5) only that one is made. Training
-takes two minutes on one core.
+The sound is what `Floor` sends to the ASR in a call: from four windows before the first voiced one on. Making the
+examples takes ten minutes; each part is kept in FOLDER (asides-<part>.npz), and with PART (0 to 5) only that one is
+made. Training takes two minutes on one core.
 """
 
 from __future__ import annotations
@@ -25,78 +25,79 @@ from torch.nn import functional
 
 from vivavoce.model.cascade.asr.moonshine import OVERLAP_PAD, Moonshine
 from vivavoce.model.store import Store, catalog, default_home
-from vivavoce.model.training.turns.attention_head import Attention, export, fit
-from vivavoce.model.training.turns.overlap_mixing import CLASSES, Recordings, Surroundings, overhear
+from vivavoce.model.training.turns.attention_head import AttentionHead, export, fit
+from vivavoce.model.training.turns.overlap_mixing import CLASSES, Recordings, acoustics, draw_overlap
 from vivavoce.model.training.turns.train_overlap import first_voiced
 from vivavoce.model.turns.asr_overlap_head import WEIGHTS
 from vivavoce.model.turns.overlap_classifier import LOOKS, OVERLAP_LEAD, WINDOW
 from vivavoce.model.turns.silero_vad import SileroVad
 
 PARTS: Final = 6
-EACH: Final = 1000
-"""Overlaps of a part; each is looked at twice."""
+OVERLAPS: Final = 1000
+"""Overlaps of a part; each gives two examples."""
 AGES: Final = LOOKS[:6]
 STATES: Final = 56
-"""States kept of a look: the longest has 55."""
+"""States of an example: the longest sound has 55."""
 UNITS: Final = 64
 EPOCHS: Final = 8
 
 
-class Looks(NamedTuple):
-    """`states` (N, STATES, 288) float16, of which the first `lengths` (N,) count; `kinds` (N,): index of `CLASSES`."""
+class OverlapExamples(NamedTuple):
+    """`states` (N, STATES, 288) float16, the first `lengths` (N,) of them valid; `kinds` (N,): index of `CLASSES`."""
 
     states: NDArray[np.float16]
     lengths: NDArray[np.int64]
     kinds: NDArray[np.int64]
 
 
-def make(folder: Path, ears: Moonshine, net: SileroVad, part: int) -> Looks:
-    """One part of the examples, the same on every run."""
+def make(folder: Path, asr: Moonshine, vad: SileroVad, part: int) -> OverlapExamples:
+    """Makes a part of the examples, the same on every run."""
     rng = np.random.default_rng(part)
     recordings = Recordings.read(folder, development=False)
-    around = Surroundings.make(recordings, rng)
+    surroundings = acoustics(recordings, rng)
     states: list[NDArray[np.float16]] = []
     lengths: list[int] = []
     kinds: list[int] = []
-    while len(kinds) < 2 * EACH:
-        overheard = overhear(recordings, around, rng)
-        first = first_voiced(overheard, net)
-        if first is None or (overheard.kind >= 2 and rng.random() < 0.6):  # noise and echo: the other network's
+    while len(kinds) < 2 * OVERLAPS:
+        overlap = draw_overlap(recordings, surroundings, rng)
+        first = first_voiced(overlap, vad)
+        if first is None or (overlap.kind >= 2 and rng.random() < 0.6):  # noise and echo: the audio classifier's task
             continue
         for age in rng.choice(AGES, 2, replace=False):
-            sound = overheard.sound[max(0, first - OVERLAP_LEAD) * WINDOW : (first + int(age)) * WINDOW]
-            found = ears.states(np.pad(sound, (0, OVERLAP_PAD)))[0, :STATES]
-            states.append(np.pad(found, ((0, STATES - len(found)), (0, 0))).astype(np.float16))
-            lengths.append(len(found))
-            kinds.append(overheard.kind)
-    return Looks(np.stack(states), np.array(lengths), np.array(kinds))
+            sound = overlap.sound[max(0, first - OVERLAP_LEAD) * WINDOW : (first + int(age)) * WINDOW]
+            encoded = asr.states(np.pad(sound, (0, OVERLAP_PAD)))[0, :STATES]  # (T, 288)
+            states.append(np.pad(encoded, ((0, STATES - len(encoded)), (0, 0))).astype(np.float16))
+            lengths.append(len(encoded))
+            kinds.append(overlap.kind)
+    return OverlapExamples(np.stack(states), np.array(lengths), np.array(kinds))
 
 
-def train(looks: Looks) -> Attention:
-    """A few minutes."""
+def train(examples: OverlapExamples) -> AttentionHead:
+    """Trains a head; a few minutes."""
     torch.manual_seed(0)
-    kinds = torch.from_numpy(looks.kinds)
-    there = torch.arange(STATES)[None] < torch.from_numpy(looks.lengths)[:, None]
+    kinds = torch.from_numpy(examples.kinds)
+    mask = torch.arange(STATES)[None] < torch.from_numpy(examples.lengths)[:, None]  # (N, STATES)
 
     def loss(logits: Tensor, chosen: Tensor) -> Tensor:
         return functional.cross_entropy(logits, kinds[chosen], label_smoothing=0.05)
 
-    return fit(Attention(UNITS, len(CLASSES)), looks.states, there, loss, EPOCHS)
+    return fit(AttentionHead(UNITS, len(CLASSES)), examples.states, mask, loss, EPOCHS)
 
 
 def main(folder: Path, only: int | None) -> None:
+    """Makes the missing parts of the examples (or `only` one), then trains and writes the head."""
     store = Store(default_home(os.environ, sys.platform), catalog.load())
-    ears, speech = Moonshine(store.path("moonshine-tiny-en"), 1), SileroVad(store.path("silero-vad"))
-    made: list[Looks] = []
+    asr, vad = Moonshine(store.path("moonshine-tiny-en"), 1), SileroVad(store.path("silero-vad"))
+    made: list[OverlapExamples] = []
     for part in range(PARTS) if only is None else [only]:
-        kept = folder / f"asides-{part}.npz"
-        if not kept.exists():
-            np.savez(kept, **make(folder, ears, speech, part)._asdict())
-        with np.load(kept) as found:
-            made.append(Looks(found["states"], found["lengths"], found["kinds"]))
+        path = folder / f"asides-{part}.npz"
+        if not path.exists():
+            np.savez(path, **make(folder, asr, vad, part)._asdict())
+        with np.load(path) as file:
+            made.append(OverlapExamples(file["states"], file["lengths"], file["kinds"]))
     if only is None:
         states, lengths, kinds = (np.concatenate(column) for column in zip(*made, strict=True))
-        net = train(Looks(states, lengths, kinds))
+        net = train(OverlapExamples(states, lengths, kinds))
         export(net, lambda logits: torch.softmax(logits, 1), "scores", WEIGHTS)
 
 

@@ -1,16 +1,13 @@
-"""Trains the overlap classifier: python -m vivavoce.model.training.turns.train_overlap FOLDER (see speak.py).
+"""Trains the overlap classifier: the class of a sound over the assistant, from audio features.
 
-    features (B, FRAMES, 40) ─► two frames' convolutions per window ─► GRU ─► scores after each window (B, W, 4)
+    python -m vivavoce.model.training.turns.train_overlap FOLDER [OUT]
 
-Every window counts from the first voiced one on, the early ones less: then much cannot be known. The result is a step
-for one window, in ONNX: model/turns/overlap_classifier.onnx. A few minutes on two cores; the same on every run of one
-machine.
+    FOLDER (voices.py) ─► Overlap ─Silero VAD─► first voiced window ─► features of LEAD + 1 + WINDOWS windows, class
+    features (B, FRAMES, 40) ─► convolutions over two windows' frames ─► GRU ─► scores after each window (B, W, 4)
 
-Overlaps to what the network sees of them: features from three windows before the first voiced one on.
-
-    Overheard ─► Silero, window by window ─► first voiced window ─► features of LEAD + WINDOWS windows, label
-
-Sounds at which the speech net stays silent are left out: nobody asks about them.
+Every window from the first voiced one on counts in the loss, the early ones less, because little can be known then.
+Overlaps that the VAD does not detect are left out: in a call the classifier never runs on them. OUT, else
+model/turns/overlap_classifier.onnx, is one window's step. A few minutes on two cores; reproducible on one machine.
 """
 
 from __future__ import annotations
@@ -28,22 +25,31 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vivavoce.model.store import Store, catalog, default_home
-from vivavoce.model.training.turns.overlap_mixing import CLASSES, LENGTH, Overheard, Recordings, Surroundings, overhear
+from vivavoce.model.training.turns.overlap_mixing import CLASSES, LENGTH, Overlap, Recordings, acoustics, draw_overlap
 from vivavoce.model.turns.overlap_classifier import FRAME, HOP, LEAD, MELS, STEP, UNITS, WEIGHTS, WINDOW, Features
 from vivavoce.model.turns.silero_vad import SileroVad
 
 EXAMPLES: Final = 10_000
-CHECKED: Final = 800
+HELD_OUT: Final = 800
+"""Examples of the development voices, measured after each epoch."""
 EPOCHS: Final = 14
 CHUNK: Final = 400
-"""Examples that one process makes at a time."""
+"""Examples that a process makes at a time."""
 BATCH: Final = 64
 RATE: Final = 2e-3
 SEED: Final = 5
+WINDOWS: Final = 40
+"""Windows of an example from the first voiced one on: 1.28 s."""
+FRAMES: Final = (LEAD + 1 + WINDOWS) * STEP
+"""Feature frames of an example, one window before included."""
+VOICED: Final = 0.5
+"""Probability of speech from which on a window is voiced."""
+EARLIEST: Final = 2 * WINDOW
+"""Samples by which the VAD may precede the onset."""
 
 
 class Classifier(nn.Module):
-    """About 90 000 weights. A window is seen with the window before it."""
+    """About 90 000 weights. Each window is convolved together with the one before it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,8 +60,8 @@ class Classifier(nn.Module):
         self.head = nn.Linear(UNITS, len(CLASSES))
         self.drop = nn.Dropout(0.25)
 
-    def seen(self, features: Tensor) -> Tensor:
-        """(N, 2 * STEP, MELS) -> (N, 96): what a window looks like."""
+    def embed(self, features: Tensor) -> Tensor:
+        """Embeds windows: (N, 2 * STEP, MELS) -> (N, 96)."""
         x = functional.relu(self.first(features[:, None]))  # (N, 12, 4, 20)
         x = functional.relu(self.second(x))  # (N, 16, 2, 10)
         return functional.relu(self.squeeze(self.drop(x.flatten(1))))
@@ -64,8 +70,8 @@ class Classifier(nn.Module):
         """(B, FRAMES, MELS) -> logits (B, LEAD + WINDOWS, 4)."""
         count = features.shape[0]
         windows = features.unfold(1, 2 * STEP, STEP).transpose(2, 3)  # (B, LEAD + WINDOWS, 8, MELS)
-        x = self.seen(windows.reshape(-1, 2 * STEP, MELS)).view(count, -1, 96)
-        x, _ = self.gru(x)
+        x = self.embed(windows.reshape(-1, 2 * STEP, MELS)).view(count, -1, 96)  # (B, LEAD + WINDOWS, 96)
+        x, _ = self.gru(x)  # (B, LEAD + WINDOWS, UNITS)
         logits: Tensor = self.head(self.drop(x))
         return logits
 
@@ -80,7 +86,7 @@ class Step(nn.Module):
     def forward(self, features: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         gru = self.trained.gru
         weight_x, weight_h, bias_x, bias_h = gru.all_weights[0]
-        x = functional.linear(self.trained.seen(features), weight_x, bias_x)
+        x = functional.linear(self.trained.embed(features), weight_x, bias_x)
         h = functional.linear(before, weight_h, bias_h)
         (x_reset, x_update, x_new), (h_reset, h_update, h_new) = x.chunk(3, 1), h.chunk(3, 1)
         update = torch.sigmoid(x_update + h_update)
@@ -90,10 +96,11 @@ class Step(nn.Module):
 
 
 def main(folder: Path, out: Path = WEIGHTS) -> None:
+    """Trains on the recordings in `folder`; writes the network of the best epoch."""
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     features, kinds = _examples(folder, EXAMPLES, SEED, development=False)
-    checked, truth = _examples(folder, CHECKED, SEED + 1, development=True)
+    held_out, truth = _examples(folder, HELD_OUT, SEED + 1, development=True)
     model = Classifier()
     print(sum(p.numel() for p in model.parameters()), "weights,", len(kinds), "examples")
     best, rng = 1e9, np.random.default_rng(SEED)
@@ -111,15 +118,15 @@ def main(folder: Path, out: Path = WEIGHTS) -> None:
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-        loss_checked, told = _check(model, checked, truth)
-        print(f"epoch {epoch + 1}: {loss_checked:.3f}  {told}", flush=True)
-        if loss_checked < best:
-            best = loss_checked
+        loss_held_out, rates = _evaluate(model, held_out, truth)
+        print(f"epoch {epoch + 1}: {loss_held_out:.3f}  {rates}", flush=True)
+        if loss_held_out < best:
+            best = loss_held_out
             _export(model, out)
 
 
 def _masked(features: Tensor, rng: np.random.Generator) -> Tensor:
-    """Louder or softer by up to 5 dB, and with a band of mels hidden now and then: what varies in life."""
+    """Augments features, (B, FRAMES, MELS): up to 5 dB louder or softer, every other one with a band of mels masked."""
     changed = features.float() + torch.from_numpy(rng.uniform(-0.17, 0.17, (len(features), 1, 1)).astype(np.float32))
     for row in np.flatnonzero(rng.random(len(features)) < 0.5):
         low, width = int(rng.integers(0, MELS - 6)), int(rng.integers(1, 7))
@@ -128,8 +135,9 @@ def _masked(features: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _loss(logits: Tensor, kinds: Tensor) -> Tensor:
-    wanted = kinds[:, None].expand(-1, WINDOWS)
-    each = functional.cross_entropy(logits[:, LEAD:].transpose(1, 2), wanted, reduction="none", label_smoothing=0.02)
+    """Cross entropy, later windows weighted more: logits (B, LEAD + WINDOWS, 4), kinds (B,)."""
+    targets = kinds[:, None].expand(-1, WINDOWS)
+    each = functional.cross_entropy(logits[:, LEAD:].transpose(1, 2), targets, reduction="none", label_smoothing=0.02)
     weights = torch.ones(WINDOWS)
     weights[:4] = torch.tensor([0.1, 0.2, 0.4, 0.7])
     weights[24:] = 0.5
@@ -137,17 +145,18 @@ def _loss(logits: Tensor, kinds: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _check(model: Classifier, features: Tensor, kinds: Tensor) -> tuple[float, str]:
-    """The loss; and, after 6, 9, 14, 18, 24 windows: how many interruptions and others are taken for what they are."""
+def _evaluate(model: Classifier, features: Tensor, kinds: Tensor) -> tuple[float, str]:
+    """Returns the loss, and the shares of interruptions and of others classified correctly after some windows."""
     model.eval()
     logits = torch.cat([model(part.float()) for part in torch.split(features, 250)])
-    sure = torch.softmax(logits, 2)[:, LEAD:, 0]
+    interruption = torch.softmax(logits, 2)[:, LEAD:, 0]  # (B, WINDOWS)
     stops = kinds == 0
-    told = " ".join(
-        f"{n}:{(sure[stops, n - 1] >= 0.5).float().mean():.3f}/{(sure[~stops, n - 1] < 0.5).float().mean():.3f}"
+    rates = " ".join(
+        f"{n}:{(interruption[stops, n - 1] >= 0.5).float().mean():.3f}"
+        f"/{(interruption[~stops, n - 1] < 0.5).float().mean():.3f}"
         for n in (6, 9, 14, 18, 24)
     )
-    return float(_loss(logits, kinds)), told
+    return float(_loss(logits, kinds)), rates
 
 
 def _export(model: Classifier, path: Path) -> None:
@@ -166,59 +175,50 @@ def _export(model: Classifier, path: Path) -> None:
 
 
 def _examples(folder: Path, count: int, seed: int, development: bool) -> tuple[Tensor, Tensor]:
-    """Made once, then kept in `folder`."""
-    kept = folder / f"examples-{seed}-{count}.npz"
-    if not kept.exists():
+    """Features and classes; made once, then kept in `folder`."""
+    path = folder / f"examples-{seed}-{count}.npz"
+    if not path.exists():
         chunks = range(0, count, CHUNK)
         with ProcessPoolExecutor(2) as workers:
             jobs = [
                 workers.submit(make, folder, min(CHUNK, count - at), seed * 1000 + at, development) for at in chunks
             ]
             made = [job.result() for job in jobs]
-        np.savez(kept, features=np.concatenate([m[0] for m in made]), kinds=np.concatenate([m[1] for m in made]))
-    with np.load(kept) as all_of_them:
-        return torch.from_numpy(all_of_them["features"]), torch.from_numpy(all_of_them["kinds"])
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
-
-
-WINDOWS: Final = 40
-"""From the first voiced one on: 1.28 s."""
-FRAMES: Final = (LEAD + 1 + WINDOWS) * STEP
-"""Feature frames of an example, those of one window before included."""
-VOICED: Final = 0.5
-EARLIEST: Final = 2 * WINDOW
-"""Samples by which the speech net may be ahead of the marked beginning."""
+        np.savez(path, features=np.concatenate([m[0] for m in made]), kinds=np.concatenate([m[1] for m in made]))
+    with np.load(path) as file:
+        return torch.from_numpy(file["features"]), torch.from_numpy(file["kinds"])
 
 
 def make(folder: Path, count: int, seed: int, development: bool) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
-    """`count` examples: features, shape (count, FRAMES, 40), and classes, shape (count,)."""
+    """Makes examples: features, shape (count, FRAMES, 40), and classes, shape (count,)."""
     recordings, rng = Recordings.read(folder, development), np.random.default_rng(seed)
-    around = Surroundings.make(recordings, rng)
+    surroundings = acoustics(recordings, rng)
     store = Store(default_home(os.environ, sys.platform), catalog.load())
-    net, features = SileroVad(store.path("silero-vad")), Features()
+    vad, features = SileroVad(store.path("silero-vad")), Features()
     made: list[NDArray[np.float16]] = []
     kinds: list[int] = []
     while len(made) < count:
-        overheard = overhear(recordings, around, rng)
-        first = first_voiced(overheard, net)
+        overlap = draw_overlap(recordings, surroundings, rng)
+        first = first_voiced(overlap, vad)
         if first is None:
             continue
         start = (first - LEAD - 1) * WINDOW
         end = (first + WINDOWS) * WINDOW
-        sound = np.pad(overheard.sound, (FRAME - HOP, max(0, end - LENGTH)))[start : end + FRAME - HOP]
+        sound = np.pad(overlap.sound, (FRAME - HOP, max(0, end - LENGTH)))[start : end + FRAME - HOP]
         made.append(features(sound).astype(np.float16))
-        kinds.append(overheard.kind)
+        kinds.append(overlap.kind)
     return np.stack(made), np.array(kinds)
 
 
-def first_voiced(overheard: Overheard, net: SileroVad) -> int | None:
-    """The window at which an overlap begins; None when the speech net does not notice it."""
-    state = net.init_state()
+def first_voiced(overlap: Overlap, vad: SileroVad) -> int | None:
+    """Window in which the VAD detects the overlap; None when it does not."""
+    state = vad.init_state()
     for window in range(LENGTH // WINDOW):
-        voiced = net.step(overheard.sound[window * WINDOW : (window + 1) * WINDOW], state) >= VOICED
-        if voiced and window > LEAD and (window + 1) * WINDOW > overheard.onset - EARLIEST:
+        voiced = vad.step(overlap.sound[window * WINDOW : (window + 1) * WINDOW], state) >= VOICED
+        if voiced and window > LEAD and (window + 1) * WINDOW > overlap.onset - EARLIEST:
             return window
     return None
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

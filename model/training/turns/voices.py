@@ -1,9 +1,11 @@
-"""Speaks the training phrases, each a file: python -m vivavoce.model.training.turns.voices FOLDER.
+"""Synthesizes the training phrases, each a file.
 
-    phrases ─► some forty voices at changing speed ─► FOLDER/<kind>/<voice>-<n>.npy      float16 mono at 16 kHz
+    python -m vivavoce.model.training.turns.voices FOLDER
 
-Kokoro's voices for other languages speak English here, with an accent: a listener meets many. Chinese words are given
-as phonemes. A second run goes on where the first was stopped. Takes half an hour on one core.
+    phrases ─► some fifty voices at changing speed ─► FOLDER/<kind>/<voice>-<n>.npy      float16 mono at 16 kHz
+
+Kokoro's voices for other languages speak English here, with an accent. Chinese words are given as phonemes. A second
+run continues the first. Takes half an hour on one core.
 """
 
 from __future__ import annotations
@@ -30,9 +32,9 @@ from vivavoce.model.training.turns.phrases import BACKCHANNELS, COMMON, INTERRUP
 SEED: Final = 4
 RATE: Final = 16_000
 INTERRUPTIONS_EACH: Final = 17
-"""Of each voice, drawn from all."""
+"""Interruptions of each voice, drawn from all."""
 OTHERS_EACH: Final = 3
-"""Of the less common backchannels."""
+"""Of each voice, drawn from the less common backchannels."""
 JOES: Final = 4
 """Times that Piper's voice says each interruption; backchannels twice as often."""
 SPEEDS: Final = (0.85, 1.25)
@@ -67,12 +69,12 @@ STORY: Final = (
     "The museum opens at ten and closes at six, except on Mondays, when it is closed all day.",
     "That is a good question. Most people say that the older building is more beautiful, but the new one is bigger.",
 )
-"""What the assistant says meanwhile; its echo comes back through the microphone."""
+"""Speech of the assistant meanwhile; its echo reaches the microphone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One recording to be made."""
+    """One recording to synthesize."""
 
     path: str
     text: str
@@ -80,8 +82,8 @@ class Job:
     speed: float
 
 
-class _Spelled(Phonemes):
-    """The lexicon, and the Chinese words above for texts that begin with an equals sign's place holder, "zh "."""
+class _PhonemeTexts(Phonemes):
+    """The lexicon, and the Chinese words above for texts that begin with "zh "."""
 
     def pronounce(self, text: str) -> tuple[Word, ...]:
         if text.startswith("zh "):
@@ -91,17 +93,17 @@ class _Spelled(Phonemes):
 
 
 def jobs(voices: list[str]) -> Iterator[Job]:
-    """All recordings, the same on every run."""
+    """Yields all recordings, the same on every run."""
     draw = random.Random(SEED)
     for voice in sorted(voices):
-        said = [*COMMON, *draw.sample([text for text in BACKCHANNELS if text not in COMMON], OTHERS_EACH)]
-        stops = draw.sample(INTERRUPTIONS, INTERRUPTIONS_EACH)
+        backchannels = [*COMMON, *draw.sample([text for text in BACKCHANNELS if text not in COMMON], OTHERS_EACH)]
+        interruptions = draw.sample(INTERRUPTIONS, INTERRUPTIONS_EACH)
         if voice.startswith("z"):
-            said += [f"zh {name}" for name in CHINESE]
-            stops += [f"zh {name}" for name in CHINESE_STOPS]
-        if voice == "joe":  # quick, and never twice the same
-            said, stops = list(BACKCHANNELS) * 2 * JOES, list(INTERRUPTIONS) * JOES
-        for kind, texts in (("backchannel", said), ("interruption", stops)):
+            backchannels += [f"zh {name}" for name in CHINESE]
+            interruptions += [f"zh {name}" for name in CHINESE_STOPS]
+        if voice == "joe":  # fast to synthesize, and different each time
+            backchannels, interruptions = list(BACKCHANNELS) * 2 * JOES, list(INTERRUPTIONS) * JOES
+        for kind, texts in (("backchannel", backchannels), ("interruption", interruptions)):
             for n, text in enumerate(texts):
                 yield Job(f"{kind}/{voice}-{n}.npy", text, voice, round(draw.uniform(*SPEEDS), 2))
     for voice in ("joe", "af_heart", "am_michael"):
@@ -110,13 +112,14 @@ def jobs(voices: list[str]) -> Iterator[Job]:
 
 
 def main(folder: Path) -> None:
+    """Synthesizes the recordings that are not in `folder` yet."""
     store = Store(default_home(os.environ, sys.platform), catalog.load())
-    kokoro = Kokoro(store.path("kokoro"), 1, phonemes=_Spelled())
-    everyone = sorted(file.stem for file in (store.path("kokoro") / "voices").glob("*.bin"))
-    kokoro.names = tuple(name for name in everyone if name not in EVALUATION)
+    kokoro = Kokoro(store.path("kokoro"), 1, phonemes=_PhonemeTexts())
+    names = sorted(file.stem for file in (store.path("kokoro") / "voices").glob("*.bin"))
+    kokoro.names = tuple(name for name in names if name not in EVALUATION)
     piper = Piper(store.path("piper-joe"), 1)
     todo = list(jobs(["joe", *kokoro.names]))
-    random.Random(SEED).shuffle(todo)  # so that an unfinished run has all voices too
+    random.Random(SEED).shuffle(todo)  # so that an unfinished run has all voices
     todo.sort(key=lambda job: job.voice != "joe")
     for job in todo:
         path = folder / job.path
@@ -132,7 +135,7 @@ def main(folder: Path) -> None:
 
 
 def _trimmed(sound: Samples) -> Samples:
-    """At 16 kHz, from 20 ms before the first to 60 ms after the last 10 ms above -40 dB of the loudest."""
+    """Resamples to 16 kHz; keeps 20 ms before the first and 60 ms after the last 10 ms above -40 dB of the loudest."""
     resampler = Resampler(SAMPLE_RATE, RATE)
     sound = np.concatenate((resampler.push(sound), resampler.flush()))
     frames = sound[: len(sound) // 160 * 160].reshape(-1, 160)

@@ -10,7 +10,7 @@ import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.model.training.data import sounds
-from vivavoce.model.training.data.speech import LOUDNESS_DB, Studio
+from vivavoce.model.training.data.speech import LOUDNESS_DB, Synthesizer
 from vivavoce.realtime.bench.caller.caller import Clip
 from vivavoce.realtime.bench.caller.scenario import Cue, Line, Scenario
 from vivavoce.realtime.bench.measure.audio_truth import AUDIBLE
@@ -50,12 +50,12 @@ class PreparedScenario:
     echo: float
 
 
-def prepare(scenario: Scenario, studio: Studio, seed: int) -> PreparedScenario:
-    """Synthesizes all turns; the voices alternate. Raises the exceptions of `Studio`."""
+def prepare(scenario: Scenario, studio: Synthesizer, seed: int) -> PreparedScenario:
+    """Synthesizes all turns; the voices alternate. Raises the exceptions of `Synthesizer`."""
     turns = tuple(_turn(line, studio, _voice(scenario.voices, n), seed + n) for n, line in enumerate(scenario.lines))
     noise = None
     if scenario.noise is not None:
-        bed = studio.crowd(NOISE_SECONDS, seed) if scenario.crowd else sounds.pink(NOISE_SECONDS, seed)
+        bed = studio.babble(NOISE_SECONDS, seed) if scenario.crowd else sounds.pink(NOISE_SECONDS, seed)
         noise = sounds.at_level(bed, LOUDNESS_DB - scenario.noise)
     return PreparedScenario(scenario, turns, noise, 0.0 if scenario.echo is None else 10 ** (-scenario.echo / 20))
 
@@ -64,7 +64,7 @@ def _voice(voices: Sequence[str], number: int) -> str:
     return voices[number % len(voices)]
 
 
-def _turn(line: Line, studio: Studio, voice: str, seed: int) -> PreparedTurn:
+def _turn(line: Line, studio: Synthesizer, voice: str, seed: int) -> PreparedTurn:
     pieces: list[Samples] = []
     for part in line.say:
         if isinstance(part, str):
@@ -76,7 +76,7 @@ def _turn(line: Line, studio: Studio, voice: str, seed: int) -> PreparedTurn:
     )
 
 
-def _overlap(cue: Cue, studio: Studio, voice: str, seed: int) -> PreparedOverlap:
+def _overlap(cue: Cue, studio: Synthesizer, voice: str, seed: int) -> PreparedOverlap:
     assert cue.kind in ("interruption", "backchannel", "noise")
     kind: Kind = cue.kind  # type: ignore[assignment]  # checked when the scenario was read
     if cue.say:

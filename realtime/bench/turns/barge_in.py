@@ -39,7 +39,7 @@ from vivavoce.model.cascade.dialogue import classified_overlap
 from vivavoce.model.dialogue import AudioToken
 from vivavoce.model.store import Store, catalog, default_home
 from vivavoce.model.training.data import sounds
-from vivavoce.model.training.data.speech import EVALUATION, Studio
+from vivavoce.model.training.data.speech import EVALUATION, Synthesizer
 from vivavoce.model.training.turns.phrases import EVALUATION_BACKCHANNELS, EVALUATION_INTERRUPTIONS, EVALUATION_TURNED
 from vivavoce.model.turns.overlap_classifier import OverlapClassifier
 from vivavoce.model.turns.silero_vad import SileroVad
@@ -98,7 +98,7 @@ class Case:
     echo_db: float | None
 
 
-def cases(studio: Studio, seed: int, each: tuple[int, int, int] = (12, 2, 8), takes: int = 2) -> Iterator[Case]:
+def cases(studio: Synthesizer, seed: int, each: tuple[int, int, int] = (12, 2, 8), takes: int = 2) -> Iterator[Case]:
     """For every voice `each` interruptions, turned ones and backchannels, each in `takes` conditions; then noises, and
     self-echo alone."""
     draw = random.Random(seed)
@@ -122,16 +122,16 @@ def cases(studio: Studio, seed: int, each: tuple[int, int, int] = (12, 2, 8), ta
 
 
 def _case(
-    kind: Kind, text: str, voice: str, condition: str, sound: Samples, studio: Studio, draw: random.Random
+    kind: Kind, text: str, voice: str, condition: str, sound: Samples, studio: Synthesizer, draw: random.Random
 ) -> Case:
     sound = sounds.at_level(sound, draw.uniform(*LEVELS_DB))
     seed = draw.randrange(1 << 30)
     loud = sounds.loudness(sound)
-    microphone = sounds.place(sounds.white(3.6, seed) * 1e-3, sound, LEAD)
+    microphone = sounds.overlay(sounds.white(3.6, seed) * 1e-3, sound, LEAD)
     microphone = np.pad(microphone, (0, max(0, LEAD + len(sound) + TAIL - len(microphone))))
     name, _, decibels = condition.partition(" ")
     if name in ("fan", "crowd"):
-        bed = sounds.pink(4.0, seed) if name == "fan" else studio.crowd(4.0, seed)
+        bed = sounds.pink(4.0, seed) if name == "fan" else studio.babble(4.0, seed)
         bed = np.resize(bed, len(microphone)) * 10 ** ((loud - float(decibels.split()[0]) - sounds.loudness(bed)) / 20)
         microphone = np.clip(microphone + bed, -1, 1).astype(np.float32)
     elif name == "telephone":
@@ -186,7 +186,7 @@ class Outcome:
 class Rig:
     """The models that all cases share."""
 
-    def __init__(self, studio: Studio, rule: Rule, vad: SileroVad, asr: Asr) -> None:
+    def __init__(self, studio: Synthesizer, rule: Rule, vad: SileroVad, asr: Asr) -> None:
         self._vad = vad
         self._classifier = OverlapClassifier() if rule != "pattern" else None
         self._asr = asr if rule == "asr" else None
@@ -308,7 +308,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     options = parser.parse_args(argv)
     store = Store(default_home(os.environ, sys.platform), catalog.load())
-    studio = Studio(store)
+    studio = Synthesizer(store)
     rig = Rig(studio, options.rule, SileroVad(store.path("silero-vad")), open_asr("en", store.path, 1))
     print(report([rig.run(case) for case in cases(studio, options.seed)]))
 

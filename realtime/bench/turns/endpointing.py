@@ -32,7 +32,7 @@ from vivavoce.codecs.resample import Resampler
 from vivavoce.model.cascade.asr import Asr, Hypothesis, Recognition, open_asr
 from vivavoce.model.dialogue import joined
 from vivavoce.model.store import Store, catalog, default_home
-from vivavoce.model.training.data.speech import Studio
+from vivavoce.model.training.data.speech import Synthesizer
 from vivavoce.model.training.data.turns import COMPLETE, CONDITIONS, LEAD, Turn, turns
 from vivavoce.model.turns.silero_vad import SileroVad
 from vivavoce.model.turns.smart_turn import SmartTurn
@@ -324,7 +324,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=4)
     options = parser.parse_args(arguments)
     store = Store(default_home(os.environ, sys.platform), catalog.load())
-    parts, studio = open_parts(store), Studio(store)
+    parts, studio = open_parts(store), Synthesizer(store)
     detection = TurnDetection(kind="semantic_vad", eagerness=options.eagerness)
     material = turns(studio, options.part, options.conditions, seed=options.seed, lead=options.lead)
     found = [listen(turn, parts, detection) for turn in material]

@@ -15,7 +15,7 @@ from vivavoce.model.cascade.asr import Asr, open_asr
 from vivavoce.model.cascade.dialogue import classified_overlap
 from vivavoce.model.dialogue import OverlapOpinion
 from vivavoce.model.store import Store
-from vivavoce.model.training.data.speech import Studio
+from vivavoce.model.training.data.speech import Synthesizer
 from vivavoce.model.turns.overlap_classifier import OverlapClassifier
 from vivavoce.model.turns.silero_vad import SileroVad
 from vivavoce.realtime.audio.playout import Playout
@@ -101,7 +101,7 @@ def test_a_backchannel_leaves_the_reply_whole_to_the_sample_and_nothing_in_the_c
     models: Store, asr: Asr, word: str
 ) -> None:
     dialogue = RealAsr(asr, STORY)
-    peer = call(models, dialogue, Studio(models).say(word).samples, after=1.5)
+    peer = call(models, dialogue, Synthesizer(models).say(word).samples, after=1.5)
     assert sum(int(frame.astype(bool).sum()) for frame in peer.played) == int(SECONDS * SAMPLE_RATE) // 21 * 21
     assert min(float(frame.max()) for frame in peer.played[90:120]) < 0.05  # ducked meanwhile
     assert not dialogue.turns
@@ -110,7 +110,7 @@ def test_a_backchannel_leaves_the_reply_whole_to_the_sample_and_nothing_in_the_c
 
 
 def test_an_objection_cuts_the_reply_and_is_given_from_its_first_word(models: Store, asr: Asr) -> None:
-    dialogue, over = RealAsr(asr, STORY), Studio(models).say("No, wait, what about Sunday?").samples
+    dialogue, over = RealAsr(asr, STORY), Synthesizer(models).say("No, wait, what about Sunday?").samples
     peer = call(models, dialogue, over, after=1.5)
     (cut,) = dialogue.cuts
     assert 1.5 < cut.samples / SAMPLE_RATE < 2.5
@@ -121,7 +121,7 @@ def test_an_objection_cuts_the_reply_and_is_given_from_its_first_word(models: St
 
 
 def test_yes_over_the_sentence_after_a_question_is_an_answer(models: Store, asr: Asr) -> None:
-    yes = Studio(models).say("Yes.").samples
+    yes = Synthesizer(models).say("Yes.").samples
     answered = RealAsr(asr, OFFER)
     call(models, answered, yes, after=2.3)
     assert len(answered.cuts) == len(answered.turns) == 1

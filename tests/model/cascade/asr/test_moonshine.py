@@ -18,7 +18,7 @@ from vivavoce.model.cascade.asr.moonshine import Moonshine, token_limit
 from vivavoce.model.cascade.dialogue import classified_overlap
 from vivavoce.model.errors import BrokenAsr
 from vivavoce.model.store import Store
-from vivavoce.model.training.data.speech import Studio
+from vivavoce.model.training.data.speech import Synthesizer
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
@@ -179,7 +179,7 @@ def test_a_damaged_file_is_named(models: Store, tmp_path: Path, name: str, damag
 def test_speech_over_the_assistant_is_recognized_and_classified(
     models: Store, moonshine: Moonshine, said: str, text: str, stops: bool
 ) -> None:
-    sound = np.concatenate([np.zeros(3000, np.float32), Studio(models).say(said).samples])[: SAMPLE_RATE * 6 // 10]
+    sound = np.concatenate([np.zeros(3000, np.float32), Synthesizer(models).say(said).samples])[: SAMPLE_RATE * 6 // 10]
     overlap = classified_overlap(moonshine, sound)
     assert words(overlap.text)[:1] == [text]
     assert (overlap.interruption or 0.0) > 0.5 if stops else (overlap.interruption or 0.0) < 0.5

@@ -1,7 +1,4 @@
-"""The stand-in for vocoder and ears: it learns what latents sound like, and a code book learns from it.
-
-torch takes seconds to import: the tests that need it import it.
-"""
+"""model/training/codec/asr_surrogate.py: it learns the ASR features of latents, and a codebook learns from it."""
 
 from __future__ import annotations
 
@@ -12,22 +9,22 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from vivavoce.model.training.codec.asr_surrogate import Speak
+    from vivavoce.model.training.codec.asr_surrogate import Variant
 
-pytestmark = pytest.mark.slow  # torch alone takes longer to import than a quick test may
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 FRAMES = 600
 
 
-def ears(latents: np.ndarray) -> np.ndarray:
-    """A recogniser, as it were: deaf to all channels but the first eight. (T, 768) -> (T, 576)."""
+def features(latents: np.ndarray) -> np.ndarray:
+    """Stands for the ASR encoder: only the first eight channels count. (T, 768) -> (T, 576)."""
     weights = np.random.default_rng(5).normal(size=(8, 576)) / np.sqrt(8)
     return np.asarray(np.tanh(latents.reshape(-1, 4, 192)[:, :, :8].mean(1) @ weights))
 
 
-def hear(latents: np.ndarray) -> np.ndarray:
-    """What the ears hear of (192, 4T)."""
-    return ears(np.ascontiguousarray(latents.T, np.float32).reshape(-1, 768)).astype(np.float16)
+def extract(latents: np.ndarray) -> np.ndarray:
+    """(192, 4T) -> (T, 576)."""
+    return features(np.ascontiguousarray(latents.T, np.float32).reshape(-1, 768)).astype(np.float16)
 
 
 def worse(clean: np.ndarray, _: np.ndarray) -> np.ndarray:
@@ -35,12 +32,12 @@ def worse(clean: np.ndarray, _: np.ndarray) -> np.ndarray:
     return (clean + np.random.default_rng(6).normal(size=clean.shape)).astype(np.float16)
 
 
-KINDS: dict[str, Speak] = {"clean": lambda clean, _: clean, "coded": worse}
+VARIANTS: dict[str, Variant] = {"clean": lambda clean, _: clean, "coded": worse}
 
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
-    """Two shards of vowels, as it were: each a pattern in the channels that are heard, and any in the others."""
+    """Two shards of "vowels": each a pattern in the channels that count, and noise in the others."""
     vowels = np.random.default_rng(3).normal(size=(12, 8))
     for number in range(2):
         rng = np.random.default_rng(number)
@@ -50,51 +47,49 @@ def shards(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_listener_hears_what_matters_and_goes_on_where_it_stopped(shards: Path, tmp_path: Path) -> None:
+def test_the_surrogate_learns_what_matters_and_resumes(shards: Path, tmp_path: Path) -> None:
     import torch
 
-    from vivavoce.model.training.codec import asr_surrogate as listener
+    from vivavoce.model.training.codec import asr_surrogate
 
-    out = tmp_path / "ears"
+    out = tmp_path / "surrogate"
     torch.manual_seed(0)
-    listener.main(shards, KINDS, hear, out, steps=20)
-    heard = listener.main(shards, KINDS, _never, out, steps=120)  # what was heard is kept: nobody is asked again
+    asr_surrogate.main(shards, VARIANTS, extract, out, steps=20)
+    surrogate = asr_surrogate.main(shards, VARIANTS, _never, out, steps=120)  # features are cached
 
     latents = torch.from_numpy(np.load(shards / "latents-0000.npz")["clean"].astype(np.float32).T)[None]
     matters, does_not = latents.clone(), latents.clone()
     matters[:, :, :8] += torch.randn(1, 4 * FRAMES, 8)
     does_not[:, :, 8:16] += torch.randn(1, 4 * FRAMES, 8)
-    assert heard.apart(latents, matters) > 3 * heard.apart(latents, does_not)
-    assert torch.equal(listener.read(out / "state.pt").last.weight, heard.last.weight)
+    assert surrogate.distance(latents, matters) > 3 * surrogate.distance(latents, does_not)
+    assert torch.equal(asr_surrogate.load_surrogate(out / "state.pt").last.weight, surrogate.last.weight)
 
 
-def test_a_code_book_with_a_listener_spends_its_bits_on_what_is_heard(shards: Path, tmp_path: Path) -> None:
+def test_a_codebook_with_a_surrogate_spends_its_bits_on_what_is_recognized(shards: Path, tmp_path: Path) -> None:
     import torch
 
-    from vivavoce.model.training.codec import asr_surrogate as listener
-    from vivavoce.model.training.codec import train_codebook as codebook_train
-    from vivavoce.model.training.codec import vocoder
+    from vivavoce.model.training.codec import asr_surrogate, train_codebook, vocoder
 
     torch.manual_seed(0)
-    heard = listener.main(shards, KINDS, hear, tmp_path / "ears", steps=120)
+    surrogate = asr_surrogate.main(shards, VARIANTS, extract, tmp_path / "surrogate", steps=120)
     voice = vocoder.Vocoder().eval()
-    recipe = codebook_train.Recipe(steps=60, batch=4, crop=24, warm_up=5, looked_at=24, listened=5.0)
+    recipe = train_codebook.Recipe(steps=60, batch=4, crop=24, warm_up=5, importance_frames=24, perceptual=5.0)
 
-    apart = {}
-    for name, ear in (("deaf", None), ("listening", heard)):
-        trained = codebook_train.main(shards, voice, tmp_path / name, recipe, ear)
+    distance = {}
+    for name, loss in (("without", None), ("with", surrogate)):
+        trained = train_codebook.main(shards, voice, tmp_path / name, recipe, loss)
         latents = torch.from_numpy(np.load(shards / "latents-0000.npz")["clean"].astype(np.float32).T)[None]
         with torch.no_grad():
-            apart[name] = float(heard.apart(latents, trained.latents(trained.codes(latents))))
+            distance[name] = float(surrogate.distance(latents, trained.latents(trained.codes(latents))))
 
-    assert apart["listening"] < 0.9 * apart["deaf"]
+    assert distance["with"] < 0.9 * distance["without"]
 
 
 def test_one_shard_is_not_enough(tmp_path: Path) -> None:
-    from vivavoce.model.training.codec import asr_surrogate as listener
+    from vivavoce.model.training.codec import asr_surrogate
 
     with pytest.raises(ValueError, match="more than 1 shards"):
-        listener.main(tmp_path, KINDS, _never, tmp_path / "ears")
+        asr_surrogate.main(tmp_path, VARIANTS, _never, tmp_path / "surrogate")
 
 
 def _never(latents: np.ndarray) -> np.ndarray:

@@ -1,7 +1,4 @@
-"""The decoder's training, in small: it learns, it goes on where it stopped, and its files say what torch says.
-
-torch takes seconds to import: the tests that need it import it.
-"""
+"""model/training/codec/train_codebook.py and export_decoder.py, in small: it learns, it resumes, its files agree."""
 
 from __future__ import annotations
 
@@ -14,20 +11,20 @@ import pytest
 from vivavoce.codecs.latents import LatentEncoder
 from vivavoce.codecs.resample import Resampler
 from vivavoce.codecs.tokenizer import FRAME_SIZE, AudioTokenizer
-from vivavoce.model.training.data import texts as prose
+from vivavoce.model.training.data.texts import dialogue_lines, fortune_passages
 
 if TYPE_CHECKING:
     from vivavoce.model.training.codec.train_codebook import Recipe
     from vivavoce.model.training.codec.vocoder import Vocoder
 
-pytestmark = pytest.mark.slow  # torch alone takes longer to import than a quick test may
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")
 def small() -> Recipe:
     from vivavoce.model.training.codec.train_codebook import Recipe
 
-    return Recipe(steps=40, batch=4, crop=12, warm_up=5, checked_every=20, looked_at=24)
+    return Recipe(steps=40, batch=4, crop=12, warm_up=5, evaluated_every=20, importance_frames=24)
 
 
 @pytest.fixture
@@ -58,9 +55,9 @@ def voice() -> Vocoder:
 def test_training_leaves_less_and_less_of_the_variance(
     shards: Path, voice: Vocoder, small: Recipe, tmp_path: Path
 ) -> None:
-    from vivavoce.model.training.codec import train_codebook as codebook_train
+    from vivavoce.model.training.codec import train_codebook
 
-    codebook_train.main(shards, voice, tmp_path / "run", small)
+    train_codebook.main(shards, voice, tmp_path / "run", small)
 
     curve = (tmp_path / "run" / "curve.tsv").read_text().splitlines()
     left = [float(line.split("\t")[1]) for line in curve[1:]]  # of what it is trained on
@@ -72,31 +69,49 @@ def test_training_leaves_less_and_less_of_the_variance(
 def test_a_stopped_training_goes_on_from_its_checkpoint(shards: Path, voice: Vocoder, tmp_path: Path) -> None:
     import torch
 
-    from vivavoce.model.training.codec import train_codebook as codebook_train
+    from vivavoce.model.training.codec import train_codebook
     from vivavoce.model.training.codec.train_codebook import Recipe
 
     out = tmp_path / "run"
-    first = codebook_train.main(shards, voice, out, Recipe(steps=6, batch=2, crop=8, looked_at=24))
+    first = train_codebook.main(shards, voice, out, Recipe(steps=6, batch=2, crop=8, importance_frames=24))
     state = torch.load(out / "state.pt", weights_only=True)
 
-    again = codebook_train.main(shards, voice, out, Recipe(steps=6, batch=2, crop=8, looked_at=24))
-    longer = codebook_train.main(shards, voice, out, Recipe(steps=8, batch=2, crop=8, looked_at=24))
-    untouched = Recipe(steps=0, batch=2, crop=8, looked_at=24)
-    begun = codebook_train.main(shards, voice, tmp_path / "begun", untouched, None, out / "state.pt")
+    again = train_codebook.main(shards, voice, out, Recipe(steps=6, batch=2, crop=8, importance_frames=24))
+    longer = train_codebook.main(shards, voice, out, Recipe(steps=8, batch=2, crop=8, importance_frames=24))
+    untouched = Recipe(steps=0, batch=2, crop=8, importance_frames=24)
+    begun = train_codebook.main(shards, voice, tmp_path / "begun", untouched, None, out / "state.pt")
 
     assert state["step"] == 6
-    assert torch.equal(first.reader.last.weight, again.reader.last.weight)
-    assert torch.equal(begun.reader.last.weight, longer.reader.last.weight)
-    assert not torch.equal(longer.reader.last.weight, again.reader.last.weight)
+    assert torch.equal(first.encoder.last.weight, again.encoder.last.weight)
+    assert torch.equal(begun.encoder.last.weight, longer.encoder.last.weight)
+    assert not torch.equal(longer.encoder.last.weight, again.encoder.last.weight)
     assert torch.load(out / "state.pt", weights_only=True)["step"] == 8
 
 
+def test_checkpoints_with_the_old_names_are_read() -> None:
+    import torch
+
+    from vivavoce.model.training.codec.autoencoder import Autoencoder
+
+    torch.manual_seed(3)
+    written, read = Autoencoder(), Autoencoder()
+    written.mean.normal_()
+    old = {"std": "spread", "encoder": "reader", "decoder": "writer"}
+    state = {}
+    for key, value in written.state_dict().items():
+        child, dot, rest = key.partition(".")
+        state[old.get(child, child) + dot + rest] = value
+    assert {"spread", "writer.first.weight"} <= state.keys()
+    read.load_state_dict(state)
+    for one, other in zip(written.state_dict().values(), read.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_training_without_latents_says_so(small: Recipe, tmp_path: Path) -> None:
-    from vivavoce.model.training.codec import train_codebook as codebook_train
-    from vivavoce.model.training.codec import vocoder
+    from vivavoce.model.training.codec import train_codebook, vocoder
 
     with pytest.raises(ValueError, match="latents"):
-        codebook_train.main(tmp_path, vocoder.Vocoder(), tmp_path / "run", small)
+        train_codebook.main(tmp_path, vocoder.Vocoder(), tmp_path / "run", small)
 
 
 def test_no_code_of_the_book_stays_dead() -> None:
@@ -124,7 +139,7 @@ def test_the_streaming_vocoder_says_what_the_whole_one_says() -> None:
     _keep_within_a_frame(voice)
     latents = torch.randn(1, 192, 20)
     with torch.no_grad():
-        streaming = vocoder.Streaming(voice)
+        streaming = vocoder.StreamingVocoder(voice)
         kept = [torch.zeros(1, *shape) for shape in streaming.states]
         steps = []
         for at in range(0, 16, 4):
@@ -150,7 +165,7 @@ def test_the_files_say_what_torch_says(tmp_path: Path) -> None:
 
     from vivavoce.model.training.codec import vocoder
     from vivavoce.model.training.codec.autoencoder import Autoencoder
-    from vivavoce.model.training.codec.export_decoder import Decoder, export
+    from vivavoce.model.training.codec.export_decoder import DecoderStep, export
 
     torch.manual_seed(6)
     trained, voice = Autoencoder().eval(), vocoder.Vocoder().eval()
@@ -159,7 +174,7 @@ def test_the_files_say_what_torch_says(tmp_path: Path) -> None:
     export(trained, voice, tmp_path, silence=3)
     codes = torch.randint(0, 4096, (1, 4))
     with torch.no_grad():
-        decoder = Decoder(trained, voice).eval()
+        decoder = DecoderStep(trained, voice).eval()
         states = decoder.init_states(1)
         steps = []
         for at in range(4):
@@ -185,5 +200,5 @@ def test_texts_are_whole_sentences_without_their_authors() -> None:
         "A banker lends you his umbrella\nwhen the sun is shining.  He wants it back!\n\t\t-- Mark Twain\n%\nNo end\n"
     )
 
-    assert prose.passages(fortune) == ["A banker lends you his umbrella when the sun is shining. He wants it back!"]
-    assert prose.turns("- - What is AI?\n  - A branch of science.\n") == ["What is AI?", "A branch of science."]
+    assert fortune_passages(fortune) == ["A banker lends you his umbrella when the sun is shining. He wants it back!"]
+    assert dialogue_lines("- - What is AI?\n  - A branch of science.\n") == ["What is AI?", "A branch of science."]

@@ -18,8 +18,8 @@ from vivavoce.model.training.data.sounds import (
     levels,
     loudness,
     mix,
+    overlay,
     pink,
-    place,
     room,
     silence,
     telephone,
@@ -61,7 +61,7 @@ def test_noise_lies_as_far_below_the_speech_as_was_asked_for() -> None:
 
 
 def test_a_placed_sound_begins_where_it_was_put() -> None:
-    placed = place(silence(0.1), TONE, 1000)
+    placed = overlay(silence(0.1), TONE, 1000)
     assert not placed[:1000].any()
     np.testing.assert_array_equal(placed[1000:], TONE)
 

@@ -1,4 +1,4 @@
-"""model/training/data/speech.py and turns_set.py: speech for measurements."""
+"""model/training/data/speech.py and turns.py: synthetic speech, and turns with labelled pauses."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ import pytest
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.model.store import Store
 from vivavoce.model.training.data.sounds import FRAME, levels, loudness
-from vivavoce.model.training.data.speech import AUDIBLE_DB, DEVELOPMENT, EVALUATION, LOUDNESS_DB, MARGIN, Studio
+from vivavoce.model.training.data.speech import AUDIBLE_DB, DEVELOPMENT, EVALUATION, LOUDNESS_DB, MARGIN, Synthesizer
 from vivavoce.model.training.data.turns import COMPLETE, PAUSES, make_turn, read_texts
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 
 def test_an_utterance_is_levelled_and_says_where_it_ends(models: Store, tmp_path: Path) -> None:
-    said = Studio(models, tmp_path).say("I would like to order a pizza.")
+    said = Synthesizer(models, tmp_path).say("I would like to order a pizza.")
     assert loudness(said.samples) == pytest.approx(LOUDNESS_DB, abs=0.1)
     audible = np.flatnonzero(levels(said.samples) > AUDIBLE_DB)
     assert abs((int(audible[-1]) + 1) * FRAME - said.speech_end) <= FRAME
@@ -25,9 +25,9 @@ def test_an_utterance_is_levelled_and_says_where_it_ends(models: Store, tmp_path
 
 
 def test_what_is_kept_is_what_would_be_made_again(models: Store, tmp_path: Path) -> None:
-    studio = Studio(models, tmp_path / "one")
+    studio = Synthesizer(models, tmp_path / "one")
     made, kept = studio.say("Yes, please."), studio.say("Yes, please.")
-    again = Studio(models, tmp_path / "other").say("Yes, please.")
+    again = Synthesizer(models, tmp_path / "other").say("Yes, please.")
     assert len(list((tmp_path / "one").iterdir())) == 1
     for other in (kept, again):
         np.testing.assert_array_equal(made.samples, other.samples)
@@ -35,7 +35,7 @@ def test_what_is_kept_is_what_would_be_made_again(models: Store, tmp_path: Path)
 
 
 def test_a_broken_file_is_made_anew_and_the_folder_keeps_its_size(models: Store, tmp_path: Path) -> None:
-    studio = Studio(models, tmp_path, limit=150_000)
+    studio = Synthesizer(models, tmp_path, limit=150_000)
     first = studio.say("Good morning.")
     next(tmp_path.iterdir()).write_bytes(b"half")
     np.testing.assert_array_equal(studio.say("Good morning.").samples, first.samples)
@@ -45,7 +45,9 @@ def test_a_broken_file_is_made_anew_and_the_folder_keeps_its_size(models: Store,
 
 
 def test_an_inner_pause_is_as_silent_and_as_long_as_its_label_says(models: Store, tmp_path: Path) -> None:
-    turn = make_turn(Studio(models, tmp_path), "I would like to | order a pizza.", "joe", "hesitation", "clean", seed=4)
+    turn = make_turn(
+        Synthesizer(models, tmp_path), "I would like to | order a pizza.", "joe", "hesitation", "clean", seed=4
+    )
     ((before, after),) = turn.pauses
     assert PAUSES[0] - 0.01 <= (after - before) / SAMPLE_RATE <= PAUSES[1] + 0.01
     quiet = levels(turn.samples[before + FRAME : after - FRAME])

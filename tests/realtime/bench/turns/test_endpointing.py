@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vivavoce.model.store import Store
-from vivavoce.model.training.data.speech import JOE, Studio
+from vivavoce.model.training.data.speech import JOE, Synthesizer
 from vivavoce.model.training.data.turns import Turn, make_turn
 from vivavoce.realtime.bench.turns.endpointing import Outcome, figures, listen, open_parts, report
 from vivavoce.realtime.events import TurnDetection
@@ -78,7 +78,7 @@ PAUSES = (
 @pytest.mark.models
 @pytest.mark.slow
 def test_complete_sentences_end_soon_and_pauses_are_waited_for(models: Store) -> None:
-    parts, studio = open_parts(models), Studio(models)
+    parts, studio = open_parts(models), Synthesizer(models)
     semantic = TurnDetection(kind="semantic_vad")
     said = [
         listen(make_turn(studio, text, JOE, "sentences", "clean", seed=4), parts, semantic)

@@ -9,7 +9,7 @@ from harness.speech import Listener as Asr
 from harness.speech import agrees
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.model.store import Store
-from vivavoce.model.training.data.speech import Studio
+from vivavoce.model.training.data.speech import Synthesizer
 from vivavoce.model.turns.silero_vad import SileroVad
 from vivavoce.realtime.audio.front_end import FrontEnd
 from vivavoce.realtime.bench.turns.self_echo import (
@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.models]
 
 
 @pytest.fixture(scope="module")
-def studio(models: Store, tmp_path_factory: pytest.TempPathFactory) -> Studio:
-    return Studio(models, tmp_path_factory.mktemp("studio"))
+def studio(models: Store, tmp_path_factory: pytest.TempPathFactory) -> Synthesizer:
+    return Synthesizer(models, tmp_path_factory.mktemp("studio"))
 
 
 def setup(models: Store, cancel: bool) -> Setup:
@@ -47,7 +47,7 @@ def test_there_are_fifty_different_replies() -> None:
     assert len(set(REPLIES)) == 50
 
 
-def test_the_assistant_does_not_interrupt_itself(studio: Studio, models: Store) -> None:
+def test_the_assistant_does_not_interrupt_itself(studio: Synthesizer, models: Store) -> None:
     replies = [studio.say(text).samples for text in REPLIES[::12]]
     path = EchoPath(-20, delay=0.08, rt60=0.4)
     assert self_interruptions(replies, path, setup(models, cancel=False)).cut == 5
@@ -55,7 +55,9 @@ def test_the_assistant_does_not_interrupt_itself(studio: Studio, models: Store) 
 
 
 @pytest.mark.parametrize("path", [EchoPath(-20, rt60=0.4), EchoPath(-120)], ids=["loudspeaker", "headset"])
-def test_a_user_who_speaks_over_the_assistant_gets_the_floor(studio: Studio, models: Store, path: EchoPath) -> None:
+def test_a_user_who_speaks_over_the_assistant_gets_the_floor(
+    studio: Synthesizer, models: Store, path: EchoPath
+) -> None:
     replies = [studio.say(text).samples for text in REPLIES[5:9]]
     users = [studio.say(text).samples for text in INTERRUPTIONS]
     waits = yields(replies, users, path, setup(models, cancel=True))
@@ -63,7 +65,7 @@ def test_a_user_who_speaks_over_the_assistant_gets_the_floor(studio: Studio, mod
     assert median(wait for wait in waits if wait is not None) < 0.6
 
 
-def test_speech_over_the_assistant_is_recognized(studio: Studio, models: Store) -> None:
+def test_speech_over_the_assistant_is_recognized(studio: Synthesizer, models: Store) -> None:
     """The canceller has had one reply to learn the room; the user speaks as loud as the loudspeaker's echo."""
     played = np.concatenate([studio.say(text).samples for text in REPLIES[:2]])
     picked_up = EchoPath(-20, rt60=0.3).echo(played, 1)
@@ -79,7 +81,7 @@ def test_speech_over_the_assistant_is_recognized(studio: Studio, models: Store) 
 
 
 @pytest.mark.parametrize("noise", [None, Noise("near_field"), Noise("far_field")])
-def test_clean_speech_is_recognized_as_before(studio: Studio, models: Store, noise: Noise | None) -> None:
+def test_clean_speech_is_recognized_as_before(studio: Synthesizer, models: Store, noise: Noise | None) -> None:
     said = studio.say("She thinks that it will rain in the afternoon.").samples
     front_end = FrontEnd(cancel=True)
     front_end.retune(noise)
