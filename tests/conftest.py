@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,9 @@ from hypothesis import settings
 from harness.lanes import LANES
 
 if TYPE_CHECKING:
+    from harness.speech import Listener, Speaker
     from vivavoce.model.store import Store
+    from vivavoce.realtime.engine import Engine
 
 ROOT = Path(__file__).parents[1]
 
@@ -83,6 +85,33 @@ def models() -> Store:
     from vivavoce.model.store import Store, catalog, default_home
 
     return Store(default_home(os.environ, sys.platform), catalog.load())
+
+
+@pytest.fixture(scope="session")
+def speaker(models: Store) -> Speaker:
+    """A voice. What it has said once is kept for all tests."""
+    from harness.speech import Speaker
+
+    return Speaker(models)
+
+
+@pytest.fixture(scope="session")
+def listener(models: Store) -> Listener:
+    """An ASR apart from the server's."""
+    from harness.speech import Listener
+
+    return Listener(models)
+
+
+@pytest.fixture(scope="session")
+def engine(models: Store) -> Iterator[Engine]:
+    """The models of a server, for three calls at a time."""
+    from vivavoce.model.settings import CascadeSettings
+    from vivavoce.realtime.engine import Engine
+
+    running = Engine(CascadeSettings(conversations=3), models.path)
+    yield running
+    running.close()
 
 
 @pytest.fixture(scope="session")

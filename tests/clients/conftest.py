@@ -10,8 +10,7 @@ import pytest
 from harness.clients import CLIENTS, Missing, Report, drive, python_of
 from harness.file_server import Answer, FileServer
 from harness.server import Server, serving
-from harness.speech import Listener, Speaker
-from vivavoce.model.store import Store
+from harness.speech import Speaker
 
 SAID = {
     "question": "What is the capital of France?",
@@ -33,16 +32,6 @@ def server(site: FileServer) -> Iterator[Server]:
         yield running
         running.until_calls(0)
         assert not [line for line in running.log if " ERROR " in line or "Traceback" in line], "\n".join(running.log)
-
-
-@pytest.fixture(scope="package")
-def speaker(models: Store) -> Speaker:
-    return Speaker(models)
-
-
-@pytest.fixture(scope="package")
-def listener(models: Store) -> Listener:
-    return Listener(models)
 
 
 @pytest.fixture(scope="package")

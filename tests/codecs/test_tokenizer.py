@@ -24,11 +24,6 @@ TEXTS = (
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
-def listener(models: Store) -> Listener:
-    return Listener(models)
-
-
 def test_what_is_spoken_through_codes_is_understood(models: Store, listener: Listener) -> None:
     voice = open_tts(CODED, models.path, 1)
     for text in TEXTS:
@@ -36,8 +31,8 @@ def test_what_is_spoken_through_codes_is_understood(models: Store, listener: Lis
         assert agrees(listener.understand(sound), text), text
 
 
-def test_what_is_said_comes_out_of_encoder_and_decoder(models: Store, listener: Listener) -> None:
-    tokenizer, speaker = AudioTokenizer(), Speaker(models)
+def test_what_is_said_comes_out_of_encoder_and_decoder(speaker: Speaker, listener: Listener) -> None:
+    tokenizer = AudioTokenizer()
     understood = [
         agrees(listener.understand(decode_whole(tokenizer, encode_whole(tokenizer, speaker.say(text)))), text)
         for text in TEXTS
@@ -45,8 +40,8 @@ def test_what_is_said_comes_out_of_encoder_and_decoder(models: Store, listener: 
     assert sum(understood) >= 2
 
 
-def test_delays_keep_their_bounds(models: Store) -> None:
-    found = delays(AudioTokenizer(), Speaker(models).say(TEXTS[0]))
+def test_delays_keep_their_bounds(speaker: Speaker) -> None:
+    found = delays(AudioTokenizer(), speaker.say(TEXTS[0]))
     assert found.encode <= 0.32
     assert found.decode <= 0.08
 

@@ -12,25 +12,26 @@ import numpy as np
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.resample import Resampler
 from vivavoce.model.cascade.asr import open_asr
-from vivavoce.model.cascade.tts import open_tts
+from vivavoce.model.cascade.tts.piper import Piper
 
 if TYPE_CHECKING:
     from vivavoce.model.store import Store
 
 
 class Speaker:
-    """Says things. Opened once for all tests: loading takes a second."""
+    """Says things: the same text always in the same way. Loading takes a second; `speaker` of conftest.py is shared."""
 
     def __init__(self, models: Store) -> None:
-        self._voice = open_tts("joe", models.path, 2)
-        self._say = cache(self._speak)
+        self._voice = Piper(models.path("piper-joe"), 2, noise=False)
+        self._speak = cache(lambda text: tuple(self._voice.speak(text)))
 
     def say(self, text: str) -> Samples:
         """Speech at `SAMPLE_RATE`, without silence around it."""
-        return self._say(text)
+        return np.concatenate([speech.samples for speech in self._speak(text)])
 
-    def _speak(self, text: str) -> Samples:
-        return np.concatenate([speech.samples for speech in self._voice.speak(text)])
+    def ends(self, text: str) -> dict[int, int]:
+        """The sample at which each word of `say(text)` ends, by the characters up to its end."""
+        return {word.chars: word.sample for speech in self._speak(text) for word in speech.words}
 
 
 class Listener:

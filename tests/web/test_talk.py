@@ -15,7 +15,6 @@ from harness.browser import RATE, Caller, calling
 from harness.server import VANISHED, Server, serving
 from harness.speech import Listener, Speaker, agrees, silence, spoken_span
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.model.store import Store
 
 pytestmark = [
     pytest.mark.browser,
@@ -29,16 +28,6 @@ pytestmark = [
 def server() -> Iterator[Server]:
     with serving(environment=VANISHED) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def speaker(models: Store) -> Speaker:
-    return Speaker(models)
-
-
-@pytest.fixture(scope="module")
-def listener(models: Store) -> Listener:
-    return Listener(models)
 
 
 @pytest.fixture

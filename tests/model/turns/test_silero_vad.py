@@ -81,8 +81,7 @@ def test_the_weights_are_loaded_without_importing_torch(models: Store) -> None:
 
 
 @pytest.fixture(scope="module")
-def say(models: Store) -> Callable[[str], Samples]:
-    speaker = Speaker(models)
+def say(speaker: Speaker) -> Callable[[str], Samples]:
     return lambda text: np.asarray(soxr.resample(speaker.say(text), SAMPLE_RATE, 16_000), np.float32)
 
 

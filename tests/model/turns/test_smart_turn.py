@@ -9,8 +9,8 @@ import pytest
 import soxr
 from numpy.typing import NDArray
 
+from harness.speech import Speaker
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.model.cascade.tts import open_tts
 from vivavoce.model.store import Store
 from vivavoce.model.turns.smart_turn import WINDOW, LogMel, SmartTurn, last_window, mel_filters
 
@@ -71,11 +71,9 @@ def smart_turn(models: Store) -> SmartTurn:
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_a_sentence_is_complete_at_its_end_and_not_within(smart_turn: SmartTurn, models: Store) -> None:
+def test_a_sentence_is_complete_at_its_end_and_not_within(smart_turn: SmartTurn, speaker: Speaker) -> None:
     sentence = "My sister bought a blue jacket and a pair of brown shoes."
-    speech = list(open_tts("joe", models.path, threads=1).speak(sentence))
-    whole = np.concatenate([chunk.samples for chunk in speech])
-    ends = {word.chars: word.sample for chunk in speech for word in chunk.words}
+    whole, ends = speaker.say(sentence), speaker.ends(sentence)
     broken = whole[: ends[sentence.index(" pair")]]
     sounds = [
         np.append(soxr.resample(sound, SAMPLE_RATE, 16_000), np.zeros(3_200, np.float32)) for sound in (whole, broken)

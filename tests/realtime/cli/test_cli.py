@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.speech import Speaker, silence
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.model.cascade.tts import open_tts
 from vivavoce.model.store import Store
 
 COMMANDS = ("serve", "ask", "models", "doctor", "bench")
@@ -37,11 +37,10 @@ def write(path: Path, samples: np.ndarray) -> Path:
 
 
 @pytest.fixture(scope="module")
-def question(models: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def question(speaker: Speaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A spoken question: the capital of France."""
-    spoken = [piece.samples for piece in open_tts("joe", models.path, 1).speak("What is the capital of France?")]
-    silence = np.zeros(SAMPLE_RATE // 2, np.float32)
-    return write(tmp_path_factory.mktemp("ask") / "question.wav", np.concatenate([silence, *spoken, silence]))
+    spoken = np.concatenate([silence(0.5), speaker.say("What is the capital of France?"), silence(0.5)])
+    return write(tmp_path_factory.mktemp("ask") / "question.wav", spoken)
 
 
 @pytest.mark.slow

@@ -24,7 +24,6 @@ from harness.gateway import gateway
 from harness.speech import Speaker
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.codecs.media import read_sound, write_sound
-from vivavoce.model.store import Store
 from vivavoce.realtime.audio.high_pass import HighPass
 from vivavoce.realtime.config.phone import PhoneConfig
 
@@ -67,8 +66,8 @@ def free_port() -> int:
 
 
 @pytest.mark.models
-def test_the_models_answer_without_a_server(models: Store, tmp_path: Path) -> None:
-    write_sound(tmp_path / "question.wav", Speaker(models).say("What is the capital of France?"))
+def test_the_models_answer_without_a_server(speaker: Speaker, tmp_path: Path) -> None:
+    write_sound(tmp_path / "question.wav", speaker.say("What is the capital of France?"))
 
     async def main() -> str:
         async with running("embed_dialogue.py", tmp_path) as process:

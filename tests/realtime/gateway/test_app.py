@@ -10,7 +10,7 @@ import base64
 import json
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +32,6 @@ from vivavoce.realtime.gateway.app import Gateway
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 SEMANTIC = {"type": "realtime", "audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}}
-
-
-@pytest.fixture(scope="module")
-def engine(models: Store) -> Iterator[Engine]:
-    running = Engine(CascadeSettings(conversations=3), models.path)
-    yield running
-    running.close()
-
-
-@pytest.fixture(scope="module")
-def speaker(models: Store) -> Speaker:
-    return Speaker(models)
-
-
-@pytest.fixture(scope="module")
-def listener(models: Store) -> Listener:
-    return Listener(models)
 
 
 def run(engine: Engine, test: Callable[[Running], Awaitable[None]], **settings: Any) -> None:

@@ -78,11 +78,11 @@ def quietly(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def recorded(models: Store, tmp_path: Path) -> Path:
+def recorded(speaker: Speaker, tmp_path: Path) -> Path:
     """A folder into which the real server has recorded a real call."""
     folder = tmp_path / "recordings"
     with serving(environment=quietly(folder)) as server:
-        asyncio.run(interrupt(server, Speaker(models)))
+        asyncio.run(interrupt(server, speaker))
         server.until_calls(0)
     return folder
 

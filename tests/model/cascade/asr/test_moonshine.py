@@ -53,8 +53,7 @@ def moonshine(models: Store) -> Moonshine:
 
 
 @pytest.fixture(scope="module")
-def say(models: Store) -> Callable[[str], Samples]:
-    speaker = Speaker(models)
+def say(speaker: Speaker) -> Callable[[str], Samples]:
     return lambda text: np.asarray(soxr.resample(speaker.say(text), SAMPLE_RATE, 16_000), np.float32)
 
 

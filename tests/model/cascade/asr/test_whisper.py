@@ -27,8 +27,7 @@ def whisper(models: Store) -> Whisper:
 
 
 @pytest.fixture(scope="module")
-def say(models: Store) -> Callable[[str], Samples]:
-    speaker = Speaker(models)
+def say(speaker: Speaker) -> Callable[[str], Samples]:
     return lambda text: np.asarray(soxr.resample(speaker.say(text), SAMPLE_RATE, 16_000), np.float32)
 
 

@@ -16,7 +16,6 @@ from harness.baresip_phone import Talk, free_port, phone
 from harness.server import Server, serving
 from harness.speech import Listener, Speaker, agrees
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.model.store import Store
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.slow, pytest.mark.models]
 
@@ -41,16 +40,6 @@ def exchange() -> Iterator[tuple[Asterisk, Server]]:
         asterisk(root, port, server.url.removeprefix("http://"), PASSWORD) as one,
     ):
         yield one, server
-
-
-@pytest.fixture(scope="module")
-def speaker(models: Store) -> Speaker:
-    return Speaker(models)
-
-
-@pytest.fixture(scope="module")
-def listener(models: Store) -> Listener:
-    return Listener(models)
 
 
 async def until_quiet(talk: Talk, seconds: float = 20, quiet: float = 2.0) -> int:

@@ -20,7 +20,6 @@ from harness.speech import Listener, Speaker, agrees, spoken_span
 from harness.streams import earpiece, write_wav
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.resample import Resampler
-from vivavoce.model.store import Store
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
@@ -45,16 +44,6 @@ def server(folder: Path) -> Iterator[Server]:
     }
     with serving(environment=settings) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def speaker(models: Store) -> Speaker:
-    return Speaker(models)
-
-
-@pytest.fixture(scope="module")
-def listener(models: Store) -> Listener:
-    return Listener(models)
 
 
 def wav(folder: Path, speaker: Speaker, text: str) -> str:

@@ -35,16 +35,6 @@ def server(place: int) -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def speaker(models: Store) -> Speaker:
-    return Speaker(models)
-
-
-@pytest.fixture(scope="module")
-def listener(models: Store) -> Listener:
-    return Listener(models)
-
-
 @asynccontextmanager
 async def calling(place: int) -> AsyncIterator[Talk]:
     async with phone("pcmu") as caller:
