@@ -38,7 +38,10 @@ REAL = {"browser", "clients", "asterisk", "sipp", "kamailio", "baresip"}
 """Markers of tests with real peers: other programs, in real time."""
 
 QUICK = 0.5
-"""Seconds of CPU time within which a test is quick."""
+"""Seconds of CPU time within which a test is quick. Above, without the marker `slow`, it is named at the end of a run."""
+
+SLOW = 2.0
+"""Seconds above which such a test fails: four times as many, for machines are not equally fast."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -65,12 +68,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """A test that takes long says so: without the marker `slow` it fails. What it imports is not held against it."""
+    """A test that takes long says so by the marker `slow`. Imports do not count."""
     began, loaded = time.process_time(), len(sys.modules)
     yield
     used = time.process_time() - began
     if used > QUICK and item.get_closest_marker("slow") is None and len(sys.modules) == loaded:
-        pytest.fail(f"took {used:.2f} s of CPU time: above {QUICK} s a test is marked slow", pytrace=False)
+        unmarked.append((used, item.nodeid))
+        if used > SLOW:
+            pytest.fail(f"took {used:.2f} s of CPU time: above {QUICK} s a test is marked slow", pytrace=False)
+
+
+unmarked: list[tuple[float, str]] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for used, name in sorted(unmarked, reverse=True):
+        terminalreporter.write_line(f"not marked slow: {used:.2f} s of CPU time, {name}")
 
 
 def pytest_collection_finish() -> None:
