@@ -38,7 +38,7 @@ REAL = {"browser", "clients", "asterisk", "sipp", "kamailio", "baresip"}
 """Markers of tests with real peers: other programs, in real time."""
 
 QUICK = 0.5
-"""Seconds of CPU time within which a test is quick. Above, without the marker `slow`, it is named at the end of a run."""
+"""Seconds of CPU time within which a test is quick. Above, without the marker `slow`, a run names it at its end."""
 
 SLOW = 2.0
 """Seconds above which such a test fails: four times as many, for machines are not equally fast."""
