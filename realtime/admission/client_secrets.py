@@ -18,7 +18,6 @@ import msgspec
 from vivavoce.realtime.admission.auth import SECRET_PREFIX, Denied
 from vivavoce.realtime.session.rate_limit import WINDOW
 from vivavoce.realtime.wire import parsing as wire
-from vivavoce.realtime.wire.errors import Refused
 from vivavoce.realtime.wire.session_config import Part
 
 MAX_SECRETS: Final = 1000
@@ -45,12 +44,7 @@ class SecretRequest:
 
 def read_request(body: bytes) -> SecretRequest:
     """Reads the body of a request; an empty one requests the defaults. Raises `Refused`."""
-    try:
-        parsed = msgspec.json.decode(body or b"{}", type=_Body)
-    except msgspec.ValidationError as error:
-        raise wire.refusal(error) from error
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise Refused("invalid_json", f"The body is not JSON: {error}") from error
+    parsed = wire.read_json(body or b"{}", _Body)
     expires = parsed.expires_after or _ExpiresAfter()
     return SecretRequest(expires.seconds, parsed.session or {})
 

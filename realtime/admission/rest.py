@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any, Final
 
@@ -13,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from vivavoce.realtime.admission.auth import Denied
+from vivavoce.realtime.wire import parsing as wire
+from vivavoce.realtime.wire.errors import Refused
 
 MAX_BODY: Final = 256 * 1024
 """Bytes of an SDP offer with its session, or of a session alone; a browser's offer is about 6 KiB."""
@@ -35,16 +36,14 @@ async def read_offer(request: Request) -> tuple[str, dict[str, Any] | None]:
     _check_length(request)
     try:
         async with request.form(max_files=2, max_fields=2, max_part_size=MAX_BODY) as form:
-            parts = {name: await _text(part) for name, part in form.items()}
+            parts = {name: await _content(part) for name, part in form.items()}
     except MultiPartException as error:
         raise Denied(400, "invalid_form", f"The form cannot be read: {error.message}") from error
     try:
-        settings = json.loads(parts.get("session", "{}"))
-    except (ValueError, RecursionError) as error:
-        raise Denied(400, "invalid_json", f"The form's field 'session' is not JSON: {error}", "session") from error
-    if not isinstance(settings, dict):
-        raise Denied(400, "invalid_type", "The form's field 'session' must be a JSON object.", "session")
-    return parts.get("sdp", ""), settings or None
+        settings = wire.read_json(parts.get("session", b"{}"), dict[str, Any], "session")
+    except Refused as refused:
+        raise Denied(400, refused.code, refused.message, refused.param) from refused
+    return parts.get("sdp", b"").decode(errors="replace"), settings or None
 
 
 async def read_body(request: Request) -> bytes:
@@ -102,5 +101,5 @@ def _too_long() -> Denied:
     return Denied(413, "body_too_large", f"The body of a request has at most {MAX_BODY} bytes.")
 
 
-async def _text(part: UploadFile | str) -> str:
-    return part if isinstance(part, str) else (await part.read()).decode(errors="replace")
+async def _content(part: UploadFile | str) -> bytes:
+    return part.encode(errors="replace") if isinstance(part, str) else await part.read()

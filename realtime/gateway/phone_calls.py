@@ -24,6 +24,7 @@ from vivavoce.realtime.telephony import CannotDo
 from vivavoce.realtime.telephony.phones import Phones
 from vivavoce.realtime.telephony.webhooks.ringing import DECLINE
 from vivavoce.realtime.wire import parsing as wire
+from vivavoce.realtime.wire.errors import Refused
 
 ANSWERED: Final = 10.0
 """Seconds within which an accepted call must begin: the caller's side has to confirm."""
@@ -118,9 +119,6 @@ def _not_by_telephone() -> Denied:
 def _read(body: bytes, kind: type[T]) -> T:
     """Raises `Denied`."""
     try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        refused = wire.refusal(error)
-        raise Denied(400, refused.code, refused.message, refused.param) from error
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise Denied(400, "invalid_json", f"The body is not JSON: {error}") from error
+        return wire.read_json(body, kind)
+    except Refused as refused:
+        raise Denied(400, refused.code, refused.message, refused.param) from refused

@@ -95,8 +95,8 @@ def new_session(
     house = house or SessionDefaults()
     try:
         update = msgspec.json.encode({"type": "session.update", "session": {"type": "realtime", **wanted.config}})
-    except RecursionError:
-        raise Refused("invalid_value", "The session is nested too deeply.", "session") from None
+    except (RecursionError, UnicodeError) as error:
+        raise Refused("invalid_value", f"The session cannot be written as JSON: {error}.", "session") from error
     asked = wire.parse(update)
     if isinstance(asked, WireError):
         raise Refused(asked.code, asked.message, asked.param)

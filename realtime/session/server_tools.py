@@ -12,7 +12,6 @@ client's turn.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -46,6 +45,7 @@ from vivavoce.realtime.session.response import ActiveResponse, Handover, Pending
 from vivavoce.realtime.session.response_plan import Plan
 from vivavoce.realtime.session.state import State, sends
 from vivavoce.realtime.tools import OWN_LABEL
+from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire import response_events as ev
 from vivavoce.realtime.wire.errors import Refused
 from vivavoce.realtime.wire.items import (
@@ -154,9 +154,10 @@ def _shown(tool: ListedTool) -> McpToolInfo:
 def _complete(arguments: str) -> bool:
     """Arguments that were cut in the middle are no JSON object."""
     try:
-        return isinstance(json.loads(arguments), dict)
-    except ValueError:
+        wire.read_json(arguments, dict)
+    except Refused:
         return False
+    return True
 
 
 MAX_ROUNDS: Final = 4

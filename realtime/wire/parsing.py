@@ -1,15 +1,18 @@
 """Parse and encode: JSON text <-> messages.
 
-    text frame ──parse──► ClientEvent | WireError           ServerEvent ──encode──► bytes
+    text frame ──parse──────► ClientEvent | WireError       ServerEvent ──encode──► bytes
+    body, form ──read_json──► object, or raises Refused
 
 Strict: unknown events, unknown fields, wrong types and values out of range become a `WireError` with the path of the
 field and a code that client programs know. `parse` never raises, whatever the input.
+
+Both read RFC 8259 and nothing else: no NaN, no Infinity, no half of a surrogate pair, no text that is not UTF-8.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
@@ -22,6 +25,8 @@ MAX_MESSAGE: Final = 22 * 2**20
 """Bytes of one message: 15 MiB of audio in base64, with room to answer one that is somewhat too long."""
 
 MAX_QUOTED: Final = 256  # characters of the client's text that an error repeats
+
+T = TypeVar("T")
 
 _DECODER: Final = msgspec.json.Decoder(ClientEvent)
 _ENCODER: Final = msgspec.json.Encoder()
@@ -44,6 +49,9 @@ class _Head(msgspec.Struct):
 
 _HEAD: Final = msgspec.json.Decoder(_Head)
 
+_NO_JSON: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+"""What the decoder raises for text that is not JSON, or is nested too deeply to be read."""
+
 
 def parse(text: str | bytes) -> ClientEvent | WireError:
     """Parses one client message of at most `MAX_MESSAGE` bytes."""
@@ -55,10 +63,8 @@ def parse(text: str | bytes) -> ClientEvent | WireError:
         check(event)
     except msgspec.ValidationError as error:
         return _wire_error(str(error), _head(text))
-    except (msgspec.DecodeError, UnicodeError) as error:
-        return WireError("invalid_json", f"Could not read the message as JSON: {error}"[:MAX_QUOTED], None, None)
-    except RecursionError:
-        return WireError("invalid_json", "The message is nested too deeply.", None, None)
+    except _NO_JSON as error:
+        return WireError("invalid_json", _no_json("The message", error), None, None)
     except Refused as error:
         return WireError(error.code, error.message, error.param, event.event_id)
     return event
@@ -84,17 +90,30 @@ def _head(text: str | bytes) -> _Head:
     return head
 
 
-def refusal(error: msgspec.ValidationError) -> Refused:
-    """The error of an object that is not a message, such as the body of a request, in the same terms."""
-    code, message, param = _parse_error(str(error))
-    return Refused(code, message, param)
+def read_json(text: str | bytes, kind: type[T], field: str | None = None) -> T:
+    """Reads JSON that is no message as a value of `kind`: the body of a request, or a `field` of its form. Raises
+    `Refused`, in the terms of `parse`, with the path of the fault; `field` is its beginning."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.ValidationError as error:
+        raise Refused(*_parse_error(str(error), field or "")) from error
+    except _NO_JSON as error:
+        message = _no_json(f"The field '{field}'" if field else "The body", error)
+        raise Refused("invalid_json", message, field) from error
 
 
-def _parse_error(error: str) -> tuple[str, str, str | None]:
-    """Code, message and param of an error of the decoder."""
+def _no_json(subject: str, error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return f"{subject} is nested too deeply."
+    return f"{subject} is not JSON: {error}"[:MAX_QUOTED]
+
+
+def _parse_error(error: str, root: str = "") -> tuple[str, str, str | None]:
+    """Code, message and param of an error of the decoder; `root`: path of the object that was decoded."""
     found = _WHERE.fullmatch(error)
     assert found is not None  # the pattern matches every string
-    return _explain(found["fault"], (found["path"] or "").removeprefix("$").removeprefix("."))
+    path = root + (found["path"] or "").removeprefix("$")
+    return _explain(found["fault"], path.removeprefix("."))
 
 
 def _wire_error(error: str, head: _Head) -> WireError:

@@ -496,3 +496,60 @@ def test_a_client_that_disconnects_in_the_middle_of_an_offer_is_no_failure(caplo
 
     run(test)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+NO_JSON = [
+    b'{"type": "realtime", "instructions": "\\ud800"}',
+    b'{"type": "realtime", "instructions": "\\ud800 and more"}',
+    b'{"type": "realtime", "\\udfff": 1}',
+    b'{"type": "realtime", "audio": {"output": {"speed": NaN}}}',
+    b'{"type": "realtime", "audio": {"output": {"speed": Infinity}}}',
+    b'{"type": "realtime", "audio": {"output": {"speed": -Infinity}}}',
+    b'{"type": "realtime", "instructions": "\xed\xa0\x80"}',
+    b'{"type": "realtime", "instructions": "\xff"}',
+    b'{"type": "realtime", "tracing": {"metadata": {"a": ' + b"[" * 50_000,
+    b"{'type': 'realtime'}",
+    b'{"type": "realtime", }',
+]
+"""Texts that lenient readers of JSON take."""
+
+
+@pytest.mark.parametrize("text", NO_JSON, ids=lambda text: text[21:64].decode(errors="replace"))
+def test_every_door_reads_the_same_json(text: bytes) -> None:
+    async def test(running: Running) -> None:
+        form = {"sdp": (None, b"v=0"), "session": ("session.json", text, "application/json")}
+        for answer, param in (
+            (await running.http.post("/v1/realtime/calls", files=form), "session"),
+            (await running.http.post("/v1/realtime/client_secrets", content=b'{"session": ' + text + b"}"), None),
+        ):
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"], error["param"]) == (400, "invalid_json", param)
+        if not text.isascii():  # RFC 6455: text frames are UTF-8
+            return
+        async with dial(running) as connection:
+            await connection.send('{"type": "session.update", "session": ' + text.decode() + "}")
+            assert (await until(connection, "error"))["error"]["code"] == "invalid_json"
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "param"),
+    [
+        ('{"instructions": "\\ud800"}', "invalid_json", "session"),
+        ("[]", "invalid_type", "session"),
+        ("3", "invalid_type", "session"),
+        ('{"tools": [1e999]}', "invalid_type", "session[...][0]"),
+        ('{"instructions": 5}', "invalid_type", "session.instructions"),
+        ('{"sped": 5}', "unknown_parameter", "session.sped"),
+    ],
+)
+def test_a_forms_session_is_refused_with_its_path(text: str, code: str, param: str) -> None:
+    async def test(running: Running) -> None:
+        answer = await running.http.post("/v1/realtime/calls", files={"sdp": (None, "v=0"), "session": (None, text)})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"], error["param"]) == (400, code, param)
+
+    run(test)
