@@ -1,1 +1,1 @@
-"""Evaluation of models apart from calls: the codec, and recognition of telephone sound."""
+"""Evaluation of models outside of calls: the audio codec, and ASR of telephone speech."""

@@ -1,9 +1,9 @@
-"""Word error rates of the recogniser on the same recordings: as a microphone hears them, and over telephone lines.
+"""Measures word error rates of the ASR on wideband speech and over telephone lines.
 
     python -m vivavoce.model.evaluation.phone_words
 
-    sentences of turns.toml ──studio──► 24 kHz ──┬───────────────────────────► ears ──► words ──► errors
-                                                 └─ our own codecs, there and back ─►
+    sentences of turns.toml ──TTS──► 24 kHz ──┬────────────────────────────────────► ASR ──► words ──► errors
+                                              └─ telephone codecs, encode, decode ──►
 
 `errors` is pure; `main` opens the models of this machine. Intervals are the middle 95 % of a seeded bootstrap over
 sentences.
@@ -37,19 +37,21 @@ _NUMBERS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven"
 _SMALL: Final = {str(number): word for number, word in enumerate(_NUMBERS)}
 
 
-def errors(said: str, heard: str) -> tuple[int, int]:
-    """Words wrong, missing or too many, and words said. Case, marks and the writing of small numbers do not count."""
-    wanted, found = _words(said), _words(heard)
+def errors(said: str, recognized: str) -> tuple[int, int]:
+    """Counts word errors (substitutions, deletions, insertions) and the words of the transcript `said`.
+
+    Case, punctuation and the spelling of small numbers do not count."""
+    expected, found = _words(said), _words(recognized)
     row = list(range(len(found) + 1))
-    for i, word in enumerate(wanted, 1):
+    for i, word in enumerate(expected, 1):
         before, row[0] = row[0], i
         for j, other in enumerate(found, 1):
             before, row[j] = row[j], min(before + (word != other), row[j] + 1, row[j - 1] + 1)
-    return row[-1], len(wanted)
+    return row[-1], len(expected)
 
 
 def over(encoding: Encoding, rate: int) -> Callable[[Samples], Samples]:
-    """What is left of sound behind a line with this codec."""
+    """Returns a function that encodes and decodes sound, (n,), frame by frame."""
 
     def line(samples: Samples) -> Samples:
         encoder, decoder = codecs.encoder(encoding, rate), codecs.decoder(encoding, rate)
@@ -68,7 +70,7 @@ LINES: Final[dict[str, Callable[[Samples], Samples]]] = {
 
 
 def rate(counts: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
-    """The share of wrong words of some sentences, and the ends of its interval."""
+    """Error rate of (errors, words) of some sentences, and the ends of its interval."""
     table = np.array(counts, float)
     rng = np.random.default_rng(1)
     drawn = table[rng.integers(len(table), size=(RESAMPLES, len(table)))].sum(axis=1)
@@ -77,30 +79,31 @@ def rate(counts: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
 
 
 def main() -> None:
+    """Prints the rate of each line."""
     store = Store(default_home(os.environ, sys.platform), catalog.load())
-    studio, ears = Synthesizer(store), open_asr("en", store.path, threads=1)
+    synthesizer, asr = Synthesizer(store), open_asr("en", store.path, threads=1)
     texts = [text for kind, texts in read_texts("evaluation").items() if kind in COMPLETE for text in texts]
     counts: dict[str, list[tuple[int, int]]] = {name: [] for name in LINES}
     for number, text in enumerate(texts):
-        speech = studio.say(text, EVALUATION[number % len(EVALUATION)]).samples
+        speech = synthesizer.say(text, EVALUATION[number % len(EVALUATION)]).samples
         sound = mix(np.pad(speech, AROUND), pink((len(speech) + 2 * AROUND) / SAMPLE_RATE, number), ROOM_DB, number)
         for name, line in LINES.items():
-            counts[name].append(errors(text, _understood(ears, line(sound))))
+            counts[name].append(errors(text, _recognized(asr, line(sound))))
     for name, found in counts.items():
         share, low, high = rate(found)
         words = sum(said for _, said in found)
         print(f"{name:20} WER {share:6.1%} ({low:.1%}..{high:.1%})   n {len(found)} sentences, {words} words")
 
 
-def _understood(ears: Asr, samples: Samples) -> str:
-    resampler, listening = Resampler(SAMPLE_RATE, 16_000), ears.open()
-    listening.push(np.concatenate((resampler.push(samples), resampler.flush())))
-    heard = listening.finish()
-    return f"{heard.stable} {heard.tail}"
+def _recognized(asr: Asr, samples: Samples) -> str:
+    resampler, stream = Resampler(SAMPLE_RATE, 16_000), asr.open()
+    stream.push(np.concatenate((resampler.push(samples), resampler.flush())))
+    words = stream.finish()
+    return f"{words.stable} {words.tail}"
 
 
 def _words(text: str) -> list[str]:
-    """Numbers up to ten in letters, longer ones digit by digit, as they are dictated."""
+    """Lower-case words; numbers up to ten in letters, longer ones digit by digit, as dictated."""
     words = re.findall(r"[a-z]+|[0-9]+", text.lower().replace("'", ""))
     return [
         _SMALL.get(one, one) for word in words for one in (word if word.isdigit() and word not in _SMALL else [word])

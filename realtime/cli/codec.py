@@ -23,7 +23,7 @@ from vivavoce.model.cascade.tts.names import CODED
 from vivavoce.model.errors import DnsmosMissing, MissingSystem
 from vivavoce.model.evaluation.codec.delay import delays, work
 from vivavoce.model.evaluation.codec.dnsmos import Dnsmos
-from vivavoce.model.evaluation.codec.evaluation import JUDGES, Evaluation, Plan, Rows, open_judges
+from vivavoce.model.evaluation.codec.evaluation import RECOGNIZERS, Evaluation, Plan, Rows, open_recognizers
 from vivavoce.model.evaluation.codec.material import SETS, Material
 from vivavoce.model.evaluation.codec.scores import Row
 from vivavoce.model.evaluation.codec.systems import CODEC, SYSTEMS, weights_digest
@@ -94,12 +94,12 @@ def evaluate(store: Store, options: argparse.Namespace) -> None:
     """Prints the table, and writes report.json. Raises `ConfigError`, `ModelError`, `OSError`."""
     sets = _listed(options.sets, SETS, "--sets") or SETS
     systems = _listed(options.systems, SYSTEMS, "--systems") or _installed_systems()
-    judges = _listed(options.judges, JUDGES, "--judges") or JUDGES
+    judges = _listed(options.judges, RECOGNIZERS, "--judges") or RECOGNIZERS
     if options.clips < 1:
         raise ConfigError(f"'--clips' must be at least 1, not {options.clips}.")
     pull(store, dict.fromkeys(name for one in (*sets, *systems, *judges) for name in ARTEFACTS.get(one, ())))
     material = Material(store, store.root.parent / "material")
-    evaluation = Evaluation(store, material, open_judges(judges, store), _dnsmos(options.quality))
+    evaluation = Evaluation(store, material, open_recognizers(judges, store), _dnsmos(options.quality))
     rows = _with_progress(evaluation.run(Plan(sets, systems, options.clips), _rows(options.output)))
     print("\n".join(table(rows)))
     about: dict[str, Any] = {"machine": machine.describe()}

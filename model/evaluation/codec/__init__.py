@@ -1,1 +1,7 @@
-"""How good the audio codec is: word errors, DNSMOS, delay and work, beside other codecs in one table."""
+"""Evaluation of the audio codec beside other systems: word errors, DNSMOS, delay and work.
+
+    material.py ─clips─► systems.py ─speech─► evaluation.py (ASR, dnsmos.py) ─rows─► scores.py ─► table.py
+                         delay.py ───────────────────────────────────────────────────────────────┘
+
+Started by `vivavoce codec eval`. What it measures and what it has found: `codecs/CODEC.md`.
+"""

@@ -1,9 +1,8 @@
-"""What the codec costs a conversation: delay and work, counted and timed as a call would use it.
+"""Measures the codec's delay and work, in steps as in a call.
 
     24 kHz, 20 ms at a time ─► encode ─► codes one by one ─► decode ─► samples
 
-Delays are counted, not asked for: how much sound must have come before a code is known, how much less sound there is
-than the codes so far stand for. Work is processor time over sound, on one thread.
+Delays are counted from input and output, not read from metadata. Work is processor time over sound, on one thread.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from vivavoce.codecs.files import Tokenizer
 from vivavoce.codecs.tokenizer import FRAME_SIZE, SAMPLE_RATE, Codes, Samples
 
 STEP: Final = SAMPLE_RATE // 50
-"""Samples that come at once, as in a call: 20 ms."""
+"""Samples of a step, as in a call: 20 ms."""
 FINE: Final = SAMPLE_RATE // 1000
-"""Samples between two looks when the delay is counted: 1 ms."""
+"""Samples of a step when the delay is counted: 1 ms."""
 ROUNDS: Final = 3
-"""Times that work is measured; the least counts, for whoever else uses the processor only adds."""
+"""Times that work is measured; the least counts, because other processes only add to it."""
 
 
 class Clock(Protocol):
@@ -33,8 +32,8 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """Seconds. `encode`: at worst, from a frame's first sample to its code; `decode`: from a code to the last of its
-    samples, at worst."""
+    """Largest delays in seconds. `encode`: from a frame's first sample to its code; `decode`: from a code to its last
+    sample."""
 
     encode: float
     decode: float
@@ -49,7 +48,7 @@ class Work:
 
 
 def delays(tokenizer: Tokenizer, samples: Samples) -> Delays:
-    """Counted on a few seconds of any sound."""
+    """Counts the delays on a few seconds of any sound, (n,)."""
     state, known, encode = tokenizer.init_encoding(), 0, 0
     pieces: list[Codes] = []
     for end in range(FINE, len(samples) + 1, FINE):
@@ -66,7 +65,7 @@ def delays(tokenizer: Tokenizer, samples: Samples) -> Delays:
 
 
 def work(tokenizer: Tokenizer, samples: Samples, clock: Clock = time.process_time) -> Work:
-    """Timed on some seconds of speech."""
+    """Times both directions on some seconds of speech, (n,)."""
     encode, decode = [], []
     for _ in range(ROUNDS):
         state, began, pieces = tokenizer.init_encoding(), clock(), []

@@ -1,11 +1,11 @@
-"""How good speech sounds to people, as DNSMOS P.835 predicts it from the sound alone: 1 (bad) to 5 (excellent).
+"""DNSMOS P.835: predicts listeners' ratings of speech from the sound alone, 1 (bad) to 5 (excellent).
 
     24 kHz ─► 16 kHz ─► windows of 9.01 s, a second apart ─► network ─► raw scores ─► calibrated, mean ─► Quality
 
-The weights are those in the package `speechmos`, whose own code wants more packages than the whole of the benchmark;
-so the file is run directly. (That code drops some windows by a rounding error: long sound differs by up to 0.05.)
-Sound shorter than a window is repeated, as the authors do. The prediction was made for noise suppression: it hears
-noise and artefacts, and knows nothing of words. Source: Reddy et al. 2022, "DNSMOS P.835".
+The weights are those of the package `speechmos`, whose code depends on more packages than the whole benchmark; so the
+file is run directly. (That code drops some windows by a rounding error: long sound differs by up to 0.05.) Sound
+shorter than a window is repeated, as by the authors. The prediction was made for noise suppression: it rates noise and
+artefacts, not words. Source: Reddy et al. 2022, "DNSMOS P.835".
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _LOUDEST: Final = 0.999
 _SPEECH: Final = (-0.08397278, 1.22083953, 0.0052439)
 _NOISE: Final = (-0.13166888, 1.60915514, -0.39604546)
 _OVERALL: Final = (-0.06766283, 1.11546468, 0.04602535)
-"""Polynomials from the network's raw scores to the listeners' (of the authors' own program)."""
+"""Polynomials from raw scores to listeners' ratings, of the authors' program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Scores of 1 to 5: of the speech itself, of the background (5: none), and of the whole."""
+    """Ratings of 1 to 5: of the speech, of the background (5: none), and overall."""
 
     speech: float
     background: float
@@ -41,7 +41,7 @@ class Quality:
 
 
 class Dnsmos:
-    """The network, on `threads` threads. Raises `DnsmosMissing`."""
+    """Runs the network on `threads` threads. Raises `DnsmosMissing`."""
 
     def __init__(self, threads: int = 1) -> None:
         found = find_spec("speechmos")
@@ -51,14 +51,14 @@ class Dnsmos:
         self._session = open_onnx(path, threads)
 
     def rate(self, samples: Samples) -> Quality:
-        """`samples`: 24 kHz, any length above zero."""
+        """Rates `samples`, (n,) at 24 kHz, n > 0."""
         resampler = Resampler(SAMPLE_RATE, RATE)
         sound = np.concatenate([resampler.push(samples), resampler.flush()])
         if (peak := float(np.abs(sound).max())) > 1:
             sound = sound * np.float32(_LOUDEST / peak)
         while len(sound) < WINDOW:
             sound = np.concatenate([sound, sound])
-        starts = range(0, (int(len(sound) // RATE - WINDOW / RATE) + 1) * RATE, RATE)  # counted as the authors do
+        starts = range(0, (int(len(sound) // RATE - WINDOW / RATE) + 1) * RATE, RATE)  # as the authors count
         windows = [sound[None, start : start + WINDOW] for start in starts]
         raw = np.mean([self._calibrated(window) for window in windows], axis=0)
         return Quality(*(float(score) for score in raw))

@@ -1,12 +1,12 @@
-"""Speech to judge the codec by: people, and voices that nothing was trained on. None of it is in the repository.
+"""Speech for the evaluation: recordings of people, and voices held out of training. None of it is in the repository.
 
     prompts    telephone prompts, one speaker, 16 kHz    Debian asterisk-core-sounds-en-g722   CC-BY-SA-3.0
     readings   a novel read, playing cards named         Debian pocketsphinx-testdata          BSD-2-Clause
                another novel read                        catalog "speech-clips"                MIT
-    voices     sentences of turns.toml, in the studio's voices that only measure               made here
+    voices     sentences of turns.toml, in the held-out voices                                   made here
 
-People's speech is fetched by the name of its package, through apt's own client, into `folder`, and never trained on.
-Each clip comes with what is said in it, as written down by those who recorded it. The same clips on every run.
+Recordings are fetched by the name of their package, with apt, into `folder`, and never trained on. Each clip has the
+transcript of its source. The same clips on every run.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ T = TypeVar("T")
 
 SETS: Final = ("prompts", "readings", "voices")
 PATIENCE: Final = 300.0
-"""Seconds that fetching or unpacking a package may take."""
+"""Timeout for fetching or unpacking a package, seconds."""
 FEWEST_WORDS: Final = 4
-"""Of a prompt or sentence: at shorter ones a recogniser guesses."""
+"""Of a prompt or sentence: shorter ones are guessed by recognisers."""
 
 _PROMPTS: Final = ("asterisk-core-sounds-en-g722", "asterisk-core-sounds-en")
 _READINGS: Final = "pocketsphinx-testdata"
@@ -53,7 +53,7 @@ _TWO_CITIES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Speech of one person: float32 mono 24 kHz. `name` is unique within its set; `text` is what is said."""
+    """Speech of one person: float32 mono 24 kHz. `name` is unique within its set; `text`: the transcript."""
 
     name: str
     speaker: str
@@ -67,7 +67,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A clip that has not been read or spoken yet."""
+    """A clip that is not read or synthesized yet."""
 
     name: str
     speaker: str
@@ -76,18 +76,18 @@ class _Entry:
 
 
 class Material:
-    """The sets. `folder` keeps what was fetched; it is made when missing."""
+    """The sets. `folder` keeps the fetched packages; it is made when missing."""
 
     def __init__(self, store: Store, folder: Path, threads: int = 1) -> None:
         self._store = store
         self._folder = folder
-        self._studio = Synthesizer(store, threads=threads)
+        self._synthesizer = Synthesizer(store, threads=threads)
         self._sets = dict(zip(SETS, (self._prompts, self._readings, self._voices), strict=True))
 
     def clips(self, name: str, most: int) -> Iterator[Clip]:
-        """At most so many clips of a set, from all over it; they are read one by one.
+        """Reads up to `most` clips of a set, spread evenly over it, one by one.
 
-        Raises `MaterialError`, `ModelError`, and `KeyError` for a set there is not."""
+        Raises `MaterialError`, `ModelError`, and `KeyError` for an unknown set."""
         try:
             for entry in spread(self._sets[name](), most):
                 yield Clip(entry.name, entry.speaker, entry.text, entry.sound())
@@ -98,10 +98,10 @@ class Material:
         sounds, texts = (self._package(name) for name in _PROMPTS)
         folder = sounds / "usr/share/asterisk/sounds/en_US_f_Allison"
         with gzip.open(texts / "usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz", "rt") as file:
-            said = read_prompts(file.read())
-        paths = {name: folder / f"{name}.g722" for name in said}
+            texts_by_name = read_prompts(file.read())
+        paths = {name: folder / f"{name}.g722" for name in texts_by_name}
         return [
-            _Entry(name, "allison", said[name], partial(read_sound, path))
+            _Entry(name, "allison", texts_by_name[name], partial(read_sound, path))
             for name, path in paths.items()
             if path.is_file()
         ]
@@ -126,37 +126,37 @@ class Material:
         ]
 
     def _say(self, text: str, voice: str) -> Samples:
-        return self._studio.say(text, voice).samples
+        return self._synthesizer.say(text, voice).samples
 
     def _package(self, name: str) -> Path:
-        """A Debian package, unpacked, and never installed. Raises `MaterialError`."""
-        place = self._folder / name
-        if place.is_dir():
-            return place
+        """Fetches and unpacks a Debian package, without installing it; returns its folder. Raises `MaterialError`."""
+        folder = self._folder / name
+        if folder.is_dir():
+            return folder
         if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-            raise MaterialError(f"This needs Debian's package {name}: unpack it (its folder 'usr') into {place}.")
+            raise MaterialError(f"This needs Debian's package {name}: unpack it (its folder 'usr') into {folder}.")
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._folder) as scratch:
             _run(["apt-get", "download", name], Path(scratch), name)
             (archive,) = Path(scratch).glob("*.deb")
             _run(["dpkg-deb", "-x", archive.name, "unpacked"], Path(scratch), name)
-            (Path(scratch) / "unpacked").rename(place)
-        return place
+            (Path(scratch) / "unpacked").rename(folder)
+        return folder
 
 
 def read_prompts(table: str) -> dict[str, str]:
-    """What the prompts say, by name: lines `name: words`. Those that are sounds, or too short, are left out."""
+    """Reads the texts of prompts by name, of lines `name: words`; without sounds and short ones."""
     found = re.findall(r"^([\w/-]+): *(.+)$", table, re.MULTILINE)
     return {name: text for name, text in found if not re.search(r"[\[(]", text) and len(text.split()) >= FEWEST_WORDS}
 
 
 def read_transcription(table: str) -> dict[str, str]:
-    """What is said in some recordings, by name: lines `<s> words </s> (name)`."""
+    """Reads transcripts by name, of lines `<s> words </s> (name)`."""
     return {name: text.strip() for text, name in re.findall(r"^<s>(.+)</s> *\((\S+)\)$", table, re.MULTILINE)}
 
 
 def spread(entries: Sequence[T], most: int) -> list[T]:
-    """At most `most` of the entries, evenly from first to last."""
+    """Chooses up to `most` of the entries, evenly from first to last."""
     if len(entries) <= most:
         return list(entries)
     return [entries[number * len(entries) // most] for number in range(most)]
@@ -166,5 +166,7 @@ def _run(command: list[str], folder: Path, package: str) -> None:
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=PATIENCE)
     except (OSError, subprocess.SubprocessError) as error:
-        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-        raise MaterialError(f"Debian's package {package} cannot be had: {said[-1] if said else error}") from error
+        output = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+        raise MaterialError(
+            f"Debian's package {package} cannot be fetched: {output[-1] if output else error}"
+        ) from error

@@ -1,9 +1,9 @@
-"""From what was heard in each clip to figures: word error rates, quality, code use, with intervals. Pure.
+"""Computes word error rates, quality and code use from the rows of clips, with intervals. Pure.
 
     rows (one clip through one system) ─► summaries: set x system, and speaker by speaker
 
-Word errors are counted twice: against what is said (`wer`), and against what the same recogniser hears in the original
-(`changed`), which is the codec's doing alone. `ratio` is the system's error rate over the original's, on the same
+Word errors are counted twice: against the transcript (`wer`), and against the same recogniser's words for the original
+(`changed`), which are errors of the codec alone. `ratio` is the system's error rate over the original's, on the same
 clips. Intervals are the middle 95 % of a seeded bootstrap over clips.
 """
 
@@ -25,9 +25,9 @@ Table = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What one recogniser made of a clip: the words, errors against what is said (`said` words), and against what it
-    hears in the original (`original` words)."""
+class Recognition:
+    """One recogniser's words for a clip: `errors` against the transcript (`said` words), and words `changed` against its
+    words for the original (`original` words)."""
 
     text: str
     errors: int
@@ -38,8 +38,8 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One clip through one system. `heard` by recogniser; `quality`: DNSMOS speech, background, overall, or nothing;
-    `codes` of the first codebook."""
+    """One clip through one system. `about`: the system's weights; `recognized`: by recogniser; `quality`: DNSMOS of
+    speech, background, overall, or empty; `codes`: of the first codebook."""
 
     set: str
     clip: str
@@ -48,7 +48,7 @@ class Row:
     about: str
     seconds: float
     bits: int
-    heard: dict[str, Heard] = field(default_factory=dict)
+    recognized: dict[str, Recognition] = field(default_factory=dict)
     quality: tuple[float, ...] = ()
     codes: tuple[int, ...] = ()
 
@@ -64,7 +64,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """By one recogniser: see above. `ratio` is None where the original has no errors, or was not heard."""
+    """Rates of one recogniser, as above. `ratio` is None where the original has no errors, or was not recognized."""
 
     wer: Figure
     changed: Figure
@@ -74,7 +74,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A system on a set: `n` clips of `seconds` in all, `bitrate` in bit/s (0: unknown)."""
+    """A system on a set: `n` clips of `seconds` in all; `bitrate` in bit/s (0: unknown); `words` by recogniser."""
 
     n: int
     seconds: float
@@ -85,8 +85,8 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class CodeUse:
-    """Of `n` codes: how many different ones (`used`) of `cardinality`, how many a perfectly even choice would show
-    (`even`), and what a code holds in bits (entropy of their distribution)."""
+    """Use of `cardinality` codes in `n` codes: different ones (`used`), how many an even distribution would use
+    (`even`), and entropy in bits per code (`bits`)."""
 
     n: int
     cardinality: int
@@ -96,10 +96,9 @@ class CodeUse:
 
 
 def summarise(rows: Sequence[Row], originals: Sequence[Row]) -> Summary:
-    """`rows`: some clips through one system, at least one; `originals`: the same set's, of which those count that are
-    in `rows` too."""
-    marks = {row.clip: row for row in originals}
-    judges = dict.fromkeys(judge for row in rows for judge in row.heard)
+    """Summarises `rows`, clips through one system, at least one. `originals`: the original's rows of the same set."""
+    references = {row.clip: row for row in originals}
+    recognizers = dict.fromkeys(recognizer for row in rows for recognizer in row.recognized)
     seconds = sum(row.seconds for row in rows)
     bits = sum(row.bits for row in rows)
     rated = np.array([row.quality for row in rows if row.quality])
@@ -107,13 +106,13 @@ def summarise(rows: Sequence[Row], originals: Sequence[Row]) -> Summary:
         len(rows),
         seconds,
         bits / seconds if all(row.bits for row in rows) else 0.0,
-        {judge: _words(rows, marks, judge) for judge in judges},
+        {recognizer: _words(rows, references, recognizer) for recognizer in recognizers},
         tuple(bootstrap(column[:, None], _mean) for column in rated.T),
     )
 
 
 def by_speaker(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """The rows of each speaker, in order of appearance."""
+    """Groups rows by speaker, in order of appearance."""
     found: dict[str, list[Row]] = {}
     for row in rows:
         found.setdefault(row.speaker, []).append(row)
@@ -121,7 +120,7 @@ def by_speaker(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def code_use(codes: Sequence[int], cardinality: int) -> CodeUse:
-    """How many codes are in use, of at least one."""
+    """Computes the use of codes, of at least one."""
     counts = np.array(list(Counter(codes).values()), float)
     shares = counts / counts.sum()
     even = cardinality * (1 - (1 - 1 / cardinality) ** len(codes))
@@ -129,7 +128,7 @@ def code_use(codes: Sequence[int], cardinality: int) -> CodeUse:
 
 
 def bootstrap(table: Table, figure: Callable[[Table], NDArray[np.float64]]) -> Figure:
-    """`figure` takes tables (draws, clips, columns) to values (draws,)."""
+    """A figure with its interval. `figure`: tables (draws, clips, columns) -> values (draws,)."""
     rng = np.random.default_rng(_SEED)
     drawn = table[rng.integers(len(table), size=(RESAMPLES, len(table)))]
     values = figure(drawn)
@@ -137,13 +136,14 @@ def bootstrap(table: Table, figure: Callable[[Table], NDArray[np.float64]]) -> F
     return Figure(float(figure(table[None])[0]), float(low), float(high))
 
 
-def _words(rows: Sequence[Row], marks: dict[str, Row], judge: str) -> Words:
-    heard = [row.heard[judge] for row in rows if judge in row.heard]
-    counts = np.array([(one.errors, one.said, one.changed, one.original) for one in heard], float)
+def _words(rows: Sequence[Row], references: dict[str, Row], recognizer: str) -> Words:
+    found = [row.recognized[recognizer] for row in rows if recognizer in row.recognized]
+    counts = np.array([(one.errors, one.said, one.changed, one.original) for one in found], float)
+    compared_rows = [(row.recognized, references[row.clip].recognized) for row in rows if row.clip in references]
     pairs = [
-        (*_counts(row.heard[judge]), *_counts(marks[row.clip].heard[judge]))
-        for row in rows
-        if row.clip in marks and judge in row.heard and judge in marks[row.clip].heard
+        (*_counts(ours[recognizer]), *_counts(original[recognizer]))
+        for ours, original in compared_rows
+        if recognizer in ours and recognizer in original
     ]
     both = np.array(pairs, float)
     compared = len(pairs) and both[:, 2].sum() > 0
@@ -155,18 +155,18 @@ def _words(rows: Sequence[Row], marks: dict[str, Row], judge: str) -> Words:
     )
 
 
-def _counts(heard: Heard) -> tuple[int, int]:
-    return heard.errors, heard.said
+def _counts(recognition: Recognition) -> tuple[int, int]:
+    return recognition.errors, recognition.said
 
 
 def _rate(tables: Table) -> NDArray[np.float64]:
-    """Of columns errors, words."""
+    """Error rates of columns (errors, words)."""
     sums = tables.sum(axis=1)
     return _divided(sums[:, 0], sums[:, 1])
 
 
 def _ratio(tables: Table) -> NDArray[np.float64]:
-    """Of columns errors, words, errors of the original, words."""
+    """Ratios of the rates of columns (errors, words, the original's errors, its words)."""
     sums = tables.sum(axis=1)
     return _divided(sums[:, 0] * sums[:, 3], sums[:, 2] * sums[:, 1])
 
@@ -176,5 +176,5 @@ def _mean(tables: Table) -> NDArray[np.float64]:
 
 
 def _divided(above: Table, below: Table) -> Table:
-    """NaN where nothing is below."""
+    """Quotients; NaN where `below` is 0."""
     return np.asarray(np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0))

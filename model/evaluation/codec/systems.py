@@ -1,11 +1,11 @@
-"""What is compared: ways to get from a clip of speech, or from its words, to other speech that says the same.
+"""The compared systems: from a clip of speech, or its words, to speech that says the same.
 
-    original    the clip itself: what recognisers make of it is the mark for all others
+    original    the clip itself: the reference of all others
     g711        a telephone line, 8 kHz, 64 kbit/s
-    opus6       Opus at 6 kbit/s, the least that it can
-    joe         the clip's words spoken by Piper: the codec's voice, with nothing quantised
-    joe-codec   the same through codes: text -> latents -> codes -> speech. Against joe: what quantising costs
-    codec       the clip through encoder and decoder: the whole way
+    opus6       Opus at 6 kbit/s, its lowest rate
+    joe         the clip's words spoken by Piper: the codec's voice, without quantising
+    joe-codec   the same through codes: text -> latents -> codes -> speech. Against joe: the cost of quantising
+    codec       the clip through encoder and decoder
 
 A system is opened once and used for every clip.
 """
@@ -21,7 +21,7 @@ import numpy as np
 
 from vivavoce.codecs import phone as codecs
 from vivavoce.codecs.audio import FRAME, Samples
-from vivavoce.codecs.files import CodedSpeech, decode_whole, encode_whole
+from vivavoce.codecs.files import decode_whole, encode_whole
 from vivavoce.codecs.opus import Decoder, Encoder, OpusSettings
 from vivavoce.codecs.phone import Encoding
 from vivavoce.codecs.tokenizer import WEIGHTS, AudioTokenizer, Codes
@@ -37,7 +37,7 @@ CODEC: Final = "codec"
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What came out: `samples` at 24 kHz; the codes on the way, if there were any; bits on the way, 0 if unknown."""
+    """Output of a system: `samples` at 24 kHz, (n,); its codes, if any; transmitted `bits`, 0 if unknown."""
 
     samples: Samples
     codes: Codes | None = None
@@ -45,7 +45,7 @@ class Rendering:
 
 
 class System(Protocol):
-    """One way. `about` changes when its results do (other weights)."""
+    """One system. `about` identifies its weights: it changes when the results do."""
 
     about: str
 
@@ -53,7 +53,7 @@ class System(Protocol):
 
 
 class Original:
-    """Nothing happens to the clip."""
+    """The clip, unchanged."""
 
     about = ""
 
@@ -61,8 +61,8 @@ class Original:
         return Rendering(clip.samples, bits=16 * len(clip.samples))
 
 
-class Line:
-    """A telephone codec."""
+class TelephoneLine:
+    """The clip through a telephone codec."""
 
     about = ""
 
@@ -75,8 +75,8 @@ class Line:
         return Rendering(np.concatenate([decoder.decode(packet) for packet in packets]), bits=_bits(packets))
 
 
-class Opus:
-    """Opus as it is sent in calls, at another rate."""
+class OpusLine:
+    """The clip through Opus as in calls, at another bit rate."""
 
     about = ""
 
@@ -89,8 +89,8 @@ class Opus:
         return Rendering(np.concatenate([decoder.decode(packet) for packet in packets]), bits=_bits(packets))
 
 
-class Spoken:
-    """The words of the clip in one of our voices."""
+class SpokenText:
+    """The words of the clip in a TTS voice."""
 
     def __init__(self, voice: Tts, name: str, about: str = "") -> None:
         self._voice, self._name = voice, name
@@ -100,15 +100,15 @@ class Spoken:
         return Rendering(np.concatenate([part.samples for part in self._voice.speak(clip.text, name=self._name)]))
 
 
-class Tokenized:
-    """The clip as codes, and the codes as speech."""
+class TokenizedSpeech:
+    """The clip to codes, and the codes to speech."""
 
     def __init__(self, about: str, threads: int) -> None:
         self._tokenizer = AudioTokenizer(WEIGHTS, threads)
         self.about = about
 
     def render(self, clip: Clip) -> Rendering:
-        coded: CodedSpeech = encode_whole(self._tokenizer, clip.samples)
+        coded = encode_whole(self._tokenizer, clip.samples)
         per_code = (self._tokenizer.cardinality - 1).bit_length()
         return Rendering(decode_whole(self._tokenizer, coded), coded.codes, per_code * coded.codes.size)
 
@@ -117,14 +117,14 @@ SYSTEMS: Final = (ORIGINAL, "g711", "opus6", JOE, CODED, CODEC)
 
 
 def open_system(name: str, store: Store, threads: int = 1) -> System:
-    """Raises `MissingSystem`, `ModelError`, and `KeyError` for a name there is not."""
+    """Opens a system by name. Raises `MissingSystem`, `ModelError`, and `KeyError` for an unknown name."""
     makers: dict[str, Callable[[], System]] = {
         ORIGINAL: Original,
-        "g711": lambda: Line("pcmu", 8000),
-        "opus6": lambda: Opus(6000),
-        JOE: lambda: Spoken(open_tts(JOE, store.path, threads), JOE),
-        CODED: lambda: Spoken(open_tts(CODED, store.path, threads), CODED, weights_digest("latents", "decoder")),
-        CODEC: lambda: Tokenized(weights_digest("encoder", "decoder"), threads),
+        "g711": lambda: TelephoneLine("pcmu", 8000),
+        "opus6": lambda: OpusLine(6000),
+        JOE: lambda: SpokenText(open_tts(JOE, store.path, threads), JOE),
+        CODED: lambda: SpokenText(open_tts(CODED, store.path, threads), CODED, weights_digest("latents", "decoder")),
+        CODEC: lambda: TokenizedSpeech(weights_digest("encoder", "decoder"), threads),
     }
     try:
         return makers[name]()
@@ -133,7 +133,7 @@ def open_system(name: str, store: Store, threads: int = 1) -> System:
 
 
 def weights_digest(*names: str) -> str:
-    """Twelve digits that say which weights these are. Raises `MissingSystem`."""
+    """Fingerprint of weights, twelve digits. Raises `MissingSystem`."""
     digest = hashlib.sha256()
     for name in names:
         try:
@@ -144,7 +144,7 @@ def weights_digest(*names: str) -> str:
 
 
 def _frames(samples: Samples) -> Samples:
-    """Whole packets of 20 ms, (n, FRAME): the last is filled up with silence."""
+    """Splits into frames of 20 ms, (n, FRAME), the last padded with silence."""
     return np.pad(samples, (0, -len(samples) % FRAME)).reshape(-1, FRAME)
 
 

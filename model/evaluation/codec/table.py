@@ -1,6 +1,8 @@
-"""The comparison as a table to read and a report for programs. Pure.
+"""Formats the comparison as a table to read and as a report for programs. Pure.
 
-rows ─► lines of text          rows, streaming figures ─► JSON values
+    rows ─table─► lines of text          rows, streaming figures ─report─► JSON values
+
+Speakers are shown one by one where a set has several.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ from vivavoce.model.evaluation.codec.systems import CODEC, ORIGINAL
 
 VERSION: Final = 1
 FEW_SPEAKERS: Final = 1
-"""A set of so many speakers is not shown speaker by speaker."""
+"""Up to so many speakers of a set are not shown one by one."""
 
 
 def table(rows: Iterable[Row]) -> Iterator[str]:
-    """Lines: for each set all systems, then the codec speaker by speaker, then its use of codes."""
+    """Yields lines: for each set all systems, then the codec speaker by speaker; then its use of codes."""
     rows = list(rows)
     for group, systems in grouped(rows).items():
         first = next(iter(systems.values()))
@@ -38,12 +40,13 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def streaming_lines(delays: Delays, work: Work) -> Iterator[str]:
+    """Yields the lines of delay and work."""
     yield f"delay, counted: encode {delays.encode * 1000:.0f} ms, decode {delays.decode * 1000:.0f} ms"
     yield f"work, one thread: encode {work.encode:.3f}, decode {work.decode:.3f} of real time"
 
 
 def report(rows: Iterable[Row], about: dict[str, Any]) -> dict[str, Any]:
-    """Everything as JSON values; `about`: the machine, the streaming figures and what else was found."""
+    """Returns everything as JSON values; `about`: the machine, the streaming figures and other results."""
     rows = list(rows)
     sets = {
         group: {
@@ -63,7 +66,7 @@ def report(rows: Iterable[Row], about: dict[str, Any]) -> dict[str, Any]:
 
 
 def grouped(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
-    """Set -> system -> rows."""
+    """Groups rows: set -> system -> rows."""
     found: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
         found.setdefault(row.set, {}).setdefault(row.system, []).append(row)
@@ -71,7 +74,7 @@ def grouped(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
 
 
 def used(rows: Iterable[Row]) -> CodeUse | None:
-    """The codec's use of its codes, over all clips; None where it did not run."""
+    """The codec's use of its codes over all clips; None where it did not run."""
     codes = [code for row in rows if row.system == CODEC for code in row.codes]
     return code_use(codes, CARDINALITY) if codes else None
 
@@ -83,8 +86,8 @@ def _lines(system: str, found: Summary) -> Iterator[str]:
         speech, background, overall = found.quality
         quality = f"DNSMOS {_score(overall)} (speech {speech.value:.2f}, background {background.value:.2f})"
     yield f"  {system:12} {bitrate}   n {found.n:3}   {quality}".rstrip()
-    for judge, words in found.words.items():
-        yield f"    {judge:10} {_words(words)}"
+    for recognizer, words in found.words.items():
+        yield f"    {recognizer:10} {_words(words)}"
 
 
 def _words(words: Words) -> str:

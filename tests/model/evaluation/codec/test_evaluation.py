@@ -18,7 +18,7 @@ from vivavoce.codecs.tokenizer import FRAME_SIZE, AudioTokenizer
 from vivavoce.model.errors import MaterialError, MissingSystem
 from vivavoce.model.evaluation.codec import systems as codec_systems
 from vivavoce.model.evaluation.codec.delay import delays, work
-from vivavoce.model.evaluation.codec.evaluation import Evaluation, Plan, Rows, open_judges
+from vivavoce.model.evaluation.codec.evaluation import Evaluation, Plan, Rows, open_recognizers
 from vivavoce.model.evaluation.codec.material import Clip, Material, read_prompts, read_transcription, spread
 from vivavoce.model.evaluation.codec.systems import open_system
 from vivavoce.model.store import Store, catalog
@@ -169,54 +169,62 @@ class Words:
         return self._answers[(self.asked - 1) % len(self._answers)]
 
 
-def evaluation(tmp_path: Path, judge: Words) -> Evaluation:
+def evaluation(tmp_path: Path, recognizer: Words) -> Evaluation:
     material: Any = SimpleNamespace(clips=lambda name, most: [clip()][:most])
-    return Evaluation(empty(tmp_path), material, {"moonshine": judge}, None)
+    return Evaluation(empty(tmp_path), material, {"moonshine": recognizer}, None)
 
 
 PLAN = Plan(("voices",), ("original", "g711"), 5)
 
 
 def test_errors_are_counted_against_the_text_and_against_the_original(tmp_path: Path) -> None:
-    judge = Words("hello there my fiend", "hello where my fiend")
-    original, line = evaluation(tmp_path, judge).run(PLAN, Rows(None))
+    recognizer = Words("hello there my fiend", "hello where my fiend")
+    original, line = evaluation(tmp_path, recognizer).run(PLAN, Rows(None))
     assert (original.system, line.system) == ("original", "g711")
-    assert (original.heard["moonshine"].errors, original.heard["moonshine"].changed) == (1, 0)
-    assert (line.heard["moonshine"].errors, line.heard["moonshine"].changed) == (2, 1)
-    assert line.heard["moonshine"].said == 4
+    assert (original.recognized["moonshine"].errors, original.recognized["moonshine"].changed) == (1, 0)
+    assert (line.recognized["moonshine"].errors, line.recognized["moonshine"].changed) == (2, 1)
+    assert line.recognized["moonshine"].said == 4
 
 
-def test_the_original_is_heard_though_nobody_asked_for_it(tmp_path: Path) -> None:
+def test_the_original_is_always_evaluated(tmp_path: Path) -> None:
     plan = Plan(("voices",), ("g711",), 5)
     assert [row.system for row in evaluation(tmp_path, Words("x")).run(plan, Rows(None))] == ["original", "g711"]
 
 
 def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
-    path, judge = tmp_path / "rows.jsonl", Words("hello")
-    before = list(evaluation(tmp_path, judge).run(PLAN, Rows(path)))
-    assert judge.asked == 2
+    path, recognizer = tmp_path / "rows.jsonl", Words("hello")
+    before = list(evaluation(tmp_path, recognizer).run(PLAN, Rows(path)))
+    assert recognizer.asked == 2
     with path.open("a") as file:
         file.write('{"set": "voices", "cut')  # a line whose writing was stopped
-    assert list(evaluation(tmp_path, judge).run(PLAN, Rows(path))) == before
-    assert judge.asked == 2
+    assert list(evaluation(tmp_path, recognizer).run(PLAN, Rows(path))) == before
+    assert recognizer.asked == 2
+
+
+def test_rows_of_earlier_versions_are_kept(tmp_path: Path) -> None:
+    path, recognizer = tmp_path / "rows.jsonl", Words("hello")
+    before = list(evaluation(tmp_path, recognizer).run(PLAN, Rows(path)))
+    path.write_text(path.read_text().replace('"recognized"', '"heard"'))
+    assert list(evaluation(tmp_path, recognizer).run(PLAN, Rows(path))) == before
+    assert recognizer.asked == 2
 
 
 @pytest.mark.usefixtures("weights")
-def test_other_weights_are_judged_anew(tmp_path: Path) -> None:
-    path, judge, plan = tmp_path / "rows.jsonl", Words("hello"), Plan(("voices",), ("codec",), 1)
-    list(evaluation(tmp_path, judge).run(plan, Rows(path)))
-    list(evaluation(tmp_path, judge).run(plan, Rows(path)))
-    assert judge.asked == 2
+def test_other_weights_are_evaluated_anew(tmp_path: Path) -> None:
+    path, recognizer, plan = tmp_path / "rows.jsonl", Words("hello"), Plan(("voices",), ("codec",), 1)
+    list(evaluation(tmp_path, recognizer).run(plan, Rows(path)))
+    list(evaluation(tmp_path, recognizer).run(plan, Rows(path)))
+    assert recognizer.asked == 2
     make_weights(tmp_path, "cdefcdefcdef")
-    list(evaluation(tmp_path, judge).run(plan, Rows(path)))
-    assert judge.asked == 3, "the original was kept, the codec was not"
+    list(evaluation(tmp_path, recognizer).run(plan, Rows(path)))
+    assert recognizer.asked == 3, "the original was kept, the codec was not"
 
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_both_recognisers_hear_what_joe_says(models: Store, tmp_path: Path) -> None:
+def test_both_recognisers_recognize_joe(models: Store, tmp_path: Path) -> None:
     text = "The train to the coast leaves at half past eight tomorrow morning."
     spoken = open_system("joe", models).render(Clip("a", "joe", text, hum(0.1)))
     write_sound(tmp_path / "joe.wav", spoken.samples)
-    for hear in open_judges(("moonshine", "whisper"), models).values():
-        assert "train to the coast" in hear(spoken.samples)
+    for recognize in open_recognizers(("moonshine", "whisper"), models).values():
+        assert "train to the coast" in recognize(spoken.samples)

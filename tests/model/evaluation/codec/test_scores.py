@@ -1,4 +1,4 @@
-"""model/evaluation/codec/scores.py and codec_table.py: figures from what was heard. Made-up rows, known answers."""
+"""model/evaluation/codec/scores.py and table.py: figures from rows. Made-up rows, known answers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import math
 import numpy as np
 import pytest
 
-from vivavoce.model.evaluation.codec.scores import Heard, Row, bootstrap, by_speaker, code_use, summarise
+from vivavoce.model.evaluation.codec.scores import Recognition, Row, bootstrap, by_speaker, code_use, summarise
 from vivavoce.model.evaluation.codec.table import grouped, report, table, used
 
 
 def row(
     clip: str, system: str = "codec", wrong: int = 0, changed: int = 0, speaker: str = "ann", **more: object
 ) -> Row:
-    heard = {"moonshine": Heard("words", wrong, 10, changed, 8)}
-    return Row("voices", clip, speaker, system, "", 2.0, 500, heard, **more)  # type: ignore[arg-type]  # a test's own
+    recognized = {"moonshine": Recognition("words", wrong, 10, changed, 8)}
+    return Row("voices", clip, speaker, system, "", 2.0, 500, recognized, **more)  # type: ignore[arg-type]  # a test's own
 
 
 def test_error_rates_are_of_all_words_together() -> None:
