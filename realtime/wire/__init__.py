@@ -4,6 +4,7 @@ session_config.py, items.py              objects inside messages
 client_events.py                         from the client
 server_events.py, response_events.py     from the server
 parsing.py ── validation.py, errors.py   JSON text to messages and back, with errors that name the field
+base64_text.py                           base64 in all the ways in which clients write it
 """
 
 from vivavoce.realtime.wire.client_events import ClientEvent

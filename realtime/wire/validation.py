@@ -8,10 +8,10 @@ an image that is too large never reaches a decoder. Decoding is not done here.
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Iterable
 from typing import Final
 
+from vivavoce.realtime.wire.base64_text import read_base64
 from vivavoce.realtime.wire.client_events import ClientEvent, ItemCreate, ResponseCreate, SessionUpdate
 from vivavoce.realtime.wire.errors import Refused
 from vivavoce.realtime.wire.items import (
@@ -115,9 +115,9 @@ def read_image(uri: str, param: str) -> bytes:
     if len(body) > MAX_BYTES * 4 // 3 + 4:
         raise _invalid(param, f"the image is larger than {MAX_BYTES // 2**20} MiB")
     try:
-        content = binascii.a2b_base64(body, strict_mode=True)
-    except ValueError:
-        raise _invalid(param, "the image is not valid base64") from None
+        content = read_base64(body)
+    except ValueError as fault:
+        raise _invalid(param, f"the image is not valid base64: {fault}") from None
     size = _png_size(content) if content.startswith(_PNG) else _jpeg_size(content)
     if size is None or 0 in size:
         raise _invalid(param, "the image is neither PNG nor JPEG, or is damaged")

@@ -180,6 +180,69 @@ def test_audio_up_to_fifteen_mebibytes_is_accepted_and_more_is_refused() -> None
     assert error.code == "string_above_max_length"
 
 
+SPOKEN = bytes(range(251, 256)) * 40  # its base64 has both characters in which the alphabets differ
+STRICT = base64.b64encode(SPOKEN).decode()
+WRITTEN = {
+    "strict": STRICT,
+    "without padding": STRICT.rstrip("="),
+    "URL-safe": base64.urlsafe_b64encode(SPOKEN).decode(),
+    "URL-safe, without padding": base64.urlsafe_b64encode(SPOKEN).decode().rstrip("="),
+    "lines of MIME": base64.encodebytes(SPOKEN).decode(),
+    "lines of Windows": base64.encodebytes(SPOKEN).decode().replace("\n", "\r\n"),
+    "spaces around it": f" {STRICT}\t",
+    "padding twice": STRICT + "=",
+}
+
+
+def messages(audio: str) -> list[tuple[dict[str, Any], str]]:
+    """Every message that carries audio, with the path of the field."""
+    spoken = {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": audio}]}
+    return [
+        ({"type": "input_audio_buffer.append", "audio": audio}, "audio"),
+        ({"type": "conversation.item.create", "item": spoken}, "item.content[0].audio"),
+        (response(input=[spoken, spoken]), "response.input[0].content[0].audio"),
+    ]
+
+
+@pytest.mark.parametrize("audio", WRITTEN.values(), ids=WRITTEN)
+def test_base64_is_read_in_all_the_ways_in_which_it_is_written(audio: str) -> None:
+    assert SPOKEN[:1] == b"\xfb"
+    assert {"+", "/", "="} <= set(STRICT)
+    for (message, path), (strict, _) in zip(messages(audio), messages(STRICT), strict=True):
+        assert parsed(**message) == parsed(**strict), path
+        assert not isinstance(parsed(**message), WireError)
+
+
+@pytest.mark.parametrize(
+    ("audio", "fault"),
+    [
+        ("!", "'!' is no character of base64"),
+        ("AAE=AAE=", "piece by piece"),
+        ("AAAAA", "its last character is missing"),
+        ("A", "its last character is missing"),
+        ("data:audio/wav;base64,AAE=", "data URI"),
+        ("Ä" * 4, "outside ASCII"),
+        ("AA\u00a0AA", "outside ASCII"),
+        ("AA%2BAA", "'%' is no character of base64"),
+    ],
+)
+def test_what_is_no_base64_is_refused_with_its_path_and_its_fault(audio: str, fault: str) -> None:
+    for message, path in messages(audio):
+        error = parsed(event_id="mine", **message)
+        assert (error.code, error.param, error.event_id) == ("invalid_value", path, "mine")
+        assert fault in error.message
+        assert path in error.message
+
+
+def test_another_fault_beside_lenient_base64_is_found_too() -> None:
+    error = parsed(type="input_audio_buffer.append", audio="-_8", volume=3)
+    assert (error.code, error.param) == ("unknown_parameter", "volume")
+    error = parsed(**item("user", {"type": "input_audio", "audio": "-_8", "transcript": 3}))
+    assert (error.code, error.param) == ("invalid_type", "item.content[0].transcript")
+    error = parsed(**response(input=[3, {"content": {"audio": "-_8"}}], audio="-_8"))
+    assert (error.code, error.param) == ("invalid_type", "response.input[0]")
+
+
 def test_an_event_id_that_is_too_long_is_not_repeated() -> None:
     error = parsed(type="response.cancel", event_id="x" * 513)
     assert (error.code, error.param, error.event_id) == ("string_above_max_length", "event_id", None)
@@ -264,6 +327,7 @@ def test_images_of_a_sane_size_are_accepted(url: str) -> None:
         ("http://example.com/a.png", "data URI"),
         ("data:image/gif;base64,R0lGODlh", "data URI"),
         ("data:image/png;base64,A", "not valid base64"),
+        ("data:image/png;base64,A=A=", "not valid base64"),
         (uri(b"GIF89a"), "neither PNG nor JPEG"),
         (uri(png(4, 4)[:20]), "neither PNG nor JPEG"),
         (uri(png(0, 4)), "neither PNG nor JPEG"),
