@@ -22,8 +22,8 @@ from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.config.sip import split
 from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.session.opening import VOICE
-from vivavoce.realtime.telephony.phones import CannotListen, Phones
-from vivavoce.realtime.telephony.sip.calls import NotReached
+from vivavoce.realtime.telephony.errors import CallNotAnswered, SetupError
+from vivavoce.realtime.telephony.phones import Phones
 
 
 def run(config: Config, target: str, greeting: str | None) -> int:
@@ -35,7 +35,7 @@ def run(config: Config, target: str, greeting: str | None) -> int:
     engine = Engine(config.model, store.path)
     try:
         problem = asyncio.run(_call(replace(config, phone=_phone(config.phone, greeting)), engine, target))
-    except CannotListen as error:
+    except SetupError as error:
         raise CommandFailed(str(error)) from error
     finally:
         engine.close()
@@ -60,7 +60,7 @@ async def _call(config: Config, engine: Engine, target: str) -> str:
         problem = ""
         try:
             await phones.sip.dial(target)
-        except (NotReached, Denied, OSError) as error:
+        except (CallNotAnswered, Denied, OSError) as error:
             problem = str(error)
         except asyncio.CancelledError:
             pass  # Ctrl-C: leaving the contexts ends the call

@@ -48,7 +48,8 @@ from vivavoce.realtime.gateway.phone_calls import CallRest
 from vivavoce.realtime.monitor.call_log import call_context
 from vivavoce.realtime.peers.sideband import MAX_BEHIND, TooManySidebands
 from vivavoce.realtime.session.opening import MODEL, VOICE, SessionRequest
-from vivavoce.realtime.telephony.phones import CannotListen, Phones
+from vivavoce.realtime.telephony.errors import SetupError
+from vivavoce.realtime.telephony.phones import Phones
 from vivavoce.realtime.transports.webrtc import IceServer, IceSettings, OfferError, WebRtcTransport, answer
 from vivavoce.realtime.transports.websocket import WebSocketTransport
 
@@ -136,7 +137,7 @@ class Gateway:
                 log.info("ready")
                 await stop.wait()
                 self._admission.calls = None
-        except CannotListen as error:
+        except SetupError as error:
             log.error("telephones cannot be reached", extra={"reason": str(error)})
             self._admission.failure = str(error)
             await stop.wait()

@@ -20,7 +20,7 @@ from vivavoce.realtime.admission.admission import Admission, no_call
 from vivavoce.realtime.admission.auth import Denied, check
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.config.errors import NotAllowed
-from vivavoce.realtime.telephony import CannotDo
+from vivavoce.realtime.telephony.errors import ActionFailed
 from vivavoce.realtime.telephony.phones import Phones
 from vivavoce.realtime.telephony.webhooks.ringing import DECLINE
 from vivavoce.realtime.wire import parsing as wire
@@ -62,7 +62,7 @@ class CallRest:
         self._phones.switchboard.check(config)
         self._check_rings(call_id)  # the body may have taken long
         self._phones.ringing.accept(call_id, config)
-        if not await self._phones.switchboard.begun(call_id, ANSWERED):
+        if not await self._phones.switchboard.until_running(call_id, ANSWERED):
             raise Denied(409, "call_ended", "The call did not begin: the caller hung up, or all lines are taken.")
         return Response()
 
@@ -85,7 +85,7 @@ class CallRest:
             await line.transfer_now(self._phones.dialling.check(body.target_uri))
         except NotAllowed as error:
             raise Denied(403, "target_not_allowed", str(error), "target_uri") from error
-        except CannotDo as error:
+        except ActionFailed as error:
             raise Denied(409, "transfer_failed", f"The call was not transferred: {error}.") from error
         self._admission.ready().hang_up(call_id)  # caller and target are connected now
         return Response()
@@ -104,7 +104,7 @@ class CallRest:
 
     def _check_rings(self, call_id: str) -> None:
         """Raises `Denied` unless the call rings and is undecided."""
-        if self._phones.ringing.waits(call_id):
+        if self._phones.ringing.is_ringing(call_id):
             return
         if self._phones.switchboard.find(call_id) is not None:
             raise Denied(409, "call_not_ringing", "The call was answered already.")

@@ -1,8 +1,8 @@
-"""Keys as sound: the two tones of each key (ITU-T Q.23), put over whatever is being said.
+"""DTMF in band: the two tones of each key (ITU-T Q.23), in place of speech.
 
-    press("12#") ──► [ 100 ms tone, 80 ms pause, … ] ──mix──► frames as they leave
+    add("12#") ──► [ 100 ms tone, 80 ms pause, … ] ──mix──► frames as they leave
 
-For lines that offer no other way to press a key. A core."""
+For connections without DTMF events. A core."""
 
 from __future__ import annotations
 
@@ -14,39 +14,41 @@ from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 
 TONE: Final = SAMPLE_RATE // 10
 PAUSE: Final = SAMPLE_RATE * 8 // 100
+"""Samples of a tone, and of the silence after it: 100 and 80 ms."""
+
 LEVEL: Final = 0.25
-"""Of each of the two tones: some 9 dB below the loudest."""
+"""Amplitude of each of the two tones: together they have 9 dB less power than a full-scale sine."""
 
 _ROWS: Final = (697, 770, 852, 941)
 _COLUMNS: Final = (1209, 1336, 1477, 1633)
 _LAYOUT: Final = "123A456B789C*0#D"
 
 
-class Tones:
-    """What is still to be sounded."""
+class DtmfTones:
+    """The tones that have not been sent yet."""
 
     def __init__(self) -> None:
-        self._waiting = np.zeros(0, np.float32)
+        self._pending = np.zeros(0, np.float32)
 
-    def press(self, keys: str) -> int:
-        """Sounds `keys`; returns how many samples that will take, with what is still waiting."""
-        self._waiting = np.concatenate([self._waiting, *(tone(key) for key in keys)])
-        return len(self._waiting)
+    def add(self, keys: str) -> int:
+        """Queues the tones of `keys`; returns the number of pending samples."""
+        self._pending = np.concatenate([self._pending, *(tone(key) for key in keys)])
+        return len(self._pending)
 
     def mix(self, frame: Samples) -> Samples:
-        """A frame as it leaves; while keys sound, nothing else does."""
-        if not len(self._waiting):
+        """The frame to send: pending tones replace speech."""
+        if not len(self._pending):
             return frame
-        now, self._waiting = self._waiting[: len(frame)], self._waiting[len(frame) :]
+        tones, self._pending = self._pending[: len(frame)], self._pending[len(frame) :]
         mixed = np.zeros(len(frame), np.float32)
-        mixed[: len(now)] = now
+        mixed[: len(tones)] = tones
         return mixed
 
 
 def tone(key: str) -> Samples:
-    """One key of `0`-`9`, `*`, `#`, `A`-`D`, and the pause behind it. Raises `ValueError` for others."""
-    place = _LAYOUT.index(key)
+    """The tone of one key of `0`-`9`, `*`, `#`, `A`-`D`, and the pause after it. Raises `ValueError` for others."""
+    position = _LAYOUT.index(key)
     at = np.arange(TONE, dtype=np.float32) / SAMPLE_RATE
-    low, high = _ROWS[place // 4], _COLUMNS[place % 4]
-    sound = LEVEL * (np.sin(2 * np.pi * low * at) + np.sin(2 * np.pi * high * at))
-    return np.concatenate((sound, np.zeros(PAUSE))).astype(np.float32)
+    low, high = _ROWS[position // 4], _COLUMNS[position % 4]
+    wave = LEVEL * (np.sin(2 * np.pi * low * at) + np.sin(2 * np.pi * high * at))
+    return np.concatenate((wave, np.zeros(PAUSE))).astype(np.float32)

@@ -1,16 +1,16 @@
-"""All telephony of one gateway: the switchboard, the routes under /phone, and what listens elsewhere.
+"""All telephony of one gateway: the switchboard, the routes under /phone, and the servers that listen on ports.
 
-    routes     media streams of providers and their webhooks; Asterisk's WebSocket
-    listening  SIP, AudioSocket: as long as the models are there
+    routes     media streams of providers and their webhooks; Asterisk's chan_websocket
+    listening  SIP, AudioSocket: while the models are loaded
 
-Nothing of it is there unless the settings ask for it.
+Each part exists only if the settings ask for it. SIP and its libraries, an extra, are imported only then.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.routing import BaseRoute, WebSocketRoute
 
@@ -20,62 +20,71 @@ from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.config.sip import SipConfig, split
 from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.telephony.asterisk.audiosocket_server import AudioSocketServer
-from vivavoce.realtime.telephony.asterisk.websocket_server import AsteriskSocket
+from vivavoce.realtime.telephony.asterisk.chan_websocket_server import ChanWebSocketServer
 from vivavoce.realtime.telephony.call_limits import CallLimits, Limits
-from vivavoce.realtime.telephony.providers.routes import Streams
-from vivavoce.realtime.telephony.sip.endpoint import SipEndpoint
+from vivavoce.realtime.telephony.errors import CannotListen, SipNotInstalled
+from vivavoce.realtime.telephony.providers.routes import MediaStreamRoutes
 from vivavoce.realtime.telephony.switchboard import Switchboard
 from vivavoce.realtime.telephony.webhooks.post import Webhook
 from vivavoce.realtime.telephony.webhooks.ringing import Ringing
+
+if TYPE_CHECKING:  # see `_sip_endpoint`
+    from vivavoce.realtime.telephony.sip.endpoint import SipEndpoint
 
 MANY: Final = 10**6
 """Phone calls at the same time, where the server's own limit is the only one."""
 
 
-class CannotListen(Exception):
-    """A port of the settings cannot be listened on; the message says which and why."""
-
-
 class Phones:
     """Made once, before the models are loaded."""
 
-    def __init__(self, door: Admission, settings: PhoneConfig, clock: Callable[[], float]) -> None:
+    def __init__(self, admission: Admission, settings: PhoneConfig, clock: Callable[[], float]) -> None:
         """`clock` gives unix seconds."""
         limits = Limits(settings.calls or MANY, settings.calls_per_caller, settings.calls_per_minute)
         self.guard = CallLimits(limits)
         self.dialling = Dialling(settings.outbound, settings.targets.values())
-        self.ringing = Ringing(settings, Webhook(settings, clock).tell if settings.webhook else None)
-        self.switchboard = Switchboard(door, settings, clock, self.guard)
+        self.ringing = Ringing(settings, Webhook(settings, clock).deliver if settings.webhook else None)
+        self.switchboard = Switchboard(admission, settings, clock, self.guard)
         self.sip: SipEndpoint | None = None
         self._settings = settings
         self._clock = clock
 
     def routes(self) -> list[BaseRoute]:
-        """What is under /phone; each adapter adds its own where it is wanted."""
-        routes = Streams(self.switchboard, self._clock).routes()
+        """The routes under /phone."""
+        routes = MediaStreamRoutes(self.switchboard, self._clock).routes()
         if password := self._settings.asterisk_password:
-            asterisk = AsteriskSocket(self.switchboard, self.ringing, password)
+            asterisk = ChanWebSocketServer(self.switchboard, self.ringing, password)
             routes.append(WebSocketRoute("/asterisk", asterisk.serve))
         return routes
 
     @asynccontextmanager
     async def listening(self, engine: Engine) -> AsyncIterator[None]:
-        """Takes phone calls until left. (All calls have been told to end by then; adapters wait for theirs.) Raises
-        `CannotListen`."""
+        """Takes phone calls until left. (`Calls` ends them by then; the adapters wait for theirs.) Raises
+        `SetupError`."""
         async with AsyncExitStack() as adapters:
             if self._settings.enabled:
-                await self.switchboard.rehearse(engine)
+                await self.switchboard.prerecord(engine)
             if self._settings.sip.listen:
-                sip = SipEndpoint(self._settings.sip, self.switchboard, self.ringing.decide, self._clock)
+                sip = self._sip_endpoint()
                 with _named("phone.sip.listen", self._settings.sip.listen):
                     self.sip = await adapters.enter_async_context(sip)
-                self.guard.claim(_own(self._settings.sip, self.sip.port))
+                self.guard.claim(_own_addresses(self._settings.sip, self.sip.port))
             if self._settings.audiosocket:
                 audiosocket = AudioSocketServer(self.switchboard, self.ringing, self._settings)
                 with _named("phone.audiosocket", self._settings.audiosocket):
                     await adapters.enter_async_context(audiosocket)
             adapters.callback(self.ringing.close)
             yield
+
+    def _sip_endpoint(self) -> SipEndpoint:
+        """Raises `SipNotInstalled`."""
+        try:
+            from vivavoce.realtime.telephony.sip.endpoint import SipEndpoint
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in ("aiosipua", "aiortp"):
+                raise
+            raise SipNotInstalled from error
+        return SipEndpoint(self._settings.sip, self.switchboard, self.ringing.decide, self._clock)
 
 
 @contextmanager
@@ -86,8 +95,8 @@ def _named(setting: str, address: str) -> Iterator[None]:
         raise CannotListen(f"'{setting}' is {address}, where nobody can listen: {error.strerror}.") from error
 
 
-def _own(sip: SipConfig, port: int) -> list[str]:
-    """Our addresses, as the headers of a call that comes from ourselves would name them."""
+def _own_addresses(sip: SipConfig, port: int) -> list[str]:
+    """Our addresses, as the headers of a call from this server itself would name them."""
     host, _ = split(sip.listen, port)
     public = [f"{sip.public}:{port}"] if sip.public else []
     return [f"{host}:{port}", *public, *([f"{sip.user}@{sip.domain}"] if sip.domain else [])]

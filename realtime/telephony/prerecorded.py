@@ -1,9 +1,9 @@
-"""Words that are known beforehand, made to sound before anybody calls: greeting, notice, the busy line.
+"""Prompts that are known ahead of the calls, synthesized when the server starts: greeting, notice, busy prompt.
 
-    start ──rehearse──► { words, voice: tokens } ──► Rehearsed: a dialogue that has them at once
-                                                └──► `sound`: for a line without a dialogue
+    start ──record──► { words, voice: tokens } ──► PrerecordedDialogue: replies with them at once
+                                              └──► `audio`: for a connection without a dialogue
 
-So the first word of a greeting leaves with the first frame, whatever the machine is busy with.
+So the first word of a greeting leaves with the first frame, however busy the machine is.
 """
 
 from __future__ import annotations
@@ -30,38 +30,39 @@ from vivavoce.model.dialogue import (
 
 
 class Prerecording:
-    """What was made so far, by words and voice, at the usual speed."""
+    """The tokens of prompts, by words and voice, at normal speed."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, str], tuple[ReplyToken, ...]] = {}
+        self._tokens: dict[tuple[str, str], tuple[ReplyToken, ...]] = {}
 
-    async def rehearse(self, dialogue: Dialogue, lines: Iterable[str], voice: str) -> None:
-        """Has `dialogue` say `lines`, unheard. What it fails to say is said when it is needed. Raises
-        `DialogueError`."""
-        for words in {line for line in lines if line and (line, voice) not in self._made}:
+    async def record(self, dialogue: Dialogue, prompts: Iterable[str], voice: str) -> None:
+        """Has `dialogue` synthesize `prompts`. Raises `DialogueError`; a prompt that is missing is synthesized in the
+        call."""
+        for words in {prompt for prompt in prompts if prompt and (prompt, voice) not in self._tokens}:
             tokens: list[ReplyToken] = []
-            async with aclosing(dialogue.reply(ReplySpec("rehearsal", voice=voice, words=words, context=()))) as saying:
-                async for token in saying:
+            spec = ReplySpec("prerecording", voice=voice, words=words, context=())
+            async with aclosing(dialogue.reply(spec)) as reply:
+                async for token in reply:
                     tokens.append(token)
-            self._made[words, voice] = tuple(tokens)
+            self._tokens[words, voice] = tuple(tokens)
 
-    def sound(self, words: str, voice: str) -> Samples:
-        """The sound of a line; none when it was not rehearsed."""
-        tokens = self._made.get((words, voice), ())
+    def audio(self, words: str, voice: str) -> Samples:
+        """The audio of a prompt; empty when it was not prerecorded."""
+        tokens = self._tokens.get((words, voice), ())
         return np.concatenate([np.zeros(0, np.float32), *(t.samples for t in tokens if isinstance(t, AudioToken))])
 
     def find(self, spec: ReplySpec) -> tuple[ReplyToken, ...] | None:
-        """What a reply consists of, if it is known."""
+        """The tokens of a reply, if it is a prerecorded prompt."""
         known = spec.audio and spec.speed == 1.0 and spec.words
-        return self._made.get((spec.words, spec.voice)) if known else None
+        return self._tokens.get((spec.words, spec.voice)) if known else None
 
 
 class PrerecordedDialogue:
-    """A `Dialogue` that has rehearsed lines at hand. All else is done by the one behind it."""
+    """A `Dialogue` that replies with prerecorded prompts where there are any, and else asks the one behind it."""
 
-    def __init__(self, dialogue: Dialogue, rehearsal: Prerecording) -> None:
+    def __init__(self, dialogue: Dialogue, prompts: Prerecording) -> None:
         self._dialogue = dialogue
-        self._rehearsal = rehearsal
+        self._prompts = prompts
 
     def hear(self, samples: Samples, voiced: bool = True) -> None:
         self._dialogue.hear(samples, voiced)
@@ -97,14 +98,14 @@ class PrerecordedDialogue:
         await self._dialogue.close()
 
     async def reply(self, spec: ReplySpec) -> AsyncGenerator[ReplyToken]:
-        made = self._rehearsal.find(spec)
-        if made is None:
-            async with aclosing(self._dialogue.reply(spec)) as saying:
-                async for token in saying:
+        tokens = self._prompts.find(spec)
+        if tokens is None:
+            async with aclosing(self._dialogue.reply(spec)) as reply:
+                async for token in reply:
                     yield token
             return
         if spec.context is None:
-            words = "".join(token.text for token in made if isinstance(token, TextToken))
+            words = "".join(token.text for token in tokens if isinstance(token, TextToken))
             self._dialogue.read(Message(spec.id, "assistant", words))
-        for token in made:
+        for token in tokens:
             yield token

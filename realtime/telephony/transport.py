@@ -1,23 +1,12 @@
-"""A phone line as the transport of a call: keys collected, pauses not dead, hang-up when the last word was said.
+"""A phone connection as the transport of a call: collects DTMF, fills pauses with noise, hangs up after the goodbye.
 
-    line ──Sound──────────────► intake           pull ──► opening ──► comfort noise ──► line.speak
-         ──Keys──► Keypad ────► intake                                   │
-                                             leaving: said, and quiet ──►└── PeerGone, or a transfer
+    connection ──Sound────────────────────► intake       pull ──► opening ──► comfort noise ──► connection.speak
+               ──Keys──► DtmfCollector ───► intake                                │
+                                                         GoodbyeDetector: said ──►└── PeerGone, or a transfer
 
-Nobody on a telephone reads events, so `send` drops them; sidebands have theirs from `Peers`.
+A telephone shows no events, so `send` drops them; sidebands get theirs from `Peers`.
 
-When to hang up: after the goodbye that the assistant is about to say, and not in the middle of it.
-
-    hang_up ──► waiting ──sound──► speaking ──0.7 s of quiet──► said
-                   └──────6 s without any sound──────────────────┘
-
-A core; it counts frames of 20 ms as they leave.
-
-What is typed on a telephone: single keys in, whole entries out.
-
-    Keys("1") Keys("2") … pause or # ──► Keys("12", whole=True)
-
-A core: the shell asks at `deadline`.
+`DtmfCollector` and `GoodbyeDetector` are cores.
 """
 
 from __future__ import annotations
@@ -33,163 +22,164 @@ import numpy as np
 
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.realtime.config.phone import PhoneConfig
-from vivavoce.realtime.telephony import KEYS, CannotDo, PhoneLine
+from vivavoce.realtime.telephony import DTMF_KEYS, PhoneConnection
+from vivavoce.realtime.telephony.errors import ActionFailed
 from vivavoce.realtime.transports import Ending, Intake, Keys, Message, PeerGone, Pull, Received
 from vivavoce.realtime.transports.queues import until_gone
 
 log = logging.getLogger(__name__)
 
-PATIENCE: Final = 10.0
-"""Seconds in which sound must be able to pass, once the call was answered."""
+CONNECT: Final = 10.0
+"""Seconds within which audio must pass once the call was answered."""
 
 TRANSFER: Final = 20.0
 """Seconds that a transfer may take to be accepted."""
 
-_QUIET: Final = np.zeros(FRAME, np.float32)
+_SILENCE: Final = np.zeros(FRAME, np.float32)
 
 
 class PhoneTransport:
-    """Implements `Transport` over one `PhoneLine`; made and run on the event loop."""
+    """Implements `Transport` over one `PhoneConnection`; made and run on the event loop."""
 
     plays = True
 
-    def __init__(self, line: PhoneLine, settings: PhoneConfig, clock: Callable[[], float]) -> None:
+    def __init__(self, connection: PhoneConnection, settings: PhoneConfig, clock: Callable[[], float]) -> None:
         """`clock` gives unix seconds."""
-        self._line = line
+        self._connection = connection
         self._clock = clock
-        self._keypad = Keypad(settings.key_pause)
-        self._typed = asyncio.Event()
+        self._dtmf = DtmfCollector(settings.key_pause)
+        self._key_arrived = asyncio.Event()
         self._opening = round(settings.opening * SAMPLE_RATE / FRAME)
-        self._unpulled = self._opening  # frames of it that are still to come
+        self._opening_left = self._opening  # frames
         self._noise = _noise(settings.comfort_noise)
-        self._leaving: Leaving | None = None
-        self._target = ""
-        self._said = asyncio.Event()
+        self._goodbye: GoodbyeDetector | None = None
+        self._target = ""  # of the transfer that follows the goodbye
+        self._goodbye_said = asyncio.Event()
 
     async def connected(self) -> None:
-        """The line is open both ways. Raises `PeerGone`."""
+        """Audio can pass in both directions. Raises `PeerGone`."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                await self._line.connected()
+            async with asyncio.timeout(CONNECT):
+                await self._connection.connected()
         except TimeoutError:
-            raise PeerGone(f"no sound could pass within {PATIENCE:g} s") from None
+            raise PeerGone(f"no audio could pass within {CONNECT:g} s") from None
 
     def recall(self) -> int | None:
-        """See `PhoneLine.recall`; in frames that were pulled from the call."""
-        heard = self._line.recall()
-        return None if heard is None else max(0, heard - self._opening)
+        """See `PhoneConnection.recall`; counts the frames that were pulled from the call."""
+        played = self._connection.recall()
+        return None if played is None else max(0, played - self._opening)
 
     async def receive(self, intake: Intake) -> None:
-        """Hands sound and keys to `intake` until the far end hangs up, or the assistant does. Raises `PeerGone`."""
-        line = self._line.receive(_KeypadIntake(intake, self._press, self._typed.set))
-        await until_gone(line, self._entries(intake), self._leave(intake))
+        """Hands audio and keys to `intake` until the far end or the assistant hangs up. Raises `PeerGone`."""
+        collecting = _CollectingIntake(intake, self._collect, self._key_arrived.set)
+        await until_gone(self._connection.receive(collecting), self._deliver_entries(intake), self._leave(intake))
 
     async def speak(self, pull: Pull) -> None:
-        """Pulls for the line, for ever."""
+        """Pulls for the connection, for ever."""
         await self.connected()
-        await self._line.speak(lambda: self._frame(pull))
+        await self._connection.speak(lambda: self._frame(pull))
 
     def send(self, text: bytes) -> None:
-        """Nobody reads it."""
+        """Drops the event: a telephone cannot show it."""
 
     async def close(self, ending: Ending) -> None:
         """Hangs up."""
-        await self._line.close(ending)
+        await self._connection.close(ending)
 
-    # --- what the assistant may do -----------------------------------------------------------------------------------
+    # --- actions of the assistant and of applications ----------------------------------------------------------------
 
     def hang_up(self) -> None:
-        """Hangs up when the assistant has said what it is about to say."""
-        self._leaving = self._leaving or Leaving()
+        """Hangs up once the assistant has said its goodbye."""
+        self._goodbye = self._goodbye or GoodbyeDetector()
 
     def transfer(self, target: str) -> None:
-        """The same, but hands the caller over to `target`."""
+        """Transfers the caller to `target` once the assistant has said its goodbye."""
         self._target = target
         self.hang_up()
 
     async def transfer_now(self, target: str) -> None:
-        """Hands the caller over at once. Raises `CannotDo`."""
+        """Transfers the caller at once. Raises `ActionFailed`."""
         try:
             async with asyncio.timeout(TRANSFER):
-                await self._line.transfer(target)
+                await self._connection.transfer(target)
         except TimeoutError:
-            raise CannotDo(f"nobody answered within {TRANSFER:g} s") from None
+            raise ActionFailed(f"nobody answered within {TRANSFER:g} s") from None
 
-    async def press(self, keys: str) -> None:
-        """Sends keys to the far end. Raises `CannotDo`."""
-        await self._line.press(keys)
+    async def send_dtmf(self, keys: str) -> None:
+        """Sends keys to the far end. Raises `ActionFailed`."""
+        await self._connection.send_dtmf(keys)
 
-    # --- how it is done ----------------------------------------------------------------------------------------------
+    # --- parts -------------------------------------------------------------------------------------------------------
 
     def _frame(self, pull: Pull) -> Samples:
-        if self._unpulled:
-            self._unpulled -= 1
-            return _QUIET.copy()
+        if self._opening_left:
+            self._opening_left -= 1
+            return _SILENCE.copy()
         samples = pull()
-        if self._leaving is not None and self._leaving.said(bool(samples.any())):
-            self._said.set()
+        if self._goodbye is not None and self._goodbye.finished(bool(samples.any())):
+            self._goodbye_said.set()
         if self._noise is not None and not samples.any():
             self._noise = np.roll(self._noise, -FRAME)
             samples = self._noise[:FRAME].copy()
         return samples
 
-    def _press(self, keys: str) -> list[Keys]:
-        return self._keypad.press(keys, asyncio.get_running_loop().time(), int(self._clock()))
+    def _collect(self, keys: str) -> list[Keys]:
+        return self._dtmf.add(keys, asyncio.get_running_loop().time(), int(self._clock()))
 
-    async def _entries(self, intake: Intake) -> Never:
+    async def _deliver_entries(self, intake: Intake) -> Never:
         loop = asyncio.get_running_loop()
         while True:
-            await self._typed.wait()
-            self._typed.clear()
-            while (due := self._keypad.deadline) is not None:
-                await asyncio.sleep(due - loop.time())
-                for keys in self._keypad.expire(loop.time()):
+            await self._key_arrived.wait()
+            self._key_arrived.clear()
+            while (deadline := self._dtmf.deadline) is not None:
+                await asyncio.sleep(deadline - loop.time())
+                for keys in self._dtmf.expire(loop.time()):
                     await intake.deliver(keys)
 
     async def _leave(self, intake: Intake) -> Never:
         while True:
-            await self._said.wait()
+            await self._goodbye_said.wait()
             if not self._target:
                 raise PeerGone("the assistant hung up")
             try:
                 await self.transfer_now(self._target)
                 raise PeerGone("the caller was transferred")
-            except CannotDo as error:
+            except ActionFailed as error:
                 log.warning("transfer failed")
-                for message in _told(str(error)):
+                for message in _transfer_failed(str(error)):
                     await intake.deliver(message)
-            self._target, self._leaving = "", None
-            self._said.clear()
+            self._target, self._goodbye = "", None
+            self._goodbye_said.clear()
 
 
 @dataclass(frozen=True, slots=True)
-class _KeypadIntake:
-    """An `Intake` in front of the call's: keys pass the keypad."""
+class _CollectingIntake:
+    """The call's intake behind a `DtmfCollector`. `arrived` is called after each key."""
 
     intake: Intake
-    press: Callable[[str], list[Keys]]
-    pressed: Callable[[], None]
+    collect: Callable[[str], list[Keys]]
+    arrived: Callable[[], None]
 
     def put(self, received: Received) -> None:
         if not isinstance(received, Keys):
             self.intake.put(received)
             return
-        for keys in self.press(received.keys):
+        for keys in self.collect(received.keys):
             self.intake.put(keys)
-        self.pressed()
+        self.arrived()
 
     async def deliver(self, received: Received) -> None:
         if not isinstance(received, Keys):
             await self.intake.deliver(received)
             return
-        for keys in self.press(received.keys):
+        for keys in self.collect(received.keys):
             await self.intake.deliver(keys)
-        self.pressed()
+        self.arrived()
 
 
-def _told(why: str) -> list[Message]:
-    """The assistant learns that the transfer failed, and says so."""
-    text = f"The transfer did not work: {why}. Tell the caller, in one short sentence, and go on helping them."
+def _transfer_failed(reason: str) -> list[Message]:
+    """Client events that make the assistant tell the caller about the failed transfer."""
+    text = f"The transfer did not work: {reason}. Tell the caller, in one short sentence, and go on helping them."
     item = {"type": "message", "role": "system", "content": [{"type": "input_text", "text": text}]}
     events = {"type": "conversation.item.create", "item": item}, {"type": "response.create"}
     return [Message(json.dumps(event)) for event in events]
@@ -204,65 +194,73 @@ def _noise(level: float) -> Samples | None:
 
 
 QUIET: Final = 35
-"""Frames (0.7 s) of silence that end a goodbye: pauses between its sentences are shorter."""
+"""Frames (0.7 s) of silence that end a goodbye: longer than the pauses between its sentences."""
 
 SILENT: Final = 300
-"""Frames (6 s) for which nothing may be said at all."""
+"""Frames (6 s) of silence after which no goodbye is expected any more."""
 
-LONGEST_FAREWELL: Final = 1500
-"""Frames (30 s) after which it is over anyway."""
+LONGEST_GOODBYE: Final = 1500
+"""Frames (30 s) after which a goodbye is cut off."""
 
 
-class Leaving:
-    """One goodbye."""
+class GoodbyeDetector:
+    """Finds the end of the goodbye in the frames that are sent, so that hanging up does not clip it.
+
+    waiting ──audio──► speaking ──0.7 s of silence──► finished
+       └────6 s without any audio────────────────────┘
+    """
 
     def __init__(self) -> None:
         self._frames = 0
         self._quiet = 0
         self._spoke = False
 
-    def said(self, sound: bool) -> bool:
-        """A frame left, with `sound` or silent: whether that was all."""
+    def finished(self, audible: bool) -> bool:
+        """Counts one frame of 20 ms, silent or not; whether the goodbye is over."""
         self._frames += 1
-        self._spoke |= sound
-        self._quiet = 0 if sound else self._quiet + 1
-        return self._frames >= LONGEST_FAREWELL or self._quiet >= (QUIET if self._spoke else SILENT)
+        self._spoke |= audible
+        self._quiet = 0 if audible else self._quiet + 1
+        return self._frames >= LONGEST_GOODBYE or self._quiet >= (QUIET if self._spoke else SILENT)
 
 
 MAX_KEYS: Final = 64
-"""Keys of one entry; a longer one is told in parts."""
+"""Keys of one entry; a longer one is delivered in parts."""
 
-END: Final = "#"
-"""The key that says that this is all, as everybody who has a telephone knows."""
+END_KEY: Final = "#"
+"""Completes an entry at once, as callers are used to."""
 
 
-class Keypad:
-    """One caller's keys."""
+class DtmfCollector:
+    """One caller's keys: single keys in, whole entries out.
+
+    Keys("1") Keys("2") … pause or # ──► Keys("12", whole=True)
+
+    The shell calls `expire` at `deadline`."""
 
     def __init__(self, pause: float) -> None:
-        """`pause`: seconds after the last key at which an entry is whole."""
+        """`pause`: seconds after the last key at which an entry is complete."""
         self._pause = pause
-        self._typed = ""
+        self._entry = ""
         self.deadline: float | None = None
-        """When `expire` has something to say; None while nothing is typed."""
+        """When `expire` has an entry; None while there are no keys."""
 
-    def press(self, keys: str, now: float, at: int) -> list[Keys]:
-        """Takes keys at `now` seconds, `at` in unix seconds. Returns each of them, and the entry they complete. What is
-        no key is passed over."""
-        told: list[Keys] = []
+    def add(self, keys: str, now: float, at: int) -> list[Keys]:
+        """Takes keys at `now` seconds, `at` in unix seconds. Returns each of them, and the entry that they complete.
+        Skips what is no key."""
+        delivered: list[Keys] = []
         for key in keys.upper():
-            if key not in KEYS:
+            if key not in DTMF_KEYS:
                 continue
-            told.append(Keys(key, at))
-            self._typed += key
+            delivered.append(Keys(key, at))
+            self._entry += key
             self.deadline = now + self._pause
-            if key == END or len(self._typed) == MAX_KEYS:
-                told += self.expire(self.deadline)
-        return told
+            if key == END_KEY or len(self._entry) == MAX_KEYS:
+                delivered += self.expire(self.deadline)
+        return delivered
 
     def expire(self, now: float) -> list[Keys]:
-        """The entry, once there was a pause behind it."""
+        """The entry, if the pause behind it is over."""
         if self.deadline is None or now < self.deadline:
             return []
-        typed, self._typed, self.deadline = self._typed, "", None
-        return [Keys(typed, whole=True)]
+        entry, self._entry, self.deadline = self._entry, "", None
+        return [Keys(entry, whole=True)]

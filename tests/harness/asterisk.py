@@ -65,7 +65,7 @@ MODULES = (
 
 @dataclass(frozen=True)
 class Asterisk:
-    """A running one. `sip`: its port; `pid`: for who wants to know what it costs."""
+    """A running one. `sip`: its port; `pid`: to measure its CPU time."""
 
     sip: int
     pid: int

@@ -1,4 +1,4 @@
-"""A caller behind Asterisk's AudioSocket, without Asterisk: the bytes that it would send, on a real connection."""
+"""A caller behind Asterisk's AudioSocket, without Asterisk: the bytes that it would send."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ QUIET = b"\x10\x01\x40" + bytes(320)
 
 
 class Caller:
-    """One call. `heard`: the messages that came, as (loop time, payload)."""
+    """One call. `heard`: the audio messages that arrived, as (loop time, payload)."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -49,7 +49,7 @@ class Caller:
             await asyncio.sleep(due - loop.time())
 
     async def until_voice(self, after: int = 0, seconds: float = 10) -> int:
-        """The number of the first message after `after` in which there is sound."""
+        """The index of the first message from `after` on with audible sound."""
         async with asyncio.timeout(seconds):
             while True:
                 for number, (_, payload) in enumerate(self.heard[after:], after):

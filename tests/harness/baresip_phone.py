@@ -1,4 +1,4 @@
-"""A real telephone for tests: baresip's own stack, driven from Python; what it says and hears is samples.
+"""A real telephone for tests: baresip's own stack, driven from Python; it sends and receives samples.
 
     async with phone(codec="pcmu") as caller:
         call = await caller.dial(f"sip:voice@127.0.0.1:{port}")
@@ -10,8 +10,10 @@ time in a process. Samples are mono at `SAMPLE_RATE`."""
 from __future__ import annotations
 
 import asyncio
+import random
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,7 +30,7 @@ CODECS = {"pcmu": "pcmu/8000/1", "pcma": "pcma/8000/1", "g722": "g722/16000/1", 
 
 
 class Talk:
-    """One call of the phone. `heard` grows while it lasts; `times` are those on the loop's clock at which it did."""
+    """One call of the phone. `heard` grows while it lasts, at `times` of the loop's clock."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -50,7 +52,7 @@ class Talk:
         return self.call.state is CallState.CLOSED
 
     async def up(self, seconds: float = 10) -> None:
-        """Waits until somebody has answered, and sound flows."""
+        """Waits until the call is answered and has audio."""
         await self.call.wait_established(seconds)
         self._runs = asyncio.create_task(self._listen())  # noqa: TID251 - ended by `stop`
 
@@ -73,7 +75,7 @@ class Talk:
 
     async def until_over(self, seconds: float = 15) -> None:
         async with asyncio.timeout(seconds):
-            while not self.over:  # noqa: ASYNC110 - the stack tells nobody
+            while not self.over:  # noqa: ASYNC110 - the stack reports nothing
                 await asyncio.sleep(0.02)
 
     async def until_heard(self, seconds: float, loud: float = 0.01, since: int = 0) -> float:
@@ -114,7 +116,7 @@ class Talk:
 
 @dataclass
 class Phone:
-    """A telephone without a home; it dials directly, and can be called at `port`."""
+    """A telephone without a registrar: dials directly, and can be called at `port`."""
 
     runtime: Runtime
     agent: UserAgent
@@ -184,10 +186,15 @@ async def phone(
 
 
 def free_port() -> int:
-    """A UDP port that nobody listens at."""
-    import socket
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that is free for SIP: over UDP, TCP, and TLS at the next one. Not one of those that the system gives to
+    outgoing connections: another program could get it before it is used."""
+    for port in random.SystemRandom().sample(range(20_000, 30_000, 2), 100):
+        kinds = ((socket.SOCK_DGRAM, port), (socket.SOCK_STREAM, port), (socket.SOCK_STREAM, port + 1))
+        with ExitStack() as probes:
+            try:
+                for kind, number in kinds:
+                    probes.enter_context(socket.socket(socket.AF_INET, kind)).bind(("127.0.0.1", number))
+            except OSError:
+                continue
+            return port
+    raise OSError("no port is free for SIP")

@@ -1,6 +1,6 @@
 """A real SIP server for tests, Kamailio: registrar with digest authentication, and a proxy that stays in the way.
 
-Whoever knows `PASSWORD` may register under any name, and call; calls are routed to who is registered."""
+Any name may register and call with `PASSWORD`; calls are routed to the registered contact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A telephone in memory, and a switchboard with scripted models behind it; on the virtual clock."""
+"""A phone connection in memory, and a switchboard with scripted models behind it; on the virtual clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from vivavoce.realtime.admission.admission import Admission
 from vivavoce.realtime.call import Calls
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.config.phone import PhoneConfig
-from vivavoce.realtime.telephony import CannotDo, PhoneCall
+from vivavoce.realtime.telephony import PhoneCall
+from vivavoce.realtime.telephony.errors import ActionFailed
 from vivavoce.realtime.telephony.switchboard import Guard, Switchboard
 from vivavoce.realtime.transports import Ending, Intake, Keys, PeerGone, Pull, Sound
 
@@ -24,30 +25,30 @@ VOICE: Samples = (0.5 * np.sin(2 * np.pi * 300 * np.arange(FRAME) / SAMPLE_RATE)
 
 
 class Telephone:
-    """Implements `PhoneLine`; the test is the caller. With `lead`, so many frames are pulled ahead, and `recall` says
-    that they were not heard."""
+    """Implements `PhoneConnection`; the test is the caller. With `lead`, so many frames are pulled ahead, and `recall`
+    reports that they were not played."""
 
     def __init__(self, lead: int = 0) -> None:
         self.lead = lead
         self.played: list[Samples] = []
         self.recalled: list[int] = []
-        self.pressed = ""
+        self.dtmf = ""  # received from the server
         self.transferred = ""
-        self.refuses = ""  # transfers, for this reason
+        self.refuses = ""  # transfers, with this reason
         self.closed: Ending | None = None
         self._intake: Intake | None = None
-        self._lifted = asyncio.Event()
-        self._down = asyncio.Event()
+        self._receiving = asyncio.Event()
+        self._hung_up = asyncio.Event()
 
     # --- the server's side ---------------------------------------------------------------------------------------
 
     async def connected(self) -> None:
-        """A line in memory always is."""
+        """Returns at once."""
 
     async def receive(self, intake: Intake) -> None:
         self._intake = intake
-        self._lifted.set()
-        await self._down.wait()
+        self._receiving.set()
+        await self._hung_up.wait()
         raise PeerGone("the caller hung up")
 
     async def speak(self, pull: Pull) -> None:
@@ -62,23 +63,23 @@ class Telephone:
         self.recalled.append(len(self.played) - self.lead)
         return self.recalled[-1]
 
-    async def press(self, keys: str) -> None:
-        self.pressed += keys
+    async def send_dtmf(self, keys: str) -> None:
+        self.dtmf += keys
 
     async def transfer(self, target: str) -> None:
         if self.refuses:
-            raise CannotDo(self.refuses)
+            raise ActionFailed(self.refuses)
         self.transferred = target
 
     async def close(self, ending: Ending) -> None:
         self.closed = ending
-        self._down.set()
+        self._hung_up.set()
 
     # --- the test's side -----------------------------------------------------------------------------------------
 
-    async def lifted(self) -> None:
-        """Waits until the server listens."""
-        await self._lifted.wait()
+    async def until_received(self) -> None:
+        """Waits until the server receives."""
+        await self._receiving.wait()
 
     async def say(self, seconds: float) -> None:
         await self._sound(VOICE, seconds)
@@ -89,24 +90,24 @@ class Telephone:
     async def type(self, keys: str, gap: float = 0.2) -> None:
         """Presses keys one after the other, and is silent meanwhile."""
         for key in keys:
-            await (await self._line()).deliver(Keys(key))
+            await (await self._taken()).deliver(Keys(key))
             await self.pause(gap)
 
     def hang_up(self) -> None:
-        self._down.set()
+        self._hung_up.set()
 
     def heard(self) -> tuple[float, float]:
         """Seconds at which sound began and ended."""
         loud = [n for n, frame in enumerate(self.played) if np.abs(frame).max(initial=0) > 0.01]
         return (loud[0] * 0.02, (loud[-1] + 1) * 0.02) if loud else (0.0, 0.0)
 
-    async def _line(self) -> Intake:
-        await self._lifted.wait()
+    async def _taken(self) -> Intake:
+        await self._receiving.wait()
         assert self._intake is not None
         return self._intake
 
     async def _sound(self, frame: Samples, seconds: float) -> None:
-        intake = await self._line()
+        intake = await self._taken()
         for _ in range(round(seconds / 0.02)):
             if self.closed:
                 return
@@ -115,17 +116,18 @@ class Telephone:
 
 
 @asynccontextmanager
-async def exchange(
+async def open_switchboard(
     engine: ScriptedEngine, phone: PhoneConfig | None = None, guard: Guard | None = None, **settings: object
 ) -> AsyncIterator[tuple[Switchboard, Calls]]:
-    """A switchboard in front of `engine`, rehearsed and open, and the calls behind it; `ServerConfig(**settings)`."""
+    """A switchboard in front of `engine`, with its prompts prerecorded, and the calls behind it;
+    `ServerConfig(**settings)`."""
     config = ServerConfig(**{"echo_cancellation": "off", **settings})  # type: ignore[arg-type]  # a test's own words
-    door = Admission(config, lambda: NOON)
-    switchboard = Switchboard(door, phone or PhoneConfig(), lambda: NOON, guard)
-    await switchboard.rehearse(engine)  # type: ignore[arg-type]  # all that is used of it
+    admission = Admission(config, lambda: NOON)
+    switchboard = Switchboard(admission, phone or PhoneConfig(), lambda: NOON, guard)
+    await switchboard.prerecord(engine)  # type: ignore[arg-type]  # all that is used of it
     engine.dialogues.clear()
     async with Calls(engine, config) as calls:  # type: ignore[arg-type]
-        door.calls = calls
+        admission.calls = calls
         yield switchboard, calls
 
 

@@ -75,3 +75,9 @@ def spans(recorded: Samples) -> list[tuple[int, float]]:
         else:
             found.append((word, LOOK / SAMPLE_RATE))
     return found
+
+
+def pitch(samples: Samples, rate: int = SAMPLE_RATE) -> float:
+    """The strongest frequency, in Hz."""
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return float(np.argmax(spectrum)) * rate / len(samples)

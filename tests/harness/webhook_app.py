@@ -1,4 +1,4 @@
-"""An application that is told of incoming calls: a web server that checks webhooks with the official client."""
+"""An application with a webhook for incoming calls: a web server that checks signatures with the official client."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Application:
     arrived: asyncio.Queue[Delivery] = field(default_factory=asyncio.Queue)
 
     async def rung(self, seconds: float = 10) -> RealtimeCallIncomingWebhookEvent:
-        """The next call that it is told of; its signature is right."""
+        """The next webhook about a call; its signature is valid."""
         from openai.types.webhooks import RealtimeCallIncomingWebhookEvent
 
         async with asyncio.timeout(seconds):
@@ -63,7 +63,7 @@ class Application:
 
 @asynccontextmanager
 async def application(answers: Sequence[int] = (200,)) -> AsyncIterator[Application]:
-    """Runs one. Its client speaks with nobody until `base_url` is set to the gateway's."""
+    """Runs one. Set its client's `base_url` to the gateway's before use."""
     from openai import AsyncOpenAI
 
     async with AsyncOpenAI(api_key="none", webhook_secret=SECRET, max_retries=0) as client:

@@ -1,6 +1,6 @@
-"""Lines from Asterisk: AudioSocket over TCP, and its channel driver over WebSocket.
+"""Calls from Asterisk: AudioSocket over TCP, and its channel driver chan_websocket over WebSockets.
 
-wire      audiosocket.py, websocket.py      bytes and frames to events; pure
-line      audiosocket_line.py, websocket_line.py
-server    audiosocket_server.py, websocket_server.py
+protocol           audiosocket.py, chan_websocket.py      bytes and frames to events, and back; cores
+audio              audio.py                               samples to the format of the wire; silence for gaps; cores
+network            audiosocket_server.py, chan_websocket_server.py      the server, and its `PhoneConnection`
 """

@@ -1,12 +1,12 @@
-"""Media streams: providers that carry a phone call over a WebSocket (Twilio and those who do it like Twilio).
+"""Media streams: providers that carry a phone call over a WebSocket (Twilio, and those that work alike).
 
-    webhook ──► routes: signature? ──► answers.py: "connect the call to wss://…/stream/TICKET"
-    socket  ──► routes: ticket?    ──► detect.py: which dialect ──► line.py ──► Switchboard
+    webhook ──► routes: signature? ──► "connect the call to wss://…/stream/TICKET"
+    socket  ──► routes: ticket?    ──► dialects: which provider ──► media_stream ──► Switchboard
 
-    frames ──Dialect.read──► Media, Pressed, Marked, Left          what the provider tells
-    media, mark, clear ──Dialect──► frames                          what it is told
+    frames ──Dialect.parse──► Media, DtmfReceived, MarkReached, StreamStopped      from the provider
+    media, mark, clear ──Dialect──► frames                                         to the provider
 
-The dialects differ in names and in the codec, not in what can be said. Here stand the values they have in common.
+The dialects differ in names and in the codec only. Here are the values that they share.
 """
 
 from __future__ import annotations
@@ -15,16 +15,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vivavoce.codecs.phone import Encoding
-
-
-class BadFrame(ValueError):
-    """A frame that no dialect, or not this one, could mean; the message says why."""
+from vivavoce.realtime.telephony import DtmfReceived
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """What the first messages say of a call. `stream`, `call`, `account`: the provider's ids. `parameters` were given
-    along by whoever connected the call."""
+class StreamStarted:
+    """The first messages of a stream. `stream`, `call`, `account`: the provider's ids. `parameters`: custom parameters
+    of the application that connected the call."""
 
     stream: str
     call: str
@@ -36,53 +33,46 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Sound, as the codec left it; `at`: milliseconds since the stream began, if the provider says."""
+    """Encoded audio. `at`: milliseconds since the stream began, None if the provider does not tell."""
 
     payload: bytes
     at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Pressed:
-    """A key of the telephone."""
-
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Marked:
-    """All that was sent before the mark `name` has been played, or was dropped at a `clear`."""
+class MarkReached:
+    """All audio before the mark `name` has been played, or was dropped by a clear."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """The stream is over: the caller hung up."""
+class StreamStopped:
+    """The caller hung up."""
 
 
-StreamEvent = Media | Pressed | Marked | Left
+StreamEvent = Media | DtmfReceived | MarkReached | StreamStopped
 
 
 class Dialect(Protocol):
-    """One provider's language, for one call."""
+    """One provider's protocol, for one call."""
 
     name: str
-    opened: Opened
+    started: StreamStarted
     encoding: Encoding
     rate: int
     """Samples per second of the codec."""
     batch: int
-    """Frames of 20 ms that one message of ours holds at least."""
+    """The least number of 20 ms frames in one of our media messages."""
 
-    def read(self, frame: str | bytes) -> StreamEvent | None:
-        """What a frame says; None for what does not matter. Raises `BadFrame`."""
+    def parse(self, frame: str | bytes) -> StreamEvent | None:
+        """The event in a frame; None for one that does not matter. Raises `BadFrame`."""
 
     def media(self, payload: bytes) -> str | bytes:
-        """Sound for the caller; it is queued at the far end and played in order."""
+        """Audio for the caller: the provider queues it and plays it in order."""
 
     def mark(self, name: str) -> str:
-        """Asks to be told when all sound before it was played."""
+        """Asks the provider to report when all audio before the mark was played."""
 
     def clear(self) -> str:
-        """Drops what was queued."""
+        """Makes the provider drop its queue."""

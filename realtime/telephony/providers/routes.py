@@ -1,22 +1,13 @@
-"""The web side of media streams: webhooks are answered, sockets become calls.
+"""The HTTP routes of media streams: webhooks are answered, sockets become calls.
 
     POST /phone/{dialect}                    a call comes in: connect it to the socket    signed
     POST /phone/{dialect}/next/{ticket}      its stream is over: dial, or hang up         signed
     WS   /phone/{dialect}/stream/{ticket}    the call                                     from a signed webhook
-    WS   /phone/{dialect}/stream             the call, from TwiML of one's own            signed (Twilio), or
-    …    /phone/{dialect}/{secret}…          webhook and socket of who signs nothing      `phone.secret` in the path
+    WS   /phone/{dialect}/stream             the call, from the user's own TwiML          signed (Twilio), or
+    …    /phone/{dialect}/{secret}…          webhook and socket without signatures        `phone.secret` in the path
 
-A dialect is there only if its key is in the settings.
-
-What providers are told to do with a call: connect it to our socket; and when that is closed, dial or hang up.
-
-TwiML, TeXML and Plivo's XML differ in a few attributes; Vonage and Exotel want JSON. A core.
-
-A word in the URL of each socket: who has it was sent by a webhook that was signed.
-
-    webhook ──issue──► ticket ──► socket: use, once ──► afterwards: where the call goes then
-
-A core; `now` in seconds.
+A dialect has routes only if its key is in the settings. The answers to webhooks are TwiML, TeXML, Plivo's XML, or JSON
+(Vonage, Exotel). `Tickets` and the functions that write the answers are cores.
 """
 
 from __future__ import annotations
@@ -43,23 +34,24 @@ from vivavoce.realtime.admission.auth import Denied
 from vivavoce.realtime.call import new_call_id
 from vivavoce.realtime.monitor.call_log import CALL
 from vivavoce.realtime.telephony import PhoneCall
-from vivavoce.realtime.telephony.providers import BadFrame, Dialect, signatures
-from vivavoce.realtime.telephony.providers import routes as answers
+from vivavoce.realtime.telephony.errors import BadFrame
+from vivavoce.realtime.telephony.providers import Dialect, signatures
 from vivavoce.realtime.telephony.providers.dialects import detect
-from vivavoce.realtime.telephony.providers.line import StreamLine
+from vivavoce.realtime.telephony.providers.media_stream import MediaStreamConnection
 from vivavoce.realtime.telephony.switchboard import Switchboard
 
 log = logging.getLogger(__name__)
 
 BEGIN: Final = 10.0
-"""Seconds within which a stream must say who it is."""
+"""Seconds within which a stream must identify itself."""
 
-_CALL: Final = ("CallSid", "CallUUID", "CallControlId", "uuid")
-_FROM: Final = ("From", "from", "CallFrom")
-_TO: Final = ("To", "to", "CallTo")
+_CALL_FIELDS: Final = ("CallSid", "CallUUID", "CallControlId", "uuid")
+_CALLER_FIELDS: Final = ("From", "from", "CallFrom")
+_CALLED_FIELDS: Final = ("To", "to", "CallTo")
+"""Names that providers give these in their webhooks."""
 
 
-class Streams:
+class MediaStreamRoutes:
     """All media streams of one server."""
 
     def __init__(self, switchboard: Switchboard, clock: Callable[[], float]) -> None:
@@ -78,141 +70,144 @@ class Streams:
         self._keys = {name: key for name, key in keys.items() if key}
 
     def routes(self) -> list[BaseRoute]:
-        """Under /phone."""
+        """The routes under /phone."""
         routes: list[BaseRoute] = []
         for name in self._keys:
-            answer, after = partial(self._answer, name), partial(self._after, name)
-            talk = partial(self._talk, name)
+            incoming, after_stream = partial(self._incoming, name), partial(self._after_stream, name)
+            stream = partial(self._stream, name)
             routes += [
-                Route(f"/{name}", answer, methods=["GET", "POST"]),
-                Route(f"/{name}/next/{{ticket}}", after, methods=["GET", "POST"]),
-                WebSocketRoute(f"/{name}/stream/{{ticket}}", talk),
-                WebSocketRoute(f"/{name}/stream", talk),
+                Route(f"/{name}", incoming, methods=["GET", "POST"]),
+                Route(f"/{name}/next/{{ticket}}", after_stream, methods=["GET", "POST"]),
+                WebSocketRoute(f"/{name}/stream/{{ticket}}", stream),
+                WebSocketRoute(f"/{name}/stream", stream),
             ]
             if self._settings.secret:
-                routes.append(Route(f"/{name}/{{secret}}", answer, methods=["GET", "POST"]))
-                routes.append(WebSocketRoute(f"/{name}/{{secret}}", talk))
+                routes.append(Route(f"/{name}/{{secret}}", incoming, methods=["GET", "POST"]))
+                routes.append(WebSocketRoute(f"/{name}/{{secret}}", stream))
         return routes
 
     # --- webhooks --------------------------------------------------------------------------------------------------
 
-    async def _answer(self, dialect: str, request: Request) -> Response:
-        """A call comes in."""
-        fields = await self._signed(dialect, request)
+    async def _incoming(self, dialect: str, request: Request) -> Response:
+        """Answers the webhook of an incoming call."""
+        fields = await self._signed_fields(dialect, request)
         now = asyncio.get_running_loop().time()
-        call, caller, called = (_first(fields, names) for names in (_CALL, _FROM, _TO))
+        call, caller, called = (_first(fields, names) for names in (_CALL_FIELDS, _CALLER_FIELDS, _CALLED_FIELDS))
         ticket = self._tickets.issue(dialect, call, caller, called, now)
         if ticket is None:
             raise Denied(503, "server_full", "Too many calls were announced and did not come.")
-        base = self._base(request)
-        socket = f"{base.replace('http', 'ws', 1)}/phone/{dialect}/stream/{ticket.word}"
-        then = f"{base}/phone/{dialect}/next/{ticket.word}" if dialect in answers.AFTERWARDS else ""
-        kind, body = answers.connect(dialect, socket, then)
+        base = self._base_url(request)
+        socket = f"{base.replace('http', 'ws', 1)}/phone/{dialect}/stream/{ticket.token}"
+        next_url = f"{base}/phone/{dialect}/next/{ticket.token}" if dialect in TRANSFERABLE else ""
+        kind, body = connect(dialect, socket, next_url)
         return Response(body, media_type=kind)
 
-    async def _after(self, dialect: str, request: Request) -> Response:
-        """A stream is over, and the provider asks what to do with the call."""
-        await self._signed(dialect, request)
-        word = request.path_params["ticket"]
-        kind, body = answers.afterwards(self._tickets.after(word, dialect, asyncio.get_running_loop().time()))
+    async def _after_stream(self, dialect: str, request: Request) -> Response:
+        """Answers the webhook that comes when a stream is over: the provider asks what to do with the call."""
+        await self._signed_fields(dialect, request)
+        token = request.path_params["ticket"]
+        kind, body = after_stream(self._tickets.target(token, dialect, asyncio.get_running_loop().time()))
         return Response(body, media_type=kind)
 
-    async def _signed(self, dialect: str, request: Request) -> dict[str, str]:
-        """The fields of a webhook. Raises `Denied` when it was not signed as it should be."""
+    async def _signed_fields(self, dialect: str, request: Request) -> dict[str, str]:
+        """The fields of a webhook. Raises `Denied` when its signature is missing or wrong."""
         body = await rest.read_body(request)
-        url = f"{self._base(request)}{_path(request)}"
-        posted = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
+        url = f"{self._base_url(request)}{_path(request)}"
+        form = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
         is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
-        fields = posted if is_form else []
+        fields = form if is_form else []
         headers, key = request.headers, self._keys[dialect]
         match dialect:
-            case _ if self._knows_secret(request):
-                right = True
+            case _ if self._has_secret(request):
+                valid = True
             case "twilio":
-                right = signatures.twilio(key, url, fields, headers.get("x-twilio-signature", ""))
+                valid = signatures.twilio(key, url, fields, headers.get("x-twilio-signature", ""))
             case "plivo":
-                nonce, given = headers.get("x-plivo-signature-v3-nonce", ""), headers.get("x-plivo-signature-v3", "")
-                right = signatures.plivo(key, request.method, url, fields, nonce, given)
+                nonce, signature = (
+                    headers.get("x-plivo-signature-v3-nonce", ""),
+                    headers.get("x-plivo-signature-v3", ""),
+                )
+                valid = signatures.plivo(key, request.method, url, fields, nonce, signature)
             case "telnyx":
-                at, given = headers.get("telnyx-timestamp", ""), headers.get("telnyx-signature-ed25519", "")
-                right = signatures.telnyx(key, body, at, given, self._clock())
+                timestamp, signature = headers.get("telnyx-timestamp", ""), headers.get("telnyx-signature-ed25519", "")
+                valid = signatures.telnyx(key, body, timestamp, signature, self._clock())
             case "vonage":
-                right = signatures.vonage(key, body, headers.get("authorization", ""), self._clock())
+                valid = signatures.vonage(key, body, headers.get("authorization", ""), self._clock())
             case _:
-                right = False
-        if not right:
+                valid = False
+        if not valid:
             log.warning("webhook refused", extra={"dialect": dialect})
             raise Denied(403, "bad_signature", "The request is not signed, or not with the key of the settings.")
         return {**dict(request.query_params), **dict(fields), **_json_fields(request, body)}
 
-    def _base(self, connection: HTTPConnection) -> str:
-        """How the provider reaches this server."""
+    def _base_url(self, connection: HTTPConnection) -> str:
+        """The address at which the provider reaches this server."""
         return self._settings.base_url or f"https://{connection.headers.get('host', '')}"
 
-    def _knows_secret(self, connection: HTTPConnection) -> bool:
-        given = str(connection.path_params.get("secret", ""))
-        return bool(given) and hmac.compare_digest(given.encode(), self._settings.secret.encode())
+    def _has_secret(self, connection: HTTPConnection) -> bool:
+        secret = str(connection.path_params.get("secret", ""))
+        return bool(secret) and hmac.compare_digest(secret.encode(), self._settings.secret.encode())
 
     # --- sockets ---------------------------------------------------------------------------------------------------
 
-    async def _talk(self, dialect: str, socket: WebSocket) -> None:
-        """One call, to its end."""
+    async def _stream(self, dialect: str, socket: WebSocket) -> None:
+        """Runs one call, to its end."""
         try:
             ticket = self._admit(dialect, socket)
         except Denied as denied:
-            log.warning("stream refused", extra={"dialect": dialect})
+            log.warning("media stream refused", extra={"dialect": dialect})
             await socket.send_denial_response(rest.refuse(denied))
             return
         call_id = new_call_id()
         CALL.set(call_id)
         await socket.accept(headers=[(b"location", f"/v1/realtime/calls/{call_id}".encode())])
         try:
-            stream = await _begin(socket)
+            stream = await _detect(socket)
             if stream.name != dialect or not self._is_announced(stream, ticket):
                 raise BadFrame("this is not the call that was announced")
         except (BadFrame, TimeoutError) as error:
-            log.warning("stream not understood", extra={"dialect": dialect, "reason": str(error) or "nothing came"})
+            reason = str(error) or "nothing was received"
+            log.warning("media stream not understood", extra={"dialect": dialect, "reason": reason})
             await socket.close(1008, (str(error) or "No stream began in time.")[:120])
             return
+        connection = MediaStreamConnection(socket, stream, partial(self._redirect, ticket))
         try:
-            await self._switchboard.take(
-                _call(call_id, stream, ticket), StreamLine(socket, stream, partial(self._redirect, ticket))
-            )
+            await self._switchboard.take(_call(call_id, stream, ticket), connection)
         finally:
             if ticket is not None:
                 self._tickets.release(ticket, asyncio.get_running_loop().time())
 
     def _admit(self, dialect: str, socket: WebSocket) -> Ticket | None:
-        """The ticket of a socket; None where it is signed itself, or knows the secret. Raises `Denied`."""
-        if word := socket.path_params.get("ticket"):
-            ticket = self._tickets.use(str(word), dialect, asyncio.get_running_loop().time())
+        """The ticket of a socket; None where it is signed itself, or has the secret. Raises `Denied`."""
+        if token := socket.path_params.get("ticket"):
+            ticket = self._tickets.use(str(token), dialect, asyncio.get_running_loop().time())
             if ticket is not None:
                 return ticket
-        elif self._knows_secret(socket):
+        elif self._has_secret(socket):
             return None
         elif dialect == "twilio":
-            url = f"{self._base(socket).replace('http', 'ws', 1)}{_path(socket)}"
+            url = f"{self._base_url(socket).replace('http', 'ws', 1)}{_path(socket)}"
             if signatures.twilio(self._keys[dialect], url, (), socket.headers.get("x-twilio-signature", "")):
                 return None
         raise Denied(403, "bad_signature", "The stream was not announced by a signed webhook.")
 
     def _is_announced(self, stream: Dialect, ticket: Ticket | None) -> bool:
         account = self._settings.twilio_account
-        if stream.name == "twilio" and account and stream.opened.account != account:
+        if stream.name == "twilio" and account and stream.started.account != account:
             return False
         if ticket is None or stream.name not in ("twilio", "plivo"):
-            return True  # the ids of webhook and stream are not the same kind elsewhere
-        return ticket.call in ("", stream.opened.call)
+            return True  # the other providers use different ids in webhook and stream
+        return ticket.call in ("", stream.started.call)
 
     def _redirect(self, ticket: Ticket | None, target: str) -> bool:
-        if ticket is None or ticket.dialect not in answers.AFTERWARDS:
+        if ticket is None or ticket.dialect not in TRANSFERABLE:
             return False
         ticket.target = target
         return True
 
 
-async def _begin(socket: WebSocket) -> Dialect:
-    """The dialect, by the first messages. Raises `BadFrame`, `TimeoutError`."""
+async def _detect(socket: WebSocket) -> Dialect:
+    """Reads the first messages, which tell the dialect. Raises `BadFrame`, `TimeoutError`."""
     async with asyncio.timeout(BEGIN):
         for _ in range(2):
             frame = await socket.receive()
@@ -225,28 +220,28 @@ async def _begin(socket: WebSocket) -> Dialect:
 
 
 def _call(call_id: str, stream: Dialect, ticket: Ticket | None) -> PhoneCall:
-    opened = stream.opened
-    caller = (ticket.caller if ticket else "") or opened.caller
-    called = (ticket.called if ticket else "") or opened.called
-    return PhoneCall(call_id, stream.name, caller=caller, called=called, headers=opened.parameters)
+    started = stream.started
+    caller = (ticket.caller if ticket else "") or started.caller
+    called = (ticket.called if ticket else "") or started.called
+    return PhoneCall(call_id, stream.name, caller=caller, called=called, headers=started.parameters)
 
 
 def _path(connection: HTTPConnection) -> str:
-    """Path and query as they were asked for."""
+    """Path and query as they were requested."""
     query = connection.scope.get("query_string", b"").decode("latin-1")
     raw = connection.scope.get("raw_path") or connection.url.path.encode()
     return raw.decode("latin-1").partition("?")[0] + (f"?{query}" if query else "")
 
 
 def _json_fields(request: Request, body: bytes) -> dict[str, str]:
-    """The texts at the top of a body of JSON; it has been shown to come from the provider."""
+    """The texts at the top level of a JSON body, whose signature was checked."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json" or not body:
         return {}
     try:
-        said = json.loads(body)
+        fields = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    return {key: one for key, one in said.items() if isinstance(one, str)} if isinstance(said, dict) else {}
+    return {key: text for key, text in fields.items() if isinstance(text, str)} if isinstance(fields, dict) else {}
 
 
 def _first(fields: Mapping[str, str], names: tuple[str, ...]) -> str:
@@ -256,14 +251,14 @@ def _first(fields: Mapping[str, str], names: tuple[str, ...]) -> str:
 XML: Final = "application/xml"
 JSON: Final = "application/json"
 
-AFTERWARDS: Final = ("twilio", "telnyx", "plivo")
-"""Dialects that ask what comes next when the stream is over, so that a call can be transferred."""
+TRANSFERABLE: Final = ("twilio", "telnyx", "plivo")
+"""Dialects whose provider asks what comes next when the stream is over, so that a call can be transferred."""
 
 
-def connect(dialect: str, socket: str, afterwards: str) -> tuple[str, str]:
-    """The answer that connects a call to the WebSocket URL `socket`; `afterwards`: the URL that says what comes next
-    ("" for nothing). Content type and body."""
-    then = f"<Redirect>{escape(afterwards)}</Redirect>" if afterwards else ""
+def connect(dialect: str, socket: str, next_url: str) -> tuple[str, str]:
+    """The answer that connects a call to the WebSocket URL `socket`: content type and body. `next_url`: where the
+    provider asks what comes next ("" for nothing)."""
+    then = f"<Redirect>{escape(next_url)}</Redirect>" if next_url else ""
     match dialect:
         case "twilio":
             return _xml(f"<Connect><Stream url={quoteattr(socket)}/></Connect>{then}")
@@ -271,8 +266,8 @@ def connect(dialect: str, socket: str, afterwards: str) -> tuple[str, str]:
             stream = f'<Stream url={quoteattr(socket)} bidirectionalMode="rtp" bidirectionalCodec="PCMU"/>'
             return _xml(f"<Connect>{stream}</Connect>{then}")
         case "plivo":
-            how = 'bidirectional="true" keepCallAlive="true" contentType="audio/x-mulaw;rate=8000"'
-            return _xml(f"<Stream {how}>{escape(socket)}</Stream>{then}")
+            options = 'bidirectional="true" keepCallAlive="true" contentType="audio/x-mulaw;rate=8000"'
+            return _xml(f"<Stream {options}>{escape(socket)}</Stream>{then}")
         case "vonage":
             endpoint = {"type": "websocket", "uri": socket, "content-type": "audio/l16;rate=16000"}
             return JSON, json.dumps([{"action": "connect", "endpoint": [endpoint]}])
@@ -280,12 +275,12 @@ def connect(dialect: str, socket: str, afterwards: str) -> tuple[str, str]:
             return JSON, json.dumps({"url": socket})
 
 
-def afterwards(target: str) -> tuple[str, str]:
-    """What comes when the stream is over: `target` is dialled, or the call ends."""
-    return _xml(f"<Dial>{_dialled(target)}</Dial>" if target else "<Hangup/>")
+def after_stream(target: str) -> tuple[str, str]:
+    """The answer when the stream is over: dials `target`, or hangs up. Content type and body."""
+    return _xml(f"<Dial>{_dial_target(target)}</Dial>" if target else "<Hangup/>")
 
 
-def _dialled(target: str) -> str:
+def _dial_target(target: str) -> str:
     name = "Sip" if target.lower().startswith(("sip:", "sips:")) else "Number"
     return f"<{name}>{escape(target.removeprefix('tel:'))}</{name}>"
 
@@ -294,18 +289,18 @@ def _xml(content: str) -> tuple[str, str]:
     return XML, f'<?xml version="1.0" encoding="UTF-8"?><Response>{content}</Response>'
 
 
-PATIENCE: Final = 60.0
-"""Seconds from the webhook to the socket, and from the end of the stream to the next webhook."""
+TICKET_LIFE: Final = 60.0
+"""Seconds within which the socket must follow the webhook, and the next webhook the end of the stream."""
 
 MAX_TICKETS: Final = 1000
 
 
 @dataclass(slots=True)
 class Ticket:
-    """One call that a webhook announced. `call`: the provider's id, "" where it says none. `target`: where the caller
-    is to be connected afterwards."""
+    """One call that a webhook announced; `token` in the URL of its socket proves that. `call`: the provider's id, ""
+    where there is none. `target`: where to transfer the caller after the stream."""
 
-    word: str
+    token: str
     dialect: str
     call: str
     caller: str = field(repr=False)
@@ -317,41 +312,45 @@ class Ticket:
 
 
 class Tickets:
-    """Those that are valid."""
+    """The valid tickets.
 
-    def __init__(self, new_word: Callable[[], str]) -> None:
-        self._new_word = new_word
+    webhook ──issue──► ticket ──► socket: use, once ──► next webhook: target
+
+    `now` in seconds."""
+
+    def __init__(self, new_token: Callable[[], str]) -> None:
+        self._new_token = new_token
         self._tickets: dict[str, Ticket] = {}
 
     def issue(self, dialect: str, call: str, caller: str, called: str, now: float) -> Ticket | None:
-        """A ticket for a call; None when there are too many calls that never came."""
-        self._tidy(now)
+        """A ticket for a call; None when there are too many."""
+        self._expire(now)
         if len(self._tickets) >= MAX_TICKETS:
             return None
-        ticket = Ticket(self._new_word(), dialect, call, caller, called, now + PATIENCE)
-        self._tickets[ticket.word] = ticket
+        ticket = Ticket(self._new_token(), dialect, call, caller, called, now + TICKET_LIFE)
+        self._tickets[ticket.token] = ticket
         return ticket
 
-    def use(self, word: str, dialect: str, now: float) -> Ticket | None:
-        """The ticket of a socket that has just come; once."""
-        self._tidy(now)
-        ticket = self._tickets.get(word)
+    def use(self, token: str, dialect: str, now: float) -> Ticket | None:
+        """The ticket of a socket that opens; valid once."""
+        self._expire(now)
+        ticket = self._tickets.get(token)
         if ticket is None or ticket.used or ticket.dialect != dialect:
             return None
         ticket.used, ticket.expires_at = True, None
         return ticket
 
     def release(self, ticket: Ticket, now: float) -> None:
-        """Its stream is over."""
-        ticket.expires_at = now + PATIENCE
+        """The stream of a ticket is over."""
+        ticket.expires_at = now + TICKET_LIFE
 
-    def after(self, word: str, dialect: str, now: float) -> str:
-        """Where the call of a ticket goes now; "" for nowhere."""
-        self._tidy(now)
-        ticket = self._tickets.get(word)
+    def target(self, token: str, dialect: str, now: float) -> str:
+        """Where the call of a ticket is transferred; "" for nowhere."""
+        self._expire(now)
+        ticket = self._tickets.get(token)
         return ticket.target if ticket is not None and ticket.dialect == dialect else ""
 
-    def _tidy(self, now: float) -> None:
-        late = [word for word, one in self._tickets.items() if one.expires_at is not None and one.expires_at <= now]
-        for word in late:
-            del self._tickets[word]
+    def _expire(self, now: float) -> None:
+        for token, ticket in list(self._tickets.items()):
+            if ticket.expires_at is not None and ticket.expires_at <= now:
+                del self._tickets[token]

@@ -1,9 +1,10 @@
-"""Who sent a webhook: the signatures of the providers. Pure functions; what is not signed right is refused.
+"""Checks the providers' signatures of webhooks. Pure functions: True for a valid signature, False for any other.
 
 Twilio   HMAC-SHA1 over URL and sorted form fields, by the account's auth token
 Plivo    HMAC-SHA256 over URL, sorted fields and a nonce (version 3), by the auth token
 Telnyx   Ed25519 over time and body, by Telnyx's key
-Vonage   a JWT (HS256) with the body's SHA-256 in it, by the signature secret"""
+Vonage   a JWT (HS256) that holds the body's SHA-256, by the signature secret
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 FRESH: Final = 300.0
-"""Seconds by which a signed time may differ from ours."""
+"""Seconds by which a signed time may differ from our clock."""
 
 Fields = Sequence[tuple[str, str]]
 
@@ -28,25 +29,26 @@ def twilio(token: str, url: str, fields: Fields, signature: str) -> bool:
     """X-Twilio-Signature of a request to `url` with the form `fields`. Twilio signs with and without the port, and a
     stream's URL with and without a slash at its end."""
     return any(
-        hmac.compare_digest(_hmac_sha1(token, f"{one}{_joined(fields)}"), signature.encode()) for one in _forms(url)
+        hmac.compare_digest(_hmac_sha1(token, f"{variant}{_joined(fields)}"), signature.encode())
+        for variant in _variants(url)
     )
 
 
 def plivo(token: str, method: str, url: str, fields: Fields, nonce: str, signatures: str) -> bool:
-    """X-Plivo-Signature-V3 (some, with commas between them) and its nonce."""
+    """X-Plivo-Signature-V3 (one or more, separated by commas) and its nonce."""
     parts = urlsplit(url)
     base = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
     query = parse_qsl(parts.query, keep_blank_values=True)
     if method == "GET":
         query, fields = [*query, *(pair for pair in fields if pair not in query)], ()
-    asked = "&".join(f"{key}={value}" for key, value in sorted(query))
-    if asked or fields:
-        base += f"?{asked}"
-    if asked and fields:
+    arguments = "&".join(f"{key}={value}" for key, value in sorted(query))
+    if arguments or fields:
+        base += f"?{arguments}"
+    if arguments and fields:
         base += "."
     signed = f"{base}{''.join(f'{key}{value}' for key, value in sorted(fields))}.{nonce}"
     expected = base64.b64encode(hmac.digest(token.encode(), signed.encode(), "sha256"))
-    return any(hmac.compare_digest(expected, one.strip().encode()) for one in signatures.split(","))
+    return any(hmac.compare_digest(expected, signature.strip().encode()) for signature in signatures.split(","))
 
 
 def telnyx(public_key: str, body: bytes, timestamp: str, signature: str, now: float) -> bool:
@@ -65,15 +67,15 @@ def vonage(secret: str, body: bytes, authorization: str, now: float) -> bool:
     try:
         signed, _, signature = token.strip().rpartition(".")
         head, claims = (json.loads(_unpadded(part)) for part in signed.split("."))
-        right = hmac.compare_digest(hmac.digest(secret.encode(), signed.encode(), "sha256"), _unpadded(signature))
+        valid = hmac.compare_digest(hmac.digest(secret.encode(), signed.encode(), "sha256"), _unpadded(signature))
     except (ValueError, UnicodeEncodeError):
         return False
-    if scheme.lower() != "bearer" or not right or not isinstance(head, dict) or head.get("alg") != "HS256":
+    if scheme.lower() != "bearer" or not valid or not isinstance(head, dict) or head.get("alg") != "HS256":
         return False
-    return isinstance(claims, dict) and _fits(claims, body, now)
+    return isinstance(claims, dict) and _are_valid(claims, body, now)
 
 
-def _fits(claims: Mapping[str, Any], body: bytes, now: float) -> bool:
+def _are_valid(claims: Mapping[str, Any], body: bytes, now: float) -> bool:
     issued, expires, digest = claims.get("iat"), claims.get("exp"), claims.get("payload_hash")
     if not isinstance(issued, int | float) or abs(now - issued) > FRESH:
         return False
@@ -92,15 +94,16 @@ def _joined(fields: Fields) -> str:
     return "".join(f"{key}{value}" for key, value in sorted(set(fields)))
 
 
-def _forms(url: str) -> Iterable[str]:
+def _variants(url: str) -> Iterable[str]:
+    """The URL with and without its port; for sockets, with and without a slash at its end."""
     parts = urlsplit(url)
-    usual = {"https": 443, "wss": 443, "http": 80, "ws": 80}[parts.scheme]
+    default_port = {"https": 443, "wss": 443, "http": 80, "ws": 80}[parts.scheme]
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    for netloc in {parts.netloc, host, f"{host}:{parts.port or usual}"}:
-        one = urlunsplit(parts._replace(netloc=netloc))
-        yield one
+    for netloc in {parts.netloc, host, f"{host}:{parts.port or default_port}"}:
+        variant = urlunsplit(parts._replace(netloc=netloc))
+        yield variant
         if parts.scheme in ("ws", "wss"):
-            yield f"{one}/"
+            yield f"{variant}/"
 
 
 def _unpadded(text: str) -> bytes:

@@ -1,14 +1,12 @@
-"""One SIP call, from our side: who may say what when (RFC 3261 sections 12 to 15).
+"""INVITE dialogs: the state of one SIP call on our side, and who may say what when (RFC 3261 sections 12 to 15).
 
-    incoming  RINGING ──answer──► TALKING ──hang_up, BYE──► ENDED        RINGING ──refuse, CANCEL──► ENDED
-    outgoing  CALLING ──200─────► TALKING                                CALLING ──cancel, 4xx─────► ENDED
+    incoming  RINGING ──answer──► CONFIRMED ──hang_up, BYE──► TERMINATED      RINGING ──reject, CANCEL──► TERMINATED
+    outgoing  CALLING ──200─────► CONFIRMED                                   CALLING ──CANCEL, 3xx-6xx─► TERMINATED
 
-    request, response ──► list of `LegEvent`: facts for whoever runs the call
+    requests, responses, timers ──► list of `DialogEvent`, for the call's task
 
-A core: requests leave through the `Outbox`, sound is agreed upon by offers.py. That the far end wants us to call
-somebody (REFER) is declined: who calls us shall not make us call.
-
-What can happen to a SIP call, as its leg tells it to whoever runs the call.
+A core: messages leave by the `SipSender`, audio is negotiated by `OfferAnswer`. REFER from the far end is declined: a
+caller must not make us call others.
 """
 
 from __future__ import annotations
@@ -19,290 +17,417 @@ from typing import Final
 
 from aiosipua import Dialog, SipRequest, SipResponse
 from aiosipua.headers import parse_address, stringify_uri
+from aiosipua.utils import generate_call_id
 
-from vivavoce.realtime.telephony import KEYS
-from vivavoce.realtime.telephony.sip.messages import ALLOW, Remote, key_of, kind_of, news_of
-from vivavoce.realtime.telephony.sip.sdp import SDP, Agreement, LocalSdp, Media, NotAcceptable
-from vivavoce.realtime.telephony.sip.session_timer import SessionTimer
-from vivavoce.realtime.telephony.sip.transactions import Outbox
+from vivavoce.realtime.telephony import DTMF_KEYS, DtmfReceived
+from vivavoce.realtime.telephony.errors import CallCancelled, SdpNotAcceptable
+from vivavoce.realtime.telephony.sip.messages import ALLOW, Remote, content_type, info_key, new_tag, notify_status
+from vivavoce.realtime.telephony.sip.sdp import SDP, LocalSdp, NegotiatedMedia, OfferAnswer, create_offer
+from vivavoce.realtime.telephony.sip.session_timer import INTERVAL, MIN_INTERVAL, SessionTimer
+from vivavoce.realtime.telephony.sip.transactions import USER_AGENT, SipSender
 
-KEYS_BY_INFO: Final = ("application/dtmf-relay", "application/dtmf")
+DTMF_TYPES: Final = ("application/dtmf-relay", "application/dtmf")
 GONE: Final = (408, 481)
-"""What is answered for a call that the far end no longer knows."""
+"""Statuses that say that the far end does not know the call any more."""
+
+MAX_INVITES: Final = 3
+"""INVITEs of one outgoing call: the first, one with credentials, one with a longer session interval."""
 
 
 class State(Enum):
-    """Of one call."""
+    """State of a dialog."""
 
     CALLING = auto()
     RINGING = auto()
-    TALKING = auto()
-    ENDED = auto()
-
-
-class InviteDialog:
-    """One call. `invite`: what opened it, theirs or ours."""
-
-    def __init__(
-        self, outbox: Outbox, dialog: Dialog, invite: SipRequest, to: Remote, own: LocalSdp, state: State
-    ) -> None:
-        self.dialog = dialog
-        self.invite = invite
-        self.to = to
-        self.state = state
-        self.sound = Agreement(own)
-        self.timer = SessionTimer()
-        self._outbox = outbox
-        self._ours: SipRequest | None = None  # our INVITE within the call that is not answered yet
-
-    @property
-    def media(self) -> Media | None:
-        """What was agreed upon last."""
-        return self.sound.media
-
-    # --- what we do --------------------------------------------------------------------------------------------------
-
-    def ring(self) -> None:
-        """Says that it rings."""
-        self._reply(self.invite, 180, {"Contact": self._outbox.contact(self.to)})
-
-    def answer(self, own: LocalSdp) -> Media | None:
-        """Takes the call, our sound at `own`. None: the far end will describe its sound when it acknowledges. Raises
-        `NotAcceptable`."""
-        if self.state is not State.RINGING:
-            raise NotAcceptable("nobody waits for an answer any more")
-        self.sound.own = own
-        sdp = self.sound.describe(self.invite)
-        self._accept(self.invite, sdp)
-        self.state = State.TALKING
-        self.dialog.confirm()
-        return self.media
-
-    def refuse(self, status: int, headers: dict[str, str] | None = None) -> None:
-        """Does not take the call."""
-        if self.state is State.RINGING:
-            self._reply(self.invite, status, headers)
-            self.state = State.ENDED
-
-    def hang_up(self) -> None:
-        """Ends the call."""
-        self.refuse(480)
-        if self.state is State.TALKING:
-            self._outbox.send(self._draft("BYE"), self.to)
-        self.state = State.ENDED
-
-    def refer(self, target: str) -> None:
-        """Asks the far end to call `target`, a URI, instead of us."""
-        request = self._draft("REFER")
-        request.headers.set_single("Refer-To", f"<{target}>")
-        request.headers.set_single("Referred-By", f"<{self.dialog.local_uri}>")
-        self._outbox.send(request, self.to)
-
-    def inform(self, key: str) -> None:
-        """Sends a key by SIP INFO, for peers without telephone events."""
-        self._outbox.send(self._draft("INFO", f"Signal={key}\r\nDuration=160\r\n", "application/dtmf-relay"), self.to)
-
-    def tick(self) -> list[LegEvent]:
-        """Keeps the session alive, or ends one that nobody keeps alive."""
-        now = self._outbox.now
-        if self.state is not State.TALKING:
-            return []
-        if self.timer.expired(now):
-            self.hang_up()
-            return [HungUp("the session was not refreshed")]
-        if self.timer.due(now):
-            self._refresh()
-        return []
-
-    # --- what the far end does ---------------------------------------------------------------------------------------
-
-    def request(self, request: SipRequest) -> list[LegEvent]:
-        """A request within the call."""
-        number = request.cseq.seq if request.cseq else 0
-        if request.method == "ACK":
-            return self._confirmed(request)
-        if number <= self.dialog.remote_cseq:
-            self._reply(request, 500)
-            return []
-        self.dialog.remote_cseq = number
-        if self.state is State.ENDED:
-            self._reply(request, 481)
-            return []
-        match request.method:
-            case "BYE":
-                self._reply(request, 200)
-                self.state = State.ENDED
-                return [HungUp("the far end hung up")]
-            case "INVITE" | "UPDATE":
-                return self._reoffered(request)
-            case "INFO" | "NOTIFY":
-                status, headers, events = informed(request) if request.method == "INFO" else notified(request)
-                self._reply(request, status, headers)
-                return events
-            case "OPTIONS":
-                self._reply(request, 200, {"Allow": ALLOW})
-            case "REFER":
-                self._reply(request, 603)
-            case _:
-                self._reply(request, 405, {"Allow": ALLOW})
-        return []
-
-    def cancelled(self) -> list[LegEvent]:
-        """The far end does not want to wait any longer."""
-        ringing = self.state is State.RINGING
-        self.refuse(487)
-        return [HungUp("the far end gave up ringing")] if ringing else []
-
-    def response(self, response: SipResponse, request: SipRequest | None = None) -> list[LegEvent]:
-        """A response to a request of ours within the call."""
-        status, method = response.status_code, response.cseq.method if response.cseq else ""
-        if self.state is not State.TALKING or status < 200:
-            return []
-        if method == "INVITE":
-            return self._refreshed(response)
-        if method == "REFER":
-            return [Referred(status)]
-        if status in GONE and method in ("UPDATE", "INFO"):
-            return self._lost()
-        return []
-
-    def unanswered(self, request: SipRequest) -> list[LegEvent]:
-        """A request of ours within the call got no answer at all."""
-        if self.state is State.TALKING and request.method in ("INVITE", "UPDATE"):
-            return self._lost()
-        return [Referred(408)] if request.method == "REFER" else []
-
-    def unconfirmed(self) -> list[LegEvent]:
-        """Our 200 was never acknowledged."""
-        return self._lost() if self.state is State.TALKING else []
-
-    def _lost(self) -> list[LegEvent]:
-        self.hang_up()
-        return [HungUp("the far end is gone")]
-
-    def _reoffered(self, request: SipRequest) -> list[LegEvent]:
-        if self.state is State.RINGING or (request.method == "INVITE" and self._ours is not None):
-            self._reply(request, 491)
-            return []
-        bare = request.method == "UPDATE" and not request.body
-        self.sound.own = self.sound.own.next()
-        try:
-            sdp = "" if bare else self.sound.describe(request)
-        except NotAcceptable:
-            self._reply(request, 488)
-            return []
-        self._retarget(request)
-        self._accept(request, sdp)
-        return [] if bare or self.sound.owed or self.media is None else [MediaChanged(self.media)]
-
-    def _confirmed(self, ack: SipRequest) -> list[LegEvent]:
-        """ACK; it brings the answer, where the offer was ours."""
-        if not self.sound.owed:
-            return []
-        try:
-            return [MediaChanged(self.sound.settle(ack.text))]
-        except NotAcceptable as error:
-            self.hang_up()
-            return [HungUp(str(error))]
-
-    def _refresh(self) -> None:
-        self.timer.refreshed(self._outbox.now)
-        if self.timer.by_update:
-            request = self._draft("UPDATE")
-        else:
-            request = self._ours = self._draft("INVITE", self.sound.renew(), SDP)
-        request.headers.set_single("Session-Expires", self.timer.header(refresher_is_us=True, asking=True))
-        self._outbox.send(request, self.to)
-
-    def _refreshed(self, response: SipResponse) -> list[LegEvent]:
-        invite, self._ours = self._ours, None
-        if invite is None:
-            return []
-        if response.status_code >= 300:
-            return self._lost() if response.status_code in GONE else []
-        self._outbox.acknowledge(self.dialog, response, invite, self.to)
-        try:
-            return [MediaChanged(self.sound.settle(response.text))]
-        except NotAcceptable:
-            return []  # what was agreed before goes on
-
-    def _retarget(self, message: SipRequest | SipResponse) -> None:
-        contacts = message.headers.get("contact")
-        if contacts:
-            self.dialog.remote_target = stringify_uri(parse_address(contacts[0]).uri)
-
-    def _accept(self, request: SipRequest, sdp: str) -> None:
-        headers = {"Contact": self._outbox.contact(self.to), "Allow": ALLOW, "Supported": "timer"}
-        self._reply(request, 200, headers | self.timer.accept(request, self._outbox.now), sdp)
-
-    def _draft(self, method: str, body: str = "", kind: str = "") -> SipRequest:
-        return self._outbox.draft(self.dialog, method, self.to, body, kind)
-
-    def _reply(self, request: SipRequest, status: int, headers: dict[str, str] | None = None, sdp: str = "") -> None:
-        self._outbox.reply(request, status, self.dialog.local_tag, headers, sdp)
-
-
-def informed(request: SipRequest) -> tuple[int, dict[str, str], list[LegEvent]]:
-    """What is answered to an INFO, and what it tells."""
-    if kind_of(request) not in KEYS_BY_INFO:
-        return 415 if request.body else 200, {"Accept": ", ".join(KEYS_BY_INFO)}, []
-    key = key_of(request)
-    return 200, {}, [Pressed(key)] if key in KEYS else []
-
-
-def notified(request: SipRequest) -> tuple[int, dict[str, str], list[LegEvent]]:
-    """What is answered to a NOTIFY, and what it tells."""
-    if (request.get_header("event") or "").partition(";")[0].strip().lower() != "refer":
-        return 489, {}, []
-    status = news_of(request)
-    return 200, {}, [Referred(status)] if status else []
+    CONFIRMED = auto()
+    TERMINATED = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Rang:
-    """The far end has been reached and rings."""
+    """The far end of an outgoing call rings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The call that we made stands."""
+    """The far end has answered our call."""
 
-    media: Media
+    media: NegotiatedMedia
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """The call did not come about; `status` as in SIP."""
+class CallFailed:
+    """Our call was not answered; `status`: the final SIP status."""
 
     status: int
 
 
 @dataclass(frozen=True, slots=True)
 class MediaChanged:
-    """Hold, and the end of it; another address or codec."""
+    """The far end holds or resumes the call, or changes address or codec."""
 
-    media: Media
-
-
-@dataclass(frozen=True, slots=True)
-class Pressed:
-    """A key, by SIP INFO."""
-
-    key: str
+    media: NegotiatedMedia
 
 
 @dataclass(frozen=True, slots=True)
 class Referred:
-    """How our transfer goes: 202 it is tried, 2xx else it succeeded, 3xx and above it failed."""
+    """Progress of our transfer: 202 it is tried, other 2xx it succeeded, 3xx and above it failed."""
 
     status: int
 
 
 @dataclass(frozen=True, slots=True)
-class HungUp:
-    """The call is over, and not by our wish."""
+class Terminated:
+    """The call is over, and we did not hang up."""
 
-    why: str
+    reason: str
 
 
-LegEvent = Rang | Answered | Refused | MediaChanged | Pressed | Referred | HungUp
+DialogEvent = Rang | Answered | CallFailed | MediaChanged | DtmfReceived | Referred | Terminated
+
+
+class InviteDialog:
+    """One call. `invite`: the request that opened it, theirs or ours. `ids`: Call-ID, tags, CSeq numbers, URIs and
+    route set (RFC 3261 section 12)."""
+
+    def __init__(
+        self, sender: SipSender, ids: Dialog, invite: SipRequest, remote: Remote, local: LocalSdp, state: State
+    ) -> None:
+        self.ids = ids
+        self.invite = invite
+        self.remote = remote
+        self.state = state
+        self.negotiation = OfferAnswer(local)
+        self.timer = SessionTimer()
+        self._sender = sender
+        self._reinvite: SipRequest | None = None  # of ours, without a response yet
+
+    @property
+    def local_tag(self) -> str:
+        """Our tag: a random name for the call."""
+        return self.ids.local_tag
+
+    @property
+    def media(self) -> NegotiatedMedia | None:
+        """What was negotiated last."""
+        return self.negotiation.media
+
+    # --- our side ----------------------------------------------------------------------------------------------------
+
+    def ring(self) -> None:
+        """Tells the caller that it rings."""
+        self._respond(self.invite, 180, {"Contact": self._sender.contact(self.remote)})
+
+    def answer(self, local: LocalSdp) -> NegotiatedMedia | None:
+        """Answers the call, with our audio at `local`. None: the far end describes its audio in the ACK. Raises
+        `SdpNotAcceptable`, `CallCancelled`."""
+        if self.state is not State.RINGING:
+            raise CallCancelled("the caller gave up")
+        self.negotiation.local = local
+        sdp = self.negotiation.describe(self.invite)
+        self._accept(self.invite, sdp)
+        self.state = State.CONFIRMED
+        self.ids.confirm()
+        return self.media
+
+    def reject(self, status: int, headers: dict[str, str] | None = None) -> None:
+        """Rejects the call, if it rings."""
+        if self.state is State.RINGING:
+            self._respond(self.invite, status, headers)
+            self.state = State.TERMINATED
+
+    def hang_up(self) -> None:
+        """Ends the call."""
+        self.reject(480)
+        if self.state is State.CONFIRMED:
+            self._sender.send(self._request("BYE"), self.remote)
+        self.state = State.TERMINATED
+
+    def refer(self, target: str) -> None:
+        """Asks the far end to call `target`, a URI, instead of us (RFC 3515)."""
+        request = self._request("REFER")
+        request.headers.set_single("Refer-To", f"<{target}>")
+        request.headers.set_single("Referred-By", f"<{self.ids.local_uri}>")
+        self._sender.send(request, self.remote)
+
+    def send_info(self, key: str) -> None:
+        """Sends a key by SIP INFO, for peers without telephone-events."""
+        request = self._request("INFO", f"Signal={key}\r\nDuration=160\r\n", "application/dtmf-relay")
+        self._sender.send(request, self.remote)
+
+    def tick(self) -> list[DialogEvent]:
+        """Refreshes the session when due; ends one that the far end does not refresh."""
+        now = self._sender.now
+        if self.state is not State.CONFIRMED:
+            return []
+        if self.timer.expired(now):
+            self.hang_up()
+            return [Terminated("the session was not refreshed")]
+        if self.timer.due(now):
+            self._refresh()
+        return []
+
+    # --- the far end's side ------------------------------------------------------------------------------------------
+
+    def receive_request(self, request: SipRequest) -> list[DialogEvent]:
+        """Takes a request within the dialog."""
+        number = request.cseq.seq if request.cseq else 0
+        if request.method == "ACK":
+            return self._receive_ack(request)
+        if number <= self.ids.remote_cseq:
+            self._respond(request, 500)
+            return []
+        self.ids.remote_cseq = number
+        if self.state is State.TERMINATED:
+            self._respond(request, 481)
+            return []
+        match request.method:
+            case "BYE":
+                self._respond(request, 200)
+                self.state = State.TERMINATED
+                return [Terminated("the far end hung up")]
+            case "INVITE" | "UPDATE":
+                return self._receive_offer(request)
+            case "INFO" | "NOTIFY":
+                status, headers, events = _read_info(request) if request.method == "INFO" else _read_notify(request)
+                self._respond(request, status, headers)
+                return events
+            case "OPTIONS":
+                self._respond(request, 200, {"Allow": ALLOW})
+            case "REFER":
+                self._respond(request, 603)
+            case _:
+                self._respond(request, 405, {"Allow": ALLOW})
+        return []
+
+    def receive_cancel(self) -> list[DialogEvent]:
+        """The caller gives up."""
+        ringing = self.state is State.RINGING
+        self.reject(487)
+        return [Terminated("the far end gave up ringing")] if ringing else []
+
+    def receive_response(self, response: SipResponse) -> list[DialogEvent]:
+        """Takes a response to a request of ours within the dialog."""
+        status, method = response.status_code, response.cseq.method if response.cseq else ""
+        if self.state is not State.CONFIRMED or status < 200:
+            return []
+        if method == "INVITE":
+            return self._receive_reinvite_response(response)
+        if method == "REFER":
+            return [Referred(status)]
+        if status in GONE and method in ("UPDATE", "INFO"):
+            return self._give_up()
+        return []
+
+    def request_timed_out(self, request: SipRequest) -> list[DialogEvent]:
+        """A request of ours within the dialog got no response."""
+        if self.state is State.CONFIRMED and request.method in ("INVITE", "UPDATE"):
+            return self._give_up()
+        return [Referred(408)] if request.method == "REFER" else []
+
+    def ack_timed_out(self) -> list[DialogEvent]:
+        """Our 200 was never acknowledged."""
+        return self._give_up() if self.state is State.CONFIRMED else []
+
+    def _give_up(self) -> list[DialogEvent]:
+        self.hang_up()
+        return [Terminated("the far end is gone")]
+
+    def _receive_offer(self, request: SipRequest) -> list[DialogEvent]:
+        if self.state is State.RINGING or (request.method == "INVITE" and self._reinvite is not None):
+            self._respond(request, 491)
+            return []
+        refresh = request.method == "UPDATE" and not request.body
+        self.negotiation.local = self.negotiation.local.next()
+        try:
+            sdp = "" if refresh else self.negotiation.describe(request)
+        except SdpNotAcceptable:
+            self._respond(request, 488)
+            return []
+        self._take_contact(request)
+        self._accept(request, sdp)
+        if refresh or self.negotiation.answer_pending or self.media is None:
+            return []
+        return [MediaChanged(self.media)]
+
+    def _receive_ack(self, ack: SipRequest) -> list[DialogEvent]:
+        """The ACK holds their answer if the offer in our 200 waits for it."""
+        if not self.negotiation.answer_pending:
+            return []
+        try:
+            return [MediaChanged(self.negotiation.accept_answer(ack.text))]
+        except SdpNotAcceptable as error:
+            self.hang_up()
+            return [Terminated(str(error))]
+
+    def _refresh(self) -> None:
+        self.timer.refreshed(self._sender.now)
+        if self.timer.by_update:
+            request = self._request("UPDATE")
+        else:
+            request = self._reinvite = self._request("INVITE", self.negotiation.reoffer(), SDP)
+        request.headers.set_single("Session-Expires", self.timer.header(refresher_is_us=True, in_request=True))
+        self._sender.send(request, self.remote)
+
+    def _receive_reinvite_response(self, response: SipResponse) -> list[DialogEvent]:
+        reinvite, self._reinvite = self._reinvite, None
+        if reinvite is None:
+            return []
+        if response.status_code >= 300:
+            return self._give_up() if response.status_code in GONE else []
+        self._sender.acknowledge(self.ids, response, reinvite, self.remote)
+        try:
+            return [MediaChanged(self.negotiation.accept_answer(response.text))]
+        except SdpNotAcceptable:
+            return []  # the previous agreement stays
+
+    def _take_contact(self, message: SipRequest | SipResponse) -> None:
+        contacts = message.headers.get("contact")
+        if contacts:
+            self.ids.remote_target = stringify_uri(parse_address(contacts[0]).uri)
+
+    def _accept(self, request: SipRequest, sdp: str) -> None:
+        headers = {"Contact": self._sender.contact(self.remote), "Allow": ALLOW, "Supported": "timer"}
+        self._respond(request, 200, headers | self.timer.accept(request, self._sender.now), sdp)
+
+    def _request(self, method: str, body: str = "", content_type: str = "") -> SipRequest:
+        return self._sender.create_request(self.ids, method, self.remote, body, content_type)
+
+    def _respond(self, request: SipRequest, status: int, headers: dict[str, str] | None = None, sdp: str = "") -> None:
+        self._sender.respond(request, status, self.ids.local_tag, headers, sdp)
+
+
+class OutgoingDialog(InviteDialog):
+    """One call of ours, before and after it is answered.
+
+    start ──► INVITE ──100, 180──► Rang ──200──► Answered, and from here an `InviteDialog` like any other
+                 │ 401, 407: once more, with credentials    │ 3xx and above ──► CallFailed
+                 └ cancel ──► CANCEL, once a provisional response has come
+    """
+
+    def __init__(self, sender: SipSender, caller: str, called: str, remote: Remote, local: LocalSdp) -> None:
+        """`caller`, `called`: URIs; `remote`: where the INVITE goes."""
+        ids = Dialog(generate_call_id(sender.host_for(remote)), new_tag(), "", caller, called, called)
+        super().__init__(sender, ids, SipRequest(), remote, local, State.CALLING)
+        self._interval = INTERVAL
+        self._invites = 0
+        self._authorized: set[str] = set()  # headers with credentials that were sent
+        self._provisional = False  # a provisional response has come: only now may CANCEL be sent
+        self._cancelled = False
+
+    def start(self) -> None:
+        """Sends the INVITE."""
+        self._send_invite()
+
+    def cancel(self) -> None:
+        """Gives up; `CallFailed` follows."""
+        if self.state is State.CALLING and not self._cancelled:
+            self._cancelled = True
+            if self._provisional:
+                self._send_cancel()
+
+    def hang_up(self) -> None:
+        """Ends the call, answered or not."""
+        if self.state is State.CALLING:
+            self.cancel()
+        else:
+            super().hang_up()
+
+    def receive_response(self, response: SipResponse) -> list[DialogEvent]:
+        """Takes a response to a request of ours."""
+        method = response.cseq.method if response.cseq else ""
+        if self.state is not State.CALLING or method != "INVITE":
+            return super().receive_response(response)
+        status = response.status_code
+        if status < 200:
+            return self._receive_provisional(status)
+        if status < 300:
+            return self._receive_answer(response)
+        if not self._cancelled and self._invites < MAX_INVITES and self._try_again(response):
+            return []
+        self.state = State.TERMINATED
+        return [CallFailed(status)]
+
+    def request_timed_out(self, request: SipRequest) -> list[DialogEvent]:
+        """A request of ours got no response."""
+        if self.state is State.CALLING and request.method == "INVITE":
+            self.state = State.TERMINATED
+            return [CallFailed(408)]
+        return super().request_timed_out(request)
+
+    def _receive_provisional(self, status: int) -> list[DialogEvent]:
+        first, self._provisional = not self._provisional, True
+        if first and self._cancelled:
+            self._send_cancel()
+        return [Rang()] if status > 100 else []
+
+    def _receive_answer(self, response: SipResponse) -> list[DialogEvent]:
+        """Takes a 2xx. aiosipua's client takes neither route set nor Contact of it; both are needed behind a proxy."""
+        if to := response.to_addr:
+            self.ids.remote_tag = to.tag or ""
+        self._take_contact(response)
+        self.ids.route_set = list(reversed(response.headers.get("record-route")))
+        self.ids.confirm()
+        self.state = State.CONFIRMED
+        self._sender.acknowledge(self.ids, response, self.invite, self.remote)
+        self.timer.accept_response(response, self._sender.now)
+        if self._cancelled:  # it was answered before our CANCEL arrived
+            self.hang_up()
+            return [CallFailed(487)]
+        try:
+            return [Answered(self.negotiation.accept_answer(response.text))]
+        except SdpNotAcceptable:
+            self.hang_up()
+            return [CallFailed(488)]
+
+    def _try_again(self, response: SipResponse) -> bool:
+        """Sends the INVITE again with what was missing; False when we cannot provide it."""
+        authorization = self._sender.authorization(response, "INVITE", self.invite.uri)
+        if authorization is not None and authorization[0] not in self._authorized:
+            self._authorized.add(authorization[0])
+            self._send_invite(authorization)
+            return True
+        least = response.get_header("min-se") or ""
+        if response.status_code == 422 and least.isascii() and least.isdigit() and int(least) > self._interval:
+            self._interval = int(least)
+            self._send_invite()
+            return True
+        return False
+
+    def _send_invite(self, authorization: tuple[str, str] | None = None) -> None:
+        self._invites += 1
+        self.ids.remote_tag = ""
+        invite = self._request("INVITE", create_offer(self.negotiation.local), SDP)
+        invite.headers.set_single("Session-Expires", str(self._interval))
+        invite.headers.set_single("Min-SE", str(max(MIN_INTERVAL, self._interval if self._interval != INTERVAL else 0)))
+        if authorization is not None:
+            invite.headers.set_single(*authorization)
+        self.invite = invite
+        self._sender.send(invite, self.remote)
+
+    def _send_cancel(self) -> None:
+        """Section 9.1: the headers of the INVITE, with another method."""
+        cancel = SipRequest(method="CANCEL", uri=self.invite.uri)
+        for name in ("Via", "Max-Forwards", "From", "To", "Call-ID", "Route"):
+            for value in self.invite.headers.get(name):
+                cancel.headers.append(name, value)
+        number = self.invite.cseq.seq if self.invite.cseq else 1
+        cancel.headers.set_single("CSeq", f"{number} CANCEL")
+        cancel.headers.set_single("User-Agent", USER_AGENT)
+        self._sender.send(cancel, self.remote)
+
+
+def _read_info(request: SipRequest) -> tuple[int, dict[str, str], list[DialogEvent]]:
+    """Status, headers and events of an INFO."""
+    if content_type(request) not in DTMF_TYPES:
+        return 415 if request.body else 200, {"Accept": ", ".join(DTMF_TYPES)}, []
+    key = info_key(request)
+    return 200, {}, [DtmfReceived(key)] if key in DTMF_KEYS else []
+
+
+def _read_notify(request: SipRequest) -> tuple[int, dict[str, str], list[DialogEvent]]:
+    """Status, headers and events of a NOTIFY."""
+    if (request.get_header("event") or "").partition(";")[0].strip().lower() != "refer":
+        return 489, {}, []
+    status = notify_status(request)
+    return 200, {}, [Referred(status)] if status else []

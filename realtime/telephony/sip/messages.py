@@ -1,8 +1,8 @@
-"""SIP messages: read with care, and answered. aiosipua parses and writes them; what it lets pass is checked here.
+"""SIP messages: parsing and responses. aiosipua parses and writes them; what it lets pass is checked here.
 
-    datagram ──read──► SipRequest | SipResponse          respond(request, 486) ──► SipResponse
+    datagram ──parse──► SipRequest | SipResponse          create_response(request, 486) ──► SipResponse
 
-`read` looks at every field that the layers above rely on, so that none of them meets a malformed one. The module keeps
+`parse` checks every field that the layers above rely on, so that none of them meets a malformed one. The module keeps
 no state.
 """
 
@@ -17,6 +17,8 @@ from typing import Final, Literal
 
 from aiosipua import SipMessage, SipRequest, SipResponse
 from aiosipua.headers import Via, parse_via, stringify_via
+
+from vivavoce.realtime.telephony.errors import PeerError
 
 MAX_MESSAGE: Final = 64 << 10
 """Bytes of one message."""
@@ -54,57 +56,55 @@ REASONS: Final = {
     603: "Decline",
 }
 
-Wire = Literal["UDP", "TCP"]
+TransportProtocol = Literal["UDP", "TCP"]
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """Where a message came from, or goes to: an IP address, a port, and over which wire. Of TCP it names the
+    """Source or destination of a message: IP address, port, and transport protocol. For TCP it names the
     connection."""
 
     host: str
     port: int
-    wire: Wire = "UDP"
+    protocol: TransportProtocol = "UDP"
 
     def __repr__(self) -> str:
-        return f"Remote({self.wire})"  # addresses of callers are not for logs
+        return f"Remote({self.protocol})"  # addresses of callers do not belong into logs
 
 
-class BadMessage(ValueError):
-    """What came is no SIP message that can be worked with. `request`: it can at least be answered, with 400."""
+class BadSipMessage(PeerError):
+    """A malformed SIP message. `request` is there when it can be answered with 400."""
 
-    def __init__(self, reason: str, request: SipRequest | None = None) -> None:
-        super().__init__(reason)
+    def __init__(self, problem: str, request: SipRequest | None = None) -> None:
+        super().__init__(problem)
         self.request = request
 
 
-def read(data: bytes, source: Remote) -> SipRequest | SipResponse:
-    """The message in `data`; of a request, the topmost Via tells where it really came from (RFC 3581). Raises
-    `BadMessage`."""
+def parse(data: bytes, source: Remote) -> SipRequest | SipResponse:
+    """Parses and checks a message; adds the true source to the topmost Via of a request (RFC 3581). Raises
+    `BadSipMessage`."""
     if len(data) > MAX_MESSAGE:
-        raise BadMessage(f"{len(data)} bytes; at most {MAX_MESSAGE}")
+        raise BadSipMessage(f"{len(data)} bytes; at most {MAX_MESSAGE}")
     try:
         message = SipMessage.parse(data)
         via = _check(message)
-    except BadMessage:
-        raise
     except (ValueError, IndexError, KeyError, struct.error) as error:
-        raise BadMessage(f"not readable: {error}") from error
+        raise BadSipMessage(f"not readable: {error}") from error
     if isinstance(message, SipResponse):
         if not 100 <= message.status_code <= 699 or _problem(message):
-            raise BadMessage("a response that fits no request")
+            raise BadSipMessage("a response that fits no request")
         return message
-    _stamp(message, via, source)
+    _add_source(message, via, source)
     problem = _problem(message)
     if problem:
-        raise BadMessage(problem, message)
+        raise BadSipMessage(problem, message)
     return message
 
 
-def respond(
+def create_response(
     request: SipRequest, status: int, tag: str = "", headers: Mapping[str, str] | None = None, reason: str = ""
 ) -> SipResponse:
-    """A response to `request` (RFC 3261 section 8.2.6). `tag`: our end of the dialog, if there is one."""
+    """A response to `request` (RFC 3261 section 8.2.6). `tag`: our tag in the dialog, if there is one."""
     response = SipResponse(status_code=status, reason_phrase=reason or REASONS.get(status, "Unknown"))
     for name in ("Via", "From", "To", "Call-ID", "CSeq"):
         for value in request.headers.get(name):
@@ -112,7 +112,7 @@ def respond(
     to = request.headers.get_first("to") or ""
     if status > 100 and ";tag=" not in to.lower().replace(" ", ""):
         response.headers.set_single("To", f"{to};tag={tag or new_tag()}")
-    if 101 <= status < 300:  # aiosipua leaves these out, and requests of the call would miss the proxies on the way
+    if 101 <= status < 300:  # aiosipua leaves these out, and later requests would bypass the proxies
         for value in request.headers.get("record-route"):
             response.headers.append("Record-Route", value)
     for name, value in (headers or {}).items():
@@ -120,34 +120,34 @@ def respond(
     return response
 
 
-def kind_of(message: SipRequest | SipResponse) -> str:
-    """Of what kind its body is: the media type, in small letters."""
+def content_type(message: SipRequest | SipResponse) -> str:
+    """The media type of the body, in lower case and without parameters."""
     return (message.content_type or "").partition(";")[0].strip().lower()
 
 
-def key_of(request: SipRequest) -> str:
-    """The key that an INFO brings, as application/dtmf-relay or application/dtmf; "" for none."""
+def info_key(request: SipRequest) -> str:
+    """The key in an INFO of type application/dtmf-relay or application/dtmf; "" for none."""
     found = re.search(r"(?:^|Signal\s*=)\s*([0-9*#A-Da-d]|1[01])\s*(?:$|[\r\n])", request.text[:200])
     return {"10": "*", "11": "#"}.get(found[1], found[1].upper()) if found else ""
 
 
-def news_of(request: SipRequest) -> int:
-    """The status that a NOTIFY about a transfer brings; 0 for none."""
+def notify_status(request: SipRequest) -> int:
+    """The status in a NOTIFY about a transfer (RFC 3515 section 2.4.5); 0 for none."""
     found = re.match(r"SIP/2\.0 ([1-6]\d\d)", request.text)
     return int(found[1]) if found else 0
 
 
-def return_address(request: SipRequest, source: Remote) -> Remote:
-    """Where responses go (RFC 3261 section 18.2.2, RFC 3581): always to the address that the request came from, so that
-    nobody can point us at somebody else."""
-    if source.wire == "TCP":
+def response_destination(request: SipRequest, source: Remote) -> Remote:
+    """The destination of responses (RFC 3261 section 18.2.2, RFC 3581): always the address that the request came from,
+    so that we cannot be aimed at others."""
+    if source.protocol == "TCP":
         return source
     via = request.via[0]
-    return source if via.rport else Remote(source.host, via.port or 5060, source.wire)
+    return source if via.rport else Remote(source.host, via.port or 5060, source.protocol)
 
 
 def new_tag() -> str:
-    """Of our end of a dialog."""
+    """A tag for our end of a dialog."""
     return secrets.token_hex(8)
 
 
@@ -155,16 +155,16 @@ def _check(message: SipRequest | SipResponse) -> Via:
     for name in ("via", "from", "to", "call-id", "cseq"):
         values = message.headers.get(name)
         if not values or not values[0] or any(len(value) > MAX_HEADER for value in values):
-            raise BadMessage(f"the header '{name}' is missing, or longer than {MAX_HEADER}")
+            raise BadSipMessage(f"the header '{name}' is missing, or longer than {MAX_HEADER}")
     via = parse_via(message.headers.get("via")[0])
     if not via.host or not via.branch:
-        raise BadMessage("the topmost Via has no host or no branch")
+        raise BadSipMessage("the topmost Via has no host or no branch")
     if via.port is not None and not 0 < via.port < 65536:
-        raise BadMessage("the topmost Via has no port that could be")
+        raise BadSipMessage("the topmost Via has an impossible port")
     return via
 
 
-def _stamp(request: SipRequest, via: Via, source: Remote) -> None:
+def _add_source(request: SipRequest, via: Via, source: Remote) -> None:
     via.params["received"] = source.host
     if "rport" in via.params:
         via.params["rport"] = str(source.port)
@@ -175,17 +175,17 @@ def _stamp(request: SipRequest, via: Via, source: Remote) -> None:
 
 
 def _problem(message: SipRequest | SipResponse) -> str:
-    """What is wrong with a message that can be answered; "" for nothing."""
+    """What is wrong with a message that can be answered with 400; "" for nothing."""
     try:
         cseq, sender, target, _ = message.cseq, message.from_addr, message.to_addr, message.contact
     except (ValueError, IndexError):
         return "CSeq, From, To or Contact is malformed"
     if cseq is None or not 0 <= cseq.seq <= MAX_CSEQ:
-        return "CSeq has no number that could be"
+        return "CSeq has an impossible number"
     if isinstance(message, SipRequest) and cseq.method != message.method:
-        return "CSeq fits no request of this method"
+        return "CSeq names another method"
     if sender is None or not sender.tag or not sender.uri.host or target is None or not target.uri.host:
         return "From has no tag, or From or To no address"
     if len(message.headers.get("from")) > 1 or len(message.headers.get("to")) > 1:
-        return "From or To is there twice"
+        return "From or To appears twice"
     return ""

@@ -1,6 +1,6 @@
-"""Our place at a PBX or provider, so that calls to our number find us (RFC 3261 section 10).
+"""Registration at a PBX or provider, so that calls to our number reach us (RFC 3261 section 10).
 
-    start ──► REGISTER ──401──► with proof ──200──► REGISTERED ──four fifths of its time──► again
+    start ──► REGISTER ──401──► with credentials ──200──► REGISTERED ──four fifths of its time──► again
                   │ anything else, or nothing: FAILED ──half a minute, then longer──► again
     stop ───► REGISTER with Expires: 0
 
@@ -16,19 +16,19 @@ from aiosipua.headers import parse_uri
 from aiosipua.utils import generate_call_id
 
 from vivavoce.realtime.telephony.sip.messages import Remote, new_tag
-from vivavoce.realtime.telephony.sip.transactions import Outbox
+from vivavoce.realtime.telephony.sip.transactions import SipSender
 
 EXPIRES: Final = 300
-"""Seconds that we ask for: short enough for the address tables of routers on the way."""
+"""Seconds that we request: short enough for the address tables of routers on the way."""
 
-SOON: Final = 30.0
-"""Seconds to the next attempt after one that failed; doubled with each, up to `LATE`."""
+FIRST_RETRY: Final = 30.0
+"""Seconds to the next attempt after one that failed; doubled with each, up to `LONGEST_RETRY`."""
 
-LATE: Final = 600.0
+LONGEST_RETRY: Final = 600.0
 
 
 class State(Enum):
-    """Of a registration."""
+    """State of a registration."""
 
     OFF = auto()
     TRYING = auto()
@@ -40,38 +40,38 @@ class State(Enum):
 class Registration:
     """One account at one registrar."""
 
-    def __init__(self, outbox: Outbox, account: str, registrar: Remote) -> None:
+    def __init__(self, sender: SipSender, account: str, registrar: Remote) -> None:
         """`account`: our address there, such as sip:100@pbx.example.org."""
         self.state = State.OFF
         self.status = 0
-        """What the registrar answered last; 408 for nothing at all."""
-        self._outbox = outbox
-        self._to = registrar
+        """The registrar's last status; 408 for no response."""
+        self._sender = sender
+        self._registrar = registrar
         uri = parse_uri(account)
         self._domain = f"sip:{uri.host}" + (f":{uri.port}" if uri.port else "")
-        call_id = generate_call_id(outbox.host_for(registrar))
+        call_id = generate_call_id(sender.host_for(registrar))
         self._dialog = Dialog(call_id, new_tag(), "", account, account, self._domain)
         self._expires = EXPIRES
-        self._proven = False
-        self._pause = SOON
+        self._authorized = False  # the last request had credentials
+        self._retry = FIRST_RETRY
         self.deadline: float | None = None
-        """When `tick` has something to do."""
+        """When to call `tick`."""
 
     @property
     def tag(self) -> str:
-        """Which marks our requests, and so the responses."""
+        """Our tag, which responses to us carry."""
         return self._dialog.local_tag
 
     def start(self) -> None:
         """Registers."""
-        self._proven = False
+        self._authorized = False
         self._send(self._expires)
 
     def stop(self) -> None:
-        """Tells the registrar that we are gone."""
+        """Removes the registration."""
         self.deadline = None
         if self.state is State.REGISTERED:
-            self._proven = False
+            self._authorized = False
             self._expires = 0
             self.state = State.LEAVING
             self._send(0)
@@ -81,29 +81,29 @@ class Registration:
         if self.deadline is not None and now >= self.deadline:
             self.start()
 
-    def response(self, response: SipResponse) -> None:
-        """What the registrar says."""
+    def receive_response(self, response: SipResponse) -> None:
+        """Takes the registrar's response."""
         status = response.status_code
         if status < 200:
             return
         self.status = status
-        proof = self._outbox.proof(response, "REGISTER", self._domain)
-        if proof is not None and not self._proven:
-            self._proven = True
-            self._send(self._expires, proof)
+        authorization = self._sender.authorization(response, "REGISTER", self._domain)
+        if authorization is not None and not self._authorized:
+            self._authorized = True
+            self._send(self._expires, authorization)
         elif self._expires == 0:
             self.state = State.OFF
         elif status < 300:
-            self.state, self._pause = State.REGISTERED, SOON
-            self.deadline = self._outbox.now + 0.8 * self._granted(response)
+            self.state, self._retry = State.REGISTERED, FIRST_RETRY
+            self.deadline = self._sender.now + 0.8 * self._granted(response)
         elif status == 423 and (least := _number(response.get_header("min-expires"))) > self._expires:
             self._expires = min(least, 86_400)
             self._send(self._expires)
         else:
             self._fail()
 
-    def unanswered(self) -> None:
-        """The registrar says nothing."""
+    def timed_out(self) -> None:
+        """The registrar did not respond."""
         self.status = 408
         if self.state is State.LEAVING:
             self.state = State.OFF
@@ -112,22 +112,22 @@ class Registration:
 
     def _fail(self) -> None:
         self.state = State.FAILED
-        self.deadline = self._outbox.now + self._pause
-        self._pause = min(2 * self._pause, LATE)
+        self.deadline = self._sender.now + self._retry
+        self._retry = min(2 * self._retry, LONGEST_RETRY)
 
-    def _send(self, expires: int, proof: tuple[str, str] | None = None) -> None:
+    def _send(self, expires: int, authorization: tuple[str, str] | None = None) -> None:
         if self.state not in (State.REGISTERED, State.LEAVING):
             self.state = State.TRYING
         self.deadline = None
-        request: SipRequest = self._outbox.draft(self._dialog, "REGISTER", self._to)
+        request: SipRequest = self._sender.create_request(self._dialog, "REGISTER", self._registrar)
         request.headers.set_single("Expires", str(expires))
-        if proof is not None:
-            request.headers.set_single(*proof)
-        self._outbox.send(request, self._to)
+        if authorization is not None:
+            request.headers.set_single(*authorization)
+        self._sender.send(request, self._registrar)
 
     def _granted(self, response: SipResponse) -> int:
-        """Seconds for which we are known; registrars list our contact with them, or say it for all."""
-        ours = self._outbox.sent_by(self._to)
+        """Seconds for which we are registered: of our Contact, or of all."""
+        ours = self._sender.sent_by(self._registrar)
         for contact in response.contact:
             uri = f"{contact.uri.host}:{contact.uri.port}"
             if uri == ours and (seconds := _number(contact.params.get("expires"))):

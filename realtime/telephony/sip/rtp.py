@@ -1,10 +1,11 @@
-"""RTP and RTCP of one call, without the network: who is listened to, what a packet is, what leaves, what is reported.
+"""RTP, RTCP and telephone-events of one call, without the network (RFC 3550, RFC 4733).
 
-    datagram ──Incoming.receive──► Packet (for microphone.py), Key, or nothing
-    payload ──Outgoing.packet────► datagram                     Outgoing.report ──► RTCP, every five seconds
+    datagram ──RtpReceiver.receive──► Packet (for the jitter buffer), DtmfReceived, or nothing
+    payload ──RtpSender.packet──────► datagram                  RtpSender.report ──► RTCP, every five seconds
+    keys ──TelephoneEvents.next─────► payload of a telephone-event
 
-aiortp packs and unpacks. Its sessions are not used: they follow whoever sent the last packet, hold back sound in a
-fixed buffer, and send a key as one burst. Times are seconds, and given.
+aiortp packs and unpacks. Its sessions are not used: they follow any address that sends a packet, hold
+audio in a fixed buffer, and send a key as one burst. Times are seconds, and passed in.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from aiortp.dtmf import EVENT_TO_DIGIT, DtmfEvent
+from aiortp.dtmf import DTMF_EVENTS, EVENT_TO_DIGIT, DtmfEvent
 from aiortp.packet import (
     RtcpPacket,
     RtcpReceiverInfo,
@@ -27,117 +28,114 @@ from aiortp.packet import (
     is_rtcp,
 )
 
-from vivavoce.realtime.telephony.sip.sdp import Media
+from vivavoce.realtime.telephony import DtmfReceived
+from vivavoce.realtime.telephony.sip.sdp import NegotiatedMedia
 from vivavoce.realtime.transports.webrtc.jitter_buffer import Packet
 
 Address = tuple[str, int]
 
-SILENT: Final = 2.0
-"""Seconds without a packet from where they came so far, after which they may come from elsewhere."""
+LATCH_TIMEOUT: Final = 2.0
+"""Seconds without a packet from the latched address, after which another address is accepted."""
 
-KEY_PAUSE: Final = 0.04
-"""Seconds between two keys that a person or machine can press; more often is noise, or malice."""
+MIN_KEY_INTERVAL: Final = 0.04
+"""Seconds between two keys; faster ones are noise or an attack, and dropped."""
 
-MAX_PAYLOAD: Final = 1_500
+COMFORT_NOISE: Final = 13
+"""Payload type of comfort noise (RFC 3389)."""
+
+MAX_PACKET: Final = 1_500
+"""Bytes of one datagram."""
+
 _MALFORMED: Final = (ValueError, IndexError, struct.error)
 _NTP: Final = 2_208_988_800  # seconds from 1900 to 1970
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A key was pressed; told at its first packet."""
-
-    key: str
-
-
 class Latch:
-    """Where the far end really is (symmetric RTP, RFC 4961): a phone behind a router does not know its own address.
+    """The true address of the far end (symmetric RTP, RFC 4961): a phone behind a router does not know its own.
 
-    Its first packet tells, and it stays so: nobody can take over the call by sending something, unless the far end has
-    fallen silent. From the agreed address it may always come."""
+    The first packet sets it, and it stays: no other sender can take over the call, unless the far end has fallen
+    silent. Packets from the negotiated address are always accepted."""
 
-    def __init__(self, agreed: Address) -> None:
-        self.address = agreed
-        self._agreed = agreed
-        self._heard: float | None = None
+    def __init__(self, negotiated: Address) -> None:
+        self.address = negotiated
+        self._negotiated = negotiated
+        self._last: float | None = None
 
     def accept(self, source: Address, now: float) -> bool:
         """Whether a packet from `source` belongs to the call."""
-        silent = self._heard is None or now - self._heard > SILENT
-        if source != self.address and source != self._agreed and not silent:
+        silent = self._last is None or now - self._last > LATCH_TIMEOUT
+        if source != self.address and source != self._negotiated and not silent:
             return False
-        self.address, self._heard = source, now
+        self.address, self._last = source, now
         return True
 
 
-class Incoming:
+class RtpReceiver:
     """The far end's stream."""
 
-    def __init__(self, media: Media) -> None:
+    def __init__(self, media: NegotiatedMedia) -> None:
         self._media = media
         self.latch = Latch((media.host, media.port))
         self.reception: Reception | None = None
-        self._pressed: deque[int] = deque(maxlen=8)  # timestamps of the last keys
+        self._keys: deque[int] = deque(maxlen=8)  # timestamps of the last keys
         self._key_at = -1.0
-        self.heard_at: float | None = None
-        """When its last packet came."""
 
-    def receive(self, data: bytes, source: Address, now: float) -> Packet | Key | None:
-        """One datagram of the RTP port. RTCP that shares the port is not for here: see `is_report`."""
-        if len(data) > MAX_PAYLOAD:
+    def receive(self, data: bytes, source: Address, now: float) -> Packet | DtmfReceived | None:
+        """Takes one datagram of the RTP port; RTCP that shares the port goes elsewhere, see `is_rtcp_packet`. A key is
+        reported at its first packet."""
+        if len(data) > MAX_PACKET:
             return None
         try:
             packet = RtpPacket.parse(data)
         except _MALFORMED:
             return None
-        known = packet.payload_type in (self._media.payload_type, self._media.keys, 13)
+        known = packet.payload_type in (self._media.payload_type, self._media.event_type, COMFORT_NOISE)
         if not known or not self.latch.accept(source, now):
             return None
-        self.heard_at = now
         if self.reception is None or self.reception.ssrc != packet.ssrc:
             self.reception = Reception(packet.ssrc, self._media.clock_hz)
         self.reception.count(packet.sequence_number, packet.timestamp, now)
         if packet.payload_type == self._media.payload_type:
             return Packet(packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload)
-        if packet.payload_type == self._media.keys and (key := self._key(packet, now)) is not None:
-            return key
-        return self._filler(packet)
+        if packet.payload_type == self._media.event_type and (dtmf := self._dtmf(packet, now)) is not None:
+            return dtmf
+        return self._placeholder(packet)
 
-    def _key(self, packet: RtpPacket, now: float) -> Key | None:
+    def _dtmf(self, packet: RtpPacket, now: float) -> DtmfReceived | None:
         try:
             event = DtmfEvent.parse(packet.payload)
         except _MALFORMED:
             return None
-        if packet.timestamp in self._pressed or event.event not in EVENT_TO_DIGIT or now - self._key_at < KEY_PAUSE:
+        if packet.timestamp in self._keys or event.event not in EVENT_TO_DIGIT or now - self._key_at < MIN_KEY_INTERVAL:
             return None
-        self._pressed.append(packet.timestamp)
+        self._keys.append(packet.timestamp)
         self._key_at = now
-        return Key(event.digit)
+        return DtmfReceived(event.digit)
 
-    def _filler(self, packet: RtpPacket) -> Packet:
-        """Keys and comfort noise take numbers in the stream: without sound, but not missing."""
-        lasted = 0
-        if packet.payload_type == self._media.keys and len(packet.payload) >= 4:
+    def _placeholder(self, packet: RtpPacket) -> Packet:
+        """An empty packet for telephone-events and comfort noise: their sequence numbers are not missing."""
+        duration = 0
+        if packet.payload_type == self._media.event_type and len(packet.payload) >= 4:
             ticks = int.from_bytes(packet.payload[2:4], "big")
-            lasted = ticks * self._media.clock_hz // self._media.keys_hz
-        timestamp = (packet.timestamp + lasted) % (1 << 32)
+            duration = ticks * self._media.clock_hz // self._media.event_clock_hz
+        timestamp = (packet.timestamp + duration) % (1 << 32)
         return Packet(packet.ssrc, packet.sequence_number, timestamp, b"")
 
 
 class Reception:
-    """What a receiver report says of a stream (RFC 3550 section 6.4.1 and appendix A)."""
+    """The statistics of a stream for receiver reports (RFC 3550 section 6.4.1 and appendix A)."""
 
     def __init__(self, ssrc: int, clock_hz: int) -> None:
         self.ssrc = ssrc
         self.received = 0
         self._clock_hz = clock_hz
         self._first = self._highest = -1  # extended sequence numbers
-        self._before = (0, 0)  # expected and received at the last report
+        self._reported = (0, 0)  # expected and received at the last report
         self._transit: float | None = None
         self._jitter = 0.0
 
     def count(self, sequence: int, timestamp: int, now: float) -> None:
-        """A packet came."""
+        """Counts a packet."""
         self.received += 1
         if self._highest < 0:
             self._first = self._highest = sequence
@@ -150,22 +148,22 @@ class Reception:
 
     @property
     def lost(self) -> int:
-        """Packets that never came, so far."""
+        """Packets lost so far."""
         return max(0, self._highest - self._first + 1 - self.received) if self._highest >= 0 else 0
 
     def block(self) -> RtcpReceiverInfo:
         """The next report block."""
         expected = self._highest - self._first + 1
-        new, came = expected - self._before[0], self.received - self._before[1]
-        self._before = expected, self.received
-        fraction = min(255, max(0, new - came) * 256 // new) if new > 0 else 0
+        new, received = expected - self._reported[0], self.received - self._reported[1]
+        self._reported = expected, self.received
+        fraction = min(255, max(0, new - received) * 256 // new) if new > 0 else 0
         lost = min(self.lost, (1 << 23) - 1)
         highest = self._highest % (1 << 32)
         return RtcpReceiverInfo(self.ssrc, fraction, lost, highest, int(self._jitter) % (1 << 32), 0, 0)
 
 
-class Outgoing:
-    """Our stream. `ssrc`, `sequence` and `timestamp` are drawn by lot (RFC 3550 section 5.1)."""
+class RtpSender:
+    """Our stream. `ssrc`, `sequence` and `timestamp` are random (RFC 3550 section 5.1)."""
 
     def __init__(self, ssrc: int, sequence: int, timestamp: int) -> None:
         self.ssrc = ssrc
@@ -176,7 +174,7 @@ class Outgoing:
         self._newest = timestamp
 
     def packet(self, payload_type: int, payload: bytes, ticks: int, marker: bool = False) -> bytes:
-        """The next packet; `ticks` of the codec's clock since the stream began."""
+        """The next packet; `ticks`: of the RTP clock since the stream began."""
         self._newest = (self._start + ticks) % (1 << 32)
         packet = RtpPacket(payload_type, int(marker), self._sequence, self._newest, self.ssrc, payload)
         self._sequence = (self._sequence + 1) & 0xFFFF
@@ -184,22 +182,22 @@ class Outgoing:
         self.octets += len(payload)
         return packet.serialize()
 
-    def report(self, reception: Reception | None, unix: float, name: bytes) -> bytes:
-        """A sender report with what we received; `unix` seconds, `name` of nobody in particular."""
+    def report(self, reception: Reception | None, unix: float, cname: bytes) -> bytes:
+        """A sender report with the statistics of what we received; `unix`: seconds; `cname`: a random name."""
         blocks = [reception.block()] if reception else []
         ntp = int((unix + _NTP) * (1 << 32)) % (1 << 64)
         sender = RtcpSenderInfo(ntp, self._newest, self.packets % (1 << 32), self.octets % (1 << 32))
         report = RtcpSrPacket(self.ssrc, sender, blocks) if self.packets else RtcpRrPacket(self.ssrc, blocks)
-        return bytes(report) + bytes(RtcpSdesPacket([RtcpSourceInfo(self.ssrc, [(1, name)])]))
+        return bytes(report) + bytes(RtcpSdesPacket([RtcpSourceInfo(self.ssrc, [(1, cname)])]))
 
 
-def is_report(data: bytes) -> bool:
+def is_rtcp_packet(data: bytes) -> bool:
     """Whether a datagram is RTCP (RFC 5761 section 4)."""
     return is_rtcp(data)
 
 
-def lost_there(data: bytes, ssrc: int) -> int | None:
-    """Of our packets, how many the far end says it has missed; None if it says nothing that can be read."""
+def reported_loss(data: bytes, ssrc: int) -> int | None:
+    """The far end's count of our lost packets, from RTCP; None if there is none."""
     try:
         packets = RtcpPacket.parse(data)
     except _MALFORMED:
@@ -210,3 +208,69 @@ def lost_there(data: bytes, ssrc: int) -> int | None:
                 if block.ssrc == ssrc:
                     return max(0, block.packets_lost)
     return None
+
+
+KEY_FRAMES: Final = 8
+"""Frames that a key lasts: 160 ms."""
+
+END_PACKETS: Final = 3
+"""Times that the end of a key is sent, since one packet may be lost (RFC 4733 section 2.5.1.4)."""
+
+KEY_GAP: Final = 4
+"""Frames of audio between two keys: 80 ms."""
+
+VOLUME: Final = 10
+"""Decibels below full scale."""
+
+MAX_PENDING: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class EventPacket:
+    """A telephone-event that takes the place of a frame. `since`: frames since the key began; its timestamp stays
+    there."""
+
+    payload: bytes
+    since: int
+    first: bool
+
+
+class TelephoneEvents:
+    """The keys that one connection sends: telephone-events in place of audio, at its pace (RFC 4733 section 2.5).
+
+        add("12") ──► next(), every 20 ms ──► EventPacket for this frame, or None: the frame is for audio
+
+    One key is eight frames, the last of them sent three times, then four frames of audio. (aiortp sends a key as one
+    burst of packets, which phones and gateways take for a short click, or ignore.)"""
+
+    def __init__(self, clock_hz: int) -> None:
+        self._ticks = clock_hz // 50
+        self._pending: deque[str] = deque()
+        self._step = 0  # frames into the key, or into the gap behind it
+
+    @property
+    def idle(self) -> bool:
+        """No key is being sent or pending."""
+        return not self._pending and not self._step
+
+    def add(self, keys: str) -> None:
+        """Queues keys. Raises ValueError for characters that are no keys, and for more than `MAX_PENDING`."""
+        wrong = [key for key in keys if key not in DTMF_EVENTS]
+        if wrong or len(self._pending) + len(keys) > MAX_PENDING:
+            raise ValueError(f"at most {MAX_PENDING} keys of 0-9, *, #, A-D")
+        self._pending.extend(keys)
+
+    def next(self) -> EventPacket | None:
+        """The telephone-event for the next frame."""
+        if self.idle:
+            return None
+        self._step += 1
+        if self._step > KEY_FRAMES + END_PACKETS - 1:
+            if self._step == KEY_FRAMES + END_PACKETS:
+                self._pending.popleft()
+            if self._step == KEY_FRAMES + END_PACKETS - 1 + KEY_GAP:
+                self._step = 0
+            return None
+        duration = min(self._step, KEY_FRAMES)
+        event = DtmfEvent(DTMF_EVENTS[self._pending[0]], self._step >= KEY_FRAMES, VOLUME, duration * self._ticks)
+        return EventPacket(event.serialize(), self._step - 1, self._step == 1)

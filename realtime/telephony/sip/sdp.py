@@ -1,14 +1,12 @@
-"""What the two ends of a call agree about its sound: SDP offers and answers (RFC 3264).
+"""SDP offers and answers: the two ends of a call negotiate their audio (RFC 3264).
 
-    offer of theirs ──answer──► our SDP, Media          our SDP (offer) ──► their answer ──settle──► Media
+    their offer ──create_answer──► our answer, NegotiatedMedia     create_offer ──► their answer ──accept_answer──► …
 
-Sound is one RTP stream of one codec and telephone events (RFC 4733). Everything else that is offered (video, fax,
-encryption) is declined, as the answer's form demands. aiosipua parses; its numbers are checked here.
+    request with an offer ──describe──► our answer, `media`      without one ──describe──► our offer; `answer_pending`
+    their answer ──accept_answer──► `media`                      reoffer ──► an offer that changes nothing
 
-What a call's two ends have agreed upon about its sound, and whose turn it is to say something (RFC 3264, RFC 6337).
-
-request with an offer ──describe──► our answer, `media`          without one ──describe──► our offer; `owed` is True
-their answer ──settle──► `media`                                 renew ──► an offer that changes nothing
+Audio is one RTP stream of one codec and telephone-events (RFC 4733). Other media in an offer (video, fax, encryption)
+are rejected in the answer, each in its place. aiosipua parses; its numbers are checked here.
 """
 
 from __future__ import annotations
@@ -23,60 +21,55 @@ from aiosipua.sdp import Codec as SdpCodec
 from aiosipua.sdp import ConnectionData, MediaDescription, Origin
 
 from vivavoce.realtime.config.sip import CODECS, CodecName
-from vivavoce.realtime.telephony.sip import sdp as offers
-from vivavoce.realtime.telephony.sip.messages import kind_of
+from vivavoce.realtime.telephony.errors import SdpNotAcceptable
+from vivavoce.realtime.telephony.sip.messages import content_type
 
-KEYS_TYPE: Final = 101
+SDP: Final = "application/sdp"
+
+TELEPHONE_EVENT: Final = 101
+"""Payload type of telephone-events in our offers; 102 for those with the clock of Opus."""
+
 MAX_SDP: Final = 16 << 10
 """Characters of a description."""
 
 MAX_MEDIA: Final = 16
 
-_FORMS: Final[dict[CodecName, tuple[int, str, int]]] = {
+_CODECS: Final[dict[CodecName, tuple[int, str, int]]] = {
     "pcmu": (0, "PCMU/8000", 8_000),
     "pcma": (8, "PCMA/8000", 8_000),
     "g722": (9, "G722/8000", 8_000),  # sampled at 16 kHz, counted at 8 (RFC 3551 section 4.5.2)
     "opus": (107, "opus/48000/2", 48_000),
 }
-"""Payload type in our offers, what it is called there, and the rate of its RTP clock."""
-
-
-class NotAcceptable(ValueError):
-    """The two ends have nothing in common, or what came is no description; worth a 488."""
+"""Payload type in our offers, rtpmap, and rate of the RTP clock."""
 
 
 @dataclass(frozen=True, slots=True)
-class Media:
-    """What was agreed upon. `keys`: payload type of telephone events, None where the far end knows none, `keys_hz`
-    their clock. `host`, `port`: where it wants our sound; `reports`: the port for RTCP there. `muxed`: RTCP shares the
-    port of the sound. `sends`: it wants to hear us (False: we are on hold); `hears`: it sends us its sound."""
+class NegotiatedMedia:
+    """The result of offer and answer. `host`, `port`: where the far end receives RTP; `rtcp_port`: where RTCP.
+    `event_type`: payload type of telephone-events, None where the far end does not support them; `event_clock_hz`:
+    their clock. `rtcp_mux`: RTCP shares the port of RTP (RFC 5761). `can_send`: the far end wants our audio (False: it
+    holds the call); `can_receive`: it sends us its own."""
 
     codec: CodecName
     payload_type: int
     host: str = field(repr=False)
     port: int
-    reports: int
-    keys: int | None = None
-    keys_hz: int = 8_000
-    muxed: bool = False
-    sends: bool = True
-    hears: bool = True
+    rtcp_port: int
+    event_type: int | None = None
+    event_clock_hz: int = 8_000
+    rtcp_mux: bool = False
+    can_send: bool = True
+    can_receive: bool = True
 
     @property
     def clock_hz(self) -> int:
-        """The rate of its RTP timestamps."""
-        return _FORMS[self.codec][2]
-
-    @property
-    def held(self) -> bool:
-        """The far end does not listen."""
-        return not self.sends
+        """The rate of RTP timestamps."""
+        return _CODECS[self.codec][2]
 
 
 @dataclass(frozen=True, slots=True)
 class LocalSdp:
-    """Our end: the address and port in our descriptions, the codecs we speak, best first, and the description's
-    number."""
+    """Our side of a description: address and port, codecs in order of preference, session id and version."""
 
     host: str
     port: int
@@ -85,103 +78,135 @@ class LocalSdp:
     version: int = 0
 
     def next(self) -> LocalSdp:
-        """The same, for the next description of the call."""
+        """The same, for the next description in the call."""
         return replace(self, version=self.version + 1)
 
 
-def offer(own: LocalSdp) -> str:
-    """Our offer: all we speak."""
-    codecs = [(name, _FORMS[name][0]) for name in own.codecs]
-    keys = [(KEYS_TYPE, 8_000)] + ([(KEYS_TYPE + 1, 48_000)] if "opus" in own.codecs else [])
-    return _write(own, [_audio(own.port, codecs, keys, "sendrecv", muxed=True)])
+class OfferAnswer:
+    """The offer/answer state of one dialog (RFC 3264, RFC 6337). `local`: our side, as described last."""
+
+    def __init__(self, local: LocalSdp) -> None:
+        self.local = local
+        self.media: NegotiatedMedia | None = None
+        self.answer_pending = False
+        """Our offer was in a 200, and its answer comes in the ACK."""
+
+    def describe(self, request: SipRequest) -> str:
+        """The SDP of our 200 to `request`: an answer, or an offer where the request has none. Raises
+        `SdpNotAcceptable`."""
+        if not request.body:
+            self.answer_pending = True
+            return create_offer(self.local)
+        if content_type(request) != SDP:
+            raise SdpNotAcceptable("the body is not SDP")
+        sdp, self.media = create_answer(request.text, self.local)
+        return sdp
+
+    def accept_answer(self, text: str) -> NegotiatedMedia:
+        """Takes their answer to our offer. Raises `SdpNotAcceptable`."""
+        self.answer_pending = False
+        self.media = accept_answer(text, self.local)
+        return self.media
+
+    def reoffer(self) -> str:
+        """An offer of what is negotiated already."""
+        self.local = self.local.next()
+        codecs = (self.media.codec,) if self.media else self.local.codecs
+        return create_offer(replace(self.local, codecs=codecs))
 
 
-def answer(text: str, own: LocalSdp) -> tuple[str, Media]:
-    """Our answer to their offer, and what is agreed by it. Of what they offer we take the codec that we like best.
-    Raises `NotAcceptable`."""
-    theirs = _read(text)
-    index, audio = _audio_of(theirs)
-    media = _match(theirs, audio, own.codecs)
-    direction = {(True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly"}
-    said = direction.get((media.sends, media.hears), "inactive")
-    keys = [] if media.keys is None else [(media.keys, media.keys_hz)]
-    ours = _audio(own.port, [(media.codec, media.payload_type)], keys, said, media.muxed)
+def create_offer(local: LocalSdp) -> str:
+    """Our offer: all codecs of `local`."""
+    codecs = [(name, _CODECS[name][0]) for name in local.codecs]
+    events = [(TELEPHONE_EVENT, 8_000)] + ([(TELEPHONE_EVENT + 1, 48_000)] if "opus" in local.codecs else [])
+    return _write(local, [_audio(local.port, codecs, events, "sendrecv", rtcp_mux=True)])
+
+
+def create_answer(text: str, local: LocalSdp) -> tuple[str, NegotiatedMedia]:
+    """Our answer to their offer, and its result: the offered codec that `local` prefers. Raises `SdpNotAcceptable`."""
+    offer = _parse(text)
+    index, audio = _find_audio(offer)
+    media = _negotiate(offer, audio, local.codecs)
+    directions = {(True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly"}
+    direction = directions.get((media.can_send, media.can_receive), "inactive")
+    events = [] if media.event_type is None else [(media.event_type, media.event_clock_hz)]
+    ours = _audio(local.port, [(media.codec, media.payload_type)], events, direction, media.rtcp_mux)
     ours.proto = audio.proto
-    declined = [MediaDescription(m.media, 0, m.proto, list(m.formats) or ["0"]) for m in theirs.media]
-    declined[index] = ours
-    return _write(own, declined), media
+    answers = [MediaDescription(m.media, 0, m.proto, list(m.formats) or ["0"]) for m in offer.media]
+    answers[index] = ours
+    return _write(local, answers), media
 
 
-def settle(text: str, own: LocalSdp) -> Media:
-    """What is agreed by their answer to our offer. Raises `NotAcceptable`."""
-    theirs = _read(text)
-    _, audio = _audio_of(theirs)
-    return _match(theirs, audio, own.codecs)
+def accept_answer(text: str, local: LocalSdp) -> NegotiatedMedia:
+    """The result of their answer to our offer. Raises `SdpNotAcceptable`."""
+    answer = _parse(text)
+    _, audio = _find_audio(answer)
+    return _negotiate(answer, audio, local.codecs)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def _read(text: str) -> SdpMessage:
+def _parse(text: str) -> SdpMessage:
     if len(text) > MAX_SDP:
-        raise NotAcceptable(f"{len(text)} characters of SDP; at most {MAX_SDP}")
+        raise SdpNotAcceptable(f"{len(text)} characters of SDP; at most {MAX_SDP}")
     try:
         sdp = parse_sdp(text)
     except (ValueError, IndexError) as error:
-        raise NotAcceptable(f"no readable SDP: {error}") from error
+        raise SdpNotAcceptable(f"unreadable SDP: {error}") from error
     if len(sdp.media) > MAX_MEDIA or not all(media.media.isalnum() and media.proto for media in sdp.media):
-        raise NotAcceptable("SDP with media of no name, or with too many")
+        raise SdpNotAcceptable(f"SDP with unnamed media, or more than {MAX_MEDIA} of them")
     return sdp
 
 
-def _audio_of(sdp: SdpMessage) -> tuple[int, MediaDescription]:
+def _find_audio(sdp: SdpMessage) -> tuple[int, MediaDescription]:
     for index, media in enumerate(sdp.media):
         if media.media == "audio" and media.port and media.proto.upper() in ("RTP/AVP", "RTP/AVPF"):
             return index, media
-    raise NotAcceptable("no sound over plain RTP is offered")
+    raise SdpNotAcceptable("no audio over plain RTP")
 
 
-def _match(sdp: SdpMessage, audio: MediaDescription, ours: Iterable[CodecName]) -> Media:
-    codec, name = _best(audio.codecs, ours)
+def _negotiate(sdp: SdpMessage, audio: MediaDescription, codecs: Iterable[CodecName]) -> NegotiatedMedia:
+    codec, name = _preferred(audio.codecs, codecs)
     connection = audio.connection or sdp.connection
     if connection is None:
-        raise NotAcceptable("no address for the sound")
+        raise SdpNotAcceptable("no address for the audio")
     try:
         address = ipaddress.ip_address(connection.address.partition("/")[0])
     except ValueError:
-        raise NotAcceptable("the address for the sound is no IP address") from None
+        raise SdpNotAcceptable("the address for the audio is not an IP address") from None
     if address.is_multicast or not 0 < audio.port < 65536:
-        raise NotAcceptable("the address for the sound is none of one machine")
+        raise SdpNotAcceptable("the address for the audio is not that of one machine")
     direction = _direction(sdp, audio)
-    nowhere = address.is_unspecified  # how old phones put a call on hold (RFC 2543)
-    muxed = "rtcp-mux" in audio.attributes
-    keys = _keys(audio.codecs, _FORMS[name][2])
-    return Media(
+    zeros = address.is_unspecified  # how old phones hold a call (RFC 2543)
+    rtcp_mux = "rtcp-mux" in audio.attributes
+    events = _telephone_event(audio.codecs, _CODECS[name][2])
+    return NegotiatedMedia(
         name,
         codec.payload_type,
         str(address),
         audio.port,
-        audio.port if muxed else _reports_port(audio),
-        keys.payload_type if keys else None,
-        keys.clock_rate if keys else 8_000,
-        muxed,
-        sends=direction in ("sendrecv", "recvonly") and not nowhere,
-        hears=direction in ("sendrecv", "sendonly") and not nowhere,
+        audio.port if rtcp_mux else _rtcp_port(audio),
+        events.payload_type if events else None,
+        events.clock_rate if events else 8_000,
+        rtcp_mux,
+        can_send=direction in ("sendrecv", "recvonly") and not zeros,
+        can_receive=direction in ("sendrecv", "sendonly") and not zeros,
     )
 
 
-def _best(offered: list[SdpCodec], ours: Iterable[CodecName]) -> tuple[SdpCodec, CodecName]:
+def _preferred(offered: list[SdpCodec], ours: Iterable[CodecName]) -> tuple[SdpCodec, CodecName]:
     for name in ours:
         for codec in offered:
-            form = f"{codec.encoding_name}/{codec.clock_rate}".lower()
-            if _FORMS[name][1].lower().startswith(form) and 0 <= codec.payload_type < 128 and codec.clock_rate:
+            rtpmap = f"{codec.encoding_name}/{codec.clock_rate}".lower()
+            if _CODECS[name][1].lower().startswith(rtpmap) and 0 <= codec.payload_type < 128 and codec.clock_rate:
                 return codec, name
     names = ", ".join(codec.encoding_name for codec in offered if codec.encoding_name)
-    raise NotAcceptable(f"no codec in common: {len(offered)} offered ({names[:200]})")
+    raise SdpNotAcceptable(f"no codec in common: {len(offered)} offered ({names[:200]})")
 
 
-def _keys(offered: list[SdpCodec], clock_hz: int) -> SdpCodec | None:
-    """Telephone events; those that count as the codec does, if there are such."""
+def _telephone_event(offered: list[SdpCodec], clock_hz: int) -> SdpCodec | None:
+    """Telephone-events, preferably with the clock of the codec."""
     events = [
         codec
         for codec in offered
@@ -199,10 +224,10 @@ def _direction(sdp: SdpMessage, audio: MediaDescription) -> str:
     return "sendrecv"
 
 
-def _reports_port(audio: MediaDescription) -> int:
-    said = (audio.attributes.get("rtcp") or [""])[0].split(" ")[0]
-    if said.isascii() and said.isdigit() and 0 < int(said) < 65536:
-        return int(said)
+def _rtcp_port(audio: MediaDescription) -> int:
+    attribute = (audio.attributes.get("rtcp") or [""])[0].split(" ")[0]  # RFC 3605
+    if attribute.isascii() and attribute.isdigit() and 0 < int(attribute) < 65536:
+        return int(attribute)
     return audio.port + 1 if audio.port < 65535 else audio.port
 
 
@@ -210,59 +235,24 @@ def _reports_port(audio: MediaDescription) -> int:
 
 
 def _audio(
-    port: int, codecs: list[tuple[CodecName, int]], keys: list[tuple[int, int]], direction: str, muxed: bool
+    port: int, codecs: list[tuple[CodecName, int]], events: list[tuple[int, int]], direction: str, rtcp_mux: bool
 ) -> MediaDescription:
-    maps = [f"{number} {_FORMS[name][1]}" for name, number in codecs]
-    maps += [f"{number} telephone-event/{hz}" for number, hz in keys]
-    formats = [str(number) for number, _ in (*((number, name) for name, number in codecs), *keys)]
+    maps = [f"{number} {_CODECS[name][1]}" for name, number in codecs]
+    maps += [f"{number} telephone-event/{hz}" for number, hz in events]
+    formats = [str(number) for number, _ in (*((number, name) for name, number in codecs), *events)]
     parameters = [f"{number} useinbandfec=1" for name, number in codecs if name == "opus"]
-    parameters += [f"{number} 0-15" for number, _ in keys]
+    parameters += [f"{number} 0-15" for number, _ in events]
     attributes: dict[str, list[str]] = {"rtpmap": maps}
     if parameters:
         attributes["fmtp"] = parameters
     attributes |= {"ptime": ["20"], direction: []}
-    if muxed:
+    if rtcp_mux:
         attributes["rtcp-mux"] = []
     return MediaDescription("audio", port, "RTP/AVP", formats, attributes=attributes)
 
 
-def _write(own: LocalSdp, media: list[MediaDescription]) -> str:
-    kind = "IP6" if ":" in own.host else "IP4"
-    origin = Origin("-", str(own.session), str(own.version), "IN", kind, own.host)
-    where = ConnectionData("IN", kind, own.host)
-    return serialize_sdp(SdpMessage(0, origin, "-", where, media=media))
-
-
-SDP: Final = "application/sdp"
-
-
-class Agreement:
-    """That of one call. `own`: our end, as we described it last."""
-
-    def __init__(self, own: LocalSdp) -> None:
-        self.own = own
-        self.media: Media | None = None
-        self.owed = False
-        """Our offer waits for its answer."""
-
-    def describe(self, request: SipRequest) -> str:
-        """What our 200 to `request` says. Raises `NotAcceptable`."""
-        if not request.body:
-            self.owed = True
-            return offers.offer(self.own)
-        if kind_of(request) != SDP:
-            raise NotAcceptable("the body is no SDP")
-        sdp, self.media = offers.answer(request.text, self.own)
-        return sdp
-
-    def settle(self, text: str) -> Media:
-        """Takes their answer to our offer. Raises `NotAcceptable`."""
-        self.owed = False
-        self.media = offers.settle(text, self.own)
-        return self.media
-
-    def renew(self) -> str:
-        """An offer of what there is already."""
-        self.own = self.own.next()
-        codecs = (self.media.codec,) if self.media else self.own.codecs
-        return offers.offer(replace(self.own, codecs=codecs))
+def _write(local: LocalSdp, media: list[MediaDescription]) -> str:
+    family = "IP6" if ":" in local.host else "IP4"
+    origin = Origin("-", str(local.session), str(local.version), "IN", family, local.host)
+    connection = ConnectionData("IN", family, local.host)
+    return serialize_sdp(SdpMessage(0, origin, "-", connection, media=media))

@@ -1,7 +1,7 @@
-"""The network below SIP: one port for UDP and TCP, and ports for sound. Data comes in and goes out; nothing is decided.
+"""The sockets below SIP: one port for UDP and TCP, and two UDP ports for the RTP of each call. Decides nothing.
 
-Wires   datagrams and TCP messages ──► received(data, Remote)        send(data, Remote)
-Sound   RTP and RTCP of one call   ──► received(data, address)       send(data, address), report(data, address)
+SipSockets   datagrams and TCP messages ──► received(data, Remote)      send(data, Remote)
+RtpSockets   RTP and RTCP of one call   ──► received(data, address)     send(data, address), send_rtcp(data, address)
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import random
 import re
 import socket
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Self
 
 from vivavoce.realtime.telephony.sip.messages import MAX_MESSAGE, Remote
 
@@ -23,7 +23,7 @@ Address = tuple[str, int]
 
 MAX_CONNECTIONS: Final = 256
 CONNECT: Final = 5.0
-"""Seconds that a TCP connection of ours may take to come about."""
+"""Seconds that connecting by TCP may take."""
 
 IDLE: Final = 900.0
 """Seconds without a message after which a TCP connection is closed."""
@@ -35,8 +35,8 @@ ATTEMPTS: Final = 50
 """Pairs of ports tried for one call."""
 
 
-class Wires:
-    """The port of one endpoint."""
+class SipSockets:
+    """The SIP port of one endpoint (RFC 3261 section 18)."""
 
     def __init__(self, received: Callable[[bytes, Remote], None]) -> None:
         self._received = received
@@ -50,7 +50,7 @@ class Wires:
         """Listens at `host`; the connections live in `tasks`. Raises `OSError`."""
         loop = asyncio.get_running_loop()
         self._tasks = tasks
-        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self._take_datagram), (host, port))
+        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self._receive_datagram), (host, port))
         self.port = self._udp.get_extra_info("sockname")[1]
         try:
             self._server = await asyncio.start_server(self._serve, host, self.port, limit=MAX_MESSAGE)
@@ -68,8 +68,8 @@ class Wires:
             writer.transport.abort()
 
     def send(self, data: bytes, to: Remote) -> None:
-        """Sends one message; a TCP connection is made if there is none."""
-        if to.wire == "UDP":
+        """Sends one message; connects by TCP first if needed."""
+        if to.protocol == "UDP":
             if self._udp is not None and not self._udp.is_closing():
                 self._udp.sendto(data, (to.host, to.port))
         elif (writer := self._writers.get(to)) is not None:
@@ -77,7 +77,7 @@ class Wires:
         else:
             self._tasks.create_task(self._connect(data, to))
 
-    def _take_datagram(self, data: bytes, source: Address) -> None:
+    def _receive_datagram(self, data: bytes, source: Address) -> None:
         self._received(data, Remote(source[0], source[1]))
 
     def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
@@ -91,8 +91,8 @@ class Wires:
             async with asyncio.timeout(CONNECT):
                 reader, writer = await asyncio.open_connection(to.host, to.port, limit=MAX_MESSAGE)
         except (OSError, TimeoutError) as error:
-            log.warning("no connection for SIP", extra={"reason": type(error).__name__})
-            return  # the transaction will find that nobody answers
+            log.warning("SIP connection failed", extra={"reason": type(error).__name__})
+            return  # the transaction will time out
         self._write(writer, data)
         await self._read(reader, writer, to)
 
@@ -110,7 +110,7 @@ class Wires:
                     data = await read_message(reader)
                 self._received(data, source)
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError, TimeoutError):
-            pass  # it went away, or is no SIP
+            pass  # it was closed, or is not SIP
         finally:
             if self._writers.get(source) is writer:
                 del self._writers[source]
@@ -120,18 +120,18 @@ class Wires:
 async def read_message(reader: asyncio.StreamReader) -> bytes:
     """The next message of a stream (RFC 3261 section 18.3). Raises EOFError, ValueError, `LimitOverrunError`."""
     head = await reader.readuntil(b"\r\n")
-    while head == b"\r\n":  # a sign of life
+    while head == b"\r\n":  # a keep-alive (RFC 5626)
         head = await reader.readuntil(b"\r\n")
     head += await reader.readuntil(b"\r\n\r\n")
     found = re.search(rb"\r\n(?:content-length|l)[ \t]*:[ \t]*(\d{1,8})[ \t]*\r\n", head, re.IGNORECASE)
     length = int(found[1]) if found else 0
     if len(head) + length > MAX_MESSAGE:
-        raise ValueError("a message is too long")
+        raise ValueError(f"a message of {len(head) + length} bytes; at most {MAX_MESSAGE}")
     return head + await reader.readexactly(length)
 
 
-class Sound:
-    """The ports for the sound of one call: an even one for RTP, the next for RTCP."""
+class RtpSockets:
+    """The ports of one call: an even one for RTP, the next for RTCP."""
 
     def __init__(self, rtp: asyncio.DatagramTransport, rtcp: asyncio.DatagramTransport) -> None:
         self._rtp = rtp
@@ -139,8 +139,8 @@ class Sound:
         self.port: int = rtp.get_extra_info("sockname")[1]
 
     @classmethod
-    async def open(cls, host: str, ports: tuple[int, int] | None, received: Callable[[bytes, Address], None]) -> Sound:
-        """Opens a pair of ports at `host`, within `ports` if they are given. Raises `OSError`."""
+    async def open(cls, host: str, ports: tuple[int, int] | None, received: Callable[[bytes, Address], None]) -> Self:
+        """Opens a pair of ports at `host`, within `ports` if given. Raises `OSError`."""
         loop = asyncio.get_running_loop()
         rtp, rtcp = _bind_pair(host, ports)
         try:
@@ -153,14 +153,14 @@ class Sound:
         return cls(first, second)
 
     def send(self, data: bytes, to: Address) -> None:
-        """Sends a packet of sound."""
+        """Sends an RTP packet."""
         if not self._rtp.is_closing():
             self._rtp.sendto(data, to)
 
-    def report(self, data: bytes, to: Address, muxed: bool) -> None:
-        """Sends RTCP."""
+    def send_rtcp(self, data: bytes, to: Address, rtcp_mux: bool) -> None:
+        """Sends an RTCP packet."""
         if not self._rtcp.is_closing():
-            (self._rtp if muxed else self._rtcp).sendto(data, to)
+            (self._rtp if rtcp_mux else self._rtcp).sendto(data, to)
 
     def close(self) -> None:
         """Frees the ports."""
@@ -196,4 +196,4 @@ def _bind_pair(host: str, ports: tuple[int, int] | None) -> tuple[socket.socket,
                 raise
         first.close()
         second.close()
-    raise OSError(errno.EADDRINUSE, "no pair of ports is free for sound")
+    raise OSError(errno.EADDRINUSE, "no pair of ports is free for RTP")

@@ -1,18 +1,16 @@
-"""What makes SIP dependable over UDP: retransmissions, and requests that are worked on once (RFC 3261 section 17).
+"""The transaction layer: retransmissions, and duplicates (RFC 3261 section 17); and how dialogs send through it.
 
-    network ──receive──► new to us?  ──► the message, for the layer above
-                         seen before ──► the answer it got, once more        request(...), reply(...) ──► to_send()
-    tick(now) ─────────► overdue     ──► sent again, or given up: `Unanswered`, `Unconfirmed`
+    network ──receive──► new          ──► the message, for the layer above
+                         a duplicate  ──► the response is sent again          request(...), respond(...) ──► to_send()
+    tick(now) ─────────► timers       ──► sent again, or given up: `RequestTimedOut`, `AckTimedOut`
 
-aiosipua has no such layer: it sends each request once, takes a repeated INVITE for another call and acknowledges no
-refusal. The responses to INVITE that say 2xx are kept here too (section 13.3.1.4), until they are acknowledged.
+aiosipua has no such layer: it sends each request once, takes a repeated INVITE for another call and does not
+acknowledge rejections. 2xx responses to INVITE are retransmitted here, too (section 13.3.1.4), until they are
+acknowledged.
 
-Over TCP nothing is repeated, but deadlines hold. The class keeps no clock; all times are seconds of one clock.
+Over TCP nothing is retransmitted, but timeouts hold. Times are seconds of one clock, and passed in.
 
-What the legs of one endpoint share: how they send, who they are, and what the time is.
-
-A leg (one call) writes requests and responses through its `Outbox`; the transactions below repeat what has to be
-repeated. `now` is set by the agent whenever something happens, so that legs need no clock.
+`SipSender` is what all dialogs of one endpoint share: address, credentials, and the current time.
 """
 
 from __future__ import annotations
@@ -26,219 +24,222 @@ from aiosipua import Dialog, SipRequest, SipResponse
 from aiosipua.auth import SipDigestAuth, build_credentials
 from aiosipua.headers import parse_auth, stringify_auth
 
-from vivavoce.realtime.telephony.sip.messages import ALLOW, Remote, respond, return_address
+from vivavoce.realtime.telephony.sip.messages import ALLOW, Remote, create_response, response_destination
 
 T1: Final = 0.5
 T2: Final = 4.0
-LIFE: Final = 64 * T1
-"""Seconds for which an answer is waited for, and one that was given is remembered (RFC 3261 section 17.1.1.1)."""
+TIMEOUT: Final = 64 * T1
+"""Seconds that a response may take, and for which one of ours is kept to be sent again (RFC 3261 section 17.1.1.1)."""
 
 RINGING: Final = 600.0
-"""Seconds for which an INVITE may stay without a final answer; whoever decides about it is quicker."""
+"""Seconds for which an INVITE may stay without a final response; the layer above decides sooner."""
 
 MAX_OPEN: Final = 4096
-"""Transactions remembered, in each direction; beyond, new requests are not heard."""
+"""Transactions kept, in each direction; further requests are dropped."""
 
-Key = tuple[str, str, str]
+TransactionId = tuple[str, str, str]
+"""Branch, sent-by and method (RFC 3261 sections 17.1.3 and 17.2.3)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unanswered:
+class RequestTimedOut:
     """A request of ours got no final response in time."""
 
     request: SipRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Unconfirmed:
+class AckTimedOut:
     """An INVITE that we accepted was never acknowledged."""
 
     request: SipRequest
 
 
 @dataclass(slots=True)
-class _Repeated:
-    """Something sent again and again, with growing pauses."""
+class _Retransmission:
+    """A message that is sent repeatedly, at growing intervals."""
 
     data: bytes
     to: Remote
-    at: float | None  # None: not any more
+    at: float | None  # when to send it next; None: not any more
     longest: float = T2
-    pause: float = T1
+    interval: float = T1
 
-    def again(self) -> None:
+    def next(self) -> None:
         assert self.at is not None
-        self.pause = min(2 * self.pause, self.longest)
-        self.at += self.pause
+        self.interval = min(2 * self.interval, self.longest)
+        self.at += self.interval
 
     def stop(self) -> None:
         self.at = None
 
 
 @dataclass(slots=True)
-class _Served:
+class _ServerTransaction:
     """A request to us."""
 
     request: SipRequest
     to: Remote
     ends: float
-    answer: _Repeated | None = None
-    final: int = 0
+    response: _Retransmission | None = None
+    final: int = 0  # status of our final response
 
 
 @dataclass(slots=True)
-class _Asked:
+class _ClientTransaction:
     """A request of ours."""
 
     request: SipRequest
-    sent: _Repeated
+    sent: _Retransmission
     ends: float
     final: bool = False
     ack: bytes = b""
 
 
 class Transactions:
-    """Those of one endpoint."""
+    """The transactions of one endpoint."""
 
     def __init__(self) -> None:
-        self._served: dict[Key, _Served] = {}
-        self._asked: dict[Key, _Asked] = {}
+        self._server: dict[TransactionId, _ServerTransaction] = {}
+        self._client: dict[TransactionId, _ClientTransaction] = {}
         self._out: deque[tuple[bytes, Remote]] = deque()
 
     def to_send(self) -> list[tuple[bytes, Remote]]:
-        """What has to leave now, in order."""
+        """Messages to send now, in order."""
         out = list(self._out)
         self._out.clear()
         return out
 
     @property
     def deadline(self) -> float | None:
-        """When `tick` wants to be called."""
-        times = [entry.sent.at for entry in self._asked.values() if entry.sent.at is not None]
-        times += [entry.answer.at for entry in self._served.values() if entry.answer and entry.answer.at is not None]
-        times += [entry.ends for entry in self._asked.values()]
-        times += [entry.ends for entry in self._served.values()]
+        """When to call `tick`."""
+        times = [entry.sent.at for entry in self._client.values() if entry.sent.at is not None]
+        times += [
+            entry.response.at for entry in self._server.values() if entry.response and entry.response.at is not None
+        ]
+        times += [entry.ends for entry in self._client.values()]
+        times += [entry.ends for entry in self._server.values()]
         return min(times, default=None)
 
     def receive(self, message: SipRequest | SipResponse, source: Remote, now: float) -> SipRequest | SipResponse | None:
-        """The message, if the layer above has to see it; a request is to be answered by `reply`."""
+        """The message, unless it is a duplicate or matches nothing; requests are then answered by `respond`."""
         if isinstance(message, SipResponse):
-            return self._take_response(message, now)
+            return self._receive_response(message, now)
         if message.method == "ACK":
-            return self._take_ack(message)
-        key = _key(message)
-        known = self._served.get(key)
+            return self._receive_ack(message)
+        key = _transaction_id(message)
+        known = self._server.get(key)
         if known is not None:
-            if known.answer is not None:
-                self._out.append((known.answer.data, known.to))
+            if known.response is not None:
+                self._out.append((known.response.data, known.to))
             return None
-        if len(self._served) >= MAX_OPEN:
+        if len(self._server) >= MAX_OPEN:
             return None
-        # An INVITE may ring for long: it is kept until it is answered.
-        ends = now + (RINGING if message.method == "INVITE" else LIFE)
-        self._served[key] = _Served(message, return_address(message, source), ends)
+        # An INVITE may ring for long: it is kept until its final response.
+        ends = now + (RINGING if message.method == "INVITE" else TIMEOUT)
+        self._server[key] = _ServerTransaction(message, response_destination(message, source), ends)
         return message
 
-    def invite_of(self, cancel: SipRequest) -> SipRequest | None:
-        """The INVITE that a CANCEL is about (section 9.2)."""
-        branch, sent_by, _ = _key(cancel)
-        served = self._served.get((branch, sent_by, "INVITE"))
-        return served.request if served else None
+    def cancelled_invite(self, cancel: SipRequest) -> SipRequest | None:
+        """The INVITE that a CANCEL matches (section 9.2)."""
+        branch, sent_by, _ = _transaction_id(cancel)
+        transaction = self._server.get((branch, sent_by, "INVITE"))
+        return transaction.request if transaction else None
 
-    def reply(self, request: SipRequest, response: SipResponse, now: float) -> None:
-        """Answers a request that `receive` gave out. Of several final responses only the first counts."""
-        served = self._served.get(_key(request))
-        if served is None or served.final:
+    def respond(self, request: SipRequest, response: SipResponse, now: float) -> None:
+        """Responds to a request that `receive` returned. Of several final responses only the first is sent."""
+        transaction = self._server.get(_transaction_id(request))
+        if transaction is None or transaction.final:
             return
-        answer = _Repeated(bytes(response), served.to, None)
+        sent = _Retransmission(bytes(response), transaction.to, None)
         if response.status_code >= 200:
-            served.final, served.ends = response.status_code, now + LIFE
-            if request.method == "INVITE" and (served.to.wire == "UDP" or served.final < 300):
-                answer.at = now + T1 if served.to.wire == "UDP" else None
-        served.answer = answer
-        self._out.append((answer.data, served.to))
+            transaction.final, transaction.ends = response.status_code, now + TIMEOUT
+            over_udp = transaction.to.protocol == "UDP"
+            if request.method == "INVITE" and (over_udp or transaction.final < 300):
+                sent.at = now + T1 if over_udp else None
+        transaction.response = sent
+        self._out.append((sent.data, transaction.to))
 
     def request(self, request: SipRequest, to: Remote, now: float) -> None:
-        """Sends a request of ours; ACK does not belong here."""
+        """Sends a request of ours, other than ACK."""
         data = bytes(request)
-        longest = LIFE if request.method == "INVITE" else T2  # Timer A has no bound, Timer E has
-        sent = _Repeated(data, to, now + T1 if to.wire == "UDP" else None, longest)
-        self._asked[_key(request)] = _Asked(request, sent, now + LIFE)
+        longest = TIMEOUT if request.method == "INVITE" else T2  # Timer A has no bound, Timer E has
+        sent = _Retransmission(data, to, now + T1 if to.protocol == "UDP" else None, longest)
+        self._client[_transaction_id(request)] = _ClientTransaction(request, sent, now + TIMEOUT)
         self._out.append((data, to))
 
     def acknowledge(self, invite: SipRequest, ack: SipRequest, to: Remote) -> None:
-        """Sends the ACK of a 2xx, and once more whenever that 2xx is repeated."""
-        asked = self._asked.get(_key(invite))
-        if asked is not None:
-            asked.ack = bytes(ack)
+        """Sends the ACK of a 2xx, and sends it again for each duplicate of that 2xx."""
+        transaction = self._client.get(_transaction_id(invite))
+        if transaction is not None:
+            transaction.ack = bytes(ack)
         self._out.append((bytes(ack), to))
 
-    def tick(self, now: float) -> list[Unanswered | Unconfirmed]:
-        """Sends what is due again, and gives up what was waited for in vain."""
-        given_up: list[Unanswered | Unconfirmed] = []
-        for asked in self._asked.values():
-            if asked.sent.at is not None and asked.sent.at <= now < asked.ends:
-                self._out.append((asked.sent.data, asked.sent.to))
-                asked.sent.again()
-        for served in self._served.values():
-            answer = served.answer
-            if answer is not None and answer.at is not None and answer.at <= now < served.ends:
-                self._out.append((answer.data, served.to))
-                answer.again()
-        for key in [key for key, asked in self._asked.items() if asked.ends <= now]:
-            old = self._asked.pop(key)
-            if not old.final:
-                given_up.append(Unanswered(old.request))
-        for key in [key for key, served in self._served.items() if served.ends <= now]:
-            gone = self._served.pop(key)
-            unconfirmed = gone.answer is not None and gone.answer.at is not None and gone.final < 300
-            if unconfirmed:
-                given_up.append(Unconfirmed(gone.request))
-        return given_up
+    def tick(self, now: float) -> list[RequestTimedOut | AckTimedOut]:
+        """Retransmits what is due, and gives up what has timed out."""
+        for client in self._client.values():
+            if client.sent.at is not None and client.sent.at <= now < client.ends:
+                self._out.append((client.sent.data, client.sent.to))
+                client.sent.next()
+        for server in self._server.values():
+            response = server.response
+            if response is not None and response.at is not None and response.at <= now < server.ends:
+                self._out.append((response.data, server.to))
+                response.next()
+        timed_out: list[RequestTimedOut | AckTimedOut] = []
+        for key in [key for key, client in self._client.items() if client.ends <= now]:
+            ended = self._client.pop(key)
+            if not ended.final:
+                timed_out.append(RequestTimedOut(ended.request))
+        for key in [key for key, server in self._server.items() if server.ends <= now]:
+            old = self._server.pop(key)
+            if old.response is not None and old.response.at is not None and old.final < 300:
+                timed_out.append(AckTimedOut(old.request))
+        return timed_out
 
-    def _take_response(self, response: SipResponse, now: float) -> SipResponse | None:
-        asked = self._asked.get(_key(response))
-        if asked is None:
+    def _receive_response(self, response: SipResponse, now: float) -> SipResponse | None:
+        transaction = self._client.get(_transaction_id(response))
+        if transaction is None:
             return None
-        status, invite = response.status_code, asked.request.method == "INVITE"
-        if asked.final:
-            if asked.ack:
-                self._out.append((asked.ack, asked.sent.to))
+        status, invite = response.status_code, transaction.request.method == "INVITE"
+        if transaction.final:
+            if transaction.ack:
+                self._out.append((transaction.ack, transaction.sent.to))
             return None
         if status < 200:
             if invite:
-                asked.sent.stop()  # who rings has heard us; for how long is for the caller to decide
-                asked.ends = now + RINGING
+                transaction.sent.stop()  # it was received; for how long it rings is the caller's decision
+                transaction.ends = now + RINGING
             return response
-        asked.final, asked.ends = True, now + LIFE
-        asked.sent.stop()
+        transaction.final, transaction.ends = True, now + TIMEOUT
+        transaction.sent.stop()
         if invite and status >= 300:
-            asked.ack = bytes(_ack_of_refusal(asked.request, response))
-            self._out.append((asked.ack, asked.sent.to))
+            transaction.ack = bytes(_ack_of_rejection(transaction.request, response))
+            self._out.append((transaction.ack, transaction.sent.to))
         return response
 
-    def _take_ack(self, ack: SipRequest) -> SipRequest | None:
-        """The ACK of a refusal has the INVITE's branch and is of no interest; that of a 2xx goes on."""
+    def _receive_ack(self, ack: SipRequest) -> SipRequest | None:
+        """The ACK of a 2xx, at its first arrival; that of a rejection ends here."""
         number = ack.cseq.seq if ack.cseq else -1
-        for served in self._served.values():
-            invite = served.request
-            if invite.method == "INVITE" and invite.call_id == ack.call_id and invite.cseq and served.answer:
+        for transaction in self._server.values():
+            invite = transaction.request
+            if invite.method == "INVITE" and invite.call_id == ack.call_id and invite.cseq and transaction.response:
                 if invite.cseq.seq != number:
                     continue
-                first = served.answer.at is not None or served.to.wire == "TCP"
-                served.answer.stop()
-                return ack if served.final < 300 and first else None
+                first = transaction.response.at is not None or transaction.to.protocol == "TCP"
+                transaction.response.stop()
+                return ack if transaction.final < 300 and first else None
         return None
 
 
-def _key(message: SipRequest | SipResponse) -> Key:
+def _transaction_id(message: SipRequest | SipResponse) -> TransactionId:
     via = message.via[0]
     method = message.method if isinstance(message, SipRequest) else (message.cseq.method if message.cseq else "")
     return via.branch or "", f"{via.host}:{via.port or 5060}".lower(), method
 
 
-def _ack_of_refusal(invite: SipRequest, response: SipResponse) -> SipRequest:
-    """Section 17.1.1.3: the INVITE's own Via, the To of the response."""
+def _ack_of_rejection(invite: SipRequest, response: SipResponse) -> SipRequest:
+    """Section 17.1.1.3: the Via of the INVITE, the To of the response."""
     ack = SipRequest(method="ACK", uri=invite.uri)
     ack.headers.append("Via", invite.headers.get("via")[0])
     for name in ("From", "Call-ID", "Max-Forwards"):
@@ -250,13 +251,15 @@ def _ack_of_refusal(invite: SipRequest, response: SipResponse) -> SipRequest:
     return ack
 
 
-AGENT: Final = "Vivavoce"
+USER_AGENT: Final = "Vivavoce"
 
 
 @dataclass(slots=True)
-class Outbox:
-    """`host_for`: the address under which somebody reaches us; `port`: ours; `user`: our name in Contact ("" for
-    none)."""
+class SipSender:
+    """Writes the requests and responses of dialogs, and sends them by `transactions`. The user agent sets `now` before
+    it calls a dialog, so that dialogs need no clock.
+
+    `host_for`: our address as seen from a remote one; `port`: ours; `user`: in Contact ("" for none)."""
 
     transactions: Transactions
     host_for: Callable[[Remote], str]
@@ -266,64 +269,68 @@ class Outbox:
     now: float = 0.0
 
     def contact(self, to: Remote) -> str:
-        """Where we are to be reached by whoever is at `to`."""
+        """Our Contact for a remote address."""
         user = f"{self.user}@" if self.user else ""
-        wire = ";transport=tcp" if to.wire == "TCP" else ""
-        return f"<sip:{user}{self.sent_by(to)}{wire}>"
+        parameter = ";transport=tcp" if to.protocol == "TCP" else ""
+        return f"<sip:{user}{self.sent_by(to)}{parameter}>"
 
     def sent_by(self, to: Remote) -> str:
-        """Our address and port, as SIP writes them."""
+        """Our address and port, as in Via."""
         host = self.host_for(to)
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
-    def draft(self, dialog: Dialog, method: str, to: Remote, body: str = "", kind: str = "") -> SipRequest:
+    def create_request(
+        self, dialog: Dialog, method: str, to: Remote, body: str = "", content_type: str = ""
+    ) -> SipRequest:
         """A request within a dialog, or the one that opens it; not sent yet."""
-        request = dialog.create_request(method, via_host=self.host_for(to), via_port=self.port, via_transport=to.wire)
+        host = self.host_for(to)
+        request = dialog.create_request(method, via_host=host, via_port=self.port, via_transport=to.protocol)
         if method != "BYE":
             request.headers.set_single("Contact", self.contact(to))
-        request.headers.set_single("User-Agent", AGENT)
+        request.headers.set_single("User-Agent", USER_AGENT)
         if method in ("INVITE", "UPDATE"):
             request.headers.set_single("Allow", ALLOW)
             request.headers.set_single("Supported", "timer")
         if body:
             request.text = body
-            request.headers.set_single("Content-Type", kind)
+            request.headers.set_single("Content-Type", content_type)
         return request
 
     def send(self, request: SipRequest, to: Remote) -> None:
-        """Sends a request, as often as it takes."""
+        """Sends a request, with retransmissions."""
         self.transactions.request(request, to, self.now)
 
     def acknowledge(self, dialog: Dialog, response: SipResponse, invite: SipRequest, to: Remote) -> None:
-        """Confirms a 2xx to `invite`; the ACK has its number."""
+        """Sends the ACK of a 2xx to `invite`."""
         number = response.cseq.seq if response.cseq else 1
-        ack = self.draft(dialog, "ACK", to)
-        dialog.local_cseq -= 1  # an ACK takes no number
+        ack = self.create_request(dialog, "ACK", to)
+        dialog.local_cseq -= 1  # an ACK has the number of its INVITE
         ack.headers.set_single("CSeq", f"{number} ACK")
         for name in ("Authorization", "Proxy-Authorization"):
             if value := invite.headers.get_first(name):
                 ack.headers.set_single(name, value)
         self.transactions.acknowledge(invite, ack, to)
 
-    def reply(
+    def respond(
         self, request: SipRequest, status: int, tag: str = "", headers: dict[str, str] | None = None, sdp: str = ""
     ) -> None:
-        """Answers a request."""
-        response = respond(request, status, tag, {"Server": AGENT, **(headers or {})})
+        """Responds to a request."""
+        response = create_response(request, status, tag, {"Server": USER_AGENT, **(headers or {})})
         if sdp:
             response.text = sdp
             response.headers.set_single("Content-Type", "application/sdp")
-        self.transactions.reply(request, response, self.now)
+        self.transactions.respond(request, response, self.now)
 
-    def proof(self, response: SipResponse, method: str, uri: str) -> tuple[str, str] | None:
-        """The header that answers a 401 or 407; None where we have no password, or do not know how."""
+    def authorization(self, response: SipResponse, method: str, uri: str) -> tuple[str, str] | None:
+        """Name and value of the header that answers a 401 or 407 challenge; None without a password, or for an unknown
+        algorithm."""
         if self.auth is None or response.status_code not in (401, 407):
             return None
-        asks, proves = "WWW-Authenticate", "Authorization"
+        challenge_header, header = "WWW-Authenticate", "Authorization"
         if response.status_code == 407:
-            asks, proves = "Proxy-Authenticate", "Proxy-Authorization"
-        for challenge in response.headers.get(asks):
+            challenge_header, header = "Proxy-Authenticate", "Proxy-Authorization"
+        for challenge in response.headers.get(challenge_header):
             credentials = build_credentials(self.auth, parse_auth(challenge), method, uri)
             if credentials is not None:
-                return proves, stringify_auth(credentials)
+                return header, stringify_auth(credentials)
         return None

@@ -1,11 +1,10 @@
-"""The SIP user agent as a core: bytes and times in, bytes and facts out.
+"""The SIP user agent as a core: bytes and times in, bytes and events out (RFC 3261).
 
     receive(data, source, now) ─┐                     ┌──► to_send(): datagrams, or messages of a TCP connection
-    tick(now) ──────────────────┼──► transactions ──► legs, registration
-    call(target, ...) ──────────┘                     └──► facts: Invited, and what happens to each leg
+    tick(now) ──────────────────┼──► transactions ──► dialogs, registration
+    call(target, ...) ──────────┘                     └──► events: Invited, DialogChanged
 
-Who may call is decided by `welcome`; what is refused there gets no answer at all, since whoever scans the net for
-telephones is not to learn that there is one.
+Requests from addresses that `is_allowed` refuses get no response, so that a scan of the net finds no telephone here.
 """
 
 from __future__ import annotations
@@ -18,200 +17,202 @@ from aiosipua import SipRequest, SipResponse
 from aiosipua.dialog import create_dialog_from_request
 
 from vivavoce.realtime.config.sip import CodecName
-from vivavoce.realtime.telephony.sip import sdp as offers
-from vivavoce.realtime.telephony.sip.dialog import InviteDialog, LegEvent, State
-from vivavoce.realtime.telephony.sip.messages import ALLOW, BadMessage, Remote, kind_of, read
-from vivavoce.realtime.telephony.sip.outgoing import Outgoing
+from vivavoce.realtime.telephony.errors import SdpNotAcceptable
+from vivavoce.realtime.telephony.sip.dialog import DialogEvent, InviteDialog, OutgoingDialog, State
+from vivavoce.realtime.telephony.sip.messages import ALLOW, BadSipMessage, Remote, content_type, parse
 from vivavoce.realtime.telephony.sip.registration import Registration
-from vivavoce.realtime.telephony.sip.sdp import SDP, LocalSdp, NotAcceptable
+from vivavoce.realtime.telephony.sip.sdp import SDP, LocalSdp, create_answer
 from vivavoce.realtime.telephony.sip.session_timer import MIN_INTERVAL, too_short
-from vivavoce.realtime.telephony.sip.transactions import Outbox, Unanswered, Unconfirmed
+from vivavoce.realtime.telephony.sip.transactions import AckTimedOut, RequestTimedOut, SipSender
 
-MAX_LEGS: Final = 1000
-"""Calls at the same time, ringing ones included; more are told that we are busy."""
+MAX_DIALOGS: Final = 1000
+"""Calls at the same time, ringing ones included; further ones get 503."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invited:
-    """Somebody calls: `ring`, `answer`, `refuse` the leg."""
+    """A call comes in: `ring`, `answer` or `reject` its dialog."""
 
-    leg: InviteDialog
+    dialog: InviteDialog
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
-    """Something happened to a leg."""
+class DialogChanged:
+    """An event of a dialog."""
 
-    leg: InviteDialog
-    event: LegEvent
+    dialog: InviteDialog
+    event: DialogEvent
 
 
-Fact = Invited | Happened
+UserAgentEvent = Invited | DialogChanged
 
 
 class UserAgent:
-    """One user agent: its calls, and its registration if it has one."""
+    """One user agent: its dialogs, and its registration if it has one."""
 
-    def __init__(self, outbox: Outbox, codecs: tuple[CodecName, ...], welcome: Callable[[Remote], bool]) -> None:
-        """`welcome`: whether requests from there are listened to."""
-        self.outbox = outbox
+    def __init__(self, sender: SipSender, codecs: tuple[CodecName, ...], is_allowed: Callable[[Remote], bool]) -> None:
+        """`is_allowed`: whether requests from an address are served."""
+        self.sender = sender
         self.registration: Registration | None = None
-        self._transactions = outbox.transactions
+        self._transactions = sender.transactions
         self._codecs = codecs
-        self._welcome = welcome
-        self._legs: dict[str, InviteDialog] = {}  # by our tag, which nobody can guess
+        self._is_allowed = is_allowed
+        self._dialogs: dict[str, InviteDialog] = {}  # by our tag, which cannot be guessed
 
     def __len__(self) -> int:
-        return len(self._legs)
+        return len(self._dialogs)
 
     def to_send(self) -> list[tuple[bytes, Remote]]:
-        """What has to leave now."""
+        """Messages to send now."""
         return self._transactions.to_send()
 
     @property
     def deadline(self) -> float | None:
-        """When `tick` wants to be called."""
+        """When to call `tick`."""
         times = [self._transactions.deadline, self.registration.deadline if self.registration else None]
-        times += [leg.timer.deadline for leg in self._legs.values() if leg.state is State.TALKING]
+        times += [dialog.timer.deadline for dialog in self._dialogs.values() if dialog.state is State.CONFIRMED]
         return min((time for time in times if time is not None), default=None)
 
-    def receive(self, data: bytes, source: Remote, now: float) -> list[Fact]:
-        """Takes one message. What is none, or comes from where nothing is expected, is passed over."""
-        self.outbox.now = now
+    def receive(self, data: bytes, source: Remote, now: float) -> list[UserAgentEvent]:
+        """Takes one message. Ignores what is malformed, not allowed, or matches nothing."""
+        self.sender.now = now
         if not data.strip(b"\r\n\0 "):
             return []  # keeps a router's address table warm (RFC 5626)
         try:
-            message = read(data, source)
-        except BadMessage as bad:
-            self._complain(bad.request, source)
+            message = parse(data, source)
+        except BadSipMessage as bad:
+            self._respond_to_malformed(bad.request, source)
             return []
-        if isinstance(message, SipRequest) and not self._welcome(source):
+        if isinstance(message, SipRequest) and not self._is_allowed(source):
             return []
         new = self._transactions.receive(message, source, now)
         if new is None:
             return []
-        return self._response(new) if isinstance(new, SipResponse) else self._request(new, source)
+        return self._receive_response(new) if isinstance(new, SipResponse) else self._receive_request(new, source)
 
-    def tick(self, now: float) -> list[Fact]:
+    def tick(self, now: float) -> list[UserAgentEvent]:
         """Does what is due."""
-        self.outbox.now = now
-        facts: list[Fact] = []
-        for lost in self._transactions.tick(now):
-            facts += self._lost(lost)
+        self.sender.now = now
+        events: list[UserAgentEvent] = []
+        for timed_out in self._transactions.tick(now):
+            events += self._timed_out(timed_out)
         if self.registration is not None:
             self.registration.tick(now)
-        for leg in list(self._legs.values()):
-            facts += self._told(leg, leg.tick())
-        return facts
+        for dialog in list(self._dialogs.values()):
+            events += self._changed(dialog, dialog.tick())
+        return events
 
-    def call(self, caller: str, called: str, to: Remote, own: LocalSdp) -> Outgoing:
-        """Calls `called`, a URI, by way of `to`."""
-        leg = Outgoing(self.outbox, caller, called, to, own)
-        self._legs[leg.dialog.local_tag] = leg
-        leg.start()
-        return leg
+    def call(self, caller: str, called: str, remote: Remote, local: LocalSdp) -> OutgoingDialog:
+        """Calls `called`, a URI, by way of `remote`."""
+        dialog = OutgoingDialog(self.sender, caller, called, remote, local)
+        self._dialogs[dialog.local_tag] = dialog
+        dialog.start()
+        return dialog
 
-    def forget(self, leg: InviteDialog) -> None:
-        """A leg that has ended by our own wish is not needed any more, but for what it still has to be answered."""
-        if leg.state is State.ENDED:
-            self._legs.pop(leg.dialog.local_tag, None)
+    def forget(self, dialog: InviteDialog) -> None:
+        """Drops a dialog that is terminated; its transactions remain until they time out."""
+        if dialog.state is State.TERMINATED:
+            self._dialogs.pop(dialog.local_tag, None)
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
-    def _complain(self, request: SipRequest | None, source: Remote) -> None:
-        if request is None or request.method == "ACK" or not self._welcome(source):
+    def _respond_to_malformed(self, request: SipRequest | None, source: Remote) -> None:
+        if request is None or request.method == "ACK" or not self._is_allowed(source):
             return
-        if self._transactions.receive(request, source, self.outbox.now) is not None:
-            self.outbox.reply(request, 400)
+        if self._transactions.receive(request, source, self.sender.now) is not None:
+            self.sender.respond(request, 400)
 
-    def _response(self, response: SipResponse) -> list[Fact]:
+    def _receive_response(self, response: SipResponse) -> list[UserAgentEvent]:
         tag = response.from_addr.tag if response.from_addr else None
         if self.registration is not None and tag == self.registration.tag:
-            self.registration.response(response)
+            self.registration.receive_response(response)
             return []
-        leg = self._legs.get(tag or "")
-        return self._told(leg, leg.response(response)) if leg else []
+        dialog = self._dialogs.get(tag or "")
+        return self._changed(dialog, dialog.receive_response(response)) if dialog else []
 
-    def _request(self, request: SipRequest, source: Remote) -> list[Fact]:
-        leg = self._leg_of(request)
-        if leg is not None:
-            return self._told(leg, leg.request(request))
+    def _receive_request(self, request: SipRequest, source: Remote) -> list[UserAgentEvent]:
+        dialog = self._dialog_of(request)
+        if dialog is not None:
+            return self._changed(dialog, dialog.receive_request(request))
         if request.method == "ACK":
             return []
         if request.method == "CANCEL":
-            return self._cancel(request)
+            return self._receive_cancel(request)
         if request.to_addr is not None and request.to_addr.tag:
-            self.outbox.reply(request, 481)
+            self.sender.respond(request, 481)
         elif request.method == "INVITE":
-            return self._invited(request, source)
+            return self._receive_invite(request, source)
         elif request.method == "OPTIONS":
-            self.outbox.reply(request, 200, headers={"Allow": ALLOW, "Accept": SDP})
+            self.sender.respond(request, 200, headers={"Allow": ALLOW, "Accept": SDP})
         else:
-            self.outbox.reply(request, 405, headers={"Allow": ALLOW})
+            self.sender.respond(request, 405, headers={"Allow": ALLOW})
         return []
 
-    def _leg_of(self, request: SipRequest) -> InviteDialog | None:
+    def _dialog_of(self, request: SipRequest) -> InviteDialog | None:
         tag = request.to_addr.tag if request.to_addr else None
-        leg = self._legs.get(tag or "")
-        theirs = request.from_addr.tag if request.from_addr else None
-        if leg is None or leg.dialog.call_id != request.call_id or leg.dialog.remote_tag != theirs:
+        dialog = self._dialogs.get(tag or "")
+        remote_tag = request.from_addr.tag if request.from_addr else None
+        if dialog is None or dialog.ids.call_id != request.call_id or dialog.ids.remote_tag != remote_tag:
             return None
-        return leg
+        return dialog
 
-    def _cancel(self, cancel: SipRequest) -> list[Fact]:
-        invite = self._transactions.invite_of(cancel)
-        leg = next((leg for leg in self._legs.values() if leg.invite is invite), None) if invite else None
-        if leg is None:
-            self.outbox.reply(cancel, 481)
+    def _receive_cancel(self, cancel: SipRequest) -> list[UserAgentEvent]:
+        invite = self._transactions.cancelled_invite(cancel)
+        dialog = self._dialog_opened_by(invite) if invite else None
+        if dialog is None:
+            self.sender.respond(cancel, 481)
             return []
-        self.outbox.reply(cancel, 200, leg.dialog.local_tag)
-        return self._told(leg, leg.cancelled())
+        self.sender.respond(cancel, 200, dialog.local_tag)
+        return self._changed(dialog, dialog.receive_cancel())
 
-    def _invited(self, invite: SipRequest, source: Remote) -> list[Fact]:
-        problem = self._problem(invite)
-        if problem is not None:
-            status, headers = problem
-            self.outbox.reply(invite, status, headers=headers)
+    def _receive_invite(self, invite: SipRequest, source: Remote) -> list[UserAgentEvent]:
+        rejection = self._rejection(invite)
+        if rejection is not None:
+            status, headers = rejection
+            self.sender.respond(invite, status, headers=headers)
             return []
-        self.outbox.reply(invite, 100)
-        own = LocalSdp(self.outbox.host_for(source), 9, self._codecs)
-        leg = InviteDialog(self.outbox, create_dialog_from_request(invite), invite, source, own, State.RINGING)
-        self._legs[leg.dialog.local_tag] = leg
-        return [Invited(leg)]
+        self.sender.respond(invite, 100)
+        local = LocalSdp(self.sender.host_for(source), 9, self._codecs)
+        ids = create_dialog_from_request(invite)
+        dialog = InviteDialog(self.sender, ids, invite, source, local, State.RINGING)
+        self._dialogs[dialog.local_tag] = dialog
+        return [Invited(dialog)]
 
-    def _problem(self, invite: SipRequest) -> tuple[int, dict[str, str]] | None:
-        """Why a call cannot be taken, whoever wants to: status and headers."""
-        if any(leg.dialog.call_id == invite.call_id for leg in self._legs.values()):
-            return 482, {}  # it has come in a circle, or twice by different ways
-        unknown = [name for name in invite.headers.get("require") if name.strip().lower() != "timer"]
-        if unknown:
-            return 420, {"Unsupported": ", ".join(unknown)}
+    def _rejection(self, invite: SipRequest) -> tuple[int, dict[str, str]] | None:
+        """Status and headers for an INVITE that cannot be taken; None for one that can."""
+        if any(dialog.ids.call_id == invite.call_id for dialog in self._dialogs.values()):
+            return 482, {}  # it went in a loop, or came twice by different ways
+        unsupported = [name for name in invite.headers.get("require") if name.strip().lower() != "timer"]
+        if unsupported:
+            return 420, {"Unsupported": ", ".join(unsupported)}
         if not invite.headers.get("contact"):
             return 400, {}
         if too_short(invite):
             return 422, {"Min-SE": str(MIN_INTERVAL)}
         if invite.body:
-            if kind_of(invite) != SDP:
+            if content_type(invite) != SDP:
                 return 415, {"Accept": SDP}
             try:
-                offers.answer(invite.text, LocalSdp("0.0.0.0", 9, self._codecs))
-            except NotAcceptable:
+                create_answer(invite.text, LocalSdp("0.0.0.0", 9, self._codecs))
+            except SdpNotAcceptable:
                 return 488, {}
-        return (503, {"Retry-After": "30"}) if len(self._legs) >= MAX_LEGS else None
+        return (503, {"Retry-After": "30"}) if len(self._dialogs) >= MAX_DIALOGS else None
 
-    def _lost(self, lost: Unanswered | Unconfirmed) -> list[Fact]:
-        request = lost.request
-        ours = request.from_addr if isinstance(lost, Unanswered) else None
-        if isinstance(lost, Unanswered):
-            tag = ours.tag if ours else None
-            if self.registration is not None and tag == self.registration.tag:
-                self.registration.unanswered()
-                return []
-            leg = self._legs.get(tag or "")
-            return self._told(leg, leg.unanswered(request)) if leg else []
-        leg = next((leg for leg in self._legs.values() if leg.invite is request), None)
-        return self._told(leg, leg.unconfirmed()) if leg else []
+    def _timed_out(self, timed_out: RequestTimedOut | AckTimedOut) -> list[UserAgentEvent]:
+        request = timed_out.request
+        if isinstance(timed_out, AckTimedOut):
+            dialog = self._dialog_opened_by(request)
+            return self._changed(dialog, dialog.ack_timed_out()) if dialog else []
+        tag = request.from_addr.tag if request.from_addr else None
+        if self.registration is not None and tag == self.registration.tag:
+            self.registration.timed_out()
+            return []
+        dialog = self._dialogs.get(tag or "")
+        return self._changed(dialog, dialog.request_timed_out(request)) if dialog else []
 
-    def _told(self, leg: InviteDialog, events: list[LegEvent]) -> list[Fact]:
-        self.forget(leg)
-        return [Happened(leg, event) for event in events]
+    def _dialog_opened_by(self, invite: SipRequest) -> InviteDialog | None:
+        return next((dialog for dialog in self._dialogs.values() if dialog.invite is invite), None)
+
+    def _changed(self, dialog: InviteDialog, events: list[DialogEvent]) -> list[UserAgentEvent]:
+        self.forget(dialog)
+        return [DialogChanged(dialog, event) for event in events]

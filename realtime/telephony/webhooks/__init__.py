@@ -1,10 +1,10 @@
-"""The webhook `realtime.call.incoming`: what is sent when a telephone rings, and how it is signed; no I/O.
+"""The webhook `realtime.call.incoming`: its body, its signature, and when to try again; no I/O.
 
     a ringing call ──body──► JSON ──headers──► webhook-id, webhook-timestamp, webhook-signature
 
-Whoever receives it can tell that it is ours and recent: the signature is an HMAC-SHA256 over id, time and body with a
-secret that both sides know (Standard Webhooks). Each try has the same id and a time of its own, so that a call that is
-told twice is answered once.
+The signature is an HMAC-SHA256 over id, time and body with a secret that both sides know (Standard Webhooks): the
+application can check origin and age. All tries have the same id, each its own time, so that an application can drop a
+webhook that it received twice.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from vivavoce.realtime.telephony import PhoneCall
 
 MAX_HEADERS: Final = 64
 MAX_VALUE: Final = 2048
-"""Of the call's headers that are passed on, and characters of each."""
+"""Headers of the call that are passed on, and characters of each value."""
 
 SECRET_HEADERS: Final = frozenset({"authorization", "proxy-authorization"})
-"""They hold answers to passwords, and are nobody's business but the registrar's."""
+"""They hold digests of passwords, meant for the registrar only."""
 
 TRIES: Final = 6
 
 AGAIN: Final = frozenset({408, 425, 429})
-"""Statuses below 500 after which it is worth asking again."""
+"""Statuses below 500 after which another try may succeed."""
 
 
 def body(event_id: str, call: PhoneCall, now: float) -> bytes:
@@ -59,12 +59,12 @@ def headers(key: bytes, event_id: str, body: bytes, now: float) -> dict[str, str
 
 def pause(tries: int, status: int) -> float | None:
     """Seconds until the next try after `tries` of them, the last of which was answered with `status` (0: not at all);
-    None: it has arrived, or another try would change nothing."""
-    if arrived(status) or (300 <= status < 500 and status not in AGAIN) or tries >= TRIES:
+    None: it was taken, or another try would change nothing."""
+    if taken(status) or (300 <= status < 500 and status not in AGAIN) or tries >= TRIES:
         return None
     return float(0.25 * 2**tries)
 
 
-def arrived(status: int) -> bool:
-    """Whether the receiver has taken it."""
+def taken(status: int) -> bool:
+    """Whether the application has taken the webhook."""
     return 200 <= status < 300

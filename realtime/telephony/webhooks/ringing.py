@@ -1,9 +1,9 @@
 """Incoming calls that wait for a decision.
 
-    a telephone rings ──decide──► no webhook: accepted at once
-                           └────► webhook ──► the application decides │ the caller gives up │ time is up
+    call rings ──decide──► no webhook: accepted at once
+                     └───► webhook ──► the application decides │ the caller gives up │ the deadline passes
 
-`decide` is awaited by whoever signals to the caller (and cancelled when the caller gives up); the REST side calls
+The adapter that signals to the caller awaits `decide`, and cancels it when the caller gives up; the REST routes call
 `accept` and `reject`. A call is decided once.
 """
 
@@ -16,30 +16,30 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from vivavoce.realtime.config.phone import PhoneConfig
-from vivavoce.realtime.telephony import PhoneCall, PhoneLine
-from vivavoce.realtime.telephony.webhooks.post import Undelivered
+from vivavoce.realtime.telephony import PhoneCall, PhoneConnection
+from vivavoce.realtime.telephony.errors import WebhookUndelivered
 from vivavoce.realtime.transports import PeerGone
 from vivavoce.realtime.transports.queues import Discard
 
 log = logging.getLogger(__name__)
 
 DECLINE: Final = 603
-"""The SIP status of a call that somebody does not want (RFC 3261 section 21.6.2)."""
+"""The SIP status of a declined call (RFC 3261 section 21.6.2)."""
 
 UNAVAILABLE: Final = 480
-"""The SIP status of a call that nobody decided about in time (section 21.4.18)."""
+"""The SIP status of a call without a decision in time (section 21.4.18)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Answer it. `config`: the session object an application sent along; None: as the settings say."""
+    """Answer the call. `config`: the session object that the application sent; None: as in the settings."""
 
     config: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Decline it with this SIP status."""
+    """Decline the call with this SIP status."""
 
     status: int = DECLINE
 
@@ -48,78 +48,78 @@ Decision = Accepted | Rejected
 
 
 class Ringing:
-    """The undecided calls of one process. `tell` brings the news of one to an application (raises `Undelivered`); None:
-    there is none to ask."""
+    """The undecided calls of one process. `notify` delivers the webhook about one to the application (raises
+    `WebhookUndelivered`); None: there is no application, and every call is accepted."""
 
-    def __init__(self, settings: PhoneConfig, tell: Callable[[PhoneCall], Awaitable[None]] | None = None) -> None:
+    def __init__(self, settings: PhoneConfig, notify: Callable[[PhoneCall], Awaitable[None]] | None = None) -> None:
         self._deadline = settings.ring_timeout
-        self._otherwise: Decision = Accepted() if settings.unanswered == "accept" else Rejected(UNAVAILABLE)
-        self._tell = tell
-        self._waiting: dict[str, asyncio.Future[Decision]] = {}
+        self._default: Decision = Accepted() if settings.unanswered == "accept" else Rejected(UNAVAILABLE)
+        self._notify = notify
+        self._undecided: dict[str, asyncio.Future[Decision]] = {}
         self._closed = False
 
     async def decide(self, call: PhoneCall) -> Decision:
-        """What becomes of a ringing call; after `ring_timeout` seconds at the latest, `unanswered`."""
+        """The decision about a ringing call; after `ring_timeout` seconds the one that `unanswered` sets."""
         if self._closed:
             return Rejected(UNAVAILABLE)
-        if self._tell is None:
+        if self._notify is None:
             return Accepted()
-        decision = self._waiting[call.id] = asyncio.get_running_loop().create_future()
+        decision = self._undecided[call.id] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(self._deadline), asyncio.TaskGroup() as tasks:
-                telling = tasks.create_task(self._news(self._tell, call, decision))
+                notifying = tasks.create_task(self._deliver(self._notify, call, decision))
                 await asyncio.wait([decision])
-                telling.cancel()
+                notifying.cancel()
         except TimeoutError:
-            log.info("nobody decided about a call")
+            log.info("no decision about a call in time")
         finally:
-            del self._waiting[call.id]
-        return decision.result() if decision.done() and not decision.cancelled() else self._otherwise
+            del self._undecided[call.id]
+        return decision.result() if decision.done() and not decision.cancelled() else self._default
 
-    async def decide_on(self, line: PhoneLine, call: PhoneCall) -> Decision:
-        """The same for a call whose line is open before it is decided: what comes is dropped, until then or until the
-        caller hangs up."""
+    async def decide_while_open(self, connection: PhoneConnection, call: PhoneCall) -> Decision:
+        """As `decide`, for a call whose connection is open before the decision: drops what arrives until then, and
+        notices a caller who hangs up."""
         decision: Decision = Rejected()
         try:
             async with asyncio.TaskGroup() as tasks:
-                listening = tasks.create_task(line.receive(Discard()))
+                receiving = tasks.create_task(connection.receive(Discard()))
                 decision = await self.decide(call)
-                listening.cancel()
+                receiving.cancel()
         except* PeerGone:
-            log.info("a caller gave up")
+            log.info("the caller gave up")
         return decision
 
-    async def _news(
-        self, tell: Callable[[PhoneCall], Awaitable[None]], call: PhoneCall, decision: asyncio.Future[Decision]
+    async def _deliver(
+        self, notify: Callable[[PhoneCall], Awaitable[None]], call: PhoneCall, decision: asyncio.Future[Decision]
     ) -> None:
         try:
-            await tell(call)
-        except Undelivered as error:
-            log.warning("nobody was told of a call", extra={"reason": str(error)})
+            await notify(call)
+        except WebhookUndelivered as error:
+            log.warning("webhook about a call was not delivered", extra={"reason": str(error)})
             if not decision.done():
-                decision.set_result(self._otherwise)
+                decision.set_result(self._default)
 
-    def waits(self, call_id: str) -> bool:
-        """Whether a call rings that is undecided."""
-        waiting = self._waiting.get(call_id)
-        return waiting is not None and not waiting.done()
+    def is_ringing(self, call_id: str) -> bool:
+        """Whether there is an undecided call of this id."""
+        decision = self._undecided.get(call_id)
+        return decision is not None and not decision.done()
 
     def accept(self, call_id: str, config: Mapping[str, Any] | None) -> bool:
-        """Answers a ringing call; False when there is none of this id that is undecided."""
-        return self._settle(call_id, Accepted(config))
+        """Answers a ringing call; False when no undecided call has this id."""
+        return self._decide(call_id, Accepted(config))
 
     def reject(self, call_id: str, status: int = DECLINE) -> bool:
-        """Declines a ringing call; False when there is none of this id that is undecided."""
-        return self._settle(call_id, Rejected(status))
+        """Declines a ringing call; False when no undecided call has this id."""
+        return self._decide(call_id, Rejected(status))
 
     def close(self) -> None:
-        """Declines all calls that ring, and all to come: the server is being stopped."""
+        """Declines all ringing calls, and all to come: the server stops."""
         self._closed = True
-        for call_id in self._waiting:
-            self._settle(call_id, Rejected(UNAVAILABLE))
+        for call_id in self._undecided:
+            self._decide(call_id, Rejected(UNAVAILABLE))
 
-    def _settle(self, call_id: str, decision: Decision) -> bool:
-        waits = self.waits(call_id)
-        if waits:
-            self._waiting[call_id].set_result(decision)
-        return waits
+    def _decide(self, call_id: str, decision: Decision) -> bool:
+        ringing = self.is_ringing(call_id)
+        if ringing:
+            self._undecided[call_id].set_result(decision)
+        return ringing

@@ -1,5 +1,5 @@
-"""REST requests about phone calls and webhooks, with the official client as the application. Telephones are real
-AudioSocket connections; only the models are scripted."""
+"""REST requests about phone calls and webhooks, with the official client as the application, on the virtual clock and
+its network in memory. Telephones are AudioSocket connections; only the models are scripted."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from baresip.call import TransferRequest
 
+from harness import memory_network
 from harness.audiosocket_phone import LOUD, QUIET, calling
 from harness.baresip_phone import Talk, phone
 from harness.fakes import Line, ScriptedEngine
@@ -23,7 +24,8 @@ from vivavoce.realtime.config import ConfigError, build
 from vivavoce.realtime.config.phone import PhoneConfig, secret_key
 from vivavoce.realtime.config.sip import SipConfig
 from vivavoce.realtime.telephony import PhoneCall, webhooks
-from vivavoce.realtime.telephony.webhooks.post import Undelivered, Webhook
+from vivavoce.realtime.telephony.errors import WebhookUndelivered
+from vivavoce.realtime.telephony.webhooks.post import Webhook
 
 if TYPE_CHECKING:
     from openai.resources.realtime.realtime import AsyncRealtimeConnection
@@ -59,7 +61,7 @@ def run(test: Test, answers: tuple[int, ...] = (200,), keys: tuple[str, ...] = (
                 await test(running, app, port)
                 await running.idle()
 
-    asyncio.run(main())
+    memory_network.run(main())
 
 
 async def until(connection: AsyncRealtimeConnection, kind: str) -> Any:
@@ -389,10 +391,10 @@ def test_a_name_that_leads_into_a_private_network_is_not_followed(address: str) 
     async def main() -> None:
         settings = PhoneConfig(webhook="http://hook.example.org:9/x", webhook_secret=SECRET)
         async with asyncio.timeout(5):
-            with pytest.raises(Undelivered, match="webhook_private"):
-                await Webhook(settings, clock, resolve).tell(CALL)
+            with pytest.raises(WebhookUndelivered, match="webhook_private"):
+                await Webhook(settings, clock, resolve).deliver(CALL)
 
-    asyncio.run(main())
+    memory_network.run(main())
 
 
 def test_a_name_in_a_private_network_is_reached_where_the_settings_say_so() -> None:
@@ -403,8 +405,8 @@ def test_a_name_in_a_private_network_is_reached_where_the_settings_say_so() -> N
         async with application() as app:
             url = app.url.replace("127.0.0.1", "hook.example.org")
             settings = PhoneConfig(webhook=url, webhook_secret=SECRET, webhook_private=True)
-            await Webhook(settings, clock, resolve).tell(CALL)
+            await Webhook(settings, clock, resolve).deliver(CALL)
             assert (await app.rung()).data.call_id == CALL.id
             assert app.deliveries[0].headers["host"].startswith("hook.example.org:")
 
-    asyncio.run(main())
+    memory_network.run(main())

@@ -1,4 +1,4 @@
-"""Whole phone calls on a line in memory: greeting, keys, tools, hang-up, transfer, busy. On the virtual clock."""
+"""Whole phone calls on a connection in memory: greeting, DTMF, tools, hang-up, transfer, busy. On the virtual clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness.fakes import Line, LinePeer, ScriptedEngine
-from harness.phone import NOON, Telephone, call, exchange
+from harness.phone import NOON, Telephone, call, open_switchboard
 from harness.virtual_time import run
 from vivavoce.model.dialogue import Message, ToolCall
 from vivavoce.realtime.admission.auth import Denied
@@ -20,7 +20,7 @@ from vivavoce.realtime.telephony.switchboard import Switchboard
 from vivavoce.realtime.transports import CloseReason, Ending
 
 PHONE = PhoneConfig(greeting="Good morning here is the bakery", tools=("hang_up", "transfer", "keys"))
-GREETING = 2.0  # seconds that the scripted voice takes for it
+GREETING = 2.0  # seconds that the scripted TTS takes for it
 
 
 async def during(switchboard: Switchboard, telephone: Telephone, caller: Coroutine[Any, Any, None]) -> None:
@@ -31,11 +31,11 @@ async def during(switchboard: Switchboard, telephone: Telephone, caller: Corouti
 
 
 def said(engine: ScriptedEngine) -> list[str]:
-    """What the model was told or has read, in order."""
+    """The messages of the model's context, in order."""
     return [item.text for item in engine.dialogues[-1].items if isinstance(item, Message)]
 
 
-def test_the_greeting_begins_with_the_first_frame_behind_the_opening() -> None:
+def test_the_greeting_begins_with_the_first_frame_after_the_opening() -> None:
     async def main() -> None:
         engine, telephone = ScriptedEngine(), Telephone()
 
@@ -43,10 +43,10 @@ def test_the_greeting_begins_with_the_first_frame_behind_the_opening() -> None:
             await telephone.pause(4.0)
             telephone.hang_up()
 
-        async with exchange(engine, PHONE) as (switchboard, _):
+        async with open_switchboard(engine, PHONE) as (switchboard, _):
             await during(switchboard, telephone, caller())
         began, ended = telephone.heard()
-        assert began == pytest.approx(0.2), "rehearsed: nobody waits for the voice"
+        assert began == pytest.approx(0.2), "prerecorded: it does not wait for the TTS"
         assert ended - began == pytest.approx(GREETING, abs=0.03), "whole, neither its first word clipped nor its last"
         assert said(engine) == [PHONE.greeting], "the model knows that it has greeted"
         assert engine.dialogues[-1].specs == [], "the model itself had nothing to do"
@@ -64,7 +64,7 @@ def test_a_question_after_the_greeting_is_answered() -> None:
             await telephone.pause(3.0)
             telephone.hang_up()
 
-        async with exchange(engine, PHONE) as (switchboard, _):
+        async with open_switchboard(engine, PHONE) as (switchboard, _):
             await during(switchboard, telephone, caller())
         (spec,) = engine.dialogues[-1].specs
         assert spec.instructions == PHONE.instructions
@@ -90,7 +90,7 @@ def test_what_was_sent_ahead_and_not_heard_is_not_in_the_history() -> None:
             await telephone.pause(1.0)
             telephone.hang_up()
 
-        async with exchange(engine, PHONE) as (switchboard, _):
+        async with open_switchboard(engine, PHONE) as (switchboard, _):
             await during(switchboard, telephone, caller())
         (heard, *_) = engine.dialogues[-1].cuts
         cuts[lead] = heard.samples
@@ -101,7 +101,7 @@ def test_what_was_sent_ahead_and_not_heard_is_not_in_the_history() -> None:
     assert cuts[0] - cuts[60] >= 24000, "1.2 s were ahead, and the word that was cut in two is taken off as well"
 
 
-def test_keys_are_told_one_by_one_and_the_model_gets_them_together() -> None:
+def test_sidebands_get_keys_one_by_one_and_the_model_gets_them_together() -> None:
     async def main() -> None:
         engine, telephone = ScriptedEngine(lines=[Line("Thank you.", 1.0)] * 2), Telephone()
         sideband = LinePeer(plays=False)
@@ -114,10 +114,10 @@ def test_keys_are_told_one_by_one_and_the_model_gets_them_together() -> None:
             await telephone.pause(3.0)
             telephone.hang_up()
 
-        async with exchange(engine, PHONE) as (switchboard, calls), asyncio.TaskGroup() as tasks:
+        async with open_switchboard(engine, PHONE) as (switchboard, calls), asyncio.TaskGroup() as tasks:
             tasks.create_task(switchboard.take(call(), telephone))
             tasks.create_task(caller())
-            await telephone.lifted()
+            await telephone.until_received()
             party = calls.find(call().id)
             assert party is not None
             tasks.create_task(party.join(sideband, extras=True))
@@ -145,7 +145,7 @@ def test_a_key_silences_the_assistant() -> None:
             await telephone.pause(1.0)
             telephone.hang_up()
 
-        async with exchange(engine, PHONE) as (switchboard, _):
+        async with open_switchboard(engine, PHONE) as (switchboard, _):
             await during(switchboard, telephone, caller())
         assert telephone.heard()[1] == pytest.approx(1.0, abs=0.1)
         assert engine.dialogues[-1].cuts[0].chars < len(PHONE.greeting)
@@ -170,7 +170,7 @@ async def talk(engine: ScriptedEngine, telephone: Telephone, phone: PhoneConfig 
         await telephone.pause(after)
         telephone.hang_up()
 
-    async with exchange(engine, phone) as (switchboard, _):
+    async with open_switchboard(engine, phone) as (switchboard, _):
         await during(switchboard, telephone, caller())
 
 
@@ -203,7 +203,7 @@ def test_a_caller_is_transferred_to_a_known_name_only() -> None:
     run(main("the police", ""))
 
 
-def test_a_transfer_that_fails_is_told_to_the_model_and_the_call_goes_on() -> None:
+def test_the_model_learns_of_a_failed_transfer_and_the_call_goes_on() -> None:
     phone = PhoneConfig(tools=("transfer",), transfers=("sales=+49301",))
 
     async def main() -> None:
@@ -229,7 +229,7 @@ def test_the_assistant_can_press_keys() -> None:
     async def main(arguments: str, pressed: str) -> None:
         telephone = Telephone()
         await talk(asking(tool("press_keys", arguments)), telephone)
-        assert telephone.pressed == pressed
+        assert telephone.dtmf == pressed
 
     run(main('{"keys": "1 2 #"}', "12#"))
     run(main('{"keys": "hello"}', ""))
@@ -247,15 +247,15 @@ def test_tools_that_are_not_in_the_settings_are_not_offered() -> None:
     run(main(("hang_up", "transfer", "keys"), {"hang_up", "transfer_call", "press_keys"}))
 
 
-def test_where_there_is_no_place_the_caller_is_told_and_the_line_closed() -> None:
+def test_without_a_call_slot_the_caller_hears_the_busy_prompt() -> None:
     async def main() -> None:
         engine, first, second = ScriptedEngine(), Telephone(), Telephone()
-        async with exchange(engine, PHONE, max_sessions=1) as (switchboard, _), asyncio.TaskGroup() as tasks:
+        async with open_switchboard(engine, PHONE, max_sessions=1) as (switchboard, _), asyncio.TaskGroup() as tasks:
             tasks.create_task(switchboard.take(call("+1"), first))
             await first.pause(1.0)
             await switchboard.take(call("+2"), second)
             assert second.closed == Ending(CloseReason.BUSY)
-            assert second.heard()[1] - second.heard()[0] == pytest.approx(2.0, abs=0.05), "the busy line, whole"
+            assert second.heard()[1] - second.heard()[0] == pytest.approx(2.0, abs=0.05), "the busy prompt, whole"
             assert not first.closed
             first.hang_up()
         assert len(engine.dialogues) == 1, "it cost no dialogue"
@@ -263,7 +263,7 @@ def test_where_there_is_no_place_the_caller_is_told_and_the_line_closed() -> Non
     run(main())
 
 
-def test_a_caller_who_does_not_want_to_hear_the_busy_line_is_let_go() -> None:
+def test_a_caller_may_hang_up_during_the_busy_prompt() -> None:
     async def main() -> None:
         first, second = Telephone(), Telephone()
 
@@ -271,7 +271,10 @@ def test_a_caller_who_does_not_want_to_hear_the_busy_line_is_let_go() -> None:
             await second.pause(0.5)
             second.hang_up()
 
-        async with exchange(ScriptedEngine(), PHONE, max_sessions=1) as (switchboard, _), asyncio.TaskGroup() as tasks:
+        async with (
+            open_switchboard(ScriptedEngine(), PHONE, max_sessions=1) as (switchboard, _),
+            asyncio.TaskGroup() as tasks,
+        ):
             tasks.create_task(switchboard.take(call("+1"), first))
             await first.pause(1.0)
             tasks.create_task(impatient())
@@ -282,9 +285,9 @@ def test_a_caller_who_does_not_want_to_hear_the_busy_line_is_let_go() -> None:
     run(main())
 
 
-def test_a_call_that_was_never_answered_gives_its_place_back() -> None:
+def test_a_call_that_was_never_answered_gives_its_slot_back() -> None:
     async def main() -> None:
-        async with exchange(ScriptedEngine(), PHONE, max_sessions=1) as (switchboard, _):
+        async with open_switchboard(ScriptedEngine(), PHONE, max_sessions=1) as (switchboard, _):
             switchboard.admit(call("+1"))
             with pytest.raises(Denied, match="lines are taken"):
                 switchboard.admit(call("+2"))
@@ -296,7 +299,7 @@ def test_a_call_that_was_never_answered_gives_its_place_back() -> None:
 
 
 class Strict:
-    """A guard that lets in whoever is not called +666."""
+    """A guard that denies calls of +666."""
 
     def __init__(self) -> None:
         self.inside: list[str] = []
@@ -306,15 +309,15 @@ class Strict:
             raise Denied(429, "caller_refused", "Not you.")
         self.inside.append(call.caller)
 
-    def left(self, call: PhoneCall) -> None:
+    def release(self, call: PhoneCall) -> None:
         self.inside.remove(call.caller)
 
 
-def test_a_guard_knows_who_is_inside_whatever_becomes_of_the_call() -> None:
+def test_the_guard_counts_calls_in_and_out_whatever_their_end() -> None:
     async def main() -> None:
         guard, telephone, refused = Strict(), Telephone(), Telephone()
         async with (
-            exchange(ScriptedEngine(), PHONE, guard, max_sessions=1) as (switchboard, _),
+            open_switchboard(ScriptedEngine(), PHONE, guard, max_sessions=1) as (switchboard, _),
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(switchboard.take(call("+1"), telephone))
@@ -322,7 +325,7 @@ def test_a_guard_knows_who_is_inside_whatever_becomes_of_the_call() -> None:
             assert guard.inside == ["+1"]
             with pytest.raises(Denied):
                 switchboard.admit(call("+2"))
-            assert guard.inside == ["+1"], "who found no place is not inside"
+            assert guard.inside == ["+1"], "a denied call is not counted"
             await switchboard.take(call("+666"), refused)
             assert refused.closed == Ending(CloseReason.BUSY)
             telephone.hang_up()
@@ -342,7 +345,7 @@ def test_a_call_accepted_by_an_application_has_its_own_settings_and_no_greeting(
             await telephone.pause(2.0)
             telephone.hang_up()
 
-        async with exchange(engine, PHONE) as (switchboard, _), asyncio.TaskGroup() as tasks:
+        async with open_switchboard(engine, PHONE) as (switchboard, _), asyncio.TaskGroup() as tasks:
             switchboard.check(config)
             switchboard.admit(call())
             tasks.create_task(caller())
@@ -355,9 +358,9 @@ def test_a_call_accepted_by_an_application_has_its_own_settings_and_no_greeting(
     run(main())
 
 
-def test_a_configuration_that_cannot_be_used_is_refused_and_leaves_nothing_behind() -> None:
+def test_an_invalid_configuration_is_denied_and_leaves_nothing_behind() -> None:
     async def main() -> None:
-        async with exchange(ScriptedEngine(), PHONE, max_sessions=1) as (switchboard, _):
+        async with open_switchboard(ScriptedEngine(), PHONE, max_sessions=1) as (switchboard, _):
             wrong = {"type": "realtime", "tool_choice": 5}
             with pytest.raises(Denied):
                 switchboard.check(wrong)
@@ -372,7 +375,7 @@ def test_a_configuration_that_cannot_be_used_is_refused_and_leaves_nothing_behin
     run(main())
 
 
-def test_who_is_called_by_us_speaks_first() -> None:
+def test_in_an_outgoing_call_the_callee_speaks_first() -> None:
     async def main() -> None:
         telephone = Telephone()
 
@@ -380,7 +383,7 @@ def test_who_is_called_by_us_speaks_first() -> None:
             await telephone.pause(3.0)
             telephone.hang_up()
 
-        async with exchange(ScriptedEngine(), PHONE) as (switchboard, _), asyncio.TaskGroup() as tasks:
+        async with open_switchboard(ScriptedEngine(), PHONE) as (switchboard, _), asyncio.TaskGroup() as tasks:
             tasks.create_task(callee())
             await switchboard.take(call(direction="outgoing"), telephone)
         assert telephone.heard() == (0.0, 0.0)
@@ -396,7 +399,7 @@ def test_comfort_noise_fills_the_pauses_and_nothing_else() -> None:
             await telephone.pause(4.0)
             telephone.hang_up()
 
-        async with exchange(ScriptedEngine(), PhoneConfig(comfort_noise=-60.0)) as (switchboard, _):
+        async with open_switchboard(ScriptedEngine(), PhoneConfig(comfort_noise=-60.0)) as (switchboard, _):
             await during(switchboard, telephone, caller())
         quiet = np.concatenate(telephone.played[130:])
         assert 20 * np.log10(np.sqrt((quiet**2).mean())) == pytest.approx(-60, abs=1)
@@ -412,7 +415,7 @@ def test_nothing_is_left_of_a_call() -> None:
             await telephone.pause(1.0)
             telephone.hang_up()
 
-        async with exchange(ScriptedEngine(), PHONE) as (switchboard, calls):
+        async with open_switchboard(ScriptedEngine(), PHONE) as (switchboard, calls):
             before = asyncio.all_tasks()
             await during(switchboard, telephone, caller())
             await asyncio.sleep(0)

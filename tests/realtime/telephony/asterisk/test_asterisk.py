@@ -1,4 +1,4 @@
-"""Whole calls through a real Asterisk with the real models: a baresip phone dials, Asterisk brings the call to us.
+"""Whole calls through a real Asterisk with the real models: a baresip phone dials, Asterisk connects the call to us.
 
 Not part of the ordinary run: it needs an Asterisk (`bash tests/asterisk_chroot FOLDER`), found by `VIVAVOCE_ASTERISK`.
 """
@@ -25,7 +25,7 @@ GREETING = "Hello, this is the assistant. How can I help you?"
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[tuple[Asterisk, Server]]:
-    """Our server, and an Asterisk that brings it calls."""
+    """Our server, and an Asterisk that connects calls to it."""
     root = found()
     if root is None:
         pytest.skip("no Asterisk: bash tests/asterisk_chroot FOLDER, then VIVAVOCE_ASTERISK=FOLDER")
@@ -43,7 +43,7 @@ def exchange() -> Iterator[tuple[Asterisk, Server]]:
 
 
 async def until_quiet(talk: Talk, seconds: float = 20, quiet: float = 2.0) -> int:
-    """Waits until the other side has been silent for so long; the number of samples heard by then."""
+    """Waits until the other side has been silent for `quiet` seconds; the number of samples received by then."""
     async with asyncio.timeout(seconds):
         while True:
             tail = talk.heard[-round(quiet * SAMPLE_RATE) :]
@@ -57,7 +57,7 @@ def level(samples: Samples) -> float:
 
 
 @pytest.mark.parametrize("extension", ["100", "101", "200", "201"])
-def test_a_call_rings_is_greeted_answered_cut_in_on_typed_at_and_hung_up(
+def test_a_call_is_greeted_answered_cut_by_a_barge_in_takes_keys_and_is_hung_up(
     extension: str, exchange: tuple[Asterisk, Server], speaker: Speaker, listener: Listener
 ) -> None:
     one, server = exchange
@@ -84,7 +84,7 @@ def test_a_call_rings_is_greeted_answered_cut_in_on_typed_at_and_hung_up(
             cut = len(talk.heard)
             await asyncio.sleep(0.3)
             silence = level(talk.heard[cut + SAMPLE_RATE // 10 :])
-            assert silence < 0.01, f"it goes on talking at {silence:.3f}"
+            assert silence < 0.01, f"the assistant goes on at a level of {silence:.3f}"
             typed = await until_quiet(talk)
 
             await talk.press("42#")

@@ -1,4 +1,4 @@
-"""Five providers, one language behind theirs."""
+"""The dialects of five providers: reading their messages, writing ours, the markup that connects a call."""
 
 import base64
 import json
@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from vivavoce.realtime.telephony.providers import BadFrame, Dialect, Left, Marked, Media, Pressed
-from vivavoce.realtime.telephony.providers import routes as answers
+from vivavoce.realtime.telephony import DtmfReceived
+from vivavoce.realtime.telephony.errors import BadFrame
+from vivavoce.realtime.telephony.providers import Dialect, MarkReached, Media, StreamStopped
 from vivavoce.realtime.telephony.providers.dialects import MAX_FRAME, detect
+from vivavoce.realtime.telephony.providers.routes import after_stream, connect
 
 MULAW = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
 STARTS: dict[str, dict[str, Any]] = {
@@ -53,7 +55,7 @@ STARTS: dict[str, dict[str, Any]] = {
 }
 
 
-def started(name: str) -> Dialect:
+def dialect_of(name: str) -> Dialect:
     dialect = detect(json.dumps(STARTS[name]))
     assert dialect is not None
     return dialect
@@ -69,83 +71,83 @@ def started(name: str) -> Dialect:
         ("vonage", "l16", 16000, ""),
     ],
 )
-def test_a_provider_is_known_by_its_first_message(name: str, encoding: str, rate: int, call: str) -> None:
+def test_the_first_message_tells_the_provider(name: str, encoding: str, rate: int, call: str) -> None:
     assert detect('{"event": "connected", "protocol": "Call", "version": "1.0.0"}') is None
-    dialect = started(name)
-    assert (dialect.name, dialect.encoding, dialect.rate, dialect.opened.call) == (name, encoding, rate, call)
+    dialect = dialect_of(name)
+    assert (dialect.name, dialect.encoding, dialect.rate, dialect.started.call) == (name, encoding, rate, call)
 
 
-def test_numbers_and_parameters_come_along_where_the_provider_tells_them() -> None:
-    assert started("twilio").opened.parameters == (("shop", "berlin"),)
-    assert started("vonage").opened.parameters == (("shop", "berlin"),)
-    assert (started("telnyx").opened.caller, started("telnyx").opened.called) == ("+1555", "+1666")
-    assert started("exotel").opened.caller == "0800"
-    assert "0800" not in repr(started("exotel").opened), "numbers are not for logs"
+def test_numbers_and_parameters_are_read_where_the_provider_sends_them() -> None:
+    assert dialect_of("twilio").started.parameters == (("shop", "berlin"),)
+    assert dialect_of("vonage").started.parameters == (("shop", "berlin"),)
+    assert (dialect_of("telnyx").started.caller, dialect_of("telnyx").started.called) == ("+1555", "+1666")
+    assert dialect_of("exotel").started.caller == "0800"
+    assert "0800" not in repr(dialect_of("exotel").started), "numbers do not belong into logs"
 
 
 PAYLOAD = base64.b64encode(b"\xff" * 160).decode()
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "meant"),
+    ("name", "message", "event"),
     [
         (
             "twilio",
             {"event": "media", "media": {"track": "inbound", "chunk": "1", "timestamp": "20", "payload": PAYLOAD}},
             Media(b"\xff" * 160, 20),
         ),
-        ("twilio", {"event": "dtmf", "dtmf": {"track": "inbound_track", "digit": "#"}}, Pressed("#")),
-        ("twilio", {"event": "mark", "mark": {"name": "0.5"}}, Marked("0.5")),
-        ("twilio", {"event": "stop", "stop": {"callSid": "CA1"}}, Left()),
+        ("twilio", {"event": "dtmf", "dtmf": {"track": "inbound_track", "digit": "#"}}, DtmfReceived("#")),
+        ("twilio", {"event": "mark", "mark": {"name": "0.5"}}, MarkReached("0.5")),
+        ("twilio", {"event": "stop", "stop": {"callSid": "CA1"}}, StreamStopped()),
         ("twilio", {"event": "something new"}, None),
         ("telnyx", {"event": "media", "media": {"payload": PAYLOAD}}, Media(b"\xff" * 160, None)),
         ("telnyx", {"event": "media", "media": {"track": "outbound", "payload": PAYLOAD}}, None),
         ("telnyx", {"event": "error", "payload": {"code": 100}}, None),
-        ("telnyx", {"event": "dtmf", "dtmf": {"digit": "a"}}, Pressed("A")),
-        ("plivo", {"event": "playedStream", "streamId": "s1", "name": "0.5"}, Marked("0.5")),
+        ("telnyx", {"event": "dtmf", "dtmf": {"digit": "a"}}, DtmfReceived("A")),
+        ("plivo", {"event": "playedStream", "streamId": "s1", "name": "0.5"}, MarkReached("0.5")),
         ("plivo", {"event": "clearedAudio", "streamId": "s1"}, None),
-        ("plivo", {"event": "dtmf", "dtmf": {"digit": "1", "track": "inbound"}}, Pressed("1")),
-        ("exotel", {"event": "mark", "mark": {"name": "1.2"}}, Marked("1.2")),
-        ("exotel", {"event": "dtmf", "dtmf": {"digit": "5", "duration": "100"}}, Pressed("5")),
-        ("vonage", {"event": "websocket:dtmf", "digit": "5", "duration": 260}, Pressed("5")),
-        ("vonage", {"event": "websocket:notify", "payload": {"name": "0.5"}}, Marked("0.5")),
+        ("plivo", {"event": "dtmf", "dtmf": {"digit": "1", "track": "inbound"}}, DtmfReceived("1")),
+        ("exotel", {"event": "mark", "mark": {"name": "1.2"}}, MarkReached("1.2")),
+        ("exotel", {"event": "dtmf", "dtmf": {"digit": "5", "duration": "100"}}, DtmfReceived("5")),
+        ("vonage", {"event": "websocket:dtmf", "digit": "5", "duration": 260}, DtmfReceived("5")),
+        ("vonage", {"event": "websocket:notify", "payload": {"name": "0.5"}}, MarkReached("0.5")),
         ("vonage", {"event": "websocket:cleared"}, None),
     ],
 )
-def test_what_providers_say_is_understood(name: str, said: dict[str, Any], meant: object) -> None:
-    assert started(name).read(json.dumps(said)) == meant
+def test_messages_of_providers_are_read(name: str, message: dict[str, Any], event: object) -> None:
+    assert dialect_of(name).parse(json.dumps(message)) == event
 
 
-def test_vonages_sound_is_binary() -> None:
-    assert started("vonage").read(b"\x00\x01" * 320) == Media(b"\x00\x01" * 320)
-    assert started("vonage").media(b"\x00\x01") == b"\x00\x01"
+def test_the_audio_of_vonage_is_binary() -> None:
+    assert dialect_of("vonage").parse(b"\x00\x01" * 320) == Media(b"\x00\x01" * 320)
+    assert dialect_of("vonage").media(b"\x00\x01") == b"\x00\x01"
 
 
-def said(text: str | bytes) -> Any:
+def parsed(text: str | bytes) -> Any:
     return json.loads(text)
 
 
-def test_each_provider_is_told_in_its_own_words() -> None:
-    sound = base64.b64encode(b"ab").decode()
-    twilio, telnyx, plivo, exotel, vonage = (started(name) for name in STARTS)
-    assert said(twilio.media(b"ab")) == {"event": "media", "streamSid": "MZ1", "media": {"payload": sound}}
-    assert said(twilio.mark("m")) == {"event": "mark", "streamSid": "MZ1", "mark": {"name": "m"}}
-    assert said(twilio.clear()) == {"event": "clear", "streamSid": "MZ1"}
-    assert said(telnyx.media(b"ab")) == {"event": "media", "media": {"payload": sound}}
-    assert said(telnyx.clear()) == {"event": "clear"}
-    kind = {"contentType": "audio/x-mulaw", "sampleRate": 8000, "payload": sound}
-    assert said(plivo.media(b"ab")) == {"event": "playAudio", "streamId": "s1", "media": kind}
-    assert said(plivo.mark("m")) == {"event": "checkpoint", "streamId": "s1", "name": "m"}
-    assert said(plivo.clear()) == {"event": "clearAudio", "streamId": "s1"}
-    assert said(exotel.media(b"ab")) == {"event": "media", "stream_sid": "e1", "media": {"payload": sound}}
-    assert said(exotel.clear()) == {"event": "clear", "stream_sid": "e1"}
-    assert said(vonage.mark("m")) == {"action": "notify", "payload": {"name": "m"}}
-    assert said(vonage.clear()) == {"action": "clear"}
+def test_messages_to_each_provider_are_in_its_format() -> None:
+    payload = base64.b64encode(b"ab").decode()
+    twilio, telnyx, plivo, exotel, vonage = (dialect_of(name) for name in STARTS)
+    assert parsed(twilio.media(b"ab")) == {"event": "media", "streamSid": "MZ1", "media": {"payload": payload}}
+    assert parsed(twilio.mark("m")) == {"event": "mark", "streamSid": "MZ1", "mark": {"name": "m"}}
+    assert parsed(twilio.clear()) == {"event": "clear", "streamSid": "MZ1"}
+    assert parsed(telnyx.media(b"ab")) == {"event": "media", "media": {"payload": payload}}
+    assert parsed(telnyx.clear()) == {"event": "clear"}
+    kind = {"contentType": "audio/x-mulaw", "sampleRate": 8000, "payload": payload}
+    assert parsed(plivo.media(b"ab")) == {"event": "playAudio", "streamId": "s1", "media": kind}
+    assert parsed(plivo.mark("m")) == {"event": "checkpoint", "streamId": "s1", "name": "m"}
+    assert parsed(plivo.clear()) == {"event": "clearAudio", "streamId": "s1"}
+    assert parsed(exotel.media(b"ab")) == {"event": "media", "stream_sid": "e1", "media": {"payload": payload}}
+    assert parsed(exotel.clear()) == {"event": "clear", "stream_sid": "e1"}
+    assert parsed(vonage.mark("m")) == {"action": "notify", "payload": {"name": "m"}}
+    assert parsed(vonage.clear()) == {"action": "clear"}
 
 
-def test_exotel_gets_no_message_below_its_least_length() -> None:
-    assert started("exotel").batch * 320 >= 3200
-    assert {started(name).batch for name in STARTS if name != "exotel"} == {1}
+def test_exotel_gets_no_message_below_its_minimum_length() -> None:
+    assert dialect_of("exotel").batch * 320 >= 3200
+    assert {dialect_of(name).batch for name in STARTS if name != "exotel"} == {1}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,7 @@ def test_exotel_gets_no_message_below_its_least_length() -> None:
         '{"event": "websocket:connected", "content-type": "audio/opus"}',
     ],
 )
-def test_what_cannot_begin_a_stream_is_refused(frame: str | bytes) -> None:
+def test_frames_that_cannot_begin_a_stream_are_rejected(frame: str | bytes) -> None:
     with pytest.raises(BadFrame):
         detect(frame)
 
@@ -188,30 +190,30 @@ def test_what_cannot_begin_a_stream_is_refused(frame: str | bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["twilio", "telnyx", "plivo", "exotel"])
-def test_what_makes_no_sense_is_refused(name: str, frame: str | bytes) -> None:
+def test_malformed_frames_are_rejected(name: str, frame: str | bytes) -> None:
     with pytest.raises(BadFrame):
-        started(name).read(frame)
+        dialect_of(name).parse(frame)
 
 
 @pytest.mark.parametrize("frame", [b"\x00", b"\x00" * (MAX_FRAME + 2), "x", '{"event": "websocket:dtmf"}'])
-def test_what_makes_no_sense_to_vonage_is_refused(frame: str | bytes) -> None:
+def test_malformed_frames_of_vonage_are_rejected(frame: str | bytes) -> None:
     with pytest.raises(BadFrame):
-        started("vonage").read(frame)
+        dialect_of("vonage").parse(frame)
 
 
-def test_calls_are_connected_and_handed_on_in_the_providers_markup() -> None:
-    socket, then = "wss://h/phone/twilio/stream/T", "https://h/phone/twilio/next/T"
-    kind, body = answers.connect("twilio", socket, then)
+def test_calls_are_connected_and_transferred_in_the_markup_of_the_provider() -> None:
+    socket, next_url = "wss://h/phone/twilio/stream/T", "https://h/phone/twilio/next/T"
+    kind, body = connect("twilio", socket, next_url)
     assert kind == "application/xml"
-    assert f'<Connect><Stream url="{socket}"/></Connect><Redirect>{then}</Redirect>' in body
-    assert 'bidirectionalMode="rtp"' in answers.connect("telnyx", socket, then)[1]
+    assert f'<Connect><Stream url="{socket}"/></Connect><Redirect>{next_url}</Redirect>' in body
+    assert 'bidirectionalMode="rtp"' in connect("telnyx", socket, next_url)[1]
     assert (
         f'keepCallAlive="true" contentType="audio/x-mulaw;rate=8000">{socket}</Stream>'
-        in answers.connect("plivo", socket, then)[1]
+        in connect("plivo", socket, next_url)[1]
     )
-    (action,) = json.loads(answers.connect("vonage", socket, "")[1])
+    (action,) = json.loads(connect("vonage", socket, "")[1])
     assert action["endpoint"] == [{"type": "websocket", "uri": socket, "content-type": "audio/l16;rate=16000"}]
-    assert json.loads(answers.connect("exotel", socket, "")[1]) == {"url": socket}
-    assert "<Dial><Number>+4930</Number></Dial>" in answers.afterwards("tel:+4930")[1]
-    assert "<Dial><Sip>sip:a@b?x=1&amp;y=2</Sip></Dial>" in answers.afterwards("sip:a@b?x=1&y=2")[1]
-    assert "<Hangup/>" in answers.afterwards("")[1]
+    assert json.loads(connect("exotel", socket, "")[1]) == {"url": socket}
+    assert "<Dial><Number>+4930</Number></Dial>" in after_stream("tel:+4930")[1]
+    assert "<Dial><Sip>sip:a@b?x=1&amp;y=2</Sip></Dial>" in after_stream("sip:a@b?x=1&y=2")[1]
+    assert "<Hangup/>" in after_stream("")[1]

@@ -1,4 +1,4 @@
-"""What the net sends to a telephone: malformed SIP, SDP and RTP. Nothing may raise, and calls go on."""
+"""Malformed SIP, SDP and RTP: nothing may raise, and calls go on."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.sip_pair import Pair
+from vivavoce.realtime.telephony.errors import SdpNotAcceptable
 from vivavoce.realtime.telephony.sip import rtp
-from vivavoce.realtime.telephony.sip import sdp as offers
 from vivavoce.realtime.telephony.sip.dialog import State
-from vivavoce.realtime.telephony.sip.messages import BadMessage, Remote, read, return_address
-from vivavoce.realtime.telephony.sip.sdp import LocalSdp, Media, NotAcceptable
+from vivavoce.realtime.telephony.sip.messages import BadSipMessage, Remote, parse, response_destination
+from vivavoce.realtime.telephony.sip.sdp import LocalSdp, NegotiatedMedia, accept_answer, create_answer, create_offer
 
 SOURCE = Remote("198.51.100.7", 40_001)
-OWN = LocalSdp("192.0.2.1", 40_000)
+LOCAL = LocalSdp("192.0.2.1", 40_000)
 QUICK = settings(max_examples=60, deadline=None)
 
 INVITE = (
@@ -30,12 +30,12 @@ INVITE = (
     "Session-Expires: 1800;refresher=uac\r\n"
     "Supported: timer\r\n\r\n"
 )
-SDP = offers.offer(OWN)
+SDP = create_offer(LOCAL)
 
 
 @st.composite
 def mutations(draw: st.DrawFn, text: str) -> bytes:
-    """A good message with bytes changed, cut out, doubled, and lines lost."""
+    """A valid message with bytes changed, inserted, cut out and repeated."""
     data = bytearray(text.encode())
     for _ in range(draw(st.integers(1, 6))):
         at = draw(st.integers(0, max(0, len(data) - 1)))
@@ -63,17 +63,17 @@ def mutations(draw: st.DrawFn, text: str) -> bytes:
 def test_no_message_breaks_a_user_agent(data: bytes) -> None:
     pair = Pair()
     ours, theirs = pair.talk()
-    pair.bob.facts += pair.bob.agent.receive(data, SOURCE, pair.now)
-    pair.bob.agent.to_send()
+    pair.bob.all_events += pair.bob.user_agent.receive(data, SOURCE, pair.now)
+    pair.bob.user_agent.to_send()
     pair.later(40)
-    assert ours.state is theirs.state is State.TALKING
+    assert ours.state is theirs.state is State.CONFIRMED
 
 
 @QUICK
 @given(st.binary(max_size=300))
 def test_no_bytes_break_a_user_agent(data: bytes) -> None:
     pair = Pair()
-    assert pair.bob.agent.receive(data, SOURCE, pair.now) == []
+    assert pair.bob.user_agent.receive(data, SOURCE, pair.now) == []
 
 
 @pytest.mark.slow
@@ -82,10 +82,10 @@ def test_no_bytes_break_a_user_agent(data: bytes) -> None:
 def test_no_answer_breaks_a_caller(data: st.DataObject) -> None:
     pair = Pair()
     pair.call()
-    pair.bob.leg.answer(pair.bob.own)
-    for good, _ in pair.bob.agent.to_send():
+    pair.bob.dialog.answer(pair.bob.local)
+    for good, _ in pair.bob.user_agent.to_send():
         broken = data.draw(mutations(good.decode()))
-        pair.anna.facts += pair.anna.agent.receive(broken, pair.bob.at, pair.now)
+        pair.anna.all_events += pair.anna.user_agent.receive(broken, pair.bob.at, pair.now)
     pair.later(70)
 
 
@@ -94,29 +94,29 @@ def test_no_answer_breaks_a_caller(data: st.DataObject) -> None:
 def test_no_description_breaks_an_answer(data: bytes) -> None:
     text = data.decode(errors="replace")
     try:
-        ours, media = offers.answer(text, OWN)
-    except NotAcceptable:
+        ours, media = create_answer(text, LOCAL)
+    except SdpNotAcceptable:
         return
     assert 0 < media.port < 65536
-    assert offers.settle(ours, OWN).codec == media.codec
+    assert accept_answer(ours, LOCAL).codec == media.codec
 
 
 @QUICK
 @given(st.lists(st.binary(max_size=400), max_size=5), st.integers(0, 127))
-def test_no_packet_breaks_the_sound(packets: list[bytes], kind: int) -> None:
-    incoming = rtp.Incoming(Media("pcmu", kind, "192.0.2.9", 5004, 5005, keys=101))
+def test_no_packet_breaks_the_audio(packets: list[bytes], kind: int) -> None:
+    receiver = rtp.RtpReceiver(NegotiatedMedia("pcmu", kind, "192.0.2.9", 5004, 5005, event_type=101))
     for number, data in enumerate(packets):
         for whole in (data, b"\x80" + bytes([kind]) + data, b"\x90\x65" + data, b"\xb1" + data):
-            incoming.receive(whole, ("192.0.2.9", 5004), number / 50)
-        rtp.lost_there(b"\x81\xc9\x00" + data, 7)
-        rtp.lost_there(data, 7)
+            receiver.receive(whole, ("192.0.2.9", 5004), number / 50)
+        rtp.reported_loss(b"\x81\xc9\x00" + data, 7)
+        rtp.reported_loss(data, 7)
 
 
 @pytest.mark.parametrize("header", ["Via", "From", "To", "Call-ID", "CSeq"])
-def test_a_message_without_a_header_that_all_need_is_none(header: str) -> None:
+def test_a_message_without_a_required_header_is_malformed(header: str) -> None:
     lines = [line for line in INVITE.split("\r\n") if not line.startswith(f"{header}:")]
-    with pytest.raises(BadMessage):
-        read("\r\n".join(lines).encode(), SOURCE)
+    with pytest.raises(BadSipMessage):
+        parse("\r\n".join(lines).encode(), SOURCE)
 
 
 @pytest.mark.parametrize(
@@ -125,16 +125,16 @@ def test_a_message_without_a_header_that_all_need_is_none(header: str) -> None:
 )
 def test_a_request_that_contradicts_itself_gets_400(old: str, new: str) -> None:
     pair = Pair()
-    assert pair.bob.agent.receive(INVITE.replace(old, new).encode(), SOURCE, pair.now) == []
-    (answer,) = pair.bob.agent.to_send()
+    assert pair.bob.user_agent.receive(INVITE.replace(old, new).encode(), SOURCE, pair.now) == []
+    (answer,) = pair.bob.user_agent.to_send()
     assert answer[0].startswith(b"SIP/2.0 400")
 
 
-def test_answers_go_to_where_the_request_came_from_whatever_it_says() -> None:
+def test_responses_go_to_the_source_of_the_request_whatever_its_via() -> None:
     lying = INVITE.replace(";rport", ";rport=1;received=203.0.113.1").replace("10.0.0.1:5060;b", "203.0.113.2:53;b")
     for text in (lying, lying.replace(";rport=1", "")):
-        request = read(text.encode(), SOURCE)
-        assert return_address(request, SOURCE).host == SOURCE.host  # type: ignore[arg-type]  # it is a request
+        request = parse(text.encode(), SOURCE)
+        assert response_destination(request, SOURCE).host == SOURCE.host  # type: ignore[arg-type]  # it is a request
 
 
 @pytest.mark.slow
@@ -142,7 +142,7 @@ def test_a_flood_of_invites_does_not_grow_without_bound() -> None:
     pair = Pair()
     for number in range(1500):
         text = INVITE.replace("z9hG4bKabc", f"z9hG4bK{number}").replace("1@10.0.0.1", f"{number}@10.0.0.1")
-        pair.bob.agent.receive((text + SDP).encode(), SOURCE, pair.now)
-    assert len(pair.bob.agent) == 1000
-    answers = [data for data, _ in pair.bob.agent.to_send()]
+        pair.bob.user_agent.receive((text + SDP).encode(), SOURCE, pair.now)
+    assert len(pair.bob.user_agent) == 1000
+    answers = [data for data, _ in pair.bob.user_agent.to_send()]
     assert sum(data.startswith(b"SIP/2.0 503") for data in answers) == 500

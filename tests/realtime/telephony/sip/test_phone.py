@@ -1,4 +1,4 @@
-"""A telephone calls and is called, as a person does it: baresip, the real server, the real models."""
+"""A real telephone calls and is called: baresip, the real server, the real models."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ GREETING = "Good morning, this is the test kitchen speaking."
 
 
 @pytest.fixture(scope="module")
-def place() -> int:
+def port() -> int:
     return free_port()
 
 
 @pytest.fixture(scope="module")
-def server(place: int) -> Iterator[Server]:
-    with serving("--sip", f"127.0.0.1:{place}", environment={"VIVAVOCE_PHONE_GREETING": GREETING}) as running:
+def server(port: int) -> Iterator[Server]:
+    with serving("--sip", f"127.0.0.1:{port}", environment={"VIVAVOCE_PHONE_GREETING": GREETING}) as running:
         yield running
 
 
 @asynccontextmanager
-async def calling(place: int) -> AsyncIterator[Talk]:
+async def calling(port: int) -> AsyncIterator[Talk]:
     async with phone("pcmu") as caller:
-        talk = await caller.dial(f"sip:voice@127.0.0.1:{place}")
+        talk = await caller.dial(f"sip:voice@127.0.0.1:{port}")
         yield talk
         await talk.hang_up()
 
 
 async def until_quiet(talk: Talk, seconds: float = 30.0) -> None:
-    """Until the assistant has said what it had to say: nothing for a second."""
+    """Waits until the assistant has been silent for a second."""
     async with asyncio.timeout(seconds):
         while np.abs(talk.heard[-SAMPLE_RATE:]).max(initial=1.0 if len(talk.heard) < SAMPLE_RATE else 0.0) > 0.01:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
 async def answer_to(talk: Talk, question: Samples) -> Samples:
-    """Asks, and returns the answer as it was heard."""
+    """Asks, and returns the answer that the telephone received."""
     since = len(talk.heard)
     await talk.say(np.concatenate([question, silence(0.3)]))
     await talk.until_heard(20, since=since)
@@ -59,11 +59,11 @@ async def answer_to(talk: Talk, question: Samples) -> Samples:
     return talk.heard[since:]
 
 
-def test_a_caller_is_greeted_answered_and_obeyed(
-    server: Server, place: int, speaker: Speaker, listener: Listener
+def test_a_call_is_greeted_answered_cut_by_a_barge_in_and_takes_keys(
+    server: Server, port: int, speaker: Speaker, listener: Listener
 ) -> None:
     async def call() -> None:
-        async with calling(place) as talk:
+        async with calling(port) as talk:
             await talk.until_heard(5)
             await until_quiet(talk)
             assert agrees(listener.understand(talk.heard), GREETING)
@@ -78,7 +78,7 @@ def test_a_caller_is_greeted_answered_and_obeyed(
             await asyncio.sleep(0.5)
             await talk.say(speaker.say("Stop. Stop it please, that is enough."))
             while_spoken_over = talk.heard[-round(0.7 * SAMPLE_RATE) : -round(0.1 * SAMPLE_RATE)]
-            assert np.abs(while_spoken_over).max() < 0.02, "the voice went on"
+            assert np.abs(while_spoken_over).max() < 0.02, "the assistant went on"
 
             await talk.press("4#")
             await talk.until_heard(20, since=len(talk.heard))
@@ -86,10 +86,10 @@ def test_a_caller_is_greeted_answered_and_obeyed(
 
     asyncio.run(call())
     assert not [line for line in server.log if "ERROR" in line or "Traceback" in line]
-    assert not [line for line in server.log if "anna@" in line or "sip:voice" in line], "who calls is in no log"
+    assert not [line for line in server.log if "anna@" in line or "sip:voice" in line], "no caller is in the log"
 
 
-def test_vivavoce_call_rings_speaks_and_ends_with_the_callee(listener: Listener, models: Store) -> None:
+def test_vivavoce_call_greets_and_ends_with_the_callee(listener: Listener, models: Store) -> None:
     async def answering(port: int) -> tuple[int, Samples]:
         async with phone(port=port) as callee:
             process = await asyncio.create_subprocess_exec(
@@ -109,7 +109,7 @@ def test_vivavoce_call_rings_speaks_and_ends_with_the_callee(listener: Listener,
     assert agrees(listener.understand(heard), GREETING)
 
 
-def test_vivavoce_call_dials_nothing_that_was_not_allowed() -> None:
+def test_vivavoce_call_dials_only_what_the_settings_allow() -> None:
     command = [sys.executable, "-m", "vivavoce.realtime", "call", "+900123456"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""Our telephone as an extension of a real SIP server, Kamailio: registered by digest, called and calling through it."""
+"""Our SIP endpoint as an extension of a real SIP server, Kamailio: registration by digest, calls both ways."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from vivavoce.realtime.call import Calls
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.config.sip import SipConfig
+from vivavoce.realtime.telephony.errors import CallNotAnswered
 from vivavoce.realtime.telephony.phones import Phones
-from vivavoce.realtime.telephony.sip.calls import NotReached
 from vivavoce.realtime.telephony.sip.endpoint import SipEndpoint
 
 pytestmark = [
@@ -31,19 +31,19 @@ pytestmark = [
 
 @asynccontextmanager
 async def extension(port: int, password: str = PASSWORD) -> AsyncIterator[SipEndpoint]:
-    """We, at the server's `port`, with a scripted model."""
+    """Our endpoint, at the server's `port`, with a scripted model."""
     engine = ScriptedEngine(lines=[Line("Fine.", 0.5)])
     sip = SipConfig("127.0.0.1:0", f"sip:voice@127.0.0.1:{port}", password)
-    door = Admission(ServerConfig(), lambda: 0.0)
-    phones = Phones(door, PhoneConfig(sip=sip, outgoing_greeting="Hello."), lambda: 0.0)
+    admission = Admission(ServerConfig(), lambda: 0.0)
+    phones = Phones(admission, PhoneConfig(sip=sip, outgoing_greeting="Hello."), lambda: 0.0)
     async with phones.listening(engine), Calls(engine, ServerConfig()) as calls:  # type: ignore[arg-type]  # its fake
-        door.calls = calls
+        admission.calls = calls
         assert phones.sip is not None
         yield phones.sip
-        door.calls = None
+        admission.calls = None
 
 
-def test_calls_to_our_extension_reach_us(tmp_path: Path) -> None:
+def test_calls_to_our_extension_are_answered(tmp_path: Path) -> None:
     async def call(port: int) -> None:
         async with extension(port) as own:
             await asyncio.wait_for(own.registered.wait(), 5)
@@ -57,7 +57,7 @@ def test_calls_to_our_extension_reach_us(tmp_path: Path) -> None:
         asyncio.run(call(port))
 
 
-def test_we_call_others_with_our_password(tmp_path: Path) -> None:
+def test_outgoing_calls_are_authenticated_with_the_password(tmp_path: Path) -> None:
     async def call(port: int) -> None:
         registered = phone(domain=f"127.0.0.1:{port}", password=PASSWORD)
         async with extension(port) as own, registered as anna, asyncio.TaskGroup() as tasks:
@@ -71,7 +71,7 @@ def test_we_call_others_with_our_password(tmp_path: Path) -> None:
         asyncio.run(call(port))
 
 
-def test_who_is_called_and_declines_is_told_in_words(tmp_path: Path) -> None:
+def test_a_declined_call_is_reported_as_busy(tmp_path: Path) -> None:
     async def call(port: int) -> None:
         async def decline() -> None:
             await (await anna.rung()).reject()
@@ -79,28 +79,28 @@ def test_who_is_called_and_declines_is_told_in_words(tmp_path: Path) -> None:
         registered = phone(domain=f"127.0.0.1:{port}", password=PASSWORD)
         async with extension(port) as own, registered as anna, asyncio.TaskGroup() as tasks:
             tasks.create_task(decline())
-            with pytest.raises(NotReached, match="busy"):
+            with pytest.raises(CallNotAnswered, match="busy"):
                 await own.dial("anna")
 
     with kamailio(tmp_path) as port:
         asyncio.run(call(port))
 
 
-def test_a_number_that_nobody_has_is_told_in_words(tmp_path: Path) -> None:
+def test_an_unknown_number_is_reported(tmp_path: Path) -> None:
     async def call(port: int) -> None:
         async with extension(port) as own:
-            with pytest.raises(NotReached, match="no such number"):
+            with pytest.raises(CallNotAnswered, match="no such number"):
                 await own.dial("nobody")
 
     with kamailio(tmp_path) as port:
         asyncio.run(call(port))
 
 
-def test_a_wrong_password_is_said_and_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_wrong_password_is_logged_and_the_endpoint_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def call(port: int) -> None:
         async with extension(port, "wrong") as own:
             async with asyncio.timeout(5):
-                while "does not register us" not in caplog.text:  # noqa: ASYNC110 - seen from outside
+                while "SIP registration failed" not in caplog.text:  # noqa: ASYNC110 - seen from outside
                     await asyncio.sleep(0.02)
             assert not own.registered.is_set()
 

@@ -1,5 +1,5 @@
-"""Our telephone and a real one, baresip, in one process: codecs, hold, keys, transfer, busy lines. The model is
-scripted; test_sip_phone.py has the real one."""
+"""Our SIP endpoint and a real telephone, baresip, in one process: codecs, TCP, hold, DTMF, transfer, busy. The models
+are scripted; test_phone.py has real ones."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.model.dialogue import Message, ToolCall
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.config.sip import SipConfig
+from vivavoce.realtime.telephony import PhoneCall
+from vivavoce.realtime.telephony.switchboard import Switchboard
 
 pytestmark = [pytest.mark.baresip, pytest.mark.slow]
 
@@ -28,7 +30,7 @@ GREETING = "Hello! How can I help you?"
 
 
 def tone(seconds: float) -> Samples:
-    """Loud enough to be speech for scripted ears, and fit for a telephone."""
+    """Speech for the scripted VAD, within the band of a telephone."""
     wave = np.sign(np.sin(2 * np.pi * 400 * np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE))
     return (0.5 * wave).astype(np.float32)
 
@@ -37,8 +39,8 @@ def tone(seconds: float) -> Samples:
 async def call(
     engine: ScriptedEngine, *codecs: str, settings: dict[str, Any] | None = None, **options: Any
 ) -> AsyncIterator[tuple[Phone, str]]:
-    """A gateway with a telephone (`settings`: of [phone], and max_sessions), and baresip with `options` beside it. When
-    the test is through with them, nothing of the calls may be left in the gateway."""
+    """A gateway with SIP (`settings`: of [phone], and max_sessions), and baresip with `options`. Checks that the
+    gateway keeps nothing of the calls."""
     port, settings = free_port(), settings or {}
     limits = {"max_sessions": settings.pop("max_sessions", 4)}
     config = PhoneConfig(sip=SipConfig(listen=f"127.0.0.1:{port}"), **settings)
@@ -65,18 +67,34 @@ def test_both_sides_hear_each_other_in_every_codec(codec: str) -> None:
     asyncio.run(talking())
 
 
-def test_tcp_carries_calls_too() -> None:
+def test_a_call_over_tcp_has_audio_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[PhoneCall] = []
+    admit = Switchboard.admit
+
+    def admitted(switchboard: Switchboard, call: PhoneCall) -> None:
+        calls.append(call)
+        admit(switchboard, call)
+
+    monkeypatch.setattr(Switchboard, "admit", admitted)
+
     async def talking() -> None:
-        async with call(ScriptedEngine(), transport="tcp") as (caller, uri):
+        engine = ScriptedEngine()
+        async with call(engine, transport="tcp") as (caller, uri):
             talk = await caller.dial(f"{uri};transport=tcp")
-            await asyncio.sleep(0.5)
+            await talk.until_heard(5)
+            await talk.say(tone(0.6))
+            async with asyncio.timeout(5):
+                while engine.dialogues[-1].heard_samples < 0.5 * SAMPLE_RATE:  # noqa: ASYNC110 - seen from outside
+                    await asyncio.sleep(0.02)
             await talk.hang_up()
 
     asyncio.run(talking())
+    (one,) = calls
+    assert [value.split()[0] for name, value in one.headers if name.lower() == "via"] == ["SIP/2.0/TCP"]
 
 
 @pytest.mark.parametrize("dtmf", ["rtpevent", "info"])
-def test_keys_arrive_as_they_were_pressed(dtmf: str) -> None:
+def test_dtmf_of_the_phone_arrives(dtmf: str) -> None:
     async def talking() -> None:
         engine = ScriptedEngine()
         async with call(engine, dtmf=dtmf) as (caller, uri):
@@ -91,7 +109,7 @@ def test_keys_arrive_as_they_were_pressed(dtmf: str) -> None:
     asyncio.run(talking())
 
 
-def test_keys_of_ours_reach_the_phone() -> None:
+def test_dtmf_of_the_assistant_reaches_the_phone() -> None:
     async def talking() -> None:
         pressing = ToolCall("call_1", "press_keys", '{"keys": "42"}', True)
         engine = ScriptedEngine(lines=[Line("One moment.", 0.2, calls=pressing), Line("Done.", 0.2)])
@@ -99,14 +117,14 @@ def test_keys_of_ours_reach_the_phone() -> None:
             talk = await caller.dial(uri)
             await talk.say(tone(0.6))
             async with asyncio.timeout(8):
-                while "".join(talk.keys) != "42":  # noqa: ASYNC110 - the stack tells a list
+                while "".join(talk.keys) != "42":  # noqa: ASYNC110 - the stack only grows a list
                     await asyncio.sleep(0.02)
             await talk.hang_up()
 
     asyncio.run(talking())
 
 
-def test_on_hold_nothing_is_said_and_nothing_heard() -> None:
+def test_on_hold_no_audio_is_sent() -> None:
     async def talking() -> None:
         engine = ScriptedEngine(lines=[Line(GREETING, 6.0)])
         async with call(engine) as (caller, uri):
@@ -127,7 +145,7 @@ def test_on_hold_nothing_is_said_and_nothing_heard() -> None:
 
 
 def test_every_log_line_of_a_call_carries_its_id() -> None:
-    """Also those about messages that come in at the port which all calls share."""
+    """Also those about messages at the port that all calls share."""
 
     async def talking() -> None:
         async with call(ScriptedEngine(lines=[Line(GREETING, 3.0)])) as (caller, uri):
@@ -141,12 +159,12 @@ def test_every_log_line_of_a_call_carries_its_id() -> None:
         asyncio.run(talking())
     (call_id,) = seen.calls("phone call")
     assert call_id
-    for message in ("call started", "call held", "call taken up again", "sound of a call", "call ended"):
+    for message in ("call started", "call on hold", "call resumed", "RTP statistics", "call ended"):
         assert seen.calls(message) == [call_id], message
     assert seen.without_call() <= {"SIP is listening", "ready"}
 
 
-def test_who_finds_no_place_hears_why_or_the_busy_tone() -> None:
+def test_without_a_call_slot_the_phone_gets_the_busy_prompt_or_a_busy_tone() -> None:
     async def talking(busy: str) -> tuple[Talk | None, str]:
         engine = ScriptedEngine(lines=[Line(GREETING, 1.0)])
         settings = {"max_sessions": 1, "busy": busy, "calls_per_caller": 5}
@@ -179,7 +197,7 @@ def test_a_caller_who_gives_up_leaves_nothing_behind() -> None:
     asyncio.run(talking())
 
 
-def test_a_caller_is_asked_to_call_somebody_else() -> None:
+def test_a_transfer_asks_the_phone_to_call_the_target() -> None:
     async def talking() -> None:
         transferring = ToolCall("call_1", "transfer_call", '{"to": "sales"}', True)
         lines = [Line("I connect you.", 0.2, calls=transferring), Line("Goodbye.", 0.2)]
@@ -188,12 +206,12 @@ def test_a_caller_is_asked_to_call_somebody_else() -> None:
         target = f"sip:sales@127.0.0.1:{port}"
         settings = {"tools": ("transfer",), "transfers": (f"sales={target}",)}
         async with call(engine, settings=settings, port=port) as (caller, uri):
-            asked = asyncio.Queue[TransferRequest]()
+            requests = asyncio.Queue[TransferRequest]()
             talk = await caller.dial(uri)
-            talk.call.on_transfer_request(asked.put_nowait)
+            talk.call.on_transfer_request(requests.put_nowait)
             await talk.say(tone(0.6))
             async with asyncio.timeout(8):
-                request = await asked.get()
+                request = await requests.get()
             assert "sales@127.0.0.1" in request.target
             await talk.call.reject_transfer()
             await asyncio.sleep(0.3)

@@ -1,4 +1,4 @@
-"""Keys of a telephone, from the wire to the model; and when to hang up."""
+"""DTMF from the wire to the model, the end of a goodbye, and the settings of phone calls."""
 
 from __future__ import annotations
 
@@ -9,57 +9,63 @@ from vivavoce.realtime.config import ConfigError, build
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.events import Cut, Read, StartReply
 from vivavoce.realtime.recording.serialization import known_classes
-from vivavoce.realtime.telephony.transport import LONGEST_FAREWELL as LONGEST_GOODBYE
-from vivavoce.realtime.telephony.transport import MAX_KEYS, QUIET, SILENT, Keypad, Leaving
+from vivavoce.realtime.telephony.transport import (
+    LONGEST_GOODBYE,
+    MAX_KEYS,
+    QUIET,
+    SILENT,
+    DtmfCollector,
+    GoodbyeDetector,
+)
 from vivavoce.realtime.transports import Keys
 
 
-def test_each_key_is_told_and_all_of_them_after_a_pause() -> None:
-    keypad = Keypad(pause=1.5)
-    assert keypad.press("1", 10.0, at=7) == [Keys("1", 7)]
-    assert keypad.expire(11.0) == []
-    assert keypad.press("2", 11.0, at=8) == [Keys("2", 8)]
-    assert keypad.deadline == 12.5
-    assert keypad.expire(12.5) == [Keys("12", whole=True)]
-    assert keypad.deadline is None
-    assert keypad.expire(99.0) == []
+def test_each_key_is_delivered_and_the_entry_after_a_pause() -> None:
+    collector = DtmfCollector(pause=1.5)
+    assert collector.add("1", 10.0, at=7) == [Keys("1", 7)]
+    assert collector.expire(11.0) == []
+    assert collector.add("2", 11.0, at=8) == [Keys("2", 8)]
+    assert collector.deadline == pytest.approx(12.5)
+    assert collector.expire(12.5) == [Keys("12", whole=True)]
+    assert collector.deadline is None
+    assert collector.expire(99.0) == []
 
 
-def test_the_hash_key_says_that_it_is_all() -> None:
-    keypad = Keypad(pause=1.5)
-    assert keypad.press("4#", 0.0, at=0) == [Keys("4"), Keys("#"), Keys("4#", whole=True)]
-    assert keypad.deadline is None
+def test_the_hash_key_completes_the_entry() -> None:
+    collector = DtmfCollector(pause=1.5)
+    assert collector.add("4#", 0.0, at=0) == [Keys("4"), Keys("#"), Keys("4#", whole=True)]
+    assert collector.deadline is None
 
 
-def test_what_is_no_key_is_passed_over() -> None:
-    assert Keypad(1.0).press("x1 a", 0.0, at=0) == [Keys("1"), Keys("A")]
+def test_characters_that_are_not_keys_are_skipped() -> None:
+    assert DtmfCollector(1.0).add("x1 a", 0.0, at=0) == [Keys("1"), Keys("A")]
 
 
-def test_whoever_leans_on_the_keypad_is_told_in_parts() -> None:
-    told = Keypad(1.0).press("5" * 2 * MAX_KEYS, 0.0, at=0)
-    assert [len(keys.keys) for keys in told if keys.whole] == [MAX_KEYS, MAX_KEYS]
+def test_an_entry_that_is_too_long_is_delivered_in_parts() -> None:
+    delivered = DtmfCollector(1.0).add("5" * 2 * MAX_KEYS, 0.0, at=0)
+    assert [len(keys.keys) for keys in delivered if keys.whole] == [MAX_KEYS, MAX_KEYS]
 
 
-def test_a_goodbye_is_over_when_it_has_been_quiet_for_a_while() -> None:
-    leaving = Leaving()
-    assert not any(leaving.said(False) for _ in range(100)), "nothing was said yet"
-    assert not any(leaving.said(True) for _ in range(50))
-    assert not any(leaving.said(False) for _ in range(QUIET - 1))
-    assert not leaving.said(True), "a pause between two sentences"
-    assert not any(leaving.said(False) for _ in range(QUIET - 1))
-    assert leaving.said(False)
+def test_a_goodbye_is_over_after_a_silence() -> None:
+    goodbye = GoodbyeDetector()
+    assert not any(goodbye.finished(False) for _ in range(100)), "the goodbye has not begun"
+    assert not any(goodbye.finished(True) for _ in range(50))
+    assert not any(goodbye.finished(False) for _ in range(QUIET - 1))
+    assert not goodbye.finished(True), "a pause between two sentences"
+    assert not any(goodbye.finished(False) for _ in range(QUIET - 1))
+    assert goodbye.finished(False)
 
 
-def test_without_a_word_or_without_an_end_it_is_over_too() -> None:
-    silent, endless = Leaving(), Leaving()
-    assert [silent.said(False) for _ in range(SILENT)].index(True) == SILENT - 1
-    assert [endless.said(True) for _ in range(LONGEST_GOODBYE)].index(True) == LONGEST_GOODBYE - 1
+def test_a_silent_and_an_endless_goodbye_are_over_too() -> None:
+    silent, endless = GoodbyeDetector(), GoodbyeDetector()
+    assert [silent.finished(False) for _ in range(SILENT)].index(True) == SILENT - 1
+    assert [endless.finished(True) for _ in range(LONGEST_GOODBYE)].index(True) == LONGEST_GOODBYE - 1
 
 
 # --- in the session core -------------------------------------------------------------------------------------------
 
 
-def test_a_key_is_told_as_the_protocol_has_it() -> None:
+def test_a_key_is_sent_as_an_event_of_the_protocol() -> None:
     line = SessionLine(plays=True)
     line.fact(Keys("5", at=1_700_000_000))
     assert line.told[-1] == {
@@ -78,7 +84,7 @@ def test_a_whole_entry_is_an_item_of_the_user_and_is_answered() -> None:
     assert [type(action) for action in line.done if isinstance(action, Read | StartReply)] == [Read, StartReply]
 
 
-def test_a_key_cuts_what_is_being_said_as_a_voice_does() -> None:
+def test_a_key_is_a_barge_in() -> None:
     line = SessionLine(plays=True)
     line.fact(Keys("1#", whole=True))
     (start,) = line.did(StartReply)

@@ -1,5 +1,5 @@
-"""Calls over AudioSocket and chan_websocket, over real sockets, as Asterisk makes them: audiosocket_server.py,
-audiosocket_line.py, asterisk_socket.py, asterisk_line.py. Only the models are scripted."""
+"""Whole calls over AudioSocket and chan_websocket, as Asterisk makes them: the real gateway, on the virtual clock and
+its network in memory. Only the models are scripted. One call over each wire runs on real sockets, too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
-from statistics import median
 from typing import Any
 
 import httpx
@@ -19,7 +18,7 @@ import numpy as np
 import pytest
 import websockets
 
-from harness import DATA
+from harness import DATA, memory_network
 from harness.audiosocket_phone import LOUD, QUIET, calling
 from harness.baresip_phone import free_port
 from harness.fakes import Line, ScriptedEngine
@@ -29,9 +28,7 @@ from vivavoce.realtime.config import ServerConfig, build
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.gateway.app import Gateway
 from vivavoce.realtime.telephony.asterisk import audiosocket
-from vivavoce.realtime.telephony.asterisk.websocket_line import AHEAD, MARKED
-
-pytestmark = pytest.mark.slow
+from vivavoce.realtime.telephony.asterisk.chan_websocket import AHEAD, MARK_EVERY
 
 CAPTURED = DATA / "asterisk"
 PASSWORD = "open sesame"
@@ -39,28 +36,28 @@ START = (
     '{"event":"MEDIA_START","connection_id":"vivavoce","channel":"WebSocket/vivavoce/0x7f","channel_id":"1.4",'
     '"format":"slin16","optimal_frame_size":640,"ptime":20,"channel_variables":{"DIALEDPEERNUMBER":"vivavoce"}}'
 )
-NOISY, SILENT = np.full(320, 16_000, "<i2").tobytes(), bytes(640)
+LOUD_FRAME = (16_000 * np.sin(2 * np.pi * 300 * np.arange(320) / 16_000)).astype("<i2").tobytes()
+QUIET_FRAME = bytes(640)
 
 
-def run(
-    test: Callable[[Running, int, ScriptedEngine], Awaitable[None]],
-    server: dict[str, Any] | None = None,
-    lines: int = 3,
-    **phone: Any,
-) -> None:
-    """Runs `test` beside a gateway that both wires lead to; nothing may be left behind."""
+Test = Callable[[Running, int, ScriptedEngine], Awaitable[None]]
+
+
+def run(test: Test, server: dict[str, Any] | None = None, lines: int = 3, real: bool = False, **phone: Any) -> None:
+    """Runs `test` beside a gateway that takes calls over both wires, and checks that nothing is left of them. `real`:
+    on the real clock and real sockets."""
 
     async def main() -> None:
         port = free_port()
         table = {"audiosocket": f"127.0.0.1:{port}", "asterisk_password": PASSWORD, **phone}
         settings = build({"phone": table}, {"HOME": "/home/anna"}, {}, "linux").phone
         engine = ScriptedEngine(["hello"] * lines, [Line("one two three four", seconds=2.0)] * lines)
-        # The loud noise of these tests would not survive the echo canceller's filters.
+        # The echo canceller would remove the loud noise of these tests.
         async with gateway(engine, phone=settings, echo_cancellation="off", **(server or {})) as running:
             await test(running, port, engine)
             await running.idle()
 
-    asyncio.run(main())
+    (asyncio if real else memory_network).run(main())
 
 
 # --- AudioSocket ---------------------------------------------------------------------------------------------------
@@ -72,23 +69,31 @@ def test_a_call_over_audiosocket_is_greeted_at_once_and_answered_at_an_even_pace
             began = asyncio.get_running_loop().time()
             await caller.send(QUIET, 0.4)
             greeting = await caller.until_voice()
-            assert caller.heard[greeting][0] - began < 1.0
+            assert caller.heard[greeting][0] - began == pytest.approx(0.2, abs=0.03)  # the opening
             await caller.send(QUIET, 2.0)
             await caller.send(LOUD, 0.6)
             await caller.send(QUIET, 1.5)
-            answered = await caller.until_voice(len(caller.heard) - 25)
-            assert answered
+            assert await caller.until_voice(len(caller.heard) - 25)  # the answer
         times = [when for when, _ in caller.heard]
-        assert median(later - earlier for earlier, later in pairwise(times)) == pytest.approx(0.02, abs=0.004)
-        assert len(times) == pytest.approx((times[-1] - times[0]) / 0.02, abs=6)  # nothing ahead, nothing left out
+        assert [later - earlier for earlier, later in pairwise(times)] == pytest.approx([0.02] * (len(times) - 1))
         assert {len(payload) for _, payload in caller.heard} == {320}
         assert len(engine.dialogues[-1].turns) == 1
 
     run(test)
 
 
-def test_a_caller_who_says_nothing_and_sends_nothing_is_spoken_to_and_has_pauses() -> None:
-    """A telephone with voice activity detection sends nothing while its user is silent; a turn ends all the same."""
+@pytest.mark.slow
+def test_a_call_over_a_real_tcp_connection_is_greeted() -> None:
+    async def test(running: Running, port: int, engine: ScriptedEngine) -> None:
+        async with calling(port) as caller:
+            await caller.send(QUIET, 0.2)
+            await caller.until_voice()
+
+    run(test, real=True)
+
+
+def test_turns_end_where_a_telephone_sends_nothing_in_silence() -> None:
+    """A telephone with voice activity detection sends no audio while its user is silent."""
 
     async def test(running: Running, port: int, engine: ScriptedEngine) -> None:
         async with calling(port) as caller:
@@ -105,7 +110,7 @@ def test_a_caller_who_says_nothing_and_sends_nothing_is_spoken_to_and_has_pauses
 
 
 @pytest.mark.parametrize(("name", "rate"), [("audiosocket_100", 8_000), ("audiosocket_101", 16_000)])
-def test_what_asterisk_sent_is_heard_and_answered_at_its_own_rate(name: str, rate: int) -> None:
+def test_captured_bytes_of_asterisk_are_answered_at_their_own_rate(name: str, rate: int) -> None:
     async def test(running: Running, port: int, engine: ScriptedEngine) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(gzip.decompress((CAPTURED / f"{name}.gz").read_bytes()))
@@ -119,18 +124,18 @@ def test_what_asterisk_sent_is_heard_and_answered_at_its_own_rate(name: str, rat
     run(test, greeting="")
 
 
-def test_a_stranger_who_does_not_speak_audiosocket_is_cut_off() -> None:
+def test_a_connection_that_is_not_audiosocket_is_closed() -> None:
     async def test(running: Running, port: int, engine: ScriptedEngine) -> None:
         for data in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\xff" * 40, b"\x10\x01\x40" + bytes(320), b"\x01\x00"):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(data)
-            if len(data) < audiosocket.NAME_LENGTH:
+            if len(data) < audiosocket.ID_LENGTH:
                 writer.write_eof()
             async with asyncio.timeout(5):
                 with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
                     await reader.readexactly(1)
             writer.close()
-        assert len(engine.dialogues) == 1  # the rehearsal's
+        assert len(engine.dialogues) == 1  # the prompts'
 
     run(test)
 
@@ -148,7 +153,7 @@ def test_broken_bytes_in_a_call_end_that_call_and_no_other() -> None:
     run(test)
 
 
-def test_where_there_is_no_place_the_caller_is_told_so_and_the_line_is_closed() -> None:
+def test_without_a_call_slot_the_caller_hears_the_busy_prompt_and_is_hung_up() -> None:
     async def test(running: Running, port: int, engine: ScriptedEngine) -> None:
         async with calling(port) as first:
             await first.send(QUIET, 0.2)
@@ -175,10 +180,10 @@ def test_a_server_that_stops_hangs_up() -> None:
             assert caller.hung_up
             tasks.create_task(call.__aexit__(None, None, None))
 
-    asyncio.run(main())
+    memory_network.run(main())
 
 
-def test_a_port_that_is_taken_is_said_to_everybody_who_asks() -> None:
+def test_a_port_that_is_taken_is_reported_by_readyz() -> None:
     async def main() -> None:
         async with await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0) as taken:
             address = f"127.0.0.1:{taken.sockets[0].getsockname()[1]}"
@@ -192,14 +197,14 @@ def test_a_port_that_is_taken_is_said_to_everybody_who_asks() -> None:
             assert answer["status"] == "failed"
             assert f"'phone.audiosocket' is {address}" in answer["message"]
 
-    asyncio.run(main())
+    memory_network.run(main())
 
 
 # --- chan_websocket ------------------------------------------------------------------------------------------------
 
 
 class Channel:
-    """Asterisk's side of one WebSocket. `commands` and `frames` are what came, with the loop's time."""
+    """Asterisk's side of one WebSocket. `commands` and `frames` arrived, each with the loop's time."""
 
     def __init__(self, socket: websockets.ClientConnection) -> None:
         self.socket = socket
@@ -207,7 +212,7 @@ class Channel:
         self.frames: list[tuple[float, bytes]] = []
         self.over = asyncio.Event()
         self.plays = True
-        """Marks are reported when the queue would reach them."""
+        """Reports marks when the queue reaches them."""
 
     async def listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -236,12 +241,12 @@ class Channel:
             due += 0.02
             await asyncio.sleep(due - asyncio.get_running_loop().time())
 
-    def asked(self, command: str) -> list[float]:
+    def received(self, command: str) -> list[float]:
         return [when for when, text in self.commands if command in text]
 
     async def until(self, command: str, seconds: float = 10) -> None:
         async with asyncio.timeout(seconds):
-            while not self.asked(command):  # noqa: ASYNC110 - seen from outside
+            while not self.received(command):  # noqa: ASYNC110 - seen from outside
                 await asyncio.sleep(0.01)
 
 
@@ -254,41 +259,65 @@ async def channel(running: Running, start: str = START, password: str = PASSWORD
     )
     async with connecting as socket, asyncio.TaskGroup() as tasks:
         assert socket.subprotocol == "media"
-        one = Channel(socket)
+        caller = Channel(socket)
         await socket.send(start)
-        listening = tasks.create_task(one.listen())
-        yield one
+        listening = tasks.create_task(caller.listen())
+        yield caller
         listening.cancel()
 
 
-def test_a_call_over_a_websocket_is_answered_greeted_marked_and_flushed_at_a_cut() -> None:
+@pytest.mark.slow
+def test_a_call_over_a_websocket_is_answered_greeted_marked_and_flushed_at_a_barge_in() -> None:
     async def test(running: Running, port: int, engine: ScriptedEngine) -> None:
         async with channel(running) as caller:
             await caller.until("ANSWER")
-            await caller.send(SILENT, 1.0)
+            await caller.send(QUIET_FRAME, 1.0)
             assert any(any(frame) for _, frame in caller.frames)  # the greeting
             assert {len(frame) for _, frame in caller.frames} == {640}
-            await caller.send(SILENT, 1.5)
-            await caller.send(NOISY, 0.6)
-            await caller.send(SILENT, 1.2)
-            talking = len(caller.frames)
-            assert any(any(frame) for _, frame in caller.frames[talking - 10 :])  # the answer has begun
-            await caller.send(NOISY, 1.0)
+            await caller.send(QUIET_FRAME, 1.5)
+            await caller.send(LOUD_FRAME, 0.6)
+            await caller.send(QUIET_FRAME, 1.2)
+            answered = len(caller.frames)
+            assert any(any(frame) for _, frame in caller.frames[answered - 10 :])  # the answer has begun
+            await caller.send(LOUD_FRAME, 1.0)
             await caller.until("FLUSH_MEDIA")
-            await caller.send(SILENT, 0.2)
-            flushed = caller.asked("FLUSH_MEDIA")[-1]
+            await caller.send(QUIET_FRAME, 0.2)
+            flushed = caller.received("FLUSH_MEDIA")[-1]
             after = [frame for when, frame in caller.frames if when > flushed + 0.1]
             assert not any(any(frame) for frame in after)
-            assert len(caller.frames) // MARKED - len(caller.asked("MARK_MEDIA")) in (0, 1)  # a mark follows its frame
-            span = caller.frames[-1][0] - caller.frames[0][0]
-            assert len(caller.frames) == pytest.approx(span / 0.02 + AHEAD, abs=8)
+            assert len(caller.frames) // MARK_EVERY == len(caller.received("MARK_MEDIA"))
+            starved, most = queued(caller)
+            assert starved == pytest.approx(0, abs=1e-4)
+            assert most == AHEAD
         heard = engine.dialogues[-1].cuts[-1]
         assert heard.samples > 0
 
     run(test)
 
 
-def test_keys_typed_at_a_websocket_become_one_entry() -> None:
+def queued(caller: Channel) -> tuple[float, int]:
+    """Seconds for which Asterisk's queue was empty before the first flush, and the most frames that were in it."""
+    starved, most, empty_at = 0.0, 0, caller.frames[0][0]
+    flushed = caller.received("FLUSH_MEDIA")[0]
+    for when, _ in (frame for frame in caller.frames if frame[0] < flushed):
+        starved += max(0.0, when - empty_at)
+        empty_at = max(empty_at, when) + 0.02
+        most = max(most, round((empty_at - when) / 0.02))
+    return starved, most
+
+
+@pytest.mark.slow
+def test_a_call_over_a_real_websocket_is_greeted() -> None:
+    async def test(running: Running, port: int, engine: ScriptedEngine) -> None:
+        async with channel(running) as caller:
+            await caller.until("ANSWER")
+            await caller.send(QUIET_FRAME, 0.5)
+            assert any(any(frame) for _, frame in caller.frames)
+
+    run(test, real=True)
+
+
+def test_keys_over_a_websocket_become_one_entry() -> None:
     async def test(running: Running, port: int, engine: ScriptedEngine) -> None:
         async with channel(running) as caller:
             for key in "12#":
@@ -301,7 +330,7 @@ def test_keys_typed_at_a_websocket_become_one_entry() -> None:
     run(test, greeting="")
 
 
-def test_asterisk_with_plain_text_and_mu_law_is_spoken_to_in_the_same_way() -> None:
+def test_plain_text_and_mu_law_are_answered_in_kind() -> None:
     start = (
         "MEDIA_START connection_id:v channel:WebSocket/v/0x7 channel_id:1.6 format:ulaw optimal_frame_size:160 ptime:20"
     )
@@ -310,13 +339,13 @@ def test_asterisk_with_plain_text_and_mu_law_is_spoken_to_in_the_same_way() -> N
         async with channel(running, start) as caller:
             caller.plays = False
             await caller.until("MARK_MEDIA")
-            assert [text for _, text in caller.commands] == ["ANSWER", f"MARK_MEDIA {MARKED}"]
+            assert [text for _, text in caller.commands] == ["ANSWER", f"MARK_MEDIA {MARK_EVERY}"]
             assert {len(frame) for _, frame in caller.frames} == {160}
 
     run(test)
 
 
-def test_a_websocket_that_begins_otherwise_is_closed_with_the_reason() -> None:
+def test_a_websocket_with_another_first_event_is_closed_with_the_reason() -> None:
     async def test(running: Running, port: int, engine: ScriptedEngine) -> None:
         for start in ("", "hello", '{"event":"QUEUE_DRAINED"}', START.replace("slin16", "opus")):
             async with channel(running, start) as caller:
@@ -341,7 +370,7 @@ def test_a_websocket_without_the_password_is_refused() -> None:
     run(test)
 
 
-def test_without_a_password_in_the_settings_there_is_no_such_door() -> None:
+def test_without_a_password_in_the_settings_there_is_no_route() -> None:
     async def main() -> None:
         async with gateway(ScriptedEngine()) as running:
             with pytest.raises(websockets.InvalidStatus) as refused:
@@ -349,21 +378,22 @@ def test_without_a_password_in_the_settings_there_is_no_such_door() -> None:
                     pass
             assert refused.value.response.status_code in (403, 404)
 
-    asyncio.run(main())
+    memory_network.run(main())
 
 
-# --- what is in the log --------------------------------------------------------------------------------------------
+# --- the log ---------------------------------------------------------------------------------------------------
 
 
-def test_a_whole_call_leaves_no_number_and_no_word_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.slow
+def test_no_number_and_no_word_of_a_call_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
 
     async def test(running: Running, port: int, engine: ScriptedEngine) -> None:
         async with channel(running) as caller:
-            await caller.send(SILENT, 0.5)
+            await caller.send(QUIET_FRAME, 0.5)
             await caller.socket.send('{"event":"DTMF_END","channel_id":"1.4","digit":"7"}')
-            await caller.send(NOISY, 1.0)
-            await caller.send(SILENT, 1.5)
+            await caller.send(LOUD_FRAME, 1.0)
+            await caller.send(QUIET_FRAME, 1.5)
 
     with log_lines() as seen:
         run(test, greeting="Good evening")

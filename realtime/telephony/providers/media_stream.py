@@ -1,32 +1,15 @@
-"""A media stream as a phone line.
+"""A media stream as a phone connection.
 
-    socket ──frame──► dialect.read ──┬─ Media ──► Inbound ──► intake: Sound
-                                     ├─ Pressed ───────────► intake: Keys
-                                     ├─ Marked ──► Playback
-                                     └─ Left ──► PeerGone
+    socket ──frame──► dialect.parse ──┬─ Media ──► InboundAudio ──► intake: Sound
+                                      ├─ DtmfReceived ────────────► intake: Keys
+                                      ├─ MarkReached ──► Playback
+                                      └─ StreamStopped ──► PeerGone
     pull ──20 ms──► encode ──► media, mark ──► queue ──► socket          recall: queue emptied, "clear"
 
-Sound leaves in real time, but for a lead at its beginning: the provider then has something to play while the network
-hesitates. In pauses nothing is sent. Nothing is lost by the lead, for what was not heard is taken back at a cut.
+Audio leaves in real time, but for a lead at its beginning: the provider then has something to play while the network
+stalls. In pauses nothing is sent. The lead costs nothing at a barge-in, for what was not played is taken back.
 
-Sound of a stream, without gaps: lost pieces are concealed, pieces in the wrong order put right.
-
-    Media(payload, at) ──► place by its time ──► Microphone (decoder, concealment) ──► Samples
-
-Over TCP nothing is lost or late; what the carrier lost shows as a jump of the time stamps. So the clock here is that
-of the newest piece: a hole is closed as soon as something newer has come, and a burst is late for nothing.
-
-How much of what was sent the caller has heard, by the clock and by marks.
-
-    sent(frames) ──► [ played │ under way │ waiting at the provider ]
-                             ▲                        │
-      marks come back ───────┘       clear ───────────┘ dropped: never heard
-
-A mark comes back one round trip after its sound was played; the shortest delay seen is the round trip, and what exceeds
-it is a stall: the provider had nothing to play for a while, so all that follows is later, too. `heard` asked at a cut
-says what will have been played when the "clear" arrives, which takes as long as the mark's way back did.
-
-Frames are of 20 ms. A core; `now` in seconds.
+`InboundAudio` and `Playback` are cores.
 """
 
 from __future__ import annotations
@@ -44,19 +27,20 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from vivavoce.codecs import phone as codecs
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.codecs.packets import Decoder
-from vivavoce.realtime.telephony import CannotDo
-from vivavoce.realtime.telephony.dtmf import Tones
-from vivavoce.realtime.telephony.providers import BadFrame, Dialect, Left, Marked, Media, Pressed
+from vivavoce.realtime.telephony import DtmfReceived
+from vivavoce.realtime.telephony.dtmf import DtmfTones
+from vivavoce.realtime.telephony.errors import BadFrame, NotSupported
+from vivavoce.realtime.telephony.providers import Dialect, MarkReached, Media, StreamStopped
 from vivavoce.realtime.transports import CloseReason, Ending, Intake, Keys, PeerGone, Pull, Sound
 from vivavoce.realtime.transports.pacing import PERIOD, Pace
 from vivavoce.realtime.transports.queues import Outbox, until_gone
 from vivavoce.realtime.transports.webrtc.jitter_buffer import JitterBuffer, Packet
 
 LEAD: Final = 3
-"""Frames (60 ms) that leave at once when sound begins."""
+"""Frames (60 ms) that leave at once when audio begins."""
 
 HANGOVER: Final = 25
-"""Silent frames (0.5 s) that are still sent behind sound: the pauses within an answer keep their length."""
+"""Silent frames (0.5 s) that are still sent behind audio: the pauses within an answer keep their length."""
 
 MARK_EVERY: Final = 5
 """Frames (0.1 s) between two marks."""
@@ -64,8 +48,8 @@ MARK_EVERY: Final = 5
 MAX_QUEUED: Final = 500
 """Messages that may wait for a provider that reads slowly."""
 
-FAREWELL: Final = 2.0
-"""Seconds for which the last words may still be playing when the line is closed."""
+LAST_WORDS: Final = 2.0
+"""Seconds for which the last words may still be playing when the connection is closed."""
 
 GOODBYE: Final = 2.0
 """Seconds that closing the socket may take."""
@@ -73,35 +57,35 @@ GOODBYE: Final = 2.0
 _SILENCE: Final[Samples] = np.zeros(FRAME, np.float32)
 
 
-class StreamLine:
-    """Implements `PhoneLine` on an accepted socket whose first messages have been read."""
+class MediaStreamConnection:
+    """Implements `PhoneConnection` on an accepted socket whose first messages have been read."""
 
     def __init__(self, socket: WebSocket, dialect: Dialect, redirect: Callable[[str], bool]) -> None:
-        """`redirect`: the call goes to another number once the socket is closed; False when it cannot."""
+        """`redirect`: connects the call to another number once the socket is closed; False when it cannot."""
         self._socket = socket
         self._dialect = dialect
         self._redirect = redirect
         width = codecs.width(dialect.encoding)
-        self._inbound = Inbound(codecs.decoder(dialect.encoding, dialect.rate), width)
+        self._inbound = InboundAudio(codecs.decoder(dialect.encoding, dialect.rate), width)
         self._encoder = codecs.encoder(dialect.encoding, dialect.rate)
         self._playback = Playback()
-        self._tones = Tones()
+        self._tones = DtmfTones()
         self._outbox = Outbox(socket, lambda: PeerGone("the provider closed the stream"))
         self._batch = bytearray()
         self._batched = 0  # frames in it
         self._unmarked = 0  # frames sent since the last mark
-        self._quiet = HANGOVER  # silent frames since the last sound
-        self._left = False  # the far end has
+        self._quiet = HANGOVER  # silent frames since the last audible one
+        self._far_end_left = False
 
     async def connected(self) -> None:
-        """The stream has begun before there is a line."""
+        """Returns at once: the stream began before the connection was made."""
 
     async def receive(self, intake: Intake) -> None:
-        """Delivers sound and keys until the caller hangs up. Raises `PeerGone`. The writer lives here too."""
-        await until_gone(self._read(intake), self._outbox.write())
+        """Hands audio and keys to `intake` until the caller hangs up. Raises `PeerGone`. Runs the writer, too."""
+        await until_gone(self._receive(intake), self._outbox.write())
 
     async def speak(self, pull: Pull) -> Never:
-        """Pulls in real time, `LEAD` frames ahead while there is sound."""
+        """Pulls in real time, `LEAD` frames ahead while there is audio."""
         loop = asyncio.get_running_loop()
         pace = Pace()
         ahead = 0
@@ -117,43 +101,43 @@ class StreamLine:
                 ahead = self._take_lead(pull)
 
     def _take_lead(self, pull: Pull) -> int:
-        """Sends what there is ahead of its time; returns how many frames were pulled."""
+        """Sends the frames that are ready ahead of their time; returns how many were pulled."""
         for ahead in range(1, max(LEAD, self._dialect.batch) + 1):
             frame = pull()
             if not frame.any():  # nothing more yet: silence in front of it would be a gap
-                self._playback.passed()
+                self._playback.skipped()
                 return ahead
             self._send(frame)
         return ahead
 
     def recall(self) -> int:
-        """See `PhoneLine`."""
-        self._outbox.keep(lambda message: message == self._dialect.clear())  # sound and marks are of no use now
+        """See `PhoneConnection`."""
+        self._outbox.keep(lambda message: message == self._dialect.clear())  # queued media and marks are obsolete
         self._batch.clear()
         self._batched = self._unmarked = 0
         self._quiet = HANGOVER
         self._outbox.put(self._dialect.clear())
         return self._playback.clear(asyncio.get_running_loop().time())
 
-    async def press(self, keys: str) -> None:
-        """Sends keys as tones within the sound, as telephones have always done; returns when they are sent."""
-        await asyncio.sleep(self._tones.press(keys) / SAMPLE_RATE)
+    async def send_dtmf(self, keys: str) -> None:
+        """Sends keys as tones in the audio; returns when they are sent."""
+        await asyncio.sleep(self._tones.add(keys) / SAMPLE_RATE)
 
     async def transfer(self, target: str) -> None:
-        """The provider asks what to do next when the socket is closed, and is told the number. Raises `CannotDo`."""
+        """Sets the number that the provider gets when it asks what to do after the stream. Raises `NotSupported`."""
         if not self._redirect(target):
-            raise CannotDo("this telephone line cannot transfer calls")
+            raise NotSupported("this telephone line cannot transfer calls")
 
     async def close(self, ending: Ending) -> None:
-        """Lets the last words be heard, and closes the socket: the provider hangs up."""
+        """Waits for the last words to be played, then closes the socket: the provider hangs up."""
         loop = asyncio.get_running_loop()
         try:
-            if not self._left and ending.reason not in (CloseReason.ERROR, CloseReason.SHUTDOWN):
-                async with asyncio.timeout(FAREWELL):
+            if not self._far_end_left and ending.reason not in (CloseReason.ERROR, CloseReason.SHUTDOWN):
+                async with asyncio.timeout(LAST_WORDS):
                     await self._outbox.flush()
-                    await self._listen_for_marks(loop.time)
+                    await self._until_played(loop.time)
         except (TimeoutError, WebSocketDisconnect, RuntimeError, PeerGone):
-            pass  # gone, or nobody listens
+            pass  # the far end is gone, or does not read
         try:
             async with asyncio.timeout(GOODBYE):
                 if self._outbox.is_open:
@@ -164,14 +148,14 @@ class StreamLine:
     # --- out -------------------------------------------------------------------------------------------------------
 
     def _send(self, frame: Samples) -> None:
-        """One frame that was pulled. Raises `PeerGone` when too much waits."""
+        """Sends one pulled frame, unless it is part of a pause. Raises `PeerGone` when too much waits."""
         frame = self._tones.mix(frame)
-        payload = self._encoder.encode(frame)  # always: its filter remembers
-        sounds = bool(frame.any())
-        ended = not sounds and self._quiet == HANGOVER - 1
-        self._quiet = 0 if sounds else min(self._quiet + 1, HANGOVER)
+        payload = self._encoder.encode(frame)  # always: its filter has memory
+        audible = bool(frame.any())
+        ended = not audible and self._quiet == HANGOVER - 1
+        self._quiet = 0 if audible else min(self._quiet + 1, HANGOVER)
         if self._quiet == HANGOVER and not ended:
-            self._playback.passed()
+            self._playback.skipped()
             return
         self._batch += payload
         self._batched += 1
@@ -182,7 +166,7 @@ class StreamLine:
         if len(self._outbox) >= MAX_QUEUED:
             raise PeerGone(f"the provider reads too slowly: {len(self._outbox)} messages are waiting for it")
         now = asyncio.get_running_loop().time()
-        short = self._dialect.batch - self._batched  # filled up with silence: there is a least length
+        short = self._dialect.batch - self._batched  # padded with silence to the least length
         silence = self._encoder.encode(_SILENCE) * short if short else b""
         self._outbox.put(self._dialect.media(bytes(self._batch) + silence))
         self._playback.sent(self._batched, now)
@@ -195,38 +179,38 @@ class StreamLine:
 
     # --- in --------------------------------------------------------------------------------------------------------
 
-    async def _read(self, intake: Intake) -> Never:
+    async def _receive(self, intake: Intake) -> Never:
         while True:
             match await self._next():
                 case Media(payload=payload, at=at):
                     for samples in self._inbound.receive(payload, at):
                         await intake.deliver(Sound(samples))
-                case Pressed(key=key):
+                case DtmfReceived(key=key):
                     await intake.deliver(Keys(key))
 
-    async def _next(self) -> Media | Pressed | None:
-        """The next event that is not our own business. Raises `PeerGone`."""
+    async def _next(self) -> Media | DtmfReceived | None:
+        """The next event that has to be delivered; handles the others. Raises `PeerGone`."""
         frame = await self._socket.receive()
         if frame["type"] == "websocket.disconnect":
-            self._left = True
+            self._far_end_left = True
             raise PeerGone("the provider closed the stream")
         text = frame.get("text")
         try:
-            event = self._dialect.read(frame["bytes"] if text is None else text)
+            event = self._dialect.parse(frame["bytes"] if text is None else text)
         except BadFrame as bad:
             raise PeerGone(f"the provider cannot be understood: {bad}") from bad
         match event:
-            case Marked(name=name):
-                self._playback.echoed(name, asyncio.get_running_loop().time())
+            case MarkReached(name=name):
+                self._playback.mark_reached(name, asyncio.get_running_loop().time())
                 return None
-            case Left():
-                self._left = True
+            case StreamStopped():
+                self._far_end_left = True
                 raise PeerGone("the caller hung up")
         return event
 
-    async def _listen_for_marks(self, clock: Callable[[], float]) -> None:
-        """Waits until the last words were heard."""
-        while (left := self._playback.left(clock())) > 0:
+    async def _until_played(self, clock: Callable[[], float]) -> None:
+        """Waits until the last words were played, and reads marks meanwhile."""
+        while (left := self._playback.remaining(clock())) > 0:
             try:
                 async with asyncio.timeout(left):
                     await self._next()
@@ -234,107 +218,122 @@ class StreamLine:
                 return
 
 
-LONGEST_HOLE: Final = 50
-"""Pieces that may be missing at once; more is no loss but a new count."""
+LONGEST_GAP: Final = 50
+"""Packets that may be missing at once; a larger jump of the time stamps is a new count."""
 
 
-class Inbound:
-    """One call's microphone."""
+class InboundAudio:
+    """The caller's audio without gaps: conceals lost packets and reorders late ones.
+
+        Media(payload, at) ──► position by its time stamp ──► JitterBuffer (decoder, concealment) ──► Samples
+
+    Over TCP nothing is lost or late; a loss on the carrier's side shows as a jump of the time stamps. So the clock here
+    is that of the newest packet: a gap is closed as soon as a newer packet arrives, and a burst is never late."""
 
     def __init__(self, decoder: Decoder, width: int) -> None:
         """`width`: bytes of one tick of the codec's clock."""
         self._clock_hz = decoder.clock_hz
         self._width = width
-        self._microphone = JitterBuffer(decoder)
-        self._place = 0  # of the piece before
+        self._jitter_buffer = JitterBuffer(decoder)
+        self._position = 0  # of the previous packet
         self._newest = 0
         self._at: int | None = None
         self._began = False
 
     def receive(self, payload: bytes, at: int | None) -> list[Samples]:
-        """The next piece, `at` milliseconds of the stream if that is known; returns what can be heard now."""
+        """The next packet, `at` milliseconds of the stream if known; returns the audio that is complete."""
         ticks = len(payload) // self._width
         if not ticks:
             return []
-        self._place += self._step(at, ticks)
+        self._position += self._step(at, ticks)
         self._at = at
-        self._newest = max(self._newest, self._place)
+        self._newest = max(self._newest, self._position)
         now = (self._newest + 1) * ticks / self._clock_hz
-        packet = Packet(1, self._place & 0xFFFF, self._place * ticks & 0xFFFFFFFF, payload)
-        return self._microphone.receive(packet, now)
+        packet = Packet(1, self._position & 0xFFFF, self._position * ticks & 0xFFFFFFFF, payload)
+        return self._jitter_buffer.receive(packet, now)
 
     @property
     def lost(self) -> int:
         """Samples concealed so far."""
-        return self._microphone.lost
+        return self._jitter_buffer.lost
 
     def _step(self, at: int | None, ticks: int) -> int:
-        """How many pieces further this one is than the one before."""
+        """Packets from the previous one to this one."""
         if not self._began:
             self._began = True
             return 0
         if at is None or self._at is None:
             return 1
         steps = round((at - self._at) * self._clock_hz / (1000 * ticks))
-        return steps if steps and abs(steps) <= LONGEST_HOLE else 1
+        return steps if steps and abs(steps) <= LONGEST_GAP else 1
 
 
 STUCK: Final = 1.0
-"""Seconds by which a mark may be late before nothing but marks is believed."""
+"""Seconds by which a mark may be late before only the marks that came back count as played."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
     name: str
     frames: int
-    due: float  # when its sound will have been played if it travels in no time
+    due: float  # when its audio will have been played, without network delay
 
 
 class Playback:
-    """One call's."""
+    """Estimates how many of the frames sent the caller has heard, by the clock and by marks.
+
+        sent(frames) ──► [ played │ in the network │ queued at the provider ]
+                                 ▲                          │
+          marks come back ───────┘           clear ─────────┘ dropped: never heard
+
+    A mark comes back one round trip after its audio was played. The shortest delay seen is the round trip; what exceeds
+    it is a stall: the provider had nothing to play for a while, so all that follows is later, too. At a barge-in
+    `heard` tells what will have been played when the "clear" arrives, which takes as long as the mark's way back.
+
+    Frames are of 20 ms; `now` in seconds."""
 
     def __init__(self) -> None:
         self._frames = 0  # pulled from the call so far
         self._last = 0  # of these, up to the last one that was sent
-        self._ends = 0.0  # when all that was sent will have been played, if it travels in no time
-        self._trip: float | None = None
+        self._ends = 0.0  # when all sent frames will have been played, without network delay
+        self._round_trip: float | None = None
         self._stall = 0.0
         self._confirmed = 0
-        self._round = 0  # of clears
+        self._clears = 0
         self._marks: deque[_Mark] = deque()
 
     def sent(self, frames: int, now: float) -> None:
-        """So many frames were sent."""
+        """Counts frames that were sent."""
         if self._ends + self._stall < now:
             self._ends, self._stall = now, 0.0
         self._ends += frames * PERIOD
         self._frames += frames
         self._last = self._frames
 
-    def passed(self) -> None:
-        """A frame was silent, and was not sent."""
+    def skipped(self) -> None:
+        """Counts a silent frame that was not sent."""
         self._frames += 1
 
     def mark(self) -> str:
-        """The name of a mark that is being sent now."""
-        name = f"{self._round}.{self._frames}"
+        """The name of a mark that is sent now."""
+        name = f"{self._clears}.{self._frames}"
         self._marks.append(_Mark(name, self._frames, self._ends))
         return name
 
-    def echoed(self, name: str, now: float) -> None:
-        """A mark came back; those of an earlier round say nothing."""
+    def mark_reached(self, name: str, now: float) -> None:
+        """A mark came back. Marks from before the last clear are ignored."""
         if not any(mark.name == name for mark in self._marks):
             return
         while (mark := self._marks.popleft()).name != name:
             pass
         late = now - mark.due
-        self._trip = late if self._trip is None else min(self._trip, late)
-        self._stall = max(0.0, late - self._trip)
+        self._round_trip = late if self._round_trip is None else min(self._round_trip, late)
+        self._stall = max(0.0, late - self._round_trip)
         self._confirmed = mark.frames
 
     def heard(self, now: float) -> int:
-        """How many frames will have been played when what is sent now arrives."""
-        if self._marks and self._trip is not None and self._marks[0].due + self._trip + STUCK < now:
+        """Frames that will have been played when a message that is sent now arrives."""
+        if self._marks and self._round_trip is not None and self._marks[0].due + self._round_trip + STUCK < now:
             return self._confirmed
         left = self._ends + self._stall - now
         if left <= 0:
@@ -342,13 +341,13 @@ class Playback:
         return max(self._confirmed, self._last - ceil(round(left / PERIOD, 6)))
 
     def clear(self, now: float) -> int:
-        """What waits at the provider is dropped; returns what was heard until then."""
+        """The provider drops its queue; returns the frames heard until then."""
         heard = self.heard(now)
-        self._round += 1
+        self._clears += 1
         self._marks.clear()
         self._ends, self._stall = now, 0.0
         return heard
 
-    def left(self, now: float) -> float:
-        """Seconds until all that was sent will have been heard, and we know it."""
-        return max(0.0, self._ends + self._stall + (self._trip or 0.0) - now)
+    def remaining(self, now: float) -> float:
+        """Seconds until all sent frames will have been played and the last mark is back."""
+        return max(0.0, self._ends + self._stall + (self._round_trip or 0.0) - now)
