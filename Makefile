@@ -67,7 +67,7 @@ PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashe
 
 pins: $(READY)
 	$(BIN)/$(PIN) --extra train --extra dev --upgrade pyproject.toml -o pins-dev.txt
-	$(BIN)/$(PIN) --constraint pins-dev.txt --upgrade pyproject.toml -o pins.txt
+	$(BIN)/$(PIN) --extra sip --constraint pins-dev.txt --upgrade pyproject.toml -o pins.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

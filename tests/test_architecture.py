@@ -220,6 +220,11 @@ def test_torch_is_imported_by_training_only() -> None:
     assert [name for name in users if not name.startswith(TORCH)] == []
 
 
+def test_the_libraries_of_sip_are_imported_by_its_package_only() -> None:
+    users = {file.parent for file in SOURCES if {name.split(".")[0] for name in imports(file)} & {"aiosipua", "aiortp"}}
+    assert {name_of(folder) for folder in users} == {"realtime/telephony/sip"}
+
+
 def test_files_are_short() -> None:
     lines = {file: len(file.read_text().splitlines()) for file in [*SOURCES, *TESTS]}
     bounds = {file: MAX_LINES if file in SOURCES else MAX_TEST_LINES for file in lines}
