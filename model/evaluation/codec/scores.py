@@ -26,8 +26,8 @@ Table = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """One recogniser's words for a clip: `errors` against the transcript (`said` words), and words `changed` against its
-    words for the original (`original` words)."""
+    """One recogniser's words for a clip: `errors` against the transcript (`said` words), and words `changed` against
+    its words for the original (`original` words)."""
 
     text: str
     errors: int

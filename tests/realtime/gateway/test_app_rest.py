@@ -519,9 +519,9 @@ NO_JSON = [
 @pytest.mark.parametrize("text", NO_JSON, ids=lambda text: text[21:64].decode(errors="replace"))
 def test_every_door_reads_the_same_json(text: bytes) -> None:
     async def test(running: Running) -> None:
-        form = {"sdp": (None, b"v=0"), "session": ("session.json", text, "application/json")}
+        sdp, session = ("sdp", (None, b"v=0")), ("session", ("session.json", text, "application/json"))
         for answer, param in (
-            (await running.http.post("/v1/realtime/calls", files=form), "session"),
+            (await running.http.post("/v1/realtime/calls", files=[sdp, session]), "session"),
             (await running.http.post("/v1/realtime/client_secrets", content=b'{"session": ' + text + b"}"), None),
         ):
             error = answer.json()["error"]
