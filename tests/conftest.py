@@ -16,6 +16,7 @@ from hypothesis import settings
 from harness.lanes import LANES
 
 if TYPE_CHECKING:
+    from harness.scripted_llm import ScriptedLlm
     from harness.speech import Listener, Speaker
     from vivavoce.model.store import Store
     from vivavoce.realtime.engine import Engine
@@ -117,12 +118,21 @@ def listener(models: Store) -> Listener:
 
 
 @pytest.fixture(scope="session")
-def engine(models: Store) -> Iterator[Engine]:
-    """The models of a server, for three calls at a time."""
+def llm() -> Iterator[ScriptedLlm]:
+    """A language model whose answers are written down."""
+    from harness.scripted_llm import ScriptedLlm
+
+    with ScriptedLlm() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def engine(models: Store, llm: ScriptedLlm) -> Iterator[Engine]:
+    """The models of a server, for three calls at a time; `llm` answers."""
     from vivavoce.model.settings import CascadeSettings
     from vivavoce.realtime.engine import Engine
 
-    running = Engine(CascadeSettings(conversations=3), models.path)
+    running = Engine(CascadeSettings(language=llm.url, conversations=3), models.path)
     yield running
     running.close()
 

@@ -9,6 +9,7 @@ import pytest
 
 from harness.clients import CLIENTS, Missing, Report, drive, python_of
 from harness.file_server import Answer, FileServer
+from harness.scripted_llm import ScriptedLlm
 from harness.server import Server, serving
 from harness.speech import Speaker
 
@@ -27,8 +28,8 @@ def site() -> Iterator[FileServer]:
 
 
 @pytest.fixture(scope="package")
-def server(site: FileServer) -> Iterator[Server]:
-    with serving(environment={"VIVAVOCE_SERVER_ORIGINS": site.url()}) as running:
+def server(site: FileServer, llm: ScriptedLlm) -> Iterator[Server]:
+    with serving(environment={"VIVAVOCE_SERVER_ORIGINS": site.url(), **llm.environment}) as running:
         yield running
         running.until_calls(0)
         assert not [line for line in running.log if " ERROR " in line or "Traceback" in line], "\n".join(running.log)

@@ -113,6 +113,13 @@ class Caller:
 
     page: Page
 
+    def another_tab(self) -> Caller:
+        """The same address in another tab."""
+        page = self.page.context.new_page()
+        page.add_init_script(EARS_AND_MOUTH)
+        page.goto(self.page.url)
+        return Caller(page)
+
     def say(self, samples: Samples) -> int:
         """Speaks into the microphone (24 kHz); returns at once, with the position at which it begins."""
         text = base64.b64encode(samples.astype("<f4").tobytes()).decode()

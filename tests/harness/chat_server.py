@@ -10,16 +10,18 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 DONE = b"data: [DONE]\n\n"
 Step = bytes | Literal["hang", "cut"]
 """Bytes to send; "hang": nothing more comes, until the client leaves or the server is closed; "cut": the connection is
 broken."""
+Script = Sequence[Step] | Callable[[dict[str, Any]], Sequence[Step]]
+"""The answer to every request, or to a request with this body."""
 
 
 def event(delta: dict[str, Any], finish: str | None = None, usage: dict[str, Any] | None = None) -> bytes:
@@ -50,8 +52,9 @@ class ChatServer:
     """Answers every request with `steps`, after the status line; "hang" as first step: not even that. A context
     manager."""
 
-    def __init__(self, steps: Sequence[Step], status: int = 200) -> None:
-        self.steps, self.status = list(steps), status
+    def __init__(self, steps: Script, status: int = 200) -> None:
+        self.steps: Script = steps if callable(steps) else list(steps)
+        self.status = status
         self.requests: list[Request] = []
         self.left = threading.Event()
         """The client has closed its connection while it was kept waiting."""
@@ -60,7 +63,7 @@ class ChatServer:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="chat-server")
         self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
 
-    def __enter__(self) -> ChatServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -83,7 +86,7 @@ class ChatServer:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 server.requests.append(Request(body, dict(self.headers), self.client_address))
                 try:
-                    server._answer(self)
+                    server._answer(self, body)
                 except (BrokenPipeError, ConnectionResetError):
                     server.left.set()
                     self.close_connection = True
@@ -93,13 +96,14 @@ class ChatServer:
 
         return Answering
 
-    def _answer(self, request: BaseHTTPRequestHandler) -> None:
-        if self.steps[:1] != ["hang"]:
+    def _answer(self, request: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        steps = self.steps(body) if callable(self.steps) else self.steps
+        if steps[:1] != ["hang"]:
             request.send_response(self.status)
             request.send_header("Content-Type", "text/event-stream")
             request.send_header("Transfer-Encoding", "chunked")
             request.end_headers()
-        for step in self.steps:
+        for step in steps:
             if step == "hang":
                 self._hang(request)
                 return

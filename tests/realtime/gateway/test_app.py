@@ -21,6 +21,7 @@ from starlette.testclient import TestClient
 
 from harness.gateway import Running, gateway
 from harness.peer import Peer
+from harness.scripted_llm import FIVE, ScriptedLlm
 from harness.speech import Listener, Speaker, agrees, silence
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.model.settings import CascadeSettings
@@ -78,7 +79,9 @@ class Socket:
         return np.frombuffer(b"".join(parts), "<i2").astype(np.float32) / np.float32(32768)
 
 
-def test_a_spoken_question_over_webrtc_is_answered_aloud(engine: Engine, speaker: Speaker, listener: Listener) -> None:
+def test_a_spoken_question_over_webrtc_is_answered_aloud(
+    engine: Engine, llm: ScriptedLlm, speaker: Speaker, listener: Listener
+) -> None:
     async def test(running: Running) -> None:
         peer = Peer()
         await peer.connect(running.offer)
@@ -89,8 +92,9 @@ def test_a_spoken_question_over_webrtc_is_answered_aloud(engine: Engine, speaker
         await peer.event("output_audio_buffer.stopped", timeout=30)
         await asyncio.sleep(0.3)
         answer = (await peer.event("response.output_audio_transcript.done"))["transcript"]
-        assert "five" in answer.lower() or "5" in answer
-        assert agrees(listener.understand(peer.recorded()), answer)
+        assert agrees(llm.messages()[-1][1], "What is two plus three?")
+        assert answer == FIVE
+        assert agrees(listener.understand(peer.recorded()), FIVE)
         latency = await peer.event("vivavoce.turn.latency")
         assert 0 < latency["marks"]["endpoint"] < latency["marks"]["sent"]
         await peer.close()
@@ -109,23 +113,28 @@ def test_a_camera_is_always_drained_and_its_freshest_picture_reaches_the_model(e
     run(engine, test)
 
 
-def test_a_conversation_over_websocket_remembers_its_first_turn(
-    engine: Engine, speaker: Speaker, listener: Listener
+def test_a_conversation_over_websocket_keeps_its_first_turn_for_the_model(
+    engine: Engine, llm: ScriptedLlm, speaker: Speaker, listener: Listener
 ) -> None:
+    questions = ("My name is Peter, by the way.", "Do you remember my name?")
+
     async def test(running: Running) -> None:
         async with websockets.connect(running.websocket, max_size=None) as connection:
             client = Socket(connection)
             await client.until("session.created")
             await client.send(type="session.update", session=SEMANTIC)
             await client.until("session.updated")
-            for question, known in (("My name is Peter.", ""), ("What is my name?", "peter")):
+            for question in questions:
                 client.events.clear()
                 await client.say(np.concatenate([silence(0.3), speaker.say(question), silence(2.5)]))
                 done = await client.until("response.done")
                 assert done["response"]["status"] == "completed"
-                answer = done["response"]["output"][0]["content"][0]["transcript"]
-                assert known in answer.lower()
-                assert agrees(listener.understand(client.sound()), answer)
+                assert done["response"]["output"][0]["content"][0]["transcript"] == FIVE
+                assert agrees(listener.understand(client.sound()), FIVE)
+            first, answer, second = llm.messages()
+            assert [first[0], answer, second[0]] == ["user", ("assistant", FIVE), "user"]
+            assert agrees(first[1], questions[0])
+            assert agrees(second[1], questions[1])
 
     run(engine, test)
 

@@ -15,6 +15,7 @@ import pytest
 from harness import DATA
 from harness.peer import Peer
 from harness.recordings import only, replayed
+from harness.scripted_llm import ScriptedLlm
 from harness.server import Server, serving
 from harness.speech import Speaker
 from vivavoce.model.store import Store
@@ -78,10 +79,10 @@ def quietly(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def recorded(speaker: Speaker, tmp_path: Path) -> Path:
+def recorded(speaker: Speaker, llm: ScriptedLlm, tmp_path: Path) -> Path:
     """A folder into which the real server has recorded a real call."""
     folder = tmp_path / "recordings"
-    with serving(environment=quietly(folder)) as server:
+    with serving(environment=quietly(folder) | llm.environment) as server:
         asyncio.run(interrupt(server, speaker))
         server.until_calls(0)
     return folder

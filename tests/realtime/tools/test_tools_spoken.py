@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import websockets
 
 from harness.gateway import gateway
+from vivavoce.model.settings import CascadeSettings
+from vivavoce.model.store import Store
 from vivavoce.realtime.engine import Engine
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def engine(models: Store) -> Iterator[Engine]:
+    """With the default language model: that it finds the tools is what is tested."""
+    engine = Engine(CascadeSettings(), models.path)
+    yield engine
+    engine.close()
 
 
 async def said(url: str, question: str) -> tuple[str, list[str]]:

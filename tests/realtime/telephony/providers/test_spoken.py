@@ -13,6 +13,7 @@ from streamdouble.chaos import Impairments
 from streamdouble.scenario import parse
 from streamdouble.session import SessionConfig
 
+from harness.scripted_llm import ScriptedLlm
 from harness.server import Server, serving
 from harness.speech import Listener, Speaker, agrees, spoken_span
 from harness.streams import earpiece, simulated_call, write_wav
@@ -31,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[Server]:
+def server(folder: Path, llm: ScriptedLlm) -> Iterator[Server]:
     settings = {
         "VIVAVOCE_PHONE_TWILIO_TOKEN": SECRET,
         "VIVAVOCE_PHONE_SECRET": SECRET,
@@ -39,7 +40,7 @@ def server(folder: Path) -> Iterator[Server]:
         "VIVAVOCE_SERVER_RECORDINGS": str(folder / "recordings"),
         "VIVAVOCE_SERVER_RECORDING_NOTICE": "",
     }
-    with serving(environment=settings) as running:
+    with serving(environment=settings | llm.environment) as running:
         yield running
 
 
@@ -57,9 +58,7 @@ def recorded(folder: Path) -> str:
 
 def recognized(folder: Path) -> str:
     """The transcripts of the last call."""
-    return " ".join(
-        re.findall(r'"is":"Transcript"[^}]*?"stable":"([^"]*)"[^}]*"final":true', recorded(folder))
-    )
+    return " ".join(re.findall(r'"is":"Transcript"[^}]*?"stable":"([^"]*)"[^}]*"final":true', recorded(folder)))
 
 
 def parts(heard: Samples) -> list[Samples]:
@@ -71,19 +70,21 @@ def parts(heard: Samples) -> list[Samples]:
 
 
 def test_a_call_has_greeting_answer_barge_in_keys_and_hang_up(
-    server: Server, folder: Path, speaker: Speaker, listener: Listener
+    server: Server, llm: ScriptedLlm, folder: Path, speaker: Speaker, listener: Listener
 ) -> None:
+    asked = len(llm.said)
     question = wav(folder, speaker, "What is the capital of France?")
     story = wav(folder, speaker, "Please count slowly from one to twenty.")
     stop = wav(folder, speaker, "Wait, stop, that is enough for me now.")
     steps = [
-        {"wait": 2.8},
+        {"wait_for": "quiet"},
         {"say": question},
-        {"wait": 4.0},
+        {"wait": 5.0},
         {"say": story},
-        {"wait": 3.0},
+        {"wait": 4.0},
         {"say": stop},
-        {"wait": 2.5},
+        {"wait_for": "clear"},
+        {"wait": 2.0},
         {"dtmf": "42"},
         {"wait": 2.5},
         "hangup",
@@ -92,21 +93,18 @@ def test_a_call_has_greeting_answer_barge_in_keys_and_hang_up(
     report = asyncio.run(simulated_call(url, parse({"name": "library", "steps": steps})))
     server.until_calls(0)
     assert report.violations == []
-    assert report.time_to_first_audio_ms is not None
-    assert report.time_to_first_audio_ms < 700, "the greeting was ready"
     heard = earpiece(report.result)
     greeting, answer = parts(heard)[:2]
     assert agrees(listener.understand(greeting), GREETING)
     assert spoken_span(greeting, SAMPLE_RATE)[1] > 1.2, "and was not clipped"
-    assert "paris" in recorded(folder).lower()
-    assert len(answer) > SAMPLE_RATE // 3
+    assert agrees(listener.understand(answer), llm.said[asked])
     assert report.result.clears_received >= 1, "a barge-in"
     assert "[The caller pressed 4 2 on the telephone.]" in recorded(folder)
 
 
 def test_speech_with_one_lost_packet_in_twenty_is_recognized(server: Server, folder: Path, speaker: Speaker) -> None:
     question = wav(folder, speaker, "How many days does a week have?")
-    steps = [{"wait": 2.8}, {"say": question}, {"wait": 2.0}, "hangup"]
+    steps = [{"wait_for": "quiet"}, {"say": question}, {"wait": 3.0}, "hangup"]
     bad = SessionConfig(impairments=Impairments(loss=0.05, jitter_ms=30), chaos_seed=7)
     url = f"{server.websocket}/phone/twilio/{SECRET}"
     report = asyncio.run(simulated_call(url, parse({"name": "loss", "steps": steps}), bad))
