@@ -210,7 +210,7 @@ class SipConnection:
         while not media.negotiated.can_send or loop.time() - self._received_at < SILENT:
             await asyncio.sleep(1)
             media = await self._opened_media()
-        self._arrivals.end(f"nothing came from the far end for {SILENT:g} s", lost=True)
+        self._arrivals.end(f"nothing came from the far end for {SILENT:g} s")
 
     def _send(self, media: _Media, number: int, pull: Pull) -> None:
         negotiated, step = media.negotiated, media.negotiated.clock_hz // 50
