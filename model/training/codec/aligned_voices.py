@@ -12,8 +12,7 @@ folder CLIPS is to be called `spoken`: `voice_conversion` converts the shards of
 
 from __future__ import annotations
 
-import os
-import sys
+import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from vivavoce.model.cascade.tts.kokoro import read_numbers
 from vivavoce.model.cascade.tts.phonemes import Word
 from vivavoce.model.cascade.tts.piper import DURATIONS, Ids
 from vivavoce.model.cascade.tts.utterance import sounding
-from vivavoce.model.store import Store, catalog, default_home
+from vivavoce.model.training import command_line, open_store
 from vivavoce.model.training.codec.encoder import BLOCK, STEP, Encoder
 from vivavoce.model.training.codec.latents import VitsFrontEnd
 from vivavoce.model.training.codec.shards import FRAME, LATENT, OnnxVocoder, Pair, write
@@ -158,8 +157,8 @@ def aligned_pairs(
 def main(clips: Path, folder: Path) -> None:
     """Makes the shards of the clips in `clips` that are not in `folder` yet."""
     torch.set_num_threads(1)
-    store = Store(default_home(os.environ, sys.platform), catalog.load())
-    encoder = Encoder.pretrained(store.path("moonshine-tiny-en") / "encoder_model.ort").eval()
+    store = open_store()
+    encoder = Encoder.from_store(store).eval()
     aligner = Aligner(encoder, OnnxVocoder(store.path("piper-joe")))
     front_end, table = VitsFrontEnd(store.path("piper-joe")), read_numbers(store.path("kokoro") / "vocab.json")
     files = sorted(clips.glob("*.npz"))
@@ -170,5 +169,16 @@ def main(clips: Path, folder: Path) -> None:
             write(path, list(aligned_pairs(files[number * SHARD : (number + 1) * SHARD], front_end, aligner, table)))
 
 
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = command_line(__doc__)
+    parser.add_argument(
+        "clips", type=Path, help="folder of the clips of data.voices; its name becomes that of the shards"
+    )
+    parser.add_argument("folder", type=Path, help="where the shards of pairs go")
+    return parser.parse_args(argv)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    options = arguments()
+    main(options.clips, options.folder)

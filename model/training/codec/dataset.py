@@ -12,6 +12,7 @@ no target.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +144,7 @@ def _read_clips(path: Path, published: Encoder, codec: Autoencoder) -> list[Clip
     pairs = read(path)
     cache = path.with_suffix(".taught.npy")
     if not cache.exists():
-        part = path.with_suffix(".part")
+        part = path.with_suffix(f".{os.getpid()}.part")  # under torchrun every process reads every shard
         with part.open("wb") as file:
             np.save(file, np.concatenate([_teacher_features(pair, published) for pair in pairs]))
         part.replace(cache)

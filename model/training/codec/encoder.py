@@ -31,6 +31,7 @@ from torch.nn import functional
 
 from vivavoce.codecs.resample import polyphase
 from vivavoce.codecs.tokenizer import CARDINALITY, FRAME_SIZE
+from vivavoce.model.store import Store
 
 WIDTH: Final = 288
 HEADS: Final = 8
@@ -175,10 +176,10 @@ class Encoder(nn.Module):
         self.inverse_frequency: Tensor
 
     @staticmethod
-    def pretrained(path: Path) -> Encoder:
-        """Opens Moonshine's weights in `path`; those of the head are random."""
+    def from_store(store: Store) -> Encoder:
+        """Opens Moonshine's weights; those of the head are random."""
         encoder = Encoder()
-        encoder.load_published(read_moonshine(path))
+        encoder.load_published(read_moonshine(store.path("moonshine-tiny-en") / "encoder_model.ort"))
         return encoder
 
     def load_published(self, weights: Mapping[str, Tensor]) -> None:

@@ -1,19 +1,20 @@
 """Exports the trained codebook and decoder as ONNX files for streaming.
 
-    python -m vivavoce.model.training.codec.export_decoder STATE VOICE [FOLDER]
+    python -m vivavoce.model.training.codec.export_decoder STATE [FOLDER]
 
-    STATE, a checkpoint of `train_codebook` ───────┬─► decoder.onnx   a code (B, 1) -> 1120 samples of the frame before
-    VOICE, the ONNX file of Piper's joe ─vocoder───┘                  it, with states; see codecs/tokenizer.py
-                                                   └─► latents.onnx   latents (B, 192, 4T) -> codes (B, T); see
-                                                                      codecs/latents.py
+    STATE, a checkpoint of `train_codebook` ─┬─► latents.onnx   latents (B, 192, 4T) -> codes (B, T)
+    the vocoder of Piper's joe ──────────────┴─► decoder.onnx   a code (B, 1) -> 1120 samples of the frame before it,
+                                                                with states
 
-The files go into the package (codecs/weights) unless FOLDER is given. A second.
+The files go into the package (codecs/weights) unless FOLDER is given; codecs/latents.py and codecs/tokenizer.py run
+them. A few seconds.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ from torch.nn import functional
 
 from vivavoce.codecs.streaming import NEXT
 from vivavoce.codecs.tokenizer import FRAME_SIZE, WEIGHTS
+from vivavoce.model.training import command_line, open_store
 from vivavoce.model.training.codec import vocoder
 from vivavoce.model.training.codec.autoencoder import (
     CHANNELS,
@@ -127,11 +129,23 @@ def export(trained: Autoencoder, voice: vocoder.Vocoder, folder: Path, silence: 
     )
 
 
-def main(state: Path, voice: Path, folder: Path) -> None:
+def main(state: Path, folder: Path) -> None:
     """Exports the checkpoint `state` into `folder`."""
     silence = int(torch.load(state, weights_only=True)["silence"])
-    export(load_codec(state), vocoder.read(voice), folder, silence)
+    voice = vocoder.from_store(open_store())
+    export(load_codec(state), voice, folder, silence)
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = command_line(__doc__)
+    parser.add_argument("state", type=Path, help="checkpoint of train_codebook")
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=WEIGHTS, help="where the files go (default: the package)"
+    )
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) > 3 else WEIGHTS)
+    options = arguments()
+    main(options.state, options.folder)

@@ -12,7 +12,8 @@ arithmetic would scale by the values of all slots of a batch, and no slot may af
 
 from __future__ import annotations
 
-import sys
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import torch
 
 from vivavoce.codecs.streaming import NEXT
 from vivavoce.codecs.tokenizer import WEIGHTS
+from vivavoce.model.training import command_line
 from vivavoce.model.training.codec.encoder import DELAY_FRAMES, STEP, Encoder
 from vivavoce.model.training.codec.encoder_step import EncoderStep, state_shapes
 from vivavoce.model.training.codec.export_decoder import fingerprint, load_codec
@@ -71,5 +73,17 @@ def main(state: Path, codebook: Path, folder: Path) -> None:
     export(encoder.eval(), folder / "encoder.onnx", fingerprint(load_codec(codebook)))
 
 
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = command_line(__doc__)
+    parser.add_argument("state", type=Path, help="checkpoint of train_encoder")
+    parser.add_argument("codebook", type=Path, help="checkpoint of train_codebook that it was trained with")
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=WEIGHTS, help="where the file goes (default: the package)"
+    )
+    return parser.parse_args(argv)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) > 3 else WEIGHTS)
+    options = arguments()
+    main(options.state, options.codebook, options.folder)

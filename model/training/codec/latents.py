@@ -14,8 +14,8 @@ run continues, and several processes share the work. A shard is an .npz: `clean`
 
 from __future__ import annotations
 
-import os
-import sys
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from vivavoce.model.cascade.tts.english.spoken import speakable
 from vivavoce.model.cascade.tts.graph import Graph
 from vivavoce.model.cascade.tts.phonemes import Phonemes
 from vivavoce.model.cascade.tts.piper import DURATIONS, INPUTS, LATENTS, read_config
-from vivavoce.model.store import Store, catalog, default_home
+from vivavoce.model.training import command_line, open_store
 from vivavoce.model.training.data.texts import Corpus
 
 CLIPS: Final = 100
@@ -108,7 +108,7 @@ def make_shard(front_end: VitsFrontEnd, phonemes: Phonemes, corpus: Corpus, seed
 
 def main(folder: Path, texts: Path, first: int, last: int) -> None:
     """Makes the shards `first` to `last` - 1 that do not exist yet."""
-    store = Store(default_home(os.environ, sys.platform), catalog.load())
+    store = open_store()
     front_end, phonemes = VitsFrontEnd(store.path("piper-joe")), Phonemes()
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(first, last):
@@ -123,5 +123,16 @@ def main(folder: Path, texts: Path, first: int, last: int) -> None:
         print(path, flush=True)
 
 
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = command_line(__doc__)
+    parser.add_argument("folder", type=Path, help="where the shards latents-*.npz go")
+    parser.add_argument("texts", type=Path, help="folder with the texts: fortunes, chatterbot, wordnet")
+    parser.add_argument("first", type=int, help="number of the first shard")
+    parser.add_argument("last", type=int, help="number after the last shard")
+    return parser.parse_args(argv)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    options = arguments()
+    main(options.folder, options.texts, options.first, options.last)

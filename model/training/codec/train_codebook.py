@@ -3,15 +3,15 @@
     shards of latents ─► crops, with noise or without ─► Autoencoder ─► latents without noise
                                                          OUT/state.pt every two minutes, OUT/curve.tsv, OUT/curve.png
 
-    python -m vivavoce.model.training.codec.train_codebook LATENTS VOICE OUT [--steps N] [--surrogate STATE]
-                                                              [--init STATE] [--decoder-only]
+    python -m vivavoce.model.training.codec.train_codebook LATENTS OUT [--steps N] [--surrogate STATE]
+                                              [--perceptual WEIGHT] [--init STATE] [--decoder-only]
 
-VOICE is the ONNX file of Piper's en_US-joe-medium: a channel of the latents is weighted by its effect on the vocoder,
-which differs by a factor of a thousand. The loss is the mean square error, so weighted, as a share of the variance, and
-with a surrogate (see asr_surrogate.py) the perceptual distance of the decoded latents. A stopped run continues from its
-last checkpoint. Under `torchrun` each process draws its own crops and the gradients are averaged. With `--decoder-only`
-encoder and codebook are frozen, so that the codes, and an audio encoder trained against them, remain valid. The first
-shards are held out: all columns of the curve but the first two are theirs. 0.7 s of one core per step.
+A channel of the latents is weighted by its effect on the vocoder, which differs by a factor of a thousand. The loss is
+the mean square error, so weighted, as a share of the variance, and with a surrogate (see asr_surrogate.py) the
+perceptual distance of the decoded latents. A stopped run continues from its last checkpoint. Under `torchrun` each
+process draws its own crops and the gradients are averaged. With `--decoder-only` encoder and codebook are frozen, so
+that the codes, and an audio encoder trained against them, remain valid. The first shards are held out: all columns of
+the curve but the first two are theirs. 0.7 s of one core per step.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vivavoce.model.training import command_line, open_store
 from vivavoce.model.training.codec import vocoder
 from vivavoce.model.training.codec.asr_surrogate import AsrSurrogate, load_surrogate
 from vivavoce.model.training.codec.autoencoder import CODES, PER_FRAME, Autoencoder
@@ -247,21 +248,24 @@ def _latents(frames: NDArray[np.float16]) -> Tensor:
     return torch.from_numpy(array.reshape(-1 if array.ndim > 2 else 1, array.shape[-2] * PER_FRAME, 192))
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Trains the codebook, with encoder and decoder of the latents.")
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = command_line(__doc__)
     parser.add_argument("latents", type=Path, help="folder of the shards latents-*.npz")
-    parser.add_argument("voice", type=Path, help="ONNX file of Piper's en_US-joe-medium")
     parser.add_argument("out", type=Path, help="where checkpoint and loss curve go")
     parser.add_argument("--steps", type=int, default=Recipe().steps, help="to train to (default: %(default)s)")
     parser.add_argument("--surrogate", type=Path, help="checkpoint of asr_surrogate, for the perceptual loss")
+    parser.add_argument(
+        "--perceptual", type=float, default=Recipe().perceptual, help="weight of that loss (default: %(default)s)"
+    )
     parser.add_argument("--init", type=Path, help="checkpoint of another run to start from")
     parser.add_argument("--decoder-only", action="store_true", help="freeze encoder and codebook")
-    args = parser.parse_args()
-    main(
-        args.latents,
-        vocoder.read(args.voice),
-        args.out,
-        Recipe(args.steps, decoder_only=args.decoder_only),
-        args.surrogate and load_surrogate(args.surrogate),
-        args.init,
-    )
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    options = arguments()
+    recipe = Recipe(options.steps, perceptual=options.perceptual, decoder_only=options.decoder_only)
+    surrogate = options.surrogate and load_surrogate(options.surrogate)
+    voice = vocoder.from_store(open_store())
+    main(options.latents, voice, options.out, recipe, surrogate, options.init)

@@ -5,14 +5,14 @@
                                  └─► vector ─► logits of the 4096 codes ─► code ─► latent decoder ─► latents ─► joe's
                                           features of the clean sound, and of joe's latents ◄─ ASR surrogate ◄──┘
 
-    python -m vivavoce.model.training.codec.train_encoder PAIRS ASR CODEBOOK SURROGATE OUT [--steps N] [--init STATE]
+    python -m vivavoce.model.training.codec.train_encoder PAIRS CODEBOOK SURROGATE OUT [--steps N] [--init STATE]
 
-ASR is Moonshine's encoder file, CODEBOOK a checkpoint of `train_codebook`, SURROGATE one of `asr_surrogate`. With
-`--init`, a checkpoint of this script, training starts from another run, of another codebook, too. The last three losses
-reach the encoder through the choice of the code by a straight-through gradient (van den Oord et al. 2017): of two wrong
-codes they prefer the better one. OUT gets state.pt every two minutes, curve.tsv and curve.png. A stopped run continues
-from its last checkpoint. Under `torchrun` each process draws its own crops and the gradients are averaged. The moving
-average of the weights is exported. 1.4 s on two cores per step.
+CODEBOOK is a checkpoint of `train_codebook`, SURROGATE one of `asr_surrogate`. With `--init`, a checkpoint of this
+script, training starts from another run, of another codebook, too. The last three losses reach the encoder through the
+choice of the code by a straight-through gradient (van den Oord et al. 2017): of two wrong codes they prefer the better
+one. OUT gets state.pt every two minutes, curve.tsv and curve.png. A stopped run continues from its last checkpoint.
+Under `torchrun` each process draws its own crops and the gradients are averaged. The moving average of the weights is
+exported. 1.4 s of one core per step.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import argparse
 import copy
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
+from vivavoce.model.training import command_line, open_store
 from vivavoce.model.training.codec.asr_surrogate import AsrSurrogate, load_surrogate
 from vivavoce.model.training.codec.autoencoder import Autoencoder
 from vivavoce.model.training.codec.dataset import Batch, Dataset
@@ -262,18 +264,23 @@ def main(pairs: Path, published: Encoder, objective: EncoderLoss, out: Path, rec
     return run.average
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Trains the audio encoder.")
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = command_line(__doc__)
     parser.add_argument("pairs", type=Path, help="folder of the shards of pairs")
-    parser.add_argument("asr", type=Path, help="Moonshine's encoder_model.ort")
     parser.add_argument("codebook", type=Path, help="checkpoint of train_codebook")
     parser.add_argument("surrogate", type=Path, help="checkpoint of asr_surrogate, for the perceptual losses")
     parser.add_argument("out", type=Path, help="where checkpoint and loss curve go")
     parser.add_argument("--steps", type=int, default=Recipe().steps, help="to train to (default: %(default)s)")
     parser.add_argument("--init", type=Path, help="checkpoint of another run of this script to start from")
-    args = parser.parse_args()
-    chosen = Recipe(steps=args.steps)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    options = arguments()
+    chosen = Recipe(steps=options.steps)
     torch.manual_seed(chosen.seed)
-    codec, teacher = load_codec(args.codebook), Encoder.pretrained(args.asr).eval()
-    encoder, surrogate = initial_encoder(teacher, codec, args.init), load_surrogate(args.surrogate)
-    main(args.pairs, teacher, EncoderLoss(encoder, codec, surrogate, chosen), args.out, chosen)
+    store = open_store()
+    codec, teacher = load_codec(options.codebook), Encoder.from_store(store).eval()
+    encoder, surrogate = initial_encoder(teacher, codec, options.init), load_surrogate(options.surrogate)
+    main(options.pairs, teacher, EncoderLoss(encoder, codec, surrogate, chosen), options.out, chosen)

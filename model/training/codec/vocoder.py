@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vivavoce.codecs.resample import polyphase
+from vivavoce.model.store import Store
 
 KERNELS: Final = (3, 5, 7)
 DILATIONS: Final = ((1, 2), (2, 6), (3, 12))
@@ -111,6 +112,11 @@ class Vocoder(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         """(B, 192, n) -> (B, 1, 256n), -1..1."""
         return self.high(self.low(latents))
+
+
+def from_store(store: Store) -> Vocoder:
+    """Opens the vocoder of Piper's en_US-joe-medium."""
+    return read(next(iter(sorted(store.path("piper-joe").glob("*.onnx")))))
 
 
 def read(path: Path) -> Vocoder:

@@ -3,7 +3,7 @@
     shard of latents ─noisy─► vocoder ─► WORLD: pitch, formants, breathiness ─► sound ┐
                      └clean──────────────────────────────────────────────► latents ───┴► pairs, shards joe-*
 
-    python -m vivavoce.model.training.codec.voice_conversion LATENTS FOLDER FIRST LAST
+    python -m vivavoce.model.training.codec.voice_conversion FOLDER --latents LATENTS [--shards FIRST LAST]
     python -m vivavoce.model.training.codec.voice_conversion FOLDER     converts the shards spoken-* to again-*
 
 Pitch and formants change, timing does not (Morise et al. 2016, WORLD). One of joe's clips in seven stays as it is.
@@ -13,9 +13,8 @@ ones a stopped run would begin anew.)
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
+import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.model.store import Store, catalog, default_home
+from vivavoce.model.training import command_line, open_store
 from vivavoce.model.training.codec.shards import FRAME, OnnxVocoder, Pair, read, write
 
 UNCONVERTED: Final = 1 / 7
@@ -97,7 +96,7 @@ def convert_shard(shard: Path, vocoder: OnnxVocoder, seed: int) -> Iterator[Pair
 
 def main(latents: Path, folder: Path, first: int, last: int) -> None:
     """Converts the shards `first` to `last` - 1 of joe's latents that are not in `folder` yet."""
-    vocoder = OnnxVocoder(Store(default_home(os.environ, sys.platform), catalog.load()).path("piper-joe"))
+    vocoder = OnnxVocoder(open_store().path("piper-joe"))
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(first, last):
         path = folder / f"joe-{number:04}.npz"
@@ -115,8 +114,30 @@ def convert_others(folder: Path) -> None:
             print(path, flush=True)
 
 
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = command_line(__doc__)
+    parser.add_argument("folder", type=Path, help="where the shards of pairs go, and those of other voices are")
+    parser.add_argument(
+        "--latents",
+        type=Path,
+        metavar="LATENTS",
+        help="convert joe's shards in this folder; without it the shards spoken-* in FOLDER",
+    )
+    parser.add_argument(
+        "--shards",
+        type=int,
+        nargs=2,
+        default=(0, 7),
+        metavar=("FIRST", "LAST"),
+        help="of LATENTS, the last not included (default: 0 7)",
+    )
+    return parser.parse_args(argv)
+
+
 if __name__ == "__main__":
-    if sys.argv[2:]:
-        main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    options = arguments()
+    if options.latents:
+        main(options.latents, options.folder, *options.shards)
     else:
-        convert_others(Path(sys.argv[1]))
+        convert_others(options.folder)

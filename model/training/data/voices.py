@@ -16,10 +16,8 @@ one core per second of speech.
 from __future__ import annotations
 
 import argparse
-import os
 import random
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,7 +29,7 @@ from vivavoce.model.cascade.tts.english.spoken import speakable
 from vivavoce.model.cascade.tts.graph import Graph
 from vivavoce.model.cascade.tts.kokoro import read_numbers, read_styles, sequence
 from vivavoce.model.cascade.tts.phonemes import Phonemes, Word
-from vivavoce.model.store import Store, catalog, default_home
+from vivavoce.model.training import command_line, open_store
 from vivavoce.model.training.data.texts import ShortSentences
 
 SEED: Final = 7
@@ -97,7 +95,7 @@ class AlignedKokoro:
 
 def main(wordnet: Path, folder: Path, count: int = CLIPS) -> None:
     """Synthesizes the clips that are not in `folder` yet."""
-    store = Store(default_home(os.environ, sys.platform), catalog.load())
+    store = open_store()
     tts = AlignedKokoro(store.path("kokoro"))
     voices = [file.stem for file in (store.path("kokoro") / "voices").glob("*.bin")]
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,10 +109,15 @@ def main(wordnet: Path, folder: Path, count: int = CLIPS) -> None:
         part.replace(path)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Synthesizes the multi-speaker corpus with Kokoro.")
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = command_line(__doc__)
     parser.add_argument("wordnet", type=Path, help="WordNet's folder")
     parser.add_argument("folder", type=Path, help="where the clips go")
     parser.add_argument("--clips", type=int, default=CLIPS, help="how many (default: %(default)s)")
-    args = parser.parse_args()
-    main(args.wordnet, args.folder, args.clips)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    options = arguments()
+    main(options.wordnet, options.folder, options.clips)

@@ -1,6 +1,6 @@
 """Data set for the endpoint head: states of the ASR encoder at pauses, of finished and unfinished turns.
 
-    python -m vivavoce.model.training.turns.asr_endpoint_dataset FOLDER [FIRST [LAST]]
+    python -m vivavoce.model.training.turns.asr_endpoint_dataset FOLDER [--parts FIRST LAST]
 
     sentences ─► spoken, cut at their marks (data/turns.py) ─┬─► all of it, or its first half as a sentence: finished
                  joe, and other training voices              └─► up to a mark: unfinished
@@ -12,10 +12,9 @@ the head learns prosody. A second run continues the first. A part takes a minute
 
 from __future__ import annotations
 
-import os
+import argparse
 import random
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -27,7 +26,7 @@ from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.resample import Resampler
 from vivavoce.model.cascade.asr import SAMPLE_RATE as ASR_RATE
 from vivavoce.model.cascade.asr.moonshine import Moonshine
-from vivavoce.model.store import Store, catalog, default_home
+from vivavoce.model.training import command_line, open_store
 from vivavoce.model.training.data.sounds import hum, mix, pink, silence, telephone
 from vivavoce.model.training.data.speech import EVALUATION, JOE, Synthesizer, audible
 from vivavoce.model.training.data.turns import spoken_parts
@@ -113,7 +112,8 @@ def make(synthesizer: Synthesizer, asr: Moonshine, part: int) -> EndpointExample
 
 def main(folder: Path, first: int = 0, last: int = PARTS) -> None:
     """Makes the parts `first` to `last` - 1 that do not exist yet."""
-    store = Store(default_home(os.environ, sys.platform), catalog.load())
+    folder.mkdir(parents=True, exist_ok=True)
+    store = open_store()
     synthesizer, asr = Synthesizer(store, folder / "studio"), Moonshine(store.path("moonshine-tiny-en"), 1)
     for part in range(first, last):
         path = folder / f"endings-{part}.npz"
@@ -123,5 +123,21 @@ def main(folder: Path, first: int = 0, last: int = PARTS) -> None:
             print(part, flush=True)
 
 
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = command_line(__doc__)
+    parser.add_argument("folder", type=Path, help="where the parts go")
+    parser.add_argument(
+        "--parts",
+        type=int,
+        nargs=2,
+        default=(0, PARTS),
+        metavar=("FIRST", "LAST"),
+        help="make these, the last not included (default: all)",
+    )
+    return parser.parse_args(argv)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    options = arguments()
+    main(options.folder, *options.parts)

@@ -9,7 +9,8 @@ One part in eight is held out; accuracy and area under the curve on it are print
 
 from __future__ import annotations
 
-import sys
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vivavoce.model.training import command_line
 from vivavoce.model.training.turns.asr_endpoint_dataset import EndpointExamples
 from vivavoce.model.training.turns.attention_head import AttentionHead, export, fit
 from vivavoce.model.turns.asr_endpoint_head import STATES, WEIGHTS
@@ -87,5 +89,14 @@ def write(net: AttentionHead, path: Path) -> None:
     export(net, lambda logits: torch.sigmoid(logits[:, 0]), "finished", path)
 
 
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = command_line(__doc__)
+    parser.add_argument("folder", type=Path, help="folder of the data set of asr_endpoint_dataset")
+    parser.add_argument("out", type=Path, nargs="?", default=WEIGHTS, help="the ONNX file (default: the package's)")
+    return parser.parse_args(argv)
+
+
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    options = arguments()
+    main(options.folder, options.out)

@@ -1,19 +1,19 @@
 """Trains the overlap head: the class of a sound over the assistant, by the ASR encoder's states.
 
-    python -m vivavoce.model.training.turns.train_asr_overlap FOLDER [PART]
+    python -m vivavoce.model.training.turns.train_asr_overlap FOLDER [OUT] [--part N]
 
     recordings (voices.py) ─► overlaps (overlap_mixing.py) ─► cut after 6, 8, ... 20 windows ─► Moonshine's encoder
-                           ─► states (T, 288) ─► AttentionHead ─► model/turns/asr_overlap_head.onnx
+                           ─► states (T, 288) ─► AttentionHead ─► OUT, else the package's asr_overlap_head.onnx
 
 The sound is what `Floor` sends to the ASR in a call: from four windows before the first voiced one on. Making the
-examples takes ten minutes; each part is kept in FOLDER (asides-<part>.npz), and with PART (0 to 5) only that one is
-made. Training takes two minutes on one core.
+examples takes ten minutes; each part is kept in FOLDER (asides-<part>.npz), and with
+`--part` (0 to 5) only that one is made. Training takes two minutes on one core.
 """
 
 from __future__ import annotations
 
-import os
-import sys
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vivavoce.model.cascade.asr.moonshine import OVERLAP_PAD, Moonshine
-from vivavoce.model.store import Store, catalog, default_home
+from vivavoce.model.training import command_line, open_store
 from vivavoce.model.training.turns.attention_head import AttentionHead, export, fit
 from vivavoce.model.training.turns.overlap_mixing import CLASSES, Recordings, acoustics, draw_overlap
 from vivavoce.model.training.turns.train_overlap import first_voiced
@@ -84,9 +84,9 @@ def train(examples: OverlapExamples) -> AttentionHead:
     return fit(AttentionHead(UNITS, len(CLASSES)), examples.states, mask, loss, EPOCHS)
 
 
-def main(folder: Path, only: int | None) -> None:
+def main(folder: Path, out: Path = WEIGHTS, only: int | None = None) -> None:
     """Makes the missing parts of the examples (or `only` one), then trains and writes the head."""
-    store = Store(default_home(os.environ, sys.platform), catalog.load())
+    store = open_store()
     asr, vad = Moonshine(store.path("moonshine-tiny-en"), 1), SileroVad(store.path("silero-vad"))
     made: list[OverlapExamples] = []
     for part in range(PARTS) if only is None else [only]:
@@ -98,8 +98,18 @@ def main(folder: Path, only: int | None) -> None:
     if only is None:
         states, lengths, kinds = (np.concatenate(column) for column in zip(*made, strict=True))
         net = train(OverlapExamples(states, lengths, kinds))
-        export(net, lambda logits: torch.softmax(logits, 1), "scores", WEIGHTS)
+        export(net, lambda logits: torch.softmax(logits, 1), "scores", out)
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = command_line(__doc__)
+    parser.add_argument("folder", type=Path, help="folder of the recordings of turns.voices")
+    parser.add_argument("out", type=Path, nargs="?", default=WEIGHTS, help="the ONNX file (default: the package's)")
+    parser.add_argument("--part", type=int, choices=range(PARTS), help="make only this part of the examples")
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)
+    options = arguments()
+    main(options.folder, options.out, options.part)

@@ -12,8 +12,8 @@ model/turns/overlap_classifier.onnx, is one window's step. A few minutes on two 
 
 from __future__ import annotations
 
-import os
-import sys
+import argparse
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vivavoce.model.store import Store, catalog, default_home
+from vivavoce.model.training import command_line, open_store
 from vivavoce.model.training.turns.overlap_mixing import CLASSES, LENGTH, Overlap, Recordings, acoustics, draw_overlap
 from vivavoce.model.turns.overlap_classifier import FRAME, HOP, LEAD, MELS, STEP, UNITS, WEIGHTS, WINDOW, Features
 from vivavoce.model.turns.silero_vad import SileroVad
@@ -193,7 +193,7 @@ def make(folder: Path, count: int, seed: int, development: bool) -> tuple[NDArra
     """Makes examples: features, shape (count, FRAMES, 40), and classes, shape (count,)."""
     recordings, rng = Recordings.read(folder, development), np.random.default_rng(seed)
     surroundings = acoustics(recordings, rng)
-    store = Store(default_home(os.environ, sys.platform), catalog.load())
+    store = open_store()
     vad, features = SileroVad(store.path("silero-vad")), Features()
     made: list[NDArray[np.float16]] = []
     kinds: list[int] = []
@@ -220,5 +220,14 @@ def first_voiced(overlap: Overlap, vad: SileroVad) -> int | None:
     return None
 
 
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = command_line(__doc__)
+    parser.add_argument("folder", type=Path, help="folder of the recordings of turns.voices")
+    parser.add_argument("out", type=Path, nargs="?", default=WEIGHTS, help="the ONNX file (default: the package's)")
+    return parser.parse_args(argv)
+
+
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    options = arguments()
+    main(options.folder, options.out)

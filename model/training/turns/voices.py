@@ -10,10 +10,9 @@ run continues the first. Takes half an hour on one core.
 
 from __future__ import annotations
 
-import os
+import argparse
 import random
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,7 +24,7 @@ from vivavoce.codecs.resample import Resampler
 from vivavoce.model.cascade.tts.kokoro import Kokoro
 from vivavoce.model.cascade.tts.phonemes import Phonemes, Word
 from vivavoce.model.cascade.tts.piper import Piper
-from vivavoce.model.store import Store, catalog, default_home
+from vivavoce.model.training import command_line, open_store
 from vivavoce.model.training.data.speech import EVALUATION
 from vivavoce.model.training.turns.phrases import BACKCHANNELS, COMMON, INTERRUPTIONS
 
@@ -113,7 +112,7 @@ def jobs(voices: list[str]) -> Iterator[Job]:
 
 def main(folder: Path) -> None:
     """Synthesizes the recordings that are not in `folder` yet."""
-    store = Store(default_home(os.environ, sys.platform), catalog.load())
+    store = open_store()
     kokoro = Kokoro(store.path("kokoro"), 1, phonemes=_PhonemeTexts())
     names = sorted(file.stem for file in (store.path("kokoro") / "voices").glob("*.bin"))
     kokoro.names = tuple(name for name in names if name not in EVALUATION)
@@ -144,5 +143,12 @@ def _trimmed(sound: Samples) -> Samples:
     return sound[max(0, (loud[0] - 2) * 160) : (loud[-1] + 7) * 160]
 
 
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = command_line(__doc__)
+    parser.add_argument("folder", type=Path, help="where the recordings go")
+    return parser.parse_args(argv)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(arguments().folder)
