@@ -48,7 +48,9 @@ def test_any_chunking_of_the_codes_gives_the_same_speech(
     np.testing.assert_allclose(decoded(tokenizer, parts), whole, atol=1e-5)
 
 
-def test_sessions_in_one_batch_do_not_hear_each_other(tokenizer: AudioTokenizer, codes: Codes, whole: Samples) -> None:
+def test_sessions_in_one_batch_do_not_affect_each_other(
+    tokenizer: AudioTokenizer, codes: Codes, whole: Samples
+) -> None:
     parts = [codes[:, at : at + 4] for at in range(0, COUNT, 4)]
 
     np.testing.assert_allclose(decoded(tokenizer, parts, slots=3, slot=1), whole, atol=1e-5)

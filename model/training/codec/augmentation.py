@@ -3,7 +3,7 @@
     clean (n,) at 24 kHz ─► room ─► microphone's tilt ─► noise ─► telephone | Opus | wide ─► level ─► (n,)
 
 Rooms and noises are those of data/acoustics.py; bands and rates are torchaudio's. Nothing is delayed by more than a few
-milliseconds, so that the frames keep their latents. Speed is not changed here: joe speaks at other speeds by his
+milliseconds, so that the frames keep their latents. Speed is not changed here: joe speaks at other speeds by its
 durations, the other voices did when they were synthesized.
 """
 

@@ -23,8 +23,7 @@ import torch
 from vivavoce.codecs.streaming import NEXT
 from vivavoce.codecs.tokenizer import WEIGHTS
 from vivavoce.model.training import command_line
-from vivavoce.model.training.codec.encoder import DELAY_FRAMES, STEP, Encoder
-from vivavoce.model.training.codec.encoder_step import EncoderStep, state_shapes
+from vivavoce.model.training.codec.encoder import DELAY_FRAMES, STEP, Encoder, EncoderStep, state_shapes
 from vivavoce.model.training.codec.export_decoder import fingerprint, load_codec
 from vivavoce.model.training.onnx_files import save
 

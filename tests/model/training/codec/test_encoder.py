@@ -59,8 +59,7 @@ def test_the_graph_resamples_as_the_resampler_does() -> None:
 def test_steps_give_what_the_whole_gives(encoder: Encoder) -> None:
     import torch
 
-    from vivavoce.model.training.codec.encoder import AHEAD, STEP
-    from vivavoce.model.training.codec.encoder_step import EncoderStep, state_shapes
+    from vivavoce.model.training.codec.encoder import AHEAD, STEP, EncoderStep, state_shapes
 
     sounds = torch.from_numpy(np.stack([speech(2.4, 1), speech(2.4, 2)]))
     whole = encoder.streamed(sounds)
