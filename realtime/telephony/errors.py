@@ -6,8 +6,10 @@
     │   └── SipNotInstalled        SIP without its libraries
     ├── PeerError                the far end sent what its protocol does not allow
     │   ├── BadFrame               media streams of providers
+    │   │   └── StreamNotSupported   a stream that begins, and cannot be taken
     │   ├── BadAudioSocket         AudioSocket
     │   ├── BadChanWebSocket       chan_websocket
+    │   │   └── FormatNotSupported   a call that begins, in a format that is not supported
     │   ├── BadSipMessage          SIP (in sip/messages.py: it holds the request)
     │   └── SdpNotAcceptable       SDP: unreadable, or nothing in common
     ├── ActionFailed             a transfer or DTMF that was requested in a call
@@ -49,7 +51,11 @@ class PeerError(TelephonyError):
 
 
 class BadFrame(PeerError):
-    """A frame that no dialect of media streams, or not this one, knows."""
+    """A frame of a media stream that cannot be read. The message holds nothing of its content."""
+
+
+class StreamNotSupported(BadFrame):
+    """The first message of a stream that cannot be taken: an unknown provider or format, or another call."""
 
 
 class BadAudioSocket(PeerError):
@@ -57,7 +63,11 @@ class BadAudioSocket(PeerError):
 
 
 class BadChanWebSocket(PeerError):
-    """The far end does not speak chan_websocket's protocol, or asks for a format that is not supported."""
+    """A text frame that is not of chan_websocket's protocol. The message holds nothing of its content."""
+
+
+class FormatNotSupported(BadChanWebSocket):
+    """Asterisk asks for a format that is not supported."""
 
 
 class SdpNotAcceptable(PeerError):

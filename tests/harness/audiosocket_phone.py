@@ -59,11 +59,11 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(port: int, name: bytes | None = None) -> AsyncIterator[Caller]:
-    """Calls; hangs up as Asterisk does, by closing the connection."""
+async def calling(port: int, name: bytes | None = None, early: bytes = b"") -> AsyncIterator[Caller]:
+    """Calls; `early`: messages before the id. Hangs up as Asterisk does, by closing the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     caller = Caller(reader, writer)
-    writer.write(b"\x01\x00\x10" + (name or uuid.uuid4().bytes))
+    writer.write(early + b"\x01\x00\x10" + (name or uuid.uuid4().bytes))
     async with asyncio.TaskGroup() as tasks:
         listening = tasks.create_task(caller.listen())
         try:

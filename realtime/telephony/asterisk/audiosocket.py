@@ -1,12 +1,13 @@
 """AudioSocket, the protocol of Asterisk's application and channel driver of that name; no I/O.
 
-    bytes of a TCP connection ──Parser.receive──► Identified, AudioReceived, DtmfReceived, HungUp, ErrorReceived
+    bytes of a TCP connection ──Parser.receive──► Identified, AudioReceived, DtmfReceived, HungUp, ErrorReceived,
+                                                  Unreadable
     audio_message(rate, pcm), HANG_UP ──► bytes
 
 A message is its kind (one byte), the length of its payload (two bytes, big-endian) and the payload. Asterisk connects
-and identifies the call first; from then on both sides send 20 ms of audio every 20 ms. Asterisk plays audio when it
-arrives, so the sender keeps the pace, and nothing can be taken back at a cut. An empty audio message, or a kind that
-only Asterisk may send, makes it hang up; nothing here produces one.
+and identifies the call, first or behind some audio; from then on both sides send 20 ms of audio every 20 ms. Asterisk
+plays audio when it arrives, so the sender keeps the pace, and nothing can be taken back at a cut. An empty audio
+message, or a kind that only Asterisk may send, makes it hang up; nothing here produces one.
 
 Source: Asterisk's res_audiosocket and its documentation of the protocol, versions 18 to 23.
 """
@@ -23,10 +24,13 @@ from vivavoce.realtime.telephony import DtmfReceived
 from vivavoce.realtime.telephony.errors import BadAudioSocket
 
 _HEADER: Final = 3
-ID_LENGTH: Final = _HEADER + 16
-"""Bytes of the first message."""
+_ID_PAYLOAD: Final = 16
 
 MAX_PAYLOAD: Final = 0xFFFF
+
+MAX_EARLY: Final = 8192
+"""Bytes of a message that may come before the call's id: 20 ms of audio at the highest rate have 7680. What other
+protocols begin with ("GET / ", "SSH-") reads as a longer one."""
 
 
 class Kind(IntEnum):
@@ -86,7 +90,14 @@ class ErrorReceived:
     reason: str
 
 
-Event = Identified | AudioReceived | DtmfReceived | HungUp | ErrorReceived
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A message that does not keep to the protocol, and is passed over. `kind`: its fault, without its content."""
+
+    kind: str
+
+
+Event = Identified | AudioReceived | DtmfReceived | HungUp | ErrorReceived | Unreadable
 
 
 class Parser:
@@ -97,11 +108,12 @@ class Parser:
         self._identified = False
 
     def receive(self, data: bytes) -> Iterator[Event]:
-        """Yields the messages that these bytes complete, in order; skips unknown kinds. Raises `BadAudioSocket`."""
+        """Yields the messages that these bytes complete, in order; skips unknown kinds, and all but errors before the
+        call's id. Raises `BadAudioSocket` when what comes before the id is another protocol."""
         self._bytes += data
         while len(self._bytes) >= _HEADER:
             kind, length = self._bytes[0], int.from_bytes(self._bytes[1:_HEADER], "big")
-            if not self._identified and (kind, length) not in ((Kind.ID, 16), (Kind.ERROR, 0), (Kind.ERROR, 1)):
+            if not self._identified and (length > MAX_EARLY or (kind == Kind.ID and length != _ID_PAYLOAD)):
                 raise BadAudioSocket(
                     f"expected the call's id first (kind 0x01, 16 bytes), got kind {kind:#04x}, {length} bytes"
                 )
@@ -109,23 +121,24 @@ class Parser:
                 return
             payload = bytes(self._bytes[_HEADER : _HEADER + length])
             del self._bytes[: _HEADER + length]
-            if (event := self._parse(kind, payload)) is not None:
+            early = not self._identified and kind not in (Kind.ID, Kind.ERROR, Kind.HANG_UP)
+            if not early and (event := self._parse(kind, payload)) is not None:
                 yield event
 
     def _parse(self, kind: int, payload: bytes) -> Event | None:
         if rate := RATES.get(kind):
             if len(payload) % 2:
-                raise BadAudioSocket(f"expected 16-bit samples, got {len(payload)} bytes of audio")
+                return Unreadable("audio that is not of whole samples")
             return AudioReceived(rate, payload)
         match kind:
             case Kind.ID:
                 if self._identified:
-                    raise BadAudioSocket("the call's id came twice")
+                    return Unreadable("the call's id came twice")
                 self._identified = True
                 return Identified(UUID(bytes=payload))
             case Kind.DTMF:
                 if len(payload) != 1:
-                    raise BadAudioSocket(f"expected one key, got {len(payload)} bytes")
+                    return Unreadable("a key that is not one byte")
                 return DtmfReceived(payload.decode("latin-1"))
             case Kind.HANG_UP:
                 return HungUp()

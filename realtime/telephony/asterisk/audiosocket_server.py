@@ -28,6 +28,7 @@ from vivavoce.realtime.telephony.asterisk import audiosocket
 from vivavoce.realtime.telephony.asterisk.audio import AsteriskCodec, SilenceFiller
 from vivavoce.realtime.telephony.errors import BadAudioSocket, NotSupported
 from vivavoce.realtime.telephony.switchboard import Switchboard
+from vivavoce.realtime.telephony.unreadable import UnreadableFrames
 from vivavoce.realtime.telephony.webhooks.ringing import Accepted, Ringing
 from vivavoce.realtime.transports import Ending, Intake, Keys, PeerGone, Pull, Sound
 from vivavoce.realtime.transports.pacing import Pace
@@ -125,11 +126,14 @@ class AudioSocketServer:
 
 
 async def _identify(reader: asyncio.StreamReader, parser: audiosocket.Parser) -> str:
-    """The call's id. Raises `BadAudioSocket`, and EOFError or OSError when the connection ends before."""
-    for event in parser.receive(await reader.readexactly(audiosocket.ID_LENGTH)):
-        if isinstance(event, audiosocket.Identified):
-            return str(event.id)
-    raise BadAudioSocket("expected the call's id first, got an error")
+    """The call's id; drops what comes before it. Raises `BadAudioSocket`, and EOFError or OSError when the connection
+    ends before."""
+    while data := await reader.read(CHUNK):
+        for event in parser.receive(data):
+            if isinstance(event, audiosocket.Identified):
+                return str(event.id)
+            raise BadAudioSocket("expected the call's id first, got an error")
+    raise EOFError("the connection ended before the call's id came")
 
 
 def _set_options(connection: socket.socket) -> None:
@@ -149,6 +153,7 @@ class AudioSocketConnection:
         self._parser = parser
         self._codec: AsteriskCodec | None = None  # of the rate that is in use
         self._rate_known = asyncio.Event()
+        self._unreadable = UnreadableFrames("audiosocket")
 
     async def connected(self) -> None:
         """Returns at the caller's first audio, whose rate is the one to speak at, or after `FIRST_AUDIO`."""
@@ -224,20 +229,21 @@ class AudioSocketConnection:
 
     def _parse(self, data: bytes) -> Iterable[Sound | Keys]:
         """Raises `PeerGone`."""
-        try:
-            for event in self._parser.receive(data):
-                match event:
-                    case audiosocket.AudioReceived(rate=rate, pcm=pcm):
-                        codec = self._codec if self._codec and self._codec.rate == rate else self._set_rate(rate)
-                        yield Sound(codec.decode(pcm))
-                    case DtmfReceived(key=key):
-                        yield Keys(key)
-                    case audiosocket.HungUp():
-                        raise PeerGone("the caller hung up")
-                    case audiosocket.ErrorReceived(reason=reason):
-                        raise PeerGone(f"Asterisk gave up: {reason}")
-        except BadAudioSocket as bad:
-            raise PeerGone(f"Asterisk sent what is not AudioSocket: {bad}") from bad
+        for event in self._parser.receive(data):
+            if isinstance(event, audiosocket.Unreadable):
+                self._unreadable.skip(event.kind)
+                continue
+            self._unreadable.read()
+            match event:
+                case audiosocket.AudioReceived(rate=rate, pcm=pcm):
+                    codec = self._codec if self._codec and self._codec.rate == rate else self._set_rate(rate)
+                    yield Sound(codec.decode(pcm))
+                case DtmfReceived(key=key):
+                    yield Keys(key)
+                case audiosocket.HungUp():
+                    raise PeerGone("the caller hung up")
+                case audiosocket.ErrorReceived(reason=reason):
+                    raise PeerGone(f"Asterisk gave up: {reason}")
 
     def _write(self, message: bytes) -> None:
         transport = self._writer.transport

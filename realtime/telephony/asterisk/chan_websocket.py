@@ -22,7 +22,7 @@ from math import ceil
 from typing import Any, Final
 
 from vivavoce.realtime.telephony import DtmfReceived
-from vivavoce.realtime.telephony.errors import BadChanWebSocket
+from vivavoce.realtime.telephony.errors import BadChanWebSocket, FormatNotSupported
 
 SUBPROTOCOL: Final = "media"
 
@@ -114,13 +114,16 @@ Event = (
 
 
 def parse(text: str) -> Event:
-    """Parses one text frame. Raises `BadChanWebSocket`."""
+    """Parses one text frame. Raises `BadChanWebSocket` for one that cannot be read, and `FormatNotSupported`."""
     plain = not text.lstrip().startswith("{")
+    name = ""
     try:
-        fields = _plain_fields(text) if plain else json.loads(text)
-        return _event(fields, plain)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise BadChanWebSocket(f"an event that cannot be read: {text[:80]!r}") from error
+        fields = _plain_fields(text) if plain else json.loads(text, strict=False)
+        name = str(fields["event"])
+        return _event(name, fields, plain)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        known = name if re.fullmatch("[A-Z_]{1,40}", name) else "without a name"
+        raise BadChanWebSocket(f"an event that cannot be read: {known}") from error
 
 
 def command(plain: bool, name: str, correlation_id: str = "") -> str:
@@ -135,8 +138,8 @@ def command(plain: bool, name: str, correlation_id: str = "") -> str:
     return text
 
 
-def _event(fields: Mapping[str, Any], plain: bool) -> Event:
-    match str(fields["event"]):
+def _event(name: str, fields: Mapping[str, Any], plain: bool) -> Event:
+    match name:
         case "MEDIA_START":
             return _media_started(fields, plain)
         case "DTMF_END":
@@ -153,19 +156,19 @@ def _event(fields: Mapping[str, Any], plain: bool) -> Event:
             return FlowChanged(full=False)
         case "ERROR":
             return CommandRejected(str(fields["error_text"]))
-        case name if re.fullmatch("[A-Z_]{1,40}", name):
+        case _ if re.fullmatch("[A-Z_]{1,40}", name):
             return UnknownEvent(name)
-        case name:
+        case _:
             raise ValueError(name)
 
 
 def _media_started(fields: Mapping[str, Any], plain: bool) -> MediaStarted:
     name, frame, ptime = str(fields["format"]), int(fields["optimal_frame_size"]), int(fields["ptime"])
     if name not in FORMATS:
-        raise BadChanWebSocket(f"the format {name[:20]!r}; expected one of {', '.join(FORMATS)}, such as c(slin16)")
+        raise FormatNotSupported(f"the format {name[:20]!r}; expected one of {', '.join(FORMATS)}, such as c(slin16)")
     expected = FORMATS[name] // 50 * (1 if name.endswith("law") else 2)
     if (ptime, frame) != (20, expected):
-        raise BadChanWebSocket(f"frames of {frame} bytes in {ptime} ms of {name}; expected {expected} in 20 ms")
+        raise FormatNotSupported(f"frames of {frame} bytes in {ptime} ms of {name}; expected {expected} in 20 ms")
     variables = fields.get("channel_variables") or {}
     pairs = {str(key): str(value) for key, value in variables.items()}
     return MediaStarted(str(fields["connection_id"]), str(fields["channel"]), name, frame, plain, pairs)

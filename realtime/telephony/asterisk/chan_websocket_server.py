@@ -10,6 +10,8 @@ its headers.
 
 Asterisk plays out of a queue, which we keep short; at a barge-in it is flushed, and the number of played frames is
 exact.
+
+Under load, Asterisk sends sound before its first event: that is dropped. A frame that cannot be read is passed over.
 """
 
 from __future__ import annotations
@@ -39,8 +41,9 @@ from vivavoce.realtime.telephony.asterisk.chan_websocket import (
     MediaStarted,
     RemoteQueue,
 )
-from vivavoce.realtime.telephony.errors import BadChanWebSocket, NotSupported
+from vivavoce.realtime.telephony.errors import BadChanWebSocket, FormatNotSupported, NotSupported
 from vivavoce.realtime.telephony.switchboard import Switchboard
+from vivavoce.realtime.telephony.unreadable import UnreadableFrames
 from vivavoce.realtime.telephony.webhooks.ringing import Accepted, Ringing
 from vivavoce.realtime.transports import Ending, Intake, Keys, PeerGone, Pull, Sound
 from vivavoce.realtime.transports.queues import Outbox, until_gone
@@ -48,7 +51,7 @@ from vivavoce.realtime.transports.queues import Outbox, until_gone
 log = logging.getLogger(__name__)
 
 BEGIN: Final = 5.0
-"""Seconds within which the first event must come."""
+"""Seconds within which MEDIA_START must come."""
 
 MAX_PENDING: Final = 250
 """Frames that may wait for an Asterisk that does not read: five seconds."""
@@ -73,16 +76,17 @@ class ChanWebSocketServer:
             return await socket.send_denial_response(refusal)
         protocols = socket.scope["subprotocols"]
         await socket.accept(chan_websocket.SUBPROTOCOL if chan_websocket.SUBPROTOCOL in protocols else None)
+        unreadable = UnreadableFrames("asterisk")
         try:
             async with asyncio.timeout(BEGIN):
-                started = await _media_started(socket)
-        except (BadChanWebSocket, TimeoutError) as error:
+                started = await _media_started(socket, unreadable)
+        except (FormatNotSupported, PeerGone, TimeoutError) as error:
             reason = str(error) or "no MEDIA_START came"
             log.warning("not chan_websocket", extra={"reason": reason})
             return await socket.close(1002, reason.encode()[:123].decode(errors="ignore"))
         except WebSocketDisconnect:
             return None
-        await self._take(socket, ChanWebSocketConnection(socket, started))
+        await self._take(socket, ChanWebSocketConnection(socket, started, unreadable))
 
     async def _take(self, socket: WebSocket, connection: ChanWebSocketConnection) -> None:
         query = socket.query_params
@@ -111,22 +115,32 @@ class ChanWebSocketServer:
         return scheme.lower() == "basic" and hmac.compare_digest(password, self._password.encode())
 
 
-async def _media_started(socket: WebSocket) -> MediaStarted:
-    """The first event. Raises `BadChanWebSocket`, `WebSocketDisconnect`."""
-    frame = await socket.receive()
-    if frame["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(frame.get("code", 1005))
-    event = chan_websocket.parse(frame.get("text") or "")
-    if not isinstance(event, MediaStarted):
-        raise BadChanWebSocket("expected MEDIA_START first")
-    return event
+async def _media_started(socket: WebSocket, unreadable: UnreadableFrames) -> MediaStarted:
+    """The event that begins the call; drops what comes before it. Raises `FormatNotSupported`, `PeerGone` for too many
+    frames that cannot be read, `WebSocketDisconnect`."""
+    while True:
+        frame = await socket.receive()
+        if frame["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(frame.get("code", 1005))
+        if (text := frame.get("text")) is None:
+            continue  # sound, whose format is not known yet
+        try:
+            event = chan_websocket.parse(text)
+        except FormatNotSupported:
+            raise
+        except BadChanWebSocket as bad:
+            unreadable.skip(str(bad))
+            continue
+        if isinstance(event, MediaStarted):
+            return event
 
 
 class ChanWebSocketConnection:
     """Implements `PhoneConnection` on an accepted socket whose call has begun."""
 
-    def __init__(self, socket: WebSocket, started: MediaStarted) -> None:
+    def __init__(self, socket: WebSocket, started: MediaStarted, unreadable: UnreadableFrames) -> None:
         self._socket = socket
+        self._unreadable = unreadable
         self._plain = started.plain
         law = {"ulaw": "mu", "alaw": "a"}.get(started.format)
         self._codec = AsteriskCodec(started.rate, law)  # type: ignore[arg-type]  # the two laws there are
@@ -201,24 +215,31 @@ class ChanWebSocketConnection:
                 continue
             if frame["type"] == "websocket.disconnect":
                 raise PeerGone("the caller hung up")
-            if (text := frame.get("text")) is None:
-                sound = self._decode(frame["bytes"])
+            if (text := frame.get("text")) is not None:
+                if (keys := self._take_event(text)) is not None:
+                    await intake.deliver(keys)
+            elif (sound := self._decode(frame["bytes"])) is not None:
                 filler.received(len(sound.samples), loop.time())
                 await intake.deliver(sound)
-            elif (keys := self._take_event(text)) is not None:
-                await intake.deliver(keys)
 
-    def _decode(self, content: bytes) -> Sound:
+    def _decode(self, content: bytes) -> Sound | None:
+        """None for a frame that is not audio."""
         try:
-            return Sound(self._codec.decode(content))
+            sound = Sound(self._codec.decode(content))
         except ValueError:
-            raise PeerGone(f"Asterisk sent what is not audio: {len(content)} bytes") from None
+            self._unreadable.skip("audio that is not of whole samples")
+            return None
+        self._unreadable.read()
+        return sound
 
     def _take_event(self, text: str) -> Keys | None:
+        """The keys in a text frame; takes other events, and passes over what cannot be read."""
         try:
             event = chan_websocket.parse(text)
         except BadChanWebSocket as bad:
-            raise PeerGone(f"Asterisk sent {bad}") from bad
+            self._unreadable.skip(str(bad))
+            return None
+        self._unreadable.read()
         match event:
             case DtmfReceived(key=key):
                 return Keys(key)

@@ -2,7 +2,9 @@
 
     first messages ──detect──► Dialect          frames ──parse──► events          media, mark, clear ──► frames
 
-Numbers come as text from some providers and as numbers from others; both are read.
+Numbers come as text from some providers and as numbers from others; both are read. So is base64 with line breaks, in
+the alphabet of URLs, or without its padding. Unknown events are None. A frame that cannot be read is a `BadFrame`: its
+message names the fault and nothing of the content, and the caller passes the frame over.
 """
 
 from __future__ import annotations
@@ -10,17 +12,21 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from vivavoce.codecs.phone import Encoding
 from vivavoce.realtime.telephony import DTMF_KEYS, DtmfReceived
-from vivavoce.realtime.telephony.errors import BadFrame
+from vivavoce.realtime.telephony.errors import BadFrame, StreamNotSupported
 from vivavoce.realtime.telephony.providers import Dialect, MarkReached, Media, StreamEvent, StreamStarted, StreamStopped
 
 MAX_FRAME: Final = 128 * 1024
 """Characters or bytes of one frame; the largest are Exotel's, of some 16 KiB."""
+
+MAX_NUMBER: Final = 1 << 53
+"""Greatest whole number that is read: JSON's numbers are exact up to here."""
 
 
 class _JsonDialect:
@@ -140,7 +146,7 @@ class Vonage:
     def parse(self, frame: str | bytes) -> StreamEvent | None:
         if isinstance(frame, bytes):
             if len(frame) > MAX_FRAME or len(frame) % 2:
-                raise BadFrame(f"{len(frame)} bytes are not linear PCM of at most {MAX_FRAME}")
+                raise BadFrame(f"a binary frame that is not linear PCM of at most {MAX_FRAME} bytes")
             return Media(frame)
         fields = _parse(frame)
         match fields.get("event"):
@@ -173,16 +179,17 @@ _ENCODINGS: Final[dict[str, Encoding]] = {
 
 
 def detect(frame: str | bytes) -> Dialect | None:
-    """The dialect of a first message; None while it may still be any. Raises `BadFrame`."""
+    """The dialect of a stream by its start message; None for any other frame, which may come before it: "connected",
+    sound, keys. Raises `BadFrame` for a frame that cannot be read, and `StreamNotSupported`."""
+    if isinstance(frame, bytes):
+        return None  # sound, whose format is not known yet
     fields = _parse(frame)
     match fields.get("event"):
-        case "connected":
-            return None
         case "websocket:connected":
             return _vonage(fields)
         case "start":
             return _started(fields, _table(fields, "start"))
-    raise BadFrame("a stream begins with 'connected', 'start' or 'websocket:connected'")
+    return None
 
 
 def _started(fields: Mapping[str, Any], start: Mapping[str, Any]) -> Dialect:
@@ -216,14 +223,14 @@ def _started(fields: Mapping[str, Any], start: Mapping[str, Any]) -> Dialect:
             _parameters(start.get("custom_parameters")),
         )
         return Exotel(started, *_format(start.get("media_format"), "l16"))
-    raise BadFrame("the ids in 'start' are those of no supported provider")
+    raise StreamNotSupported("the ids in 'start' are those of no supported provider")
 
 
 def _vonage(fields: Mapping[str, Any]) -> Vonage:
     kind = str(fields.get("content-type") or "")
     found = re.fullmatch(r"audio/l16;\s*rate=(8000|16000|24000)", kind)
     if found is None:
-        raise BadFrame("the content-type must be audio/l16 with a rate of 8000, 16000 or 24000")
+        raise StreamNotSupported("the content-type must be audio/l16 with a rate of 8000, 16000 or 24000")
     custom = {key: value for key, value in fields.items() if key not in ("event", "content-type")}
     call = str(custom.get("uuid") or custom.get("ticket") or "")
     return Vonage(StreamStarted(call, call, parameters=_parameters(custom)), int(found[1]))
@@ -239,7 +246,7 @@ def _format(value: object, default: Encoding) -> tuple[Encoding, int]:
     if encoding == "g722":
         return encoding, 16000  # the announced rate (8000 by RFC 3551) is not the audio's
     if rate not in allowed:
-        raise BadFrame(f"{encoding} at {rate} Hz is not supported")
+        raise StreamNotSupported(f"{encoding} at {rate} Hz is not supported")
     return encoding, rate
 
 
@@ -248,9 +255,9 @@ def _parse(frame: str | bytes) -> dict[str, Any]:
     if isinstance(frame, bytes):
         raise BadFrame("a binary frame where JSON text was expected")
     if len(frame) > MAX_FRAME:
-        raise BadFrame(f"a frame of {len(frame)} characters; at most {MAX_FRAME}")
+        raise BadFrame(f"a frame of more than {MAX_FRAME} characters")
     try:
-        fields = json.loads(frame)
+        fields = json.loads(frame.removeprefix("\ufeff"), strict=False)
     except (ValueError, RecursionError) as error:
         raise BadFrame("a frame is not JSON") from error
     if not isinstance(fields, dict):
@@ -282,21 +289,23 @@ def _table(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _number(value: object) -> int | None:
-    """A whole number, written as one or as text; None for anything else."""
+    """A whole number, written as one or as text; None for anything else, and beyond `MAX_NUMBER`."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        return int(float(value))
+        number = float(value)
     except (ValueError, OverflowError):
         return None
+    return int(number) if math.isfinite(number) and abs(number) <= MAX_NUMBER else None
 
 
 def _payload(value: object) -> bytes:
     """Audio in base64. Raises `BadFrame`."""
     if not isinstance(value, str):
         raise BadFrame("'payload' must be base64 text")
+    text = "".join(value.split()).rstrip("=").replace("-", "+").replace("_", "/")
     try:
-        return base64.b64decode(value, validate=True)
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadFrame("'payload' is not base64") from error
 

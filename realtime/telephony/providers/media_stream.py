@@ -3,7 +3,8 @@
     socket ──frame──► dialect.parse ──┬─ Media ──► InboundAudio ──► intake: Sound
                                       ├─ DtmfReceived ────────────► intake: Keys
                                       ├─ MarkReached ──► Playback
-                                      └─ StreamStopped ──► PeerGone
+                                      ├─ StreamStopped ──► PeerGone
+                                      └─ BadFrame ───────► UnreadableFrames: passed over
     pull ──20 ms──► encode ──► media, mark ──► queue ──► socket          recall: queue emptied, "clear"
 
 Audio leaves in real time, but for a lead at its beginning: the provider then has something to play while the network
@@ -31,6 +32,7 @@ from vivavoce.realtime.telephony import DtmfReceived
 from vivavoce.realtime.telephony.dtmf import DtmfTones
 from vivavoce.realtime.telephony.errors import BadFrame, NotSupported
 from vivavoce.realtime.telephony.providers import Dialect, MarkReached, Media, StreamStopped
+from vivavoce.realtime.telephony.unreadable import UnreadableFrames
 from vivavoce.realtime.transports import CloseReason, Ending, Intake, Keys, PeerGone, Pull, Sound
 from vivavoce.realtime.transports.pacing import PERIOD, Pace
 from vivavoce.realtime.transports.queues import Outbox, until_gone
@@ -60,7 +62,9 @@ _SILENCE: Final[Samples] = np.zeros(FRAME, np.float32)
 class MediaStreamConnection:
     """Implements `PhoneConnection` on an accepted socket whose first messages have been read."""
 
-    def __init__(self, socket: WebSocket, dialect: Dialect, redirect: Callable[[str], bool]) -> None:
+    def __init__(
+        self, socket: WebSocket, dialect: Dialect, redirect: Callable[[str], bool], unreadable: UnreadableFrames
+    ) -> None:
         """`redirect`: connects the call to another number once the socket is closed; False when it cannot."""
         self._socket = socket
         self._dialect = dialect
@@ -76,6 +80,7 @@ class MediaStreamConnection:
         self._unmarked = 0  # frames sent since the last mark
         self._quiet = HANGOVER  # silent frames since the last audible one
         self._far_end_left = False
+        self._unreadable = unreadable
 
     async def connected(self) -> None:
         """Returns at once: the stream began before the connection was made."""
@@ -198,7 +203,9 @@ class MediaStreamConnection:
         try:
             event = self._dialect.parse(frame["bytes"] if text is None else text)
         except BadFrame as bad:
-            raise PeerGone(f"the provider cannot be understood: {bad}") from bad
+            self._unreadable.skip(str(bad))
+            return None
+        self._unreadable.read()
         match event:
             case MarkReached(name=name):
                 self._playback.mark_reached(name, asyncio.get_running_loop().time())

@@ -27,18 +27,20 @@ from xml.sax.saxutils import escape, quoteattr
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketState
 
 from vivavoce.realtime.admission import rest
 from vivavoce.realtime.admission.auth import Denied
 from vivavoce.realtime.call import new_call_id
 from vivavoce.realtime.monitor.call_log import CALL
 from vivavoce.realtime.telephony import PhoneCall
-from vivavoce.realtime.telephony.errors import BadFrame
+from vivavoce.realtime.telephony.errors import BadFrame, StreamNotSupported
 from vivavoce.realtime.telephony.providers import Dialect, signatures
 from vivavoce.realtime.telephony.providers.dialects import detect
 from vivavoce.realtime.telephony.providers.media_stream import MediaStreamConnection
 from vivavoce.realtime.telephony.switchboard import Switchboard
+from vivavoce.realtime.telephony.unreadable import UnreadableFrames
+from vivavoce.realtime.transports import PeerGone
 
 log = logging.getLogger(__name__)
 
@@ -161,16 +163,18 @@ class MediaStreamRoutes:
         call_id = new_call_id()
         CALL.set(call_id)
         await socket.accept(headers=[(b"location", f"/v1/realtime/calls/{call_id}".encode())])
+        unreadable = UnreadableFrames(dialect)
         try:
-            stream = await _detect(socket)
+            stream = await _detect(socket, unreadable)
             if stream.name != dialect or not self._is_announced(stream, ticket):
-                raise BadFrame("this is not the call that was announced")
-        except (BadFrame, TimeoutError) as error:
-            reason = str(error) or "nothing was received"
+                raise StreamNotSupported("this is not the call that was announced")
+        except (StreamNotSupported, PeerGone, TimeoutError) as error:
+            reason = str(error) or "no stream began in time"
             log.warning("media stream not understood", extra={"dialect": dialect, "reason": reason})
-            await socket.close(1008, (str(error) or "No stream began in time.")[:120])
+            if socket.client_state is WebSocketState.CONNECTED:
+                await socket.close(1008, reason[:120])
             return
-        connection = MediaStreamConnection(socket, stream, partial(self._redirect, ticket))
+        connection = MediaStreamConnection(socket, stream, partial(self._redirect, ticket), unreadable)
         try:
             await self._switchboard.take(_call(call_id, stream, ticket), connection)
         finally:
@@ -206,17 +210,24 @@ class MediaStreamRoutes:
         return True
 
 
-async def _detect(socket: WebSocket) -> Dialect:
-    """Reads the first messages, which tell the dialect. Raises `BadFrame`, `TimeoutError`."""
+async def _detect(socket: WebSocket, unreadable: UnreadableFrames) -> Dialect:
+    """Reads to the start message, which tells the dialect. Raises `StreamNotSupported`, `PeerGone`, `TimeoutError`."""
     async with asyncio.timeout(BEGIN):
-        for _ in range(2):
+        while True:
             frame = await socket.receive()
             if frame["type"] == "websocket.disconnect":
-                raise BadFrame("the stream ended before it began")
+                raise PeerGone("the stream ended before it began")
             text = frame.get("text")
-            if (stream := detect(frame["bytes"] if text is None else text)) is not None:
+            try:
+                stream = detect(frame["bytes"] if text is None else text)
+            except StreamNotSupported:
+                raise
+            except BadFrame as bad:
+                unreadable.skip(str(bad))
+                continue
+            if stream is not None:
                 return stream
-    raise BadFrame("no 'start' came")
+            unreadable.read()
 
 
 def _call(call_id: str, stream: Dialect, ticket: Ticket | None) -> PhoneCall:

@@ -23,6 +23,7 @@ from vivavoce.realtime.telephony.asterisk.audiosocket import (
     HungUp,
     Identified,
     Parser,
+    Unreadable,
     audio_message,
 )
 from vivavoce.realtime.telephony.errors import BadAudioSocket
@@ -71,18 +72,34 @@ def test_unknown_kinds_are_skipped_and_errors_are_named() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"\x10\x01\x40" + bytes(320),  # audio before the id
         b"GET / HTTP/1.1\r\n",
+        b"SSH-2.0-x\r\n",
         b"\x01\x00\x11" + bytes(17),
-        IDENTIFICATION + IDENTIFICATION,
-        IDENTIFICATION + b"\x10\x00\x03abc",
-        IDENTIFICATION + b"\x03\x00\x02ab",
-        IDENTIFICATION + b"\x03\x00\x00",
     ],
 )
 def test_bytes_that_are_not_audiosocket_are_rejected(data: bytes) -> None:
     with pytest.raises(BadAudioSocket):
         list(Parser().receive(data))
+
+
+@pytest.mark.parametrize("early", [b"\x10\x01\x40" + bytes(320), b"\x03\x00\x015", b"\x05\x00\x02ab", b"\x10\x00\x01a"])
+def test_what_comes_before_the_id_is_dropped(early: bytes) -> None:
+    assert list(Parser().receive(3 * early + IDENTIFICATION)) == [Identified(UUID(bytes=bytes(range(16))))]
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        (IDENTIFICATION, "the call's id came twice"),
+        (b"\x10\x00\x03abc", "audio that is not of whole samples"),
+        (b"\x03\x00\x02ab", "a key that is not one byte"),
+        (b"\x03\x00\x00", "a key that is not one byte"),
+    ],
+)
+def test_a_message_that_cannot_be_read_is_named_and_passed_over(message: bytes, kind: str) -> None:
+    after = audio_message(8_000, b"ab")
+    events = list(Parser().receive(IDENTIFICATION + message + after))
+    assert events[1:] == [Unreadable(kind), AudioReceived(8_000, b"ab")]
 
 
 def test_a_header_of_an_id_alone_is_waited_for() -> None:
@@ -96,7 +113,7 @@ def test_any_bytes_are_events_or_bad_audiosocket(data: bytes) -> None:
     parser = Parser()
     try:
         for event in parser.receive(IDENTIFICATION + data):
-            assert isinstance(event, Identified | AudioReceived | DtmfReceived | HungUp | ErrorReceived)
+            assert isinstance(event, Identified | AudioReceived | DtmfReceived | HungUp | ErrorReceived | Unreadable)
     except BadAudioSocket:
         pass
 

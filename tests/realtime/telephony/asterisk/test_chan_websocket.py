@@ -27,7 +27,7 @@ from vivavoce.realtime.telephony.asterisk.chan_websocket import (
     RemoteQueue,
     UnknownEvent,
 )
-from vivavoce.realtime.telephony.errors import BadChanWebSocket
+from vivavoce.realtime.telephony.errors import BadChanWebSocket, FormatNotSupported
 
 
 def captured(name: str) -> bytes:
@@ -95,6 +95,23 @@ def start(**changes: Any) -> str:
 def test_what_is_not_supported_is_named(text: str, words: str) -> None:
     with pytest.raises(BadChanWebSocket, match=words):
         chan_websocket.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('{"event":"DTMF_END","digits":"4711"}', "an event that cannot be read: DTMF_END"),
+        ("the PIN is 4711", "an event that cannot be read: without a name"),
+        ('{"event":{"PIN":4711}}', "an event that cannot be read: without a name"),
+        (start(channel_variables=["4711"]), "an event that cannot be read: MEDIA_START"),
+        (start(ptime=1e999), "an event that cannot be read: MEDIA_START"),
+    ],
+)
+def test_the_fault_of_an_event_is_named_without_its_content(text: str, kind: str) -> None:
+    with pytest.raises(BadChanWebSocket) as bad:
+        chan_websocket.parse(text)
+    assert str(bad.value) == kind
+    assert not isinstance(bad.value, FormatNotSupported)
 
 
 def test_commands_are_written_in_both_formats() -> None:

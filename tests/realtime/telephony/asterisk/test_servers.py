@@ -28,7 +28,10 @@ from vivavoce.realtime.config import ServerConfig, build
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.gateway.app import Gateway
 from vivavoce.realtime.telephony.asterisk import audiosocket
+from vivavoce.realtime.telephony.asterisk.audiosocket_server import IDENTIFY
 from vivavoce.realtime.telephony.asterisk.chan_websocket import AHEAD, MARK_EVERY
+from vivavoce.realtime.telephony.asterisk.chan_websocket_server import BEGIN
+from vivavoce.realtime.telephony.unreadable import MAX_IN_A_ROW
 
 CAPTURED = DATA / "asterisk"
 PASSWORD = "open sesame"
@@ -129,9 +132,9 @@ def test_a_connection_that_is_not_audiosocket_is_closed() -> None:
         for data in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\xff" * 40, b"\x10\x01\x40" + bytes(320), b"\x01\x00"):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(data)
-            if len(data) < audiosocket.ID_LENGTH:
+            if len(data) < 19:
                 writer.write_eof()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(IDENTIFY + 1):
                 with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
                     await reader.readexactly(1)
             writer.close()
@@ -140,11 +143,25 @@ def test_a_connection_that_is_not_audiosocket_is_closed() -> None:
     run(test)
 
 
-def test_broken_bytes_in_a_call_end_that_call_and_no_other() -> None:
+def test_sound_before_the_id_is_dropped_and_broken_messages_are_passed_over() -> None:
+    async def test(running: Running, port: int, engine: ScriptedEngine) -> None:
+        async with calling(port, early=3 * QUIET) as caller:
+            for _ in range(2 * MAX_IN_A_ROW):
+                caller.writer.write(b"\x10\x00\x03abc")
+                await caller.send(QUIET)
+            await caller.until_voice()
+            assert not caller.over.is_set()
+
+    with log_lines() as seen:
+        run(test)
+    assert len(seen.calls("frame passed over")) == 1
+
+
+def test_too_many_broken_messages_in_a_row_end_that_call_and_no_other() -> None:
     async def test(running: Running, port: int, engine: ScriptedEngine) -> None:
         async with calling(port) as good, calling(port) as bad:
             await good.send(QUIET, 0.2)
-            bad.writer.write(b"\x10\x00\x03abc")
+            bad.writer.write(b"\x10\x00\x03abc" * MAX_IN_A_ROW)
             async with asyncio.timeout(5):
                 await bad.over.wait()
             await good.send(QUIET, 0.2)
@@ -251,7 +268,10 @@ class Channel:
 
 
 @asynccontextmanager
-async def channel(running: Running, start: str = START, password: str = PASSWORD) -> AsyncIterator[Channel]:
+async def channel(
+    running: Running, start: str = START, password: str = PASSWORD, early: tuple[str | bytes, ...] = ()
+) -> AsyncIterator[Channel]:
+    """`early`: frames before the start."""
     basic = base64.b64encode(f"asterisk:{password}".encode()).decode()
     url = running.url.replace("http", "ws", 1) + "/phone/asterisk?caller=%2B493012345678&called=200"
     connecting = websockets.connect(
@@ -260,7 +280,8 @@ async def channel(running: Running, start: str = START, password: str = PASSWORD
     async with connecting as socket, asyncio.TaskGroup() as tasks:
         assert socket.subprotocol == "media"
         caller = Channel(socket)
-        await socket.send(start)
+        for frame in (*early, start):
+            await socket.send(frame)
         listening = tasks.create_task(caller.listen())
         yield caller
         listening.cancel()
@@ -345,11 +366,50 @@ def test_plain_text_and_mu_law_are_answered_in_kind() -> None:
     run(test)
 
 
+UNREADABLE = ("", "ping", "{", '{"event":"DTMF_END"}', '{"event":"STATUS","queue_length":"many"}', b"\x01")
+"""Frames of chan_websocket that cannot be read."""
+
+
+@pytest.mark.slow
+def test_sound_before_the_start_and_unreadable_frames_do_not_end_a_call() -> None:
+    async def test(running: Running, port: int, engine: ScriptedEngine) -> None:
+        early = (*3 * [QUIET_FRAME], '{"event":"STATUS","queue_length":0}', "hello", QUIET_FRAME)
+        async with channel(running, early=early) as caller:
+            await caller.until("ANSWER")
+            for frame in UNREADABLE * 2 * MAX_IN_A_ROW:
+                await caller.socket.send(frame)
+                await caller.socket.send(QUIET_FRAME)
+                await asyncio.sleep(0.02)
+            assert not caller.over.is_set()
+            assert sum(any(frame) for _, frame in caller.frames) == pytest.approx(100, abs=2), "the greeting, whole"
+
+    with log_lines() as seen:
+        run(test)
+    reasons = [vars(record)["reason"] for record in seen.records if record.getMessage() == "frame passed over"]
+    assert len(reasons) == len(set(reasons)) == 4
+
+
+def test_too_many_unreadable_frames_in_a_row_end_a_websocket_call() -> None:
+    async def test(running: Running, port: int, engine: ScriptedEngine) -> None:
+        async with channel(running) as caller:
+            await caller.until("ANSWER")
+            caller.plays = False  # a mark that comes back ends the row
+            for _ in range(MAX_IN_A_ROW - 1):
+                await caller.socket.send("ping")
+            await asyncio.sleep(0.5)
+            assert not caller.over.is_set()
+            await caller.socket.send("ping")
+            async with asyncio.timeout(5):
+                await caller.over.wait()
+
+    run(test)
+
+
 def test_a_websocket_with_another_first_event_is_closed_with_the_reason() -> None:
     async def test(running: Running, port: int, engine: ScriptedEngine) -> None:
         for start in ("", "hello", '{"event":"QUEUE_DRAINED"}', START.replace("slin16", "opus")):
             async with channel(running, start) as caller:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(BEGIN + 1):
                     await caller.over.wait()
                 assert caller.socket.close_code == 1002
                 assert caller.socket.close_reason

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from vivavoce.realtime.telephony import DtmfReceived
-from vivavoce.realtime.telephony.errors import BadFrame
+from vivavoce.realtime.telephony.errors import BadFrame, StreamNotSupported
 from vivavoce.realtime.telephony.providers import Dialect, MarkReached, Media, StreamStopped
 from vivavoce.realtime.telephony.providers.dialects import MAX_FRAME, detect
 from vivavoce.realtime.telephony.providers.routes import after_stream, connect
@@ -159,19 +159,64 @@ def test_exotel_gets_no_message_below_its_minimum_length() -> None:
         "1",
         "[" * 100_000,
         "{" + '"a":1,' * 30_000 + '"b":2}',
-        b"\x00\x01",
         '{"event": "start"}',
         '{"event": "start", "start": []}',
         '{"event": "start", "start": {"unknown": 1}}',
         '{"event": "start", "start": {"streamSid": 1, "callSid": "CA"}}',
         '{"event": "start", "start": {"streamSid": "M", "callSid": "C", "mediaFormat": {"sampleRate": 44100}}}',
-        '{"event": "media", "media": {}}',
         '{"event": "websocket:connected", "content-type": "audio/opus"}',
     ],
 )
 def test_frames_that_cannot_begin_a_stream_are_rejected(frame: str | bytes) -> None:
     with pytest.raises(BadFrame):
         detect(frame)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"\xff" * 160,
+        '{"event": "connected"}',
+        '{"event": "media", "media": {"payload": "/w=="}}',
+        '{"event": "media", "media": {}}',
+        '{"event": "dtmf", "dtmf": {"digit": "1"}}',
+        '{"event": "mark"}',
+        '{"event": "of tomorrow"}',
+        "{}",
+    ],
+)
+def test_frames_before_the_start_are_waited_through(frame: str | bytes) -> None:
+    assert detect(frame) is None
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        '{"event": "start", "start": {"unknown": 1}}',
+        '{"event": "start", "start": {"streamSid": "M", "callSid": "C", "mediaFormat": {"sampleRate": 44100}}}',
+        '{"event": "websocket:connected", "content-type": "audio/opus"}',
+    ],
+)
+def test_a_stream_that_cannot_be_taken_is_not_waited_for(start: str) -> None:
+    with pytest.raises(StreamNotSupported):
+        detect(start)
+
+
+@pytest.mark.parametrize("payload", ["//7+", r"/\n/\r\n7+", "/\n/7+", " //7+ ", "//7+===", "__7-"])
+def test_base64_is_read_as_libraries_write_it(payload: str) -> None:
+    event = dialect_of("twilio").parse(f'{{"event": "media", "media": {{"payload": "{payload}"}}}}')
+    assert event == Media(b"\xff\xfe\xfe")
+
+
+def test_base64_without_padding_and_a_byte_order_mark_are_read() -> None:
+    frame = '\ufeff{"event": "media", "media": {"payload": "//////////8\\n//////////8="}}\n'
+    assert dialect_of("twilio").parse(frame) == Media(base64.b64decode("//////////8//////////w=="))
+
+
+@pytest.mark.parametrize("timestamp", ['"x"', "1e308", '"1e400"', "1" * 400, "NaN", "-Infinity", "[]", "true", "null"])
+def test_a_time_stamp_that_is_none_is_left_out(timestamp: str) -> None:
+    frame = f'{{"event": "media", "media": {{"payload": "/w==", "timestamp": {timestamp}}}}}'
+    assert dialect_of("twilio").parse(frame) == Media(b"\xff", None)
 
 
 @pytest.mark.parametrize(
@@ -185,6 +230,9 @@ def test_frames_that_cannot_begin_a_stream_are_rejected(frame: str | bytes) -> N
         '{"event": "media", "media": {"payload": "***"}}',
         '{"event": "dtmf", "dtmf": {"digit": "12"}}',
         '{"event": "dtmf", "dtmf": {"digit": ["1"]}}',
+        '{"event": "dtmf", "dtmf": {"digit": ""}}',
+        '{"event": "dtmf", "dtmf": {"digit": "w"}}',
+        '{"event": "mark", "mark": {}}',
         '{"event": "mark", "mark": {"name": ""}}',
         '{"event": "mark", "mark": null}',
     ],

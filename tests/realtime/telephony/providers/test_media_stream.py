@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from streamdouble.session import SessionConfig
 from harness import tidy
 from harness.fakes import Line, ScriptedEngine
 from harness.gateway import Running, gateway
+from harness.log_lines import log_lines
 from harness.memory_network import run
 from harness.streams import BASE, TOKEN, announce, ask, earpiece, signature, simulated_call, write_wav
 from harness.tones import ToneEngine, spans
@@ -26,6 +28,8 @@ from vivavoce.codecs import g711
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.model.dialogue import Message, ToolCall
 from vivavoce.realtime.config.phone import PhoneConfig
+from vivavoce.realtime.telephony.providers.dialects import MAX_FRAME
+from vivavoce.realtime.telephony.unreadable import MAX_IN_A_ROW
 
 PHONE = PhoneConfig(
     twilio_token=TOKEN,
@@ -227,6 +231,81 @@ def test_a_stream_other_than_the_announced_call_is_closed_with_the_reason() -> N
                     assert closed.value.rcvd is not None
                     assert closed.value.rcvd.code == 1008
                     assert closed.value.rcvd.reason
+            await running.idle()
+
+    run(main())
+
+
+@pytest.mark.slow
+def test_no_frame_that_cannot_be_read_costs_the_caller_the_greeting() -> None:
+    """One call for each dialect: sound before the start, and an unreadable frame after each readable one."""
+
+    async def main() -> None:
+        phone = replace(PHONE, greeting="Good morning")
+        async with gateway(answers(), phone=phone, max_sessions=5) as running, asyncio.TaskGroup() as tasks:
+            calls = {dialect: tasks.create_task(disturbed_call(dialect, running)) for dialect in STARTS}
+            heard = {dialect: await call for dialect, call in calls.items()}
+            await running.idle()
+        assert heard == {dialect: pytest.approx(2.0, abs=0.05) for dialect in STARTS}, "the greeting, whole"
+
+    with log_lines() as seen:
+        run(main())
+    lines = [(vars(r)["call"], vars(r)["reason"]) for r in seen.records if r.getMessage() == "frame passed over"]
+    assert len(lines) == len(set(lines)), "one line for each kind and call"
+    assert len({call for call, _ in lines}) == len(STARTS)
+
+
+UNREADABLE: tuple[str | bytes, ...] = (
+    "ping",
+    "",
+    "[]",
+    '{"event": "media"}',
+    '{"event": "media", "media": {"payload": "***"}}',
+    '{"event": "mark", "mark": {}}',
+    '{"event": "playedStream"}',
+    '{"event": "dtmf", "dtmf": {"digit": ""}}',
+    '{"event": "dtmf", "dtmf": {"digit": "w"}}',
+    '{"event": "websocket:dtmf", "digit": "w"}',
+    '{"event": "websocket:notify"}',
+    "x" * (MAX_FRAME + 1),
+    b"\xff" * 161,
+)
+"""Frames that a dialect cannot read."""
+
+
+async def disturbed_call(dialect: str, running: Running) -> float:
+    """Seconds of sound that the caller heard."""
+    url = f"{running.url.replace('http', 'ws', 1)}/phone/{dialect}/long-enough"
+    async with websockets.connect(url) as socket, asyncio.TaskGroup() as tasks:
+        provider = Provider(dialect, socket)
+        listening = tasks.create_task(provider.listen())
+        await provider.say(0.1, loud=False)
+        await socket.send("no start yet")
+        await socket.send(json.dumps(STARTS[dialect]))
+        for frame in UNREADABLE * 10:
+            await socket.send(frame)
+            await provider.say(0.02, loud=False)
+        assert socket.close_code is None
+        listening.cancel()
+    width, rate = {"vonage": (2, 16000), "exotel": (2, 8000)}.get(dialect, (1, 8000))
+    coded = bytes(provider.audio)
+    sound = np.frombuffer(coded, "<i2") / 32768 if width == 2 else g711.decode(coded, "mu")
+    return float((np.abs(sound) > 0.02).sum() / rate)
+
+
+def test_fifty_frames_in_a_row_that_cannot_be_read_end_the_call() -> None:
+    async def main() -> None:
+        async with gateway(answers(), phone=PHONE) as running:
+            url = f"{running.url.replace('http', 'ws', 1)}/phone/plivo/long-enough"
+            async with websockets.connect(url) as socket:
+                await socket.send(json.dumps(STARTS["plivo"]))
+                for _ in range(MAX_IN_A_ROW - 1):
+                    await socket.send("ping")
+                await asyncio.sleep(1.0)
+                assert socket.close_code is None
+                await socket.send("ping")
+                await asyncio.sleep(3.0)
+                assert socket.close_code == 1000
             await running.idle()
 
     run(main())
