@@ -59,7 +59,7 @@ class SipEndpoint:
     ) -> None:
         """`decide`: the decision about a ringing call; `clock` gives unix seconds."""
         self._settings = settings
-        self._sockets = SipSockets(self._receive)
+        self._sockets = SipSockets(self._receive, self._is_allowed)
         auth = SipDigestAuth(settings.login or settings.user, settings.password) if settings.password else None
         sender = SipSender(Transactions(), self._host_for, 0, settings.user, auth)
         self._user_agent = UserAgent(sender, settings.codecs, self._is_allowed)

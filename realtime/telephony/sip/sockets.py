@@ -22,14 +22,25 @@ log = logging.getLogger(__name__)
 Address = tuple[str, int]
 
 MAX_CONNECTIONS: Final = 256
+"""TCP connections at the same time, theirs and ours; further ones are closed at once."""
+
 CONNECT: Final = 5.0
 """Seconds that connecting by TCP may take."""
 
+FIRST: Final = 8.0
+"""Seconds within which a TCP connection must have sent its first message."""
+
+WHOLE: Final = 8.0
+"""Seconds within which a message that has begun must be complete."""
+
 IDLE: Final = 900.0
-"""Seconds without a message after which a TCP connection is closed."""
+"""Seconds without a message or a keep-alive after which a TCP connection is closed."""
 
 MAX_UNSENT: Final = 1 << 20
 """Bytes that may wait for a slow TCP peer."""
+
+MAX_UNCONNECTED: Final = 16
+"""Messages that may wait for one TCP connection to open."""
 
 ATTEMPTS: Final = 50
 """Pairs of ports tried for one call."""
@@ -38,11 +49,14 @@ ATTEMPTS: Final = 50
 class SipSockets:
     """The SIP port of one endpoint (RFC 3261 section 18)."""
 
-    def __init__(self, received: Callable[[bytes, Remote], None]) -> None:
+    def __init__(self, received: Callable[[bytes, Remote], None], is_allowed: Callable[[Remote], bool]) -> None:
+        """`is_allowed`: whether requests from an address are served; TCP connections of others are closed at once."""
         self._received = received
+        self._is_allowed = is_allowed
         self._udp: asyncio.DatagramTransport | None = None
         self._server: asyncio.Server | None = None
         self._writers: dict[Remote, asyncio.StreamWriter] = {}
+        self._connecting: dict[Remote, list[bytes]] = {}  # what is sent once they are open
         self._tasks: asyncio.TaskGroup
         self.port = 0
 
@@ -74,8 +88,12 @@ class SipSockets:
                 self._udp.sendto(data, (to.host, to.port))
         elif (writer := self._writers.get(to)) is not None:
             self._write(writer, data)
-        else:
-            self._tasks.create_task(self._connect(data, to))
+        elif (waiting := self._connecting.get(to)) is not None:
+            if len(waiting) < MAX_UNCONNECTED:
+                waiting.append(data)
+        elif len(self._writers) + len(self._connecting) < MAX_CONNECTIONS:
+            self._connecting[to] = [data]
+            self._tasks.create_task(self._connect(to))
 
     def _receive_datagram(self, data: bytes, source: Address) -> None:
         self._received(data, Remote(source[0], source[1]))
@@ -86,29 +104,40 @@ class SipSockets:
         elif not writer.is_closing():
             writer.write(data)
 
-    async def _connect(self, data: bytes, to: Remote) -> None:
+    async def _connect(self, to: Remote) -> None:
         try:
             async with asyncio.timeout(CONNECT):
                 reader, writer = await asyncio.open_connection(to.host, to.port, limit=MAX_MESSAGE)
         except (OSError, TimeoutError) as error:
             log.warning("SIP connection failed", extra={"reason": type(error).__name__})
             return  # the transaction will time out
-        self._write(writer, data)
-        await self._read(reader, writer, to)
+        finally:
+            waiting = self._connecting.pop(to, [])
+        for data in waiting:
+            self._write(writer, data)
+        await self._read(reader, writer, to, IDLE)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         source = writer.get_extra_info("peername")
-        if len(self._writers) < MAX_CONNECTIONS and source is not None:
-            await self._read(reader, writer, Remote(source[0], source[1], "TCP"))
+        remote = Remote(source[0], source[1], "TCP") if source is not None else None
+        if remote is not None and self._is_allowed(remote):
+            if len(self._writers) + len(self._connecting) < MAX_CONNECTIONS:
+                await self._read(reader, writer, remote, FIRST)
+            else:
+                log.warning("too many SIP connections", extra={"limit": MAX_CONNECTIONS})
         writer.close()
 
-    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: Remote) -> None:
+    async def _read(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: Remote, first: float
+    ) -> None:
+        """Reads messages until the connection ends. `first`: seconds within which the first must have come."""
         self._writers[source] = writer
         try:
+            async with asyncio.timeout(first):
+                data = await read_message(reader, first)
             while True:
-                async with asyncio.timeout(IDLE):
-                    data = await read_message(reader)
                 self._received(data, source)
+                data = await read_message(reader, IDLE)
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError, TimeoutError):
             pass  # it was closed, or is not SIP
         finally:
@@ -117,17 +146,32 @@ class SipSockets:
             writer.close()
 
 
-async def read_message(reader: asyncio.StreamReader) -> bytes:
-    """The next message of a stream (RFC 3261 section 18.3). Raises EOFError, ValueError, `LimitOverrunError`."""
-    head = await reader.readuntil(b"\r\n")
-    while head == b"\r\n":  # a keep-alive (RFC 5626)
-        head = await reader.readuntil(b"\r\n")
+async def read_message(reader: asyncio.StreamReader, patience: float) -> bytes:
+    """The next message of a stream (RFC 3261 section 18.3), which begins within `patience` seconds, each keep-alive
+    counted, and is complete `WHOLE` seconds later. Raises `TimeoutError`, EOFError, ValueError, `LimitOverrunError`."""
+    while True:
+        async with asyncio.timeout(patience):
+            begun = await reader.readexactly(1)
+        async with asyncio.timeout(WHOLE):
+            head = begun + await reader.readuntil(b"\n")
+            if head != b"\r\n":  # else a keep-alive (RFC 5626)
+                return await _read_rest(reader, head)
+
+
+async def _read_rest(reader: asyncio.StreamReader, head: bytes) -> bytes:
+    """A message whose first line was read."""
     head += await reader.readuntil(b"\r\n\r\n")
-    found = re.search(rb"\r\n(?:content-length|l)[ \t]*:[ \t]*(\d{1,8})[ \t]*\r\n", head, re.IGNORECASE)
+    found = _CONTENT_LENGTH.search(head)
     length = int(found[1]) if found else 0
     if len(head) + length > MAX_MESSAGE:
         raise ValueError(f"a message of {len(head) + length} bytes; at most {MAX_MESSAGE}")
     return head + await reader.readexactly(length)
+
+
+_CONTENT_LENGTH: Final = re.compile(
+    rb"\r\n(?:content-length|l)[ \t]*:(?:\r\n[ \t]|[ \t])*(\d{1,8})(?:\r\n[ \t]|[ \t])*\r\n", re.IGNORECASE
+)
+"""The header, which may be folded."""
 
 
 class RtpSockets:
