@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vivavoce.codecs.audio import Samples
+from vivavoce.model.abilities import Abilities
 from vivavoce.model.cascade import Cascade
 from vivavoce.model.dialogue import Dialogue
 from vivavoce.model.settings import CascadeSettings
@@ -25,6 +26,10 @@ class Models(Protocol):
     @property
     def lateness(self) -> float:
         """Seconds by which a piece of work was late at worst in the last ten."""
+
+    @property
+    def abilities(self) -> Abilities:
+        """What sessions may ask of it."""
 
     def open(self) -> Dialogue:
         """A new conversation, on the running event loop. Raises `DialogueError` when there is no room for one more."""

@@ -231,6 +231,8 @@ class Pipeline:
                 await self._listen(appended)
             return
         self._touch()
+        if not isinstance(message, WireError):
+            message = self._parts.session.check(message) or message
         if isinstance(message, WireError):
             self._perform(self._parts.session.reject(message))
             return

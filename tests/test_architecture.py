@@ -16,6 +16,7 @@ ROOMS = (
     "codecs",
     "model/errors",
     "model/dialogue",
+    "model/abilities",
     "model/store",
     "model/settings",
     "model/turns",

@@ -16,6 +16,7 @@ from typing import Final
 
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.codecs.resample import Resampler
+from vivavoce.model.abilities import Abilities
 from vivavoce.model.cascade.asr import SAMPLE_RATE as ASR_RATE
 from vivavoce.model.cascade.asr import open_asr
 from vivavoce.model.cascade.dialogue import CascadeDialogue
@@ -25,6 +26,7 @@ from vivavoce.model.cascade.llm.openai_endpoint import Endpoint
 from vivavoce.model.cascade.speech_queue import SpeechQueue
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.cascade.tts import open_tts
+from vivavoce.model.cascade.tts.names import known_names
 from vivavoce.model.settings import CascadeSettings
 
 INSTRUCTIONS: Final = (
@@ -57,6 +59,11 @@ class Cascade:
     def open(self) -> CascadeDialogue:
         """A new conversation, on the running event loop. Raises `DialogueError` when all slots of the LLM are taken."""
         return CascadeDialogue(self.asr, self.llm, self._speech_queue, self._threads, INSTRUCTIONS)
+
+    @property
+    def abilities(self) -> Abilities:
+        """The voices of the TTS and the languages of the ASR."""
+        return Abilities(known_names(self.tts.names), self.asr.languages)
 
     @property
     def lateness(self) -> float:

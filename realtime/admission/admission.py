@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from msgspec import to_builtins
@@ -73,10 +74,13 @@ class Admission:
 
     def session(self, plays: bool, request: SessionRequest, defaults: SessionDefaults | None = None) -> NewSession:
         """The session of a request; `defaults`: others than the gateway's. Raises `Denied`."""
+        defaults = defaults or self.defaults
+        if self.calls is not None:  # else they are not known yet, and a client secret is checked when it is used
+            defaults = replace(defaults, abilities=self.calls.engine.cascade.abilities)
         expires_at = int(self._clock() + self._config.max_duration)
         responses = Bucket(self._config.responses_per_minute)
         try:
-            return new_session(plays, request, random_ids(), expires_at, responses, defaults or self.defaults)
+            return new_session(plays, request, random_ids(), expires_at, responses, defaults)
         except Refused as refused:
             raise _denied(refused) from refused
 

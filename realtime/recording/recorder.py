@@ -74,7 +74,7 @@ class Recordings:
 
 def given(options: Options) -> list[str]:
     """The options of a session that are values; the others are made anew for a replay."""
-    return [field.name for field in fields(options) if field.name not in ("decode", "responses")]
+    return [field.name for field in fields(options) if field.name not in ("decode", "responses", "abilities")]
 
 
 class Recording(Taps):
@@ -85,7 +85,7 @@ class Recording(Taps):
         self.events = EventRecorder(self._line, writer.blob, writer.sound, self._fail, secrets.token_bytes(16))
 
     def session(self, session: Session) -> Session:
-        return self.events.watch("session", session, reads=("response_id", "item_id"))
+        return self.events.watch("session", session, reads=("response_id", "item_id", "check"))
 
     def playout(self, playout: Playout) -> Playout:
         asked_often = ("heard", "pushed", "left", "chars_at", "finished")

@@ -18,7 +18,16 @@ from vivavoce.realtime.config.errors import BadAddress
 from vivavoce.realtime.events import Address, ListedTool
 from vivavoce.realtime.tools import OWN_LABEL
 from vivavoce.realtime.wire.errors import Refused
-from vivavoce.realtime.wire.session_config import FunctionTool, McpApproval, McpTool, McpTools, Tool
+from vivavoce.realtime.wire.session_config import (
+    ChosenFunction,
+    ChosenMcp,
+    FunctionTool,
+    McpApproval,
+    McpTool,
+    McpTools,
+    Tool,
+    ToolChoice,
+)
 
 MAX_SERVERS: Final = 8
 MAX_HEADERS: Final = 16
@@ -88,6 +97,24 @@ class Servers:
         if len(labels | set(self._addresses)) > MAX_SERVERS:
             raise Refused("too_many_servers", f"A session knows at most {MAX_SERVERS} MCP servers.", path)
 
+    def check_choice(self, choice: ToolChoice, tools: Sequence[Tool], path: str) -> None:
+        """Raises `Refused` for a choice that none of these tools can meet, as far as their servers are known."""
+        match choice:
+            case "required" if not tools:
+                raise Refused("invalid_value", f"Invalid '{path}': 'required' needs tools, and there are none.", path)
+            case ChosenFunction(name=name):
+                if not any(isinstance(tool, FunctionTool) and tool.name == name for tool in tools):
+                    raise _not_there(name, path)
+            case ChosenMcp(server_label=label, name=name):
+                server = next(
+                    (tool for tool in tools if isinstance(tool, McpTool) and tool.server_label == label), None
+                )
+                if server is None:
+                    raise _not_there(label, path)
+                known = self._known_tools(server)
+                if isinstance(name, str) and known is not None and name not in known:
+                    raise _not_there(name, path)
+
     def want(self, tools: Iterable[Tool]) -> list[Wanted]:
         """The servers of a checked list that are new or reached otherwise than before."""
         wanted = []
@@ -132,6 +159,15 @@ class Servers:
                 _offer(served, taken, Served(OWN_LABEL, one.name, _as_seen(one), hidden=True))
         return served
 
+    def _known_tools(self, server: McpTool) -> set[str] | None:
+        """The tools that a session may call of a server; None until it has listed them."""
+        listed = self._tools.get(server.server_label)
+        if server.server_label == OWN_LABEL:
+            listed = self._options.askable
+        elif self._addresses.get(server.server_label) != self._address(server):
+            listed = None
+        return None if listed is None else {one.name for one in listed if _allowed(server, one)}
+
     def _check_server(self, tool: McpTool, where: str, fixed: bool) -> None:
         label = tool.server_label
         if tool.connector_id or tool.tunnel_id:
@@ -163,6 +199,10 @@ class Servers:
             return known
         headers = tool.headers or {}
         return Address(tool.server_url or "", tool.authorization or "", tuple(sorted(headers.items())))
+
+
+def _not_there(name: str, path: str) -> Refused:
+    return Refused("invalid_value", f"Invalid '{path}': it names '{name}', which is not among the tools.", path)
 
 
 def _check_secrets(tool: McpTool, where: str) -> None:

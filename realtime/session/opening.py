@@ -12,11 +12,13 @@ from typing import Any, Final
 import msgspec
 
 from vivavoce.codecs import media
+from vivavoce.model.abilities import Abilities
 from vivavoce.realtime.audio.playout import Ledger
 from vivavoce.realtime.session.ids import Ids
 from vivavoce.realtime.session.mcp_servers import Servers, ToolOptions
 from vivavoce.realtime.session.rate_limit import Bucket
 from vivavoce.realtime.session.session import Options, Session
+from vivavoce.realtime.session.setting_checks import check_session
 from vivavoce.realtime.session.settings import Defaults, begin
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire.client_events import SessionUpdate
@@ -48,13 +50,14 @@ class SessionRequest:
 @dataclass(frozen=True, slots=True)
 class SessionDefaults:
     """What the server's settings say of every session. `tools`: those that the server runs; `voice` speaks unless the
-    client asks for another one; `notice`, `apology`, `greeting`: see `Options`."""
+    client asks for another one; `notice`, `apology`, `greeting`, `abilities`: see `Options`."""
 
     tools: ToolOptions = field(default_factory=ToolOptions)
     voice: str = VOICE
     notice: str | None = None
     apology: str = ""
     greeting: str = ""
+    abilities: Abilities = field(default_factory=Abilities)
 
 
 def random_ids() -> Ids:
@@ -104,7 +107,10 @@ def new_session(
     said = asked.session.model if isinstance(asked.session, RealtimeSession) else None
     model = wanted.model or (said if isinstance(said, str) else MODEL)
     settings = begin(Defaults(model, "", house.voice), asked.session)
-    Servers(house.tools).check(settings.tools, "session.tools")
+    servers = Servers(house.tools)
+    servers.check(settings.tools, "session.tools")
+    servers.check_choice(settings.tool_choice, settings.tools, "session.tool_choice")
+    check_session(asked.session, settings, house.abilities)
     options = Options(
         settings,
         expires_at,
@@ -115,5 +121,6 @@ def new_session(
         notice=house.notice,
         apology=house.apology,
         greeting=house.greeting,
+        abilities=house.abilities,
     )
     return NewSession(options, plays, ids)

@@ -30,7 +30,6 @@ from vivavoce.realtime.wire.session_config import (
     ChosenFunction,
     ChosenMcp,
     FunctionTool,
-    McpTool,
     Tool,
     ToolChoice,
     VoiceId,
@@ -81,7 +80,7 @@ def plan(
     tools: Sequence[Tool] = params.tools if isinstance(params.tools, list) else settings.tools
     longest = pick(params.max_output_tokens, settings.max_output_tokens, "inf")
     joins = params.conversation != "none"
-    choice = _choice(params, settings.tool_choice, tools)
+    choice = _choice(params, settings.tool_choice, tools, servers)
     served = servers.serve(tools, hidden=choice == "auto")
     if isinstance(choice, ChosenMcp):
         tools, served, choice = _of_server(choice, served)
@@ -91,7 +90,7 @@ def plan(
         voice=voice.id if isinstance(voice, VoiceId) else voice,
         speed=settings.speed,
         audio=modality == "audio",
-        tools=(*(_tool(t) for t in tools if isinstance(t, FunctionTool)), *(one.tool for one in served.values())),
+        tools=(*(model_tool(t) for t in tools if isinstance(t, FunctionTool)), *(one.tool for one in served.values())),
         tool_choice=choice,
         max_tokens=None if longest == "inf" else longest,
         context=_context(params, joins, conversation, ids, look),
@@ -133,28 +132,22 @@ def supported(item: WireItem, path: str) -> MessageItem | FunctionCallItem | Fun
     raise Refused("unsupported_item", "Items of MCP tools are made by the server.", f"{path}.type")
 
 
-def _tool(tool: FunctionTool) -> dialogue.Tool:
+def model_tool(tool: FunctionTool) -> dialogue.Tool:
+    """A function as the model is offered it."""
     return dialogue.Tool(tool.name, tool.description or "", tool.parameters or {"type": "object", "properties": {}})
 
 
-def _choice(params: ResponseParams, session: ToolChoice, tools: Sequence[Tool]) -> str | ChosenMcp:
-    """The session's choice may name a tool that is gone by now, and then means "auto"; a response's own may not."""
-    asked = params.tool_choice or None
-    choice = session if asked is None else asked
-    if isinstance(choice, str):
-        return choice
-    match choice:
-        case ChosenFunction(name=name):
-            if any(isinstance(tool, FunctionTool) and tool.name == name for tool in tools):
-                return name
-        case ChosenMcp(server_label=label):
-            if any(isinstance(tool, McpTool) and tool.server_label == label for tool in tools):
-                return choice
-    if asked is None:
+def _choice(params: ResponseParams, session: ToolChoice, tools: Sequence[Tool], servers: Servers) -> str | ChosenMcp:
+    """A response's own choice has to name one of its tools, else `Refused` is raised. The session's choice may name a
+    tool that this response does not have, and then means "auto"."""
+    choice = params.tool_choice or session
+    try:
+        servers.check_choice(choice, tools, "response.tool_choice")
+    except Refused:
+        if params.tool_choice:
+            raise
         return "auto"
-    name = choice.server_label if isinstance(choice, ChosenMcp) else choice.name
-    message = f"Invalid 'response.tool_choice': it names '{name}', which is not among the tools."
-    raise Refused("invalid_value", message, "response.tool_choice")
+    return choice.name if isinstance(choice, ChosenFunction) else choice
 
 
 def _of_server(choice: ChosenMcp, served: dict[str, Served]) -> tuple[Sequence[Tool], dict[str, Served], str]:

@@ -143,6 +143,12 @@ class Responses:
         if not joins and out_of_band >= MAX_OUT_OF_BAND:
             raise Refused("too_many_responses", f"At most {MAX_OUT_OF_BAND} responses can run out of band.")
 
+    def check_voice_free(self, param: str | None) -> None:
+        """Raises `Refused` when the user knows the assistant's voice: it cannot change any more."""
+        if self.spoke:
+            message = "Cannot update a conversation's voice if assistant audio is present."
+            raise Refused("cannot_update_voice", message, param)
+
     def claim(self) -> bool:
         """The current response was begun by the server itself, and is what a client asks for now."""
         current = self.current

@@ -96,6 +96,8 @@ class Scheduling:
 
     def _start(self, params: ResponseParams, now: float, origin: Origin = Origin.CLIENT) -> Iterator[Action]:
         planned = self._plan(params, now)
+        if planned.joins and planned.spec.voice != self._state.settings.voice_name:
+            self._responses.check_voice_free("response.audio.output.voice")
         take(self._bucket, now)
         if planned.joins:
             self._state.pending.begin()

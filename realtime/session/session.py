@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from msgspec import structs
 
 from vivavoce.codecs.audio import Samples
+from vivavoce.model.abilities import Abilities
 from vivavoce.model.dialogue import Transcript
 from vivavoce.realtime.audio.playout import Ledger
 from vivavoce.realtime.events import (
@@ -58,6 +59,7 @@ from vivavoce.realtime.session.response_plan import likely
 from vivavoce.realtime.session.responses import Responses
 from vivavoce.realtime.session.scheduling import Scheduling
 from vivavoce.realtime.session.server_tools import ServerTools
+from vivavoce.realtime.session.setting_checks import check
 from vivavoce.realtime.session.settings import Settings, merge, retunings, view
 from vivavoce.realtime.session.state import State
 from vivavoce.realtime.session.user_turns import UserTurns
@@ -77,7 +79,8 @@ class Options:
     file of a picture into pixels. `extras`: the client wants our own `vivavoce.…` events; strict ones cannot bear them.
     `responses` bounds how many it may ask for, and how quickly. `tools`: what the server runs by itself. `apology`: is
     said for a spoken answer that failed, where answers come without being asked for. `notice`: the call is recorded,
-    and begins with these words ("" for none). `greeting`: the assistant speaks first ("" for not)."""
+    and begins with these words ("" for none). `greeting`: the assistant speaks first ("" for not). `abilities`: what
+    the models can do."""
 
     settings: Settings
     expires_at: int
@@ -88,6 +91,7 @@ class Options:
     apology: str = ""
     notice: str | None = None
     greeting: str = ""
+    abilities: Abilities = field(default_factory=Abilities)
 
 
 class Session:
@@ -159,6 +163,14 @@ class Session:
             event_id = fact.event_id if isinstance(fact, ClientEvent) else None
             actions.append(_error(refused.code, refused.message, refused.param, event_id))
         return self._stamped(report(actions, self._options.responses, now))
+
+    def check(self, event: ClientEvent) -> WireError | None:
+        """An error for `reject` when the client asks for what the models cannot do; else `receive` takes the event."""
+        try:
+            check(event, self.settings, self._options.abilities)
+        except Refused as refused:
+            return WireError(refused.code, refused.message, refused.param, event.event_id)
+        return None
 
     def decode(self, event: asked.AudioAppend) -> Samples | WireError:
         """The sound that a client appends, at 24 kHz, on its way to the floor; an error for `reject` when it is not of
@@ -287,10 +299,10 @@ class Session:
     def _update(self, event: asked.SessionUpdate) -> Iterator[Action]:
         before = self.settings
         after = merge(before, event.session)
-        if self._responses.spoke and after.voice != before.voice:
-            message = "Cannot update a conversation's voice if assistant audio is present."
-            raise Refused("cannot_update_voice", message)
+        if after.voice_name != before.voice_name:
+            self._responses.check_voice_free(None)
         self._state.servers.check(after.tools, "session.tools")
+        self._state.servers.check_choice(after.tool_choice, after.tools, "session.tool_choice")
         self._state.settings = after
         yield from self._turns.retune(was_manual=before.detection is None)
         yield from retunings(before, after)

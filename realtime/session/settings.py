@@ -86,6 +86,11 @@ class Settings:
     include: Includes | None = None
 
     @property
+    def voice_name(self) -> str:
+        """The voice, whether the client gave its name or its id."""
+        return self.voice.id if isinstance(self.voice, VoiceId) else self.voice
+
+    @property
     def creates_response(self) -> bool:
         """A finished turn is answered without being asked."""
         return self.kind == "realtime" and self.detection is not None and self.detection.create_response is True

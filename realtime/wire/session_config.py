@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Struct, StructMeta, UnsetType
 
 MAX_TEXT = 65_536
 MAX_TOOLS = 128
+MAX_STRENGTH = 4  # of noise reduction: 0 is the least, 1 the usual, 3 already the most
 
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -61,7 +62,7 @@ AudioFormat = Pcm | Pcmu | Pcma
 
 class NoiseReduction(Part):
     type: Literal["near_field", "far_field"]
-    strength: float | UnsetType | None = UNSET
+    strength: Annotated[float, Meta(ge=0, le=MAX_STRENGTH)] | UnsetType | None = UNSET
 
 
 class Transcription(Part):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
+from vivavoce.model.abilities import Abilities
 from vivavoce.model.dialogue import (
     AudioToken,
     Done,
@@ -160,6 +161,7 @@ class ScriptedEngine:
         self.cascade = self
         self.end_of_turn = complete
         self.lateness = 0.0  # of its models
+        self.abilities = Abilities()
         self.about: dict[str, str] = {}
 
     def open(self) -> ScriptedDialogue:

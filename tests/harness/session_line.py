@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from vivavoce.codecs.audio import Samples
+from vivavoce.model.abilities import Abilities
 from vivavoce.model.dialogue import AudioToken, Done, TextToken, ToolCall, WordEnd
 from vivavoce.realtime.audio.playout import Playout, PlayoutFull
 from vivavoce.realtime.events import (
@@ -110,11 +111,21 @@ class SessionLine:
         responses: Bucket | None = None,
         tools: ToolOptions | None = None,
         apology: str = "",
+        abilities: Abilities | None = None,
     ) -> None:
         count = itertools.count(1)
         self.playout = Playout()
         settings = begin(Defaults("viva", "Be kind.", "joe"), config or RealtimeSession())
-        options = Options(settings, 1_900_000_000, pixel, extras, responses, tools or ToolOptions(), apology)
+        options = Options(
+            settings,
+            1_900_000_000,
+            pixel,
+            extras,
+            responses,
+            tools or ToolOptions(),
+            apology,
+            abilities=abilities or Abilities(),
+        )
         self.session = Session(options, self.playout, plays, Ids(lambda: str(next(count))))
         self.told: list[dict[str, Any]] = []
         self.done: list[Any] = []
@@ -140,6 +151,8 @@ class SessionLine:
                 return self._take(self.session.reject(appended))
             self.appended.append(appended)
             return []
+        if error := self.session.check(message):
+            return self._take(self.session.reject(error))
         return self.fact(message)
 
     def keep(self, samples: Samples, voiced: bool = True) -> bool:

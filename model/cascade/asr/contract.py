@@ -64,6 +64,10 @@ class Recognition(Protocol):
 class Asr(Protocol):
     """Loaded weights, shared by all calls."""
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages it recognizes (ISO 639-1)."""
+
     def open(self) -> Recognition:
         """Begins the recognition of a turn."""
 

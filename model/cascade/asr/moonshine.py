@@ -66,6 +66,8 @@ Logits = NDArray[np.float32]
 class Moonshine:
     """Weights, vocabulary and heads. Implements `Asr`."""
 
+    languages: Final = ("en",)
+
     def __init__(self, directory: Path, threads: int) -> None:
         """Loads `encoder_model.ort`, `decoder_model_merged.ort` and `tokenizer.bin`; `threads` >= 1 of onnxruntime.
 

@@ -56,6 +56,11 @@ class Whisper:
             raise UnknownLanguage(f"Whisper does not know the language {language!r}")
         self._language = language
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """All of Whisper's when it detects the language, else the one that was set."""
+        return tuple(self.model.supported_languages) if self._language == "auto" else (self._language,)
+
     def open(self) -> SegmentedRecognition:
         """Begins the recognition of a turn."""
         return SegmentedRecognition(WhisperTurn(self, None if self._language == "auto" else self._language))

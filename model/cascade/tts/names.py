@@ -42,4 +42,9 @@ def resolve(name: str, available: Sequence[str]) -> str:
         return name
     if name in REALTIME_NAMES:
         return REALTIME_NAMES[name] if REALTIME_NAMES[name] in available else available[0]
-    raise UnknownVoice(f"no voice {name!r}; there are: {', '.join([*available, *REALTIME_NAMES])}")
+    raise UnknownVoice(f"no voice {name!r}; there are: {', '.join(known_names(available))}")
+
+
+def known_names(available: Sequence[str]) -> tuple[str, ...]:
+    """All names that `resolve` takes."""
+    return (*available, *REALTIME_NAMES)

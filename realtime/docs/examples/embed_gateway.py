@@ -8,6 +8,7 @@ import numpy as np
 import uvicorn
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
+from vivavoce.model.abilities import Abilities
 from vivavoce.model.dialogue import (
     AudioToken,
     Done,
@@ -79,6 +80,7 @@ class Parrots:
     """What an engine needs of a model: a dialogue for each call."""
 
     lateness = 0.0
+    abilities = Abilities()  # sessions may ask for any voice and language
 
     def open(self) -> Parrot:
         return Parrot()

@@ -18,6 +18,7 @@ import websockets
 from harness.fakes import LOUD, QUIET, ScriptedEngine
 from harness.gateway import Running, gateway
 from harness.peer import Peer
+from vivavoce.model.abilities import Abilities
 
 pytestmark = pytest.mark.slow
 
@@ -553,3 +554,33 @@ def test_a_forms_session_is_refused_with_its_path(text: str, code: str, param: s
         assert (answer.status_code, error["code"], error["param"]) == (400, code, param)
 
     run(test)
+
+
+# --- what the models can do ------------------------------------------------------------------------------------------
+
+
+def test_a_session_that_the_models_cannot_serve_is_refused_at_every_door() -> None:
+    engine = ScriptedEngine()
+    engine.abilities = Abilities(("joe",))
+    config = {"audio": {"output": {"voice": "nobody"}}}
+    refused = (400, "invalid_value", "session.audio.output.voice")
+
+    async def test() -> None:
+        async with gateway(engine) as running:
+            form = {"sdp": (None, "v=0"), "session": (None, json.dumps(config))}
+            for answer in (
+                await running.http.post("/v1/realtime/calls", files=form),
+                await running.http.post("/v1/realtime/client_secrets", json={"session": config}),
+            ):
+                error = answer.json()["error"]
+                assert (answer.status_code, error["code"], error["param"]) == refused
+            async with dial(running) as connection:
+                update = {"type": "session.update", "event_id": "mine"}
+                await connection.send(json.dumps({**update, "session": {"type": "realtime", **config}}))
+                error = (await until(connection, "error"))["error"]
+                assert (error["code"], error["param"], error["event_id"]) == (*refused[1:], "mine")
+                await connection.send(json.dumps({**update, "session": {"type": "realtime"}}))
+                await until(connection, "session.updated")
+            await running.idle()
+
+    asyncio.run(test())

@@ -213,8 +213,9 @@ def test_a_choice_of_a_server_s_tool_is_kept() -> None:
     assert offered(line, tool_choice={"type": "mcp", "server_label": "web", "name": "erase"}) == ["erase"]
     assert line.did(StartReply)[-1].spec.tool_choice == "required"
     assert offered(line, tool_choice={"type": "mcp", "server_label": "web"}) == ["look_up", "erase"]
-    assert offered(line, tool_choice={"type": "mcp", "server_label": "web", "name": "gone"}) == []
-    assert line.did(StartReply)[-1].spec.tool_choice == "auto"
+    gone = {"type": "mcp", "server_label": "web", "name": "gone"}
+    error = line.refused("response.create", response={"tool_choice": gone})
+    assert (error["code"], error["param"]) == ("invalid_value", "response.tool_choice")
 
 
 # --- a call, as clients see it ---

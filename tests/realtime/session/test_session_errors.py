@@ -321,8 +321,10 @@ def test_messages_that_cannot_be_read_are_answered() -> None:
     assert kinds(line.tell("response.create")) == ["response.created"]
 
 
-def test_a_choice_of_a_tool_that_is_gone_means_any() -> None:
+def test_the_session_s_choice_of_a_tool_that_a_response_lacks_means_any() -> None:
     line = SessionLine()
-    line.update(tool_choice={"type": "function", "name": "go"})
-    line.tell("response.create")
+    line.update(tools=[{"type": "function", "name": "go"}], tool_choice={"type": "function", "name": "go"})
+    line.tell("response.create", response={"conversation": "none"})
+    assert line.done[-1].spec.tool_choice == "go"
+    line.tell("response.create", response={"tools": []})
     assert line.done[-1].spec.tool_choice == "auto"

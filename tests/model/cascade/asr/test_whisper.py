@@ -81,6 +81,11 @@ def test_silence_and_hiss_give_no_words(whisper: Whisper) -> None:
         assert WhisperTurn(whisper, "en").recognize(sound, [], 0) == []
 
 
+def test_its_languages_are_those_that_it_may_recognize(whisper: Whisper, models: Store) -> None:
+    assert {"en", "de", "yue"} <= set(whisper.languages)
+    assert open_asr("de", models.path, threads=1).languages == ("de",)
+
+
 def test_an_unknown_language_is_refused(models: Store) -> None:
     with pytest.raises(UnknownLanguage, match="'xx'"):
         open_asr("xx", models.path, threads=1)

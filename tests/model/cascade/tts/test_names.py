@@ -12,7 +12,7 @@ from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.model.cascade.tts import open_tts
 from vivavoce.model.cascade.tts.contract import check_speed
 from vivavoce.model.cascade.tts.graph import Graph
-from vivavoce.model.cascade.tts.names import REALTIME_NAMES, resolve
+from vivavoce.model.cascade.tts.names import REALTIME_NAMES, known_names, resolve
 from vivavoce.model.errors import BrokenTts, MissingModel, UnknownVoice
 
 
@@ -35,6 +35,12 @@ def test_each_realtime_name_is_a_voice_or_else_the_default(name: str) -> None:
 
 def test_the_realtime_names_are_ten_different_voices() -> None:
     assert len(set(REALTIME_NAMES.values())) == 10
+
+
+def test_every_known_name_is_a_voice() -> None:
+    available = ("af_heart", "am_puck")
+    assert {resolve(name, available) for name in known_names(available)} == set(available)
+    assert {*available, *REALTIME_NAMES} == set(known_names(available))
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
