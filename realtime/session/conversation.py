@@ -37,7 +37,8 @@ from vivavoce.realtime.wire.session_config import RetentionRatio
 MAX_ITEMS: Final = 128
 KEPT: Final = 0.5  # share of the limits that is kept when they are exceeded, unless the session says how much
 MAX_CHARS: Final = 131_072
-MAX_SOUND: Final = 8 * 2**20  # bytes of the user's sound kept for retrieval, all items together
+MAX_SOUND: Final = 8 * 2**20  # bytes of sound kept for retrieval, all items of both sides together
+SAMPLE_BYTES: Final = 2
 CHARS_PER_TOKEN: Final = 4  # of English text, roughly; limits given in tokens are kept by it
 
 McpItem = McpListItem | McpCallItem | McpApprovalRequestItem | McpApprovalResponseItem
@@ -47,7 +48,7 @@ Truncation = Literal["auto", "disabled"] | RetentionRatio
 
 @dataclass(slots=True)
 class Entry:
-    """One item. `text` is what the model knows of a message; `sound` is the user's, 16-bit at 24 kHz, of `seconds`.
+    """One item. `text` is what the model knows of a message; `sound` is 16-bit at 24 kHz; `seconds`: of the user's.
 
     For an answer: `reply` is the number of the reply that spoke it, `whole` its samples of sound since it was cut,
     and `read` says that the model was given it, instead of having kept it by itself. For the answer to a request for
@@ -147,7 +148,8 @@ class Conversation:
     @property
     def last_sound(self) -> bytes:
         """The newest sound of the user's that is kept."""
-        return next((sound for item_id in reversed(self._order) if (sound := self._entries[item_id].sound)), b"")
+        entries = (self._entries[item_id] for item_id in reversed(self._order))
+        return next((entry.sound for entry in entries if entry.sound and entry.reply is None), b"")
 
     @property
     def full(self) -> bool:
@@ -209,11 +211,19 @@ class Conversation:
         parts = [structs.replace(p, transcript=text) if isinstance(p, InputAudio) else p for p in turn.item.content]
         turn.item = structs.replace(turn.item, content=parts)
 
+    def complete(self, item_id: str, item: ConversationItem, text: str, sound: bytes) -> None:
+        """An item of the assistant's is made: `text` and `sound` of a message."""
+        answer = self._entries[item_id]
+        answer.item, answer.text, answer.sound = item, text, sound
+        self._bound_sound()
+
     def cut(self, item_id: str, samples: int, chars: int) -> None:
-        """An answer ends where the user stopped hearing it: the model keeps those words, clients keep none."""
+        """An answer ends where the user stopped hearing it: the model keeps those words, clients keep none. Of the
+        sound what was heard stays."""
         answer = self._entries[item_id]
         assert isinstance(answer.item, MessageItem)
         answer.text = answer.text[:chars]
+        answer.sound = answer.sound[: samples * SAMPLE_BYTES]
         answer.whole = samples
         answer.item = structs.replace(answer.item, content=[OutputAudio()])
 

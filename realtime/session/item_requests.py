@@ -15,7 +15,7 @@ from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.realtime.audio.high_pass import HighPass
 from vivavoce.realtime.events import Action, CloseTurn, Forget, Send, TurnSound
 from vivavoce.realtime.session.audio_buffer import MAX_KEPT, InputBuffer, pcm16, to_format
-from vivavoce.realtime.session.conversation import Entry, entry
+from vivavoce.realtime.session.conversation import SAMPLE_BYTES, Entry, entry
 from vivavoce.realtime.session.images import Decode, look
 from vivavoce.realtime.session.response_plan import sound_of, supported
 from vivavoce.realtime.session.state import State
@@ -77,11 +77,18 @@ class ItemRequests:
         if known is None:
             raise _unknown("retrieve", "retrieving", item_id)
         item = known.item
-        if isinstance(item, MessageItem) and known.sound:
-            sound = to_format(known.sound, self._state.settings.input_format)
+        if isinstance(item, MessageItem) and item.content and (sound := self._sound(known)):
             first, *rest = item.content
             item = structs.replace(item, content=[structs.replace(first, audio=sound), *rest])
         yield Send(ev.ItemRetrieved(item=item))
+
+    def _sound(self, known: Entry) -> bytes:
+        """The sound of an item, as its side sends it. Of an answer that is being played: as far as it was heard."""
+        settings, ledger, sound = self._state.settings, self._state.ledger, known.sound
+        if known.reply is not None and self._state.plays and ledger.left(known.reply):
+            sound = sound[: ledger.heard(known.reply)[0] * SAMPLE_BYTES]
+        form = settings.input_format if known.reply is None else settings.output_format
+        return to_format(sound, form) if sound else b""
 
 
 def _unknown(verb: str, doing: str, item_id: str) -> Refused:

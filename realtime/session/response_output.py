@@ -30,8 +30,8 @@ from msgspec import UNSET, structs
 from vivavoce.codecs.audio import Samples
 from vivavoce.model.dialogue import ToolCall, Usage
 from vivavoce.realtime.events import Answer, Failure, Outcome
-from vivavoce.realtime.session.audio_buffer import Encoder
-from vivavoce.realtime.session.conversation import Conversation, ConversationItem, Entry
+from vivavoce.realtime.session.audio_buffer import MAX_KEPT, Encoder, pcm16
+from vivavoce.realtime.session.conversation import SAMPLE_BYTES, Conversation, ConversationItem, Entry
 from vivavoce.realtime.session.ids import Ids
 from vivavoce.realtime.session.mcp_servers import Approved, Served
 from vivavoce.realtime.session.response_plan import Plan
@@ -74,6 +74,7 @@ class ResponseEmitter:
         self._ids = ids
         self._encoder = Encoder(plan.format) if deltas else None
         self._unsent = b""
+        self._kept = bytearray()  # the message's sound for `conversation.item.retrieve`, 16-bit at 24 kHz
         self._outputs: list[Output] = []
         self._message: Output | None = None
         self._call: Output | None = None
@@ -110,6 +111,8 @@ class ResponseEmitter:
     def sound(self, samples: Samples) -> Iterator[ServerEvent]:
         """More sound of the words."""
         yield from self._open_message()
+        if self._conversation is not None and len(self._kept) < SAMPLE_BYTES * MAX_KEPT:
+            self._kept += pcm16(samples)
         if self._encoder is not None:
             self._unsent += self._encoder.push(samples)
             yield from self._deltas(self._encoder, MIN_DELTA)
@@ -223,9 +226,9 @@ class ResponseEmitter:
     def _done(self, item: ConversationItem, output: Output, text: str) -> Iterator[ServerEvent]:
         output.done = item
         yield ev.OutputItemDone(response_id=self.id, output_index=output.index, item=item)
-        known = self._conversation.get(output.item_id) if self._conversation else None
-        if self._conversation is not None and known is not None:  # else the client has deleted it meanwhile
-            known.item, known.text = item, text
+        if self._conversation is not None and output.item_id in self._conversation:  # else the client has deleted it
+            sound = bytes(self._kept[: SAMPLE_BYTES * MAX_KEPT]) if output is self._message else b""
+            self._conversation.complete(output.item_id, item, text, sound)
             yield ItemDone(previous_item_id=self._conversation.before(output.item_id), item=item)
 
     def _deltas(self, encoder: Encoder, least: float) -> Iterator[ServerEvent]:

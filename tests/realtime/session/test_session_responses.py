@@ -190,7 +190,9 @@ def test_a_client_may_truncate_and_let_the_reply_end() -> None:
     line.words(1, " four")
     assert kinds(line.finish(1))[-1] == "vivavoce.heard"
     assert line.did(Cut) == [Cut(Heard(item_id, 600 * MS, 3))]
-    assert line.tell("conversation.item.retrieve", item_id=item_id)[0]["item"]["content"] == [{"type": "output_audio"}]
+    (part,) = line.tell("conversation.item.retrieve", item_id=item_id)[0]["item"]["content"]
+    assert part.keys() == {"type", "audio"}
+    assert len(base64.b64decode(part["audio"])) == 2 * 600 * MS
 
 
 def test_a_client_that_truncates_what_the_server_plays_is_obeyed() -> None:
