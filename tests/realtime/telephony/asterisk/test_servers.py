@@ -373,7 +373,7 @@ UNREADABLE = ("", "ping", "{", '{"event":"DTMF_END"}', '{"event":"STATUS","queue
 @pytest.mark.slow
 def test_sound_before_the_start_and_unreadable_frames_do_not_end_a_call() -> None:
     async def test(running: Running, port: int, engine: ScriptedEngine) -> None:
-        early = (*3 * [QUIET_FRAME], '{"event":"STATUS","queue_length":0}', "hello", QUIET_FRAME)
+        early = (QUIET_FRAME, QUIET_FRAME, QUIET_FRAME, '{"event":"STATUS","queue_length":0}', "hello", QUIET_FRAME)
         async with channel(running, early=early) as caller:
             await caller.until("ANSWER")
             for frame in UNREADABLE * 2 * MAX_IN_A_ROW:

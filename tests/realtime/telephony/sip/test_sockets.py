@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from harness.memory_network import network, run
-from vivavoce.realtime.telephony.sip import sockets
 from vivavoce.realtime.telephony.sip.messages import Remote
 from vivavoce.realtime.telephony.sip.sockets import FIRST, IDLE, MAX_CONNECTIONS, MAX_UNCONNECTED, WHOLE, SipSockets
 
@@ -155,7 +154,7 @@ def test_connections_that_we_open_are_bounded(monkeypatch: pytest.MonkeyPatch) -
         await asyncio.sleep(1000)
 
     async def test(ours: SipSockets, received: list[bytes]) -> None:
-        monkeypatch.setattr(sockets.asyncio, "open_connection", never)
+        monkeypatch.setattr(asyncio, "open_connection", never)
         for port in range(2 * MAX_CONNECTIONS):
             ours.send(MESSAGE, Remote("192.0.2.1", 1 + port, "TCP"))
         await asyncio.sleep(0)
