@@ -59,14 +59,17 @@ class _Stage:
         y = np.empty_like(x)
         if not len(x):
             return y
-        differences = np.diff(x, prepend=x[0] if self._x is None else self._x)
+        differences = np.empty_like(x)
+        differences[0] = 0.0 if self._x is None else x[0] - self._x
+        np.subtract(x[1:], x[:-1], out=differences[1:])
         self._x = float(x[-1])
         done = 0
         while done < len(x):
             n = min(BLOCK - self._at, len(x) - done)
             place = slice(self._at, self._at + n)
             weighted = differences[done : done + n] * _RISE[place]
-            sums = np.cumsum(np.concatenate(([self._sum], weighted)))[1:]
+            weighted[0] += self._sum
+            sums = weighted.cumsum()
             y[done : done + n] = _FALL[place] * (self._begin + sums)
             self._sum, self._at, done = float(sums[-1]), self._at + n, done + n
             if self._at == BLOCK:
