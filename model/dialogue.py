@@ -145,6 +145,12 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Working:
+    """A sign of life: the model reads a long prompt, or reasons, and has no words yet. Comes every few seconds while
+    that lasts; nothing else follows from it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one reply; `cached`: input tokens read from the cache."""
 
@@ -164,7 +170,7 @@ class Done:
     usage: Usage = field(default_factory=Usage)
 
 
-ReplyToken = TextToken | AudioToken | ToolCall | Done
+ReplyToken = TextToken | AudioToken | ToolCall | Working | Done
 
 
 # --- recognized by the ASR, heard by the user -----------------------------------------------------------------------

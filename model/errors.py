@@ -29,7 +29,9 @@ ModelError                  the message can be shown to the user: what failed, a
 │
 └── DialogueError           the model failed: loaded, but without an answer
     ├── NotRecognized         the ASR has no words for the user's turn
-    └── ToolCallError         the LLM called a tool that it does not have
+    ├── ToolCallError         the LLM called a tool that it does not have
+    ├── UnreadableAnswer      an endpoint's answer is not what the API defines; the message is for the log
+    └── EndpointFailed        an endpoint reports a failure within its answer; the message is for the log
 """
 
 from __future__ import annotations
@@ -137,3 +139,11 @@ class NotRecognized(DialogueError):
 
 class ToolCallError(DialogueError):
     """The LLM called a tool that it does not have, or wrote an incomplete call."""
+
+
+class UnreadableAnswer(DialogueError):
+    """An endpoint's answer is not what the API defines. The message is for the operator, and cites nothing of it."""
+
+
+class EndpointFailed(DialogueError):
+    """An endpoint reports a failure within its answer. The message is the endpoint's, for the operator."""

@@ -20,7 +20,7 @@ from typing import Final
 
 from vivavoce.model.cascade.llm import Generation, Piece, Stopped
 from vivavoce.model.cascade.speech_queue import SpeechEnd, SpeechQueue
-from vivavoce.model.dialogue import AudioToken, Done, Item, Message, ReplySpec, ReplyToken, TextToken
+from vivavoce.model.dialogue import AudioToken, Done, Item, Message, ReplySpec, ReplyToken, TextToken, Working
 from vivavoce.model.errors import DialogueError
 
 
@@ -78,6 +78,8 @@ class Reply:
 
     def _arrive(self, piece: Piece) -> None:
         match piece:
+            case Working() if self._held:
+                return  # nobody waits
             case TextToken(text=text):
                 self._unspoken.append(text)
             case Stopped(reason=reason):

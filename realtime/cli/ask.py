@@ -18,10 +18,10 @@ from vivavoce.codecs.errors import Unreadable
 from vivavoce.codecs.media import read_picture, read_sound, write_sound
 from vivavoce.model.cascade import Cascade
 from vivavoce.model.dialogue import AudioToken, Dialogue, Picture, ReplySpec, TextToken
-from vivavoce.model.errors import DialogueError
+from vivavoce.model.errors import DialogueError, ModelError
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store, catalog
-from vivavoce.realtime.cli import WrongUsage, not_written
+from vivavoce.realtime.cli import CommandFailed, WrongUsage, not_written
 from vivavoce.realtime.cli.models import prepare
 from vivavoce.realtime.config import Config
 
@@ -38,7 +38,12 @@ def run(config: Config, question: Path, output: Path | None, image: Path | None)
         raise WrongUsage(str(error)) from error
     store = Store(config.home, catalog.load())
     prepare(store, config.model)
-    answer = _ask(config.model, store, sound, picture)
+    try:
+        answer = _ask(config.model, store, sound, picture)
+    except ModelError as error:
+        if config.model.remote:  # the messages of an endpoint's faults do not name it
+            raise CommandFailed(f"{error} (endpoint: {config.model.language})") from error
+        raise
     if output:
         try:
             write_sound(output, answer)

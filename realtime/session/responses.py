@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.model.dialogue import AudioToken, Heard, TextToken, ToolCall
+from vivavoce.model.dialogue import AudioToken, Heard, TextToken, ToolCall, Working
 from vivavoce.realtime.events import (
     Action,
     CutPlayout,
@@ -189,6 +189,8 @@ class Responses:
                 yield from self._sound(response, token)
             case ToolCall() as call:
                 yield from self._calls.piece(response, call)
+            case Working():
+                pass  # the watchdog takes it
             case done:
                 response.pause()
                 response.usage = total(response.usage, done.usage)

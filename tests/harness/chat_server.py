@@ -20,8 +20,6 @@ DONE = b"data: [DONE]\n\n"
 Step = bytes | Literal["hang", "cut"]
 """Bytes to send; "hang": nothing more comes, until the client leaves or the server is closed; "cut": the connection is
 broken."""
-Script = Sequence[Step] | Callable[[dict[str, Any]], Sequence[Step]]
-"""The answer to every request, or to a request with this body."""
 
 
 def event(delta: dict[str, Any], finish: str | None = None, usage: dict[str, Any] | None = None) -> bytes:
@@ -48,13 +46,23 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)  # type: ignore[arg-type]  # only printed
 
 
-class ChatServer:
-    """Answers every request with `steps`, after the status line; "hang" as first step: not even that. A context
-    manager."""
+Answer = Callable[[dict[str, Any]], tuple[int, Sequence[Step]]]
+"""Status and steps for the body of a request."""
 
-    def __init__(self, steps: Script, status: int = 200) -> None:
-        self.steps: Script = steps if callable(steps) else list(steps)
-        self.status = status
+
+class ChatServer:
+    """Answers every request with `steps`, after the status line; "hang" as first step: not even that. `answer`: decides
+    for each request instead. A context manager."""
+
+    def __init__(
+        self,
+        steps: Sequence[Step] = (),
+        status: int = 200,
+        content_type: str = "text/event-stream",
+        answer: Answer | None = None,
+    ) -> None:
+        self._answer_to: Answer = answer or (lambda body: (status, steps))
+        self._content_type = content_type
         self.requests: list[Request] = []
         self.left = threading.Event()
         """The client has closed its connection while it was kept waiting."""
@@ -86,7 +94,7 @@ class ChatServer:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 server.requests.append(Request(body, dict(self.headers), self.client_address))
                 try:
-                    server._answer(self, body)
+                    server._answer(self, *server._answer_to(body))
                 except (BrokenPipeError, ConnectionResetError):
                     server.left.set()
                     self.close_connection = True
@@ -96,11 +104,10 @@ class ChatServer:
 
         return Answering
 
-    def _answer(self, request: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
-        steps = self.steps(body) if callable(self.steps) else self.steps
-        if steps[:1] != ["hang"]:
-            request.send_response(self.status)
-            request.send_header("Content-Type", "text/event-stream")
+    def _answer(self, request: BaseHTTPRequestHandler, status: int, steps: Sequence[Step]) -> None:
+        if [*steps[:1]] != ["hang"]:
+            request.send_response(status)
+            request.send_header("Content-Type", self._content_type)
             request.send_header("Transfer-Encoding", "chunked")
             request.end_headers()
         for step in steps:

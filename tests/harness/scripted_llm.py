@@ -31,7 +31,7 @@ class ScriptedLlm(ChatServer):
     """Calls the first tool that is offered, for Paris, when the weather is asked for, and reads out its result."""
 
     def __init__(self) -> None:
-        super().__init__(self.answer)
+        super().__init__(answer=lambda body: (200, self.steps(body)))
         self.said: list[str] = []
         """All its answers so far."""
 
@@ -44,7 +44,7 @@ class ScriptedLlm(ChatServer):
         """The conversation as the model got it last: (role, text), without the instructions."""
         return [(message["role"], _text(message)) for message in self.requests[-1].body["messages"][1:]]
 
-    def answer(self, body: dict[str, Any]) -> list[Step]:
+    def steps(self, body: dict[str, Any]) -> list[Step]:
         last = body["messages"][-1]
         said = _text(last)
         tools = body.get("tools") or ()

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
-from vivavoce.model.dialogue import Item, Picture, TextToken, Tool, ToolCall, Usage
+from vivavoce.model.dialogue import Item, Picture, TextToken, Tool, ToolCall, Usage, Working
+
+CONTEXT_FULL: Final = "The conversation no longer fits into the language model."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Stopped:
     error: str = ""
 
 
-Piece = TextToken | ToolCall | Stopped
+Piece = TextToken | ToolCall | Working | Stopped
 Deliver = Callable[[Piece], None]
 """Takes pieces on the LLM's thread; must be quick and thread-safe. `Stopped` comes exactly once, last."""
 
@@ -61,7 +63,8 @@ class LlmSlot(Protocol):
         """Begins a reply; earlier work of this slot is finished or cancelled first."""
 
     def close(self) -> None:
-        """Cancels work under way and releases the slot; blocks until then (a token, or a prefill)."""
+        """Cancels work under way and releases the slot. Returns at once; the work ends behind it, within a token or a
+        piece of a prompt."""
 
 
 class Llm(Protocol):

@@ -19,7 +19,8 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Final
 
-from vivavoce.model.cascade.llm import Deliver, Prompt, Stopped, chatml
+from vivavoce.model.cascade.llm import CONTEXT_FULL, Deliver, Prompt, Stopped, chatml
+from vivavoce.model.cascade.llm.thoughts import THOUGHT_TOKENS, Thoughts
 from vivavoce.model.cascade.llm.tool_calls import ToolCallParser, effective_choice, grammar
 from vivavoce.model.cascade.threads import Lateness
 from vivavoce.model.dialogue import Usage
@@ -27,7 +28,7 @@ from vivavoce.model.errors import DamagedModel, DialogueError, InvalidTool, Miss
 
 log = logging.getLogger(__name__)
 
-CONTEXT_FULL: Final = "The conversation no longer fits into the language model."
+
 NO_ANSWER: Final = "The language model ended without an answer."
 
 SLOT_TOKENS: Final = 4096
@@ -124,11 +125,16 @@ class LlamaSlot:
 
     def _answer(self, prompt: Prompt, max_tokens: int, deliver: Deliver, generation: LlamaGeneration) -> Stopped:
         choice = effective_choice(prompt)
-        parser = ToolCallParser(prompt.tools, choice)
+        parser, thoughts, made = ToolCallParser(prompt.tools, choice), Thoughts(), ""
+
+        def say(text: str) -> None:
+            for piece in parser.push(text) if text else ():
+                deliver(piece)
 
         def on_text(text: str) -> None:
-            for piece in parser.push(text):
-                deliver(piece)
+            nonlocal made
+            made += text
+            say(thoughts.push(text))
 
         request = {"n_predict": max_tokens, "grammar": grammar(prompt.tools, choice) or ""}
         stopped, prompt = Stopped("error", error=CONTEXT_FULL), self._window.fit(prompt)
@@ -137,6 +143,11 @@ class LlamaSlot:
             stopped = self._model.complete(self.number, {"prompt": text, **request}, generation, on_text)
             if stopped.error != CONTEXT_FULL:
                 break
+        if stopped.reason == "length" and thoughts.thinking:
+            more = {**request, "prompt": text + made, "n_predict": max_tokens + THOUGHT_TOKENS}
+            stopped = self._model.complete(self.number, more, generation, on_text)
+        if stopped.reason in ("stop", "length"):
+            say(thoughts.flush(cut=stopped.reason == "length"))
         return stopped
 
 

@@ -1,32 +1,42 @@
 """Calls an LLM behind an OpenAI-compatible HTTP endpoint: vLLM, Ollama, llama.cpp's server, or a hosted one.
 
     EndpointSlot ── one thread with an event loop ──► POST {url}/chat/completions ──server-sent events──► deliver(Piece)
+                        openai_request: the body, without what was refused     openai_stream: the answer
 
 Each conversation has a connection of its own, which is kept between its replies. Cancelling closes it, which every
-server takes as the end of the work. Prompt caching is the server's job; `prefill` does nothing. Prompts are sent as
-requests of OpenAI's chat completions, with pictures as JPEG data URIs.
+server takes as the end of the work. Prompt caching is the server's job; `prefill` does nothing.
+
+Users are told the kind of a fault, in our words. What the endpoint writes in its refusals goes to the log, without the
+prompt and the key that it may cite.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import io
-import json
+import logging
+import re
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass, field
-from typing import Any, Final, assert_never
+from dataclasses import dataclass
+from typing import Any, Final
 
 import httpx
 
-from vivavoce.model.cascade.llm import Deliver, Prompt, Stopped
-from vivavoce.model.dialogue import Call, CallResult, Message, Picture, TextToken, ToolCall, Usage
-
-TEMPERATURE: Final = 0.4
-"""Between the correctness of a small model and the liveliness of a large one."""
+from vivavoce.model.cascade.llm import CONTEXT_FULL, Deliver, Prompt, Stopped
+from vivavoce.model.cascade.llm import endpoint_faults as faults
+from vivavoce.model.cascade.llm.openai_request import Dialect, request_of, texts_of
+from vivavoce.model.cascade.llm.openai_stream import (
+    FAILED,
+    LENGTH,
+    LONGEST_LINE,
+    WITHHELD,
+    AnswerReader,
+    lines,
+)
+from vivavoce.model.cascade.llm.thoughts import THOUGHT_TOKENS, Thoughts
+from vivavoce.model.errors import EndpointFailed, UnreadableAnswer
 
 CONNECT: Final = 3.0
 """Seconds until a connection must stand."""
@@ -39,6 +49,27 @@ DRAIN: Final = 0.1
 
 CHUNKS: Final = 2
 """Chunks per token of the limit; a server that sends more ignores the limit, and its response is cut."""
+
+TRIES: Final = 8
+"""Requests for one answer, each without what the one before was refused for."""
+
+HOLD: Final = 3.0
+"""Seconds for which the first text of an unknown endpoint is withheld: it may be thoughts of which only the end is
+marked. Later answers are known."""
+
+CLOSING: Final = 2.0
+"""Seconds for the threads of conversations to end, when the endpoint is closed."""
+
+REFUSALS: Final = (400, 422, 500)
+"""Statuses of refusals that name a parameter; 500 comes from templates that fail."""
+
+LONGEST_REFUSAL: Final = 1 << 16
+"""Bytes of a refusal that are read."""
+
+MAX_EXTRAS: Final = 256
+"""Calls of one conversation whose additions are kept for the endpoint."""
+
+log = logging.getLogger(__name__)
 
 
 class EndpointGeneration:
@@ -75,8 +106,8 @@ class _Job:
         """Called for every task, even one that was cancelled before its first step."""
         if task.cancelled():
             self.deliver(Stopped("cancelled"))
-        elif error := task.exception():  # a bug of ours; it ends the thread too, and is raised there
-            self.deliver(Stopped("error", error=f"The language model's connection broke: {type(error).__name__}."))
+        elif task.exception() is not None:  # a bug of ours; it ends the thread too, and is raised there
+            self.deliver(Stopped("error", error=faults.BROKEN))
         else:
             self.deliver(task.result())
 
@@ -89,8 +120,10 @@ class EndpointSlot:
         self._loop = asyncio.new_event_loop()
         self._jobs: asyncio.Queue[_Job | None] = asyncio.Queue()  # at most one is not cancelled
         self._generation = EndpointGeneration(self._loop)
-        self._thread = threading.Thread(target=copy_context().run, args=(self._work,), name="llm-endpoint")
-        self._thread.start()
+        self._extras: dict[str, Any] = {}  # of tool calls, what the endpoint wants back with them
+        self._closed = False
+        self.thread = threading.Thread(target=copy_context().run, args=(self._work,), name="llm-endpoint")
+        self.thread.start()
 
     def prefill(self, prompt: Prompt, complete: bool = False) -> None:
         """Does nothing: the server gets the prompt when it is complete."""
@@ -103,10 +136,10 @@ class EndpointSlot:
         return self._generation
 
     def close(self) -> None:
-        if not self._loop.is_closed():
+        if not self._closed:
+            self._closed = True
             self._generation.cancel()
             self._loop.call_soon_threadsafe(self._jobs.put_nowait, None)
-            self._thread.join()
 
     def _work(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -115,7 +148,7 @@ class EndpointSlot:
     async def _serve(self) -> None:
         async with self._endpoint.connect() as client, asyncio.TaskGroup() as tasks:
             while (job := await self._jobs.get()) is not None:
-                task = tasks.create_task(self._endpoint.complete(client, job.prompt, job.max_tokens, job.deliver))
+                task = tasks.create_task(_Exchange(self._endpoint, client, self._extras, job).run())
                 task.add_done_callback(job.end)
                 job.generation.begun(task)
 
@@ -136,185 +169,147 @@ class Endpoint:
         self.url = url.rstrip("/")
         self.vision = vision
         self.speculative = speculative
-        self._model = model
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.model = model
+        self.key = key
+        self._headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
         self._timeout = httpx.Timeout(patience, connect=CONNECT)
+        self.dialect = Dialect()
+        self._slots: list[EndpointSlot] = []
 
     @property
     def lateness(self) -> float:
         return 0.0  # how long a server lets requests wait is not known here
 
     def open(self) -> EndpointSlot:
-        return EndpointSlot(self)
+        self._slots = [slot for slot in self._slots if slot.thread.is_alive()]
+        self._slots.append(slot := EndpointSlot(self))
+        return slot
 
     def close(self) -> None:
-        """Does nothing: each slot closes its own connection."""
+        for slot in self._slots:
+            slot.close()
+        for slot in self._slots:
+            slot.thread.join(CLOSING)
 
     def connect(self) -> httpx.AsyncClient:
         """A client for one conversation."""
         return httpx.AsyncClient(timeout=self._timeout, headers=self._headers)
 
-    async def complete(self, client: httpx.AsyncClient, prompt: Prompt, max_tokens: int, deliver: Deliver) -> Stopped:
-        """Streams one completion."""
-        request = request_of(prompt, self._model, max_tokens, self.vision)
-        try:
-            async with client.stream("POST", f"{self.url}/chat/completions", json=request) as response:
-                if response.status_code != 200:
-                    return Stopped("error", error=await _refusal(self.url, response))
-                return await _EventStream(deliver, max_tokens * CHUNKS).read(response.aiter_lines())
-        except httpx.ConnectError as error:
-            return Stopped("error", error=f"The language model at {self.url} cannot be reached: {error}.")
-        except httpx.TimeoutException:
-            return Stopped("error", error=f"The language model at {self.url} takes too long to answer.")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return Stopped("error", error=f"The connection to the language model at {self.url} failed: {error}.")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = str(error) or type(error).__name__
-            return Stopped(
-                "error", error=f"The answer of the language model at {self.url} cannot be understood: {reason}."
-            )
+    @property
+    def address(self) -> str:
+        """Where it is, for the log."""
+        return re.sub(r"//[^/@]*@", "//", self.url).partition("?")[0]
 
 
-@dataclass
-class _EventStream:
-    """Reads one stream of server-sent events (WHATWG HTML, section 9.2). `complete` catches what malformed events
-    raise."""
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """One answer: requests to `endpoint` over the connection of one conversation, until one is not refused for what can
+    be left out."""
 
-    deliver: Deliver
-    limit: int
-    calls: dict[int, ToolCall] = field(default_factory=dict)
-    finish: str = ""
-    usage: Usage = field(default_factory=Usage)
-    chunks: int = 0
+    endpoint: Endpoint
+    client: httpx.AsyncClient
+    extras: dict[str, Any]
+    job: _Job
 
-    async def read(self, lines: AsyncIterator[str]) -> Stopped:
-        async for line in lines:
-            field_name, _, data = line.partition(":")
-            if field_name != "data":
-                continue
-            if data.strip() == "[DONE]":
-                await _drain(lines)
+    async def run(self) -> Stopped:
+        """Streams the answer."""
+        stopped: Stopped | None = None
+        for _ in range(TRIES):
+            stopped = await self._request()
+            if stopped is not None:
                 break
-            event = json.loads(data)
-            if error := event.get("error"):
-                message = error.get("message") if isinstance(error, dict) else error
-                return Stopped("error", self.usage, f"The language model failed: {message}.")
-            self._take(event)
-            if self.chunks > self.limit:
-                return Stopped("length", self.usage)
-        return self._stopped()
+        return stopped or Stopped("error", error=faults.by_status(400))
 
-    def _take(self, event: Mapping[str, Any]) -> None:
-        for choice in event.get("choices") or ():
-            delta = choice.get("delta") or {}
-            if text := delta.get("content"):
-                self.chunks += 1
-                self.deliver(TextToken(text))
-            for part in delta.get("tool_calls") or ():
-                self.chunks += 1
-                self._continue_call(part)
-            self.finish = choice.get("finish_reason") or self.finish
-        if counts := event.get("usage"):
-            self.usage = _usage(counts)
+    async def _request(self) -> Stopped | None:
+        """One request; None where it taught something, so that it is to be repeated."""
+        endpoint, job = self.endpoint, self.job
+        request = request_of(job.prompt, endpoint.model, job.max_tokens, endpoint.vision, endpoint.dialect, self.extras)
+        try:
+            async with self.client.stream("POST", f"{endpoint.url}/chat/completions", json=request) as response:
+                if response.status_code == 200:
+                    return await self._answer(response, request)
+                return self._refused(response.status_code, await _start_of(response), request)
+        except httpx.ConnectError as error:
+            return self._failed(faults.UNREACHABLE, str(error), request)
+        except httpx.TimeoutException as error:
+            return self._failed(faults.SLOW, type(error).__name__, request)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return self._failed(faults.BROKEN, str(error) or type(error).__name__, request)
+        except UnreadableAnswer as error:
+            return self._failed(faults.UNREADABLE, str(error), request)
+        except EndpointFailed as error:
+            words = CONTEXT_FULL if faults.too_long(str(error)) else faults.FAILED
+            return self._failed(words, str(error), request)
 
-    def _continue_call(self, part: Mapping[str, Any]) -> None:
-        """The first part of a call names it; later parts have its index only."""
-        function = part.get("function") or {}
-        index = part.get("index") or 0
-        if index not in self.calls:
-            self.calls[index] = ToolCall(part["id"], function["name"], "", final=False)
-        known = self.calls[index]
-        self.deliver(ToolCall(known.call_id, known.name, function.get("arguments") or "", final=False))
+    def _refused(self, status: int, refusal: str, request: Mapping[str, Any]) -> Stopped | None:
+        if faults.too_long(refusal):
+            return self._failed(CONTEXT_FULL, refusal, request, status)
+        if status in REFUSALS and self.endpoint.dialect.learn(refusal, request):
+            return None
+        return self._failed(faults.by_status(status), refusal, request, status)
 
-    def _stopped(self) -> Stopped:
-        if not self.finish:
-            return Stopped("error", self.usage, "The language model broke off in the middle of its answer.")
-        if self.finish == "length":
-            return Stopped("length", self.usage)
-        for call in self.calls.values():
-            self.deliver(ToolCall(call.call_id, call.name, "", final=True))
-        return Stopped("stop", self.usage)
+    def _failed(self, words: str, reason: str, request: Mapping[str, Any], status: int | None = None) -> Stopped:
+        """A fault: `words` for the user, the rest for the operator."""
+        reason = faults.scrubbed(reason, texts_of(request), self.endpoint.key)
+        log.warning("endpoint failed", extra={"url": self.endpoint.address, "status": status, "reason": reason})
+        return Stopped("error", error=words)
+
+    async def _answer(self, response: httpx.Response, request: Mapping[str, Any]) -> Stopped | None:
+        dialect, limit = self.endpoint.dialect, self.job.max_tokens * CHUNKS
+        roomy, loop = dialect.thinks, asyncio.get_running_loop()
+        room, thoughts = THOUGHT_TOKENS * CHUNKS if roomy else 0, Thoughts(dialect.opened)
+        reader = AnswerReader(self.job.deliver, thoughts, limit, room, HOLD, loop.time, loop.call_later)
+        whole = "json" in response.headers.get("content-type", "")
+        try:
+            await (_read_whole(response, reader) if whole else _read_stream(response, reader))
+        finally:
+            reader.closed = True
+        if not (reader.finish or reader.cut):
+            return self._failed(faults.BROKE_OFF, "the stream ended early", request)
+        cut = reader.cut or reader.finish in LENGTH
+        reader.end(cut)
+        dialect.note(reader.thoughts, reader.thinks, answered=reader.spoke and not cut)
+        silent = not (reader.spoke or reader.calls.calls)
+        if reader.finish in FAILED or (silent and reader.finish in WITHHELD):
+            return self._failed(faults.WITHHELD, reader.finish, request)
+        self.extras.update({call.id: call.extra for call in reader.calls.calls if call.extra is not None})
+        while len(self.extras) > MAX_EXTRAS:
+            del self.extras[next(iter(self.extras))]
+        if cut and silent and reader.thinks and not roomy:
+            return None  # all tokens went into thoughts, which have room from now on
+        return Stopped("length" if cut else "stop", reader.usage)
 
 
-def _usage(counts: Mapping[str, Any]) -> Usage:
-    cached = (counts.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    return Usage(
-        input_text=counts.get("prompt_tokens") or 0, cached=cached, output_text=counts.get("completion_tokens") or 0
-    )
+async def _start_of(response: httpx.Response) -> str:
+    """The body of a refusal, or the beginning of it."""
+    body = b""
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > LONGEST_REFUSAL:
+            break
+    return body[:LONGEST_REFUSAL].decode(errors="replace")
 
 
-async def _drain(lines: AsyncIterator[str]) -> None:
-    """Reads the end of the body, without which the connection could not be kept for the next reply."""
-    with suppress(TimeoutError):
+async def _read_stream(response: httpx.Response, reader: AnswerReader) -> None:
+    body = lines(response.aiter_bytes())
+    async for line in body:
+        reader.line(line)
+        if reader.cut:
+            return
+        if reader.over:
+            break
+    with suppress(TimeoutError):  # without the end of the body the connection could not be kept for the next reply
         async with asyncio.timeout(DRAIN):
-            async for _ in lines:
+            async for _ in body:
                 pass
 
 
-async def _refusal(url: str, response: httpx.Response) -> str:
-    text = (await response.aread())[:2000].decode(errors="replace")
-    try:
-        message = json.loads(text)["error"]["message"]
-    except (ValueError, KeyError, TypeError):
-        message = text[:200].strip() or "without a reason"
-    return f"The language model at {url} refused: HTTP {response.status_code}, {message}"
-
-
-def request_of(prompt: Prompt, model: str, max_tokens: int, vision: bool) -> dict[str, Any]:
-    """The body of a streaming request for chat completions."""
-    request: dict[str, Any] = {
-        "model": model,
-        "messages": _messages(prompt, vision),
-        "max_tokens": max_tokens,
-        "temperature": TEMPERATURE,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    if prompt.tools and prompt.tool_choice != "none":
-        request["tools"] = [
-            _function(name=tool.name, description=tool.description, parameters=tool.parameters) for tool in prompt.tools
-        ]
-        named = prompt.tool_choice not in ("auto", "required")
-        request["tool_choice"] = _function(name=prompt.tool_choice) if named else prompt.tool_choice
-    return request
-
-
-def _messages(prompt: Prompt, vision: bool) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = [{"role": "system", "content": prompt.instructions}]
-    questions = [item for item in prompt.items if isinstance(item, Message) and item.role == "user"]
-    for item in prompt.items:
-        match item:
-            case Message(role=role, text=text, pictures=pictures):
-                newest = bool(questions) and item is questions[-1]
-                view = (prompt.view,) if prompt.view is not None and newest else ()
-                shown = [_picture(picture) for picture in (*pictures, *view)] if vision else []
-                messages.append({"role": role, "content": [*shown, {"type": "text", "text": text}] if shown else text})
-            case Call(call_id=call_id, name=name, arguments=arguments):
-                if "tool_calls" not in messages[-1]:  # calls made together are one message, followed by their results
-                    messages.append({"role": "assistant", "content": None, "tool_calls": []})
-                messages[-1]["tool_calls"].append({"id": call_id} | _function(name=name, arguments=arguments))
-            case CallResult(call_id=call_id, output=output):
-                messages.append({"role": "tool", "tool_call_id": call_id, "content": output})
-            case _:
-                assert_never(item)
-    return messages
-
-
-def _function(**description: Any) -> dict[str, Any]:
-    return {"type": "function", "function": description}
-
-
-def _picture(picture: Picture) -> dict[str, Any]:
-    import av  # only where pictures are used
-
-    frame = av.VideoFrame.from_ndarray(picture.pixels, format="rgb24")
-    out = io.BytesIO()
-    with av.open(out, "w", format="mjpeg") as container:
-        stream = container.add_stream("mjpeg", rate=1)
-        stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuvj420p"
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            container.mux(packet)
-    return {
-        "type": "image_url",
-        "image_url": {"url": "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()},
-    }
+async def _read_whole(response: httpx.Response, reader: AnswerReader) -> None:
+    """An answer that is not streamed."""
+    body = b""
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > LONGEST_LINE:
+            raise UnreadableAnswer("an answer of more than a megabyte")
+    reader.event(body)
+    reader.finish = reader.finish or "stop"

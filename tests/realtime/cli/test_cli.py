@@ -134,7 +134,7 @@ def test_a_spoken_question_is_answered_in_words_and_sound(models: Store, questio
         (("--language", "/none.gguf"), "There is no language model at /none.gguf."),
         (
             ("--language", "http://127.0.0.1:9/v1", "--endpoint-model", "m"),
-            "The language model at http://127.0.0.1:9/v1 cannot be reached",
+            "The language model cannot be reached. (endpoint: http://127.0.0.1:9/v1)",
         ),
     ],
 )

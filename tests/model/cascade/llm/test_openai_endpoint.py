@@ -2,10 +2,11 @@
 
 import base64
 import io
+import json
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import Any
 
@@ -14,9 +15,12 @@ import numpy as np
 import pytest
 
 from harness.chat_server import DONE, ChatServer, Step, event
-from vivavoce.model.cascade.llm import Piece, Prompt, Stopped
-from vivavoce.model.cascade.llm.openai_endpoint import Endpoint, EndpointSlot
-from vivavoce.model.dialogue import Call, CallResult, Message, Picture, TextToken, Tool, ToolCall, Usage
+from vivavoce.model.cascade.llm import CONTEXT_FULL, Piece, Prompt, Stopped
+from vivavoce.model.cascade.llm import endpoint_faults as faults
+from vivavoce.model.cascade.llm.openai_endpoint import TRIES, Endpoint, EndpointSlot
+from vivavoce.model.cascade.llm.openai_stream import LONGEST_LINE
+from vivavoce.model.cascade.llm.thoughts import Opened
+from vivavoce.model.dialogue import Call, CallResult, Message, Picture, TextToken, Tool, ToolCall, Usage, Working
 from vivavoce.model.store import Store
 
 QUESTION = Prompt("Be kind.", (Message("1", "user", "Hello"),))
@@ -48,18 +52,23 @@ def collect(slot: EndpointSlot, prompt: Prompt = QUESTION, max_tokens: int = 40)
 
 
 def ask(endpoint: Endpoint, prompt: Prompt = QUESTION, max_tokens: int = 40) -> tuple[list[Piece], Stopped]:
-    slot = endpoint.open()
     try:
-        return collect(slot, prompt, max_tokens)
+        return collect(endpoint.open(), prompt, max_tokens)
     finally:
-        slot.close()
+        endpoint.close()
+
+
+def words(pieces: Sequence[Piece]) -> str:
+    return "".join(piece.text for piece in pieces if isinstance(piece, TextToken))
 
 
 def scripted(
     *steps: Step, status: int = 200, max_tokens: int = 40, patience: float = 30.0
 ) -> tuple[list[Piece], Stopped]:
     with ChatServer(steps, status) as server:
-        return ask(Endpoint(server.url, "m", patience=patience), max_tokens=max_tokens)
+        pieces, stopped = ask(Endpoint(server.url, "m", patience=patience), max_tokens=max_tokens)
+    assert server.url not in stopped.error
+    return pieces, stopped
 
 
 def body_of(prompt: Prompt, vision: bool = False) -> dict[str, Any]:
@@ -93,15 +102,18 @@ def test_a_real_server_answers_and_is_cancelled(models: Store) -> None:
     assert stopped.usage.output_text >= len(pieces)
     assert ask(Endpoint(url, "smollm2", "sesame"), question, max_tokens=2)[1].reason == "length"
     _, refused = ask(Endpoint(url, "smollm2", "guess"), question)
-    assert refused.error == f"The language model at {url} refused: HTTP 401, Invalid API Key"
-    slot, queue = Endpoint(url, "smollm2", "sesame").open(), SimpleQueue[Piece]()
+    assert refused.error == "The language model's endpoint does not accept the server's key."
+    endpoint, queue = Endpoint(url, "smollm2", "sesame"), SimpleQueue[Piece]()
+    endpoint.dialect.opened = Opened.NO
+    slot = endpoint.open()
     generation = slot.generate(question, 500, queue.put)
-    assert isinstance(queue.get(timeout=PATIENCE), TextToken)
+    while isinstance(queue.get(timeout=PATIENCE), Working):
+        pass
     generation.cancel()
     while not isinstance(piece := queue.get(timeout=PATIENCE), Stopped):
         pass
     assert piece.reason == "cancelled"
-    slot.close()
+    endpoint.close()
 
 
 # --- the request ---------------------------------------------------------------------------------------------------
@@ -170,12 +182,13 @@ def test_a_model_that_sees_gets_pictures_as_jpeg_and_the_view_with_the_newest_qu
 
 def test_the_key_is_sent_and_the_connection_is_kept() -> None:
     with ChatServer([*HELLO, DONE]) as server:
-        slot = Endpoint(server.url, "m", "sesame").open()
+        endpoint = Endpoint(server.url, "m", "sesame")
+        slot = endpoint.open()
         slot.prefill(QUESTION)
         collect(slot)
         collect(slot)
         slot.close()
-        slot.close()
+        endpoint.close()
     first, second = server.requests
     assert first.headers["Authorization"] == "Bearer sesame"
     assert first.client == second.client
@@ -188,28 +201,8 @@ def test_text_comes_as_it_is_sent() -> None:
     usage = {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}}
     last = b'data: {"choices": [], "usage": ' + str(usage).replace("'", '"').encode() + b"}\n\n"
     pieces, stopped = scripted(b": comment\n\n", *HELLO, last, DONE)
-    assert pieces == [TextToken("Hel"), TextToken("lo")]
+    assert words(pieces) == "Hello"
     assert stopped == Stopped("stop", Usage(input_text=9, cached=4, output_text=2))
-
-
-def test_calls_come_in_pieces_and_end() -> None:
-    def part(index: int, **known: Any) -> bytes:
-        return event({"tool_calls": [{"index": index, **known}]})
-
-    pieces, stopped = scripted(
-        part(0, id="c1", function={"name": "timer", "arguments": ""}),
-        part(0, function={"arguments": '{"sec'}),
-        part(0, function={"arguments": 'onds": 1}'}),
-        part(1, id="c2", function={"name": "timer", "arguments": "{}"}),
-        event({}, "tool_calls"),
-        DONE,
-    )
-    assert (
-        "".join(piece.arguments for piece in pieces if isinstance(piece, ToolCall) and piece.call_id == "c1")
-        == '{"seconds": 1}'
-    )
-    assert [piece.call_id for piece in pieces if isinstance(piece, ToolCall) and piece.final] == ["c1", "c2"]
-    assert stopped.reason == "stop"
 
 
 def test_a_call_that_the_limit_cuts_is_never_final() -> None:
@@ -234,43 +227,194 @@ def test_a_server_that_does_not_end_its_answer_is_not_waited_for() -> None:
 @pytest.mark.parametrize(
     ("steps", "status", "message"),
     [
-        ([b'{"error": {"message": "No such key"}}'], 401, "refused: HTTP 401, No such key"),
-        ([b"Internal Server Error"], 500, "refused: HTTP 500, Internal Server Error"),
-        ([], 503, "refused: HTTP 503, without a reason"),
-        ([b'{"error": "strange"}'], 400, 'refused: HTTP 400, {"error": "strange"}'),
-        ([b"data: {nonsense\n\n"], 200, "cannot be understood"),
-        ([b"data: 5\n\n"], 200, "cannot be understood"),
-        ([b'data: {"choices": [5]}\n\n'], 200, "cannot be understood"),
-        ([b'data: {"choices": 5}\n\n'], 200, "cannot be understood"),
-        ([event({"tool_calls": [{"function": {}}]})], 200, "cannot be understood"),
-        ([b'data: {"error": {"message": "overloaded"}}\n\n'], 200, "The language model failed: overloaded."),
-        ([b'data: {"error": "overloaded"}\n\n'], 200, "The language model failed: overloaded."),
-        ([b"<html>hello</html>"], 200, "broke off"),
-        ([event({"content": "Hel"}), DONE], 200, "broke off"),
-        ([event({"content": "Hel"}), "cut"], 200, "failed"),
-        (["hang"], 200, "takes too long"),
-        ([event({"content": "Hel"}), "hang"], 200, "takes too long"),
+        ([b'{"error": {"message": "No such key"}}'], 401, faults.NO_KEY),
+        ([b'{"error": {"message": "No such model"}}'], 404, faults.BY_STATUS[404]),
+        ([b'{"error": {"message": "Slow down"}}'], 429, faults.BY_STATUS[429]),
+        ([b"Internal Server Error"], 500, "The language model's endpoint has failed (HTTP 500)."),
+        ([], 503, "The language model's endpoint has failed (HTTP 503)."),
+        ([b'{"error": "strange"}'], 400, "The language model's endpoint refused the request (HTTP 400)."),
+        ([b'{"error": {"code": "context_length_exceeded"}}'], 400, CONTEXT_FULL),
+        ([b"data: {nonsense\n\n"], 200, faults.UNREADABLE),
+        ([b"data: 5\n\n"], 200, faults.UNREADABLE),
+        ([b'data: {"choices": [5]}\n\n'], 200, faults.UNREADABLE),
+        ([b'data: {"choices": 5}\n\n'], 200, faults.UNREADABLE),
+        ([event({"content": 5})], 200, faults.UNREADABLE),
+        ([event({"content": {"text": "Hel"}})], 200, faults.UNREADABLE),
+        ([event({"content": [{"type": "text", "text": 5}]})], 200, faults.UNREADABLE),
+        ([event({"content": [5]})], 200, faults.UNREADABLE),
+        ([event({"tool_calls": 5})], 200, faults.UNREADABLE),
+        ([event({"tool_calls": [{"index": "0", "function": {"name": "timer"}}]})], 200, faults.UNREADABLE),
+        ([event({"tool_calls": [{"function": {"name": 5}}]})], 200, faults.UNREADABLE),
+        ([event({"tool_calls": [{"function": {"name": "timer", "arguments": 5}}]})], 200, faults.UNREADABLE),
+        ([event({"tool_calls": [{"function": {}}]})], 200, faults.UNREADABLE),
+        ([b'data: {"choices": [], "usage": {"prompt_tokens": "many"}}\n\n'], 200, faults.UNREADABLE),
+        ([b"data: " + b"x" * (LONGEST_LINE + 1)], 200, faults.UNREADABLE),
+        ([b'data: {"error": {"message": "overloaded"}}\n\n'], 200, faults.FAILED),
+        ([b'data: {"error": "overloaded"}\n\n'], 200, faults.FAILED),
+        ([b'data: {"object": "error", "message": "overloaded"}\n\n'], 200, faults.FAILED),
+        ([b'error: {"message": "overloaded"}\n\n'], 200, faults.FAILED),
+        ([b'data: {"error": {"message": "the maximum context length is 2048 tokens"}}\n\n'], 200, CONTEXT_FULL),
+        ([event({}, "content_filter"), DONE], 200, faults.WITHHELD),
+        ([b"<html>hello</html>"], 200, faults.BROKE_OFF),
+        ([event({"content": "Hel"}), DONE], 200, faults.BROKE_OFF),
+        ([event({"content": "Hel"}), "cut"], 200, faults.BROKEN),
+        (["hang"], 200, faults.SLOW),
+        ([event({"content": "Hel"}), "hang"], 200, faults.SLOW),
     ],
 )
-def test_a_bad_answer_is_a_clear_error(steps: Sequence[Step], status: int, message: str) -> None:
+def test_a_bad_answer_is_a_clear_error_in_our_words(steps: Sequence[Step], status: int, message: str) -> None:
     _, stopped = scripted(*steps, status=status, patience=0.2)
     assert stopped.reason == "error"
-    assert message in stopped.error
+    assert stopped.error == message
 
 
-def test_a_server_that_is_not_there_is_a_clear_error() -> None:
+def test_a_server_that_is_not_there_is_a_clear_error(caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but it does not listen
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
-        _, stopped = ask(Endpoint(url, "m"))
-    assert stopped.reason == "error"
-    assert stopped.error.startswith(f"The language model at {url} cannot be reached: ")
+        port = taken.getsockname()[1]
+        _, stopped = ask(Endpoint(f"http://user:secret@127.0.0.1:{port}/v1?key=secret", "m"))
+    assert stopped == Stopped("error", error=faults.UNREACHABLE)
+    (record,) = caplog.records
+    assert vars(record)["url"] == f"http://127.0.0.1:{port}/v1"
+    assert "secret" not in str(vars(record))
+
+
+def test_what_an_endpoint_writes_is_for_the_log_alone_and_without_the_prompt_and_keys(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = {
+        "message": 'Incorrect API key: sk-ab***yz, in "Be kind to Mrs. Robinson, please." from sesame-1',
+        "code": 401,
+    }
+    prompt = Prompt("Be kind to Mrs. Robinson, please.", QUESTION.items)
+    with ChatServer([json.dumps({"error": told}).encode()], 401) as server:
+        _, stopped = ask(Endpoint(server.url, "m", "sesame-1"), prompt)
+    assert stopped.error == faults.NO_KEY
+    (record,) = caplog.records
+    reason = vars(record)["reason"]
+    assert "Incorrect API key" in reason
+    assert not [word for word in ("Robinson", "sesame", "sk-ab") if word in reason]
+
+
+# --- dialects ------------------------------------------------------------------------------------------------------
+
+
+def answers(refuses: Callable[[dict[str, Any]], Any], *steps: bytes) -> Callable[[dict[str, Any]], Any]:
+    """A server that answers with `steps` where `refuses` finds nothing to refuse."""
+
+    def answer(body: dict[str, Any]) -> tuple[int, Sequence[Step]]:
+        refusal = refuses(body)
+        return (400, [json.dumps(refusal).encode()]) if refusal else (200, [*(steps or HELLO), DONE])
+
+    return answer
+
+
+def test_refused_parameters_are_learned_one_by_one_and_not_sent_again() -> None:
+    def refuses(body: dict[str, Any]) -> Any:
+        if "max_tokens" in body:
+            text = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+            return {"error": {"message": text, "param": "max_tokens", "code": "unsupported_parameter"}}
+        if body.get("temperature", 1) != 1:
+            text = "Unsupported value: 'temperature' does not support 0.4 with this model. Only 1 is."
+            return {"error": {"message": text, "param": "temperature", "code": "unsupported_value"}}
+        return None
+
+    with ChatServer(answer=answers(refuses)) as server:
+        endpoint = Endpoint(server.url, "m")
+        first, second = endpoint.open(), endpoint.open()
+        assert words(collect(first)[0]) == "Hello"
+        assert words(collect(second)[0]) == "Hello"
+        endpoint.close()
+    bodies = [request.body for request in server.requests]
+    assert [{"max_tokens", "temperature"} & body.keys() for body in bodies] == [
+        {"max_tokens", "temperature"},
+        {"temperature"},
+        set(),
+        set(),
+    ]
+    assert bodies[-1]["max_completion_tokens"] == 40
+
+
+def test_a_refusal_that_teaches_nothing_is_not_repeated() -> None:
+    refusal = {"error": {"message": "Your prompt is nonsense."}}
+    with ChatServer(answer=answers(lambda body: refusal)) as server:
+        assert ask(Endpoint(server.url, "m"))[1].error == faults.by_status(400)
+    assert len(server.requests) == 1
+
+
+def test_an_endpoint_that_refuses_everything_is_given_up() -> None:
+    def refuses(body: dict[str, Any]) -> Any:
+        return {"error": {"message": f"Unsupported parameters: {', '.join(body)}"}}
+
+    with ChatServer(answer=answers(refuses)) as server:
+        assert ask(Endpoint(server.url, "m"), Prompt("", QUESTION.items, (TIMER,)))[1].reason == "error"
+    assert len(server.requests) <= TRIES
+
+
+def test_a_model_that_spends_all_its_tokens_on_thoughts_gets_room_for_them() -> None:
+    def answer(body: dict[str, Any]) -> tuple[int, Sequence[Step]]:
+        if body["max_tokens"] < 500:
+            return 200, [event({"reasoning_content": "Hm."}), event({}, "length"), DONE]
+        return 200, [event({"reasoning_content": "Hm."}), event({"content": "Blue."}), event({}, "stop"), DONE]
+
+    with ChatServer(answer=answer) as server:
+        pieces, stopped = ask(Endpoint(server.url, "m"))
+    assert (words(pieces), stopped.reason, len(server.requests)) == ("Blue.", "stop", 2)
+
+
+def test_an_answer_of_thoughts_alone_is_an_answer_without_words() -> None:
+    pieces, stopped = scripted(
+        event({"content": "<think>Hm."}), event({"content": "</think>\n"}), event({}, "stop"), DONE
+    )
+    assert (pieces, stopped.reason, stopped.error) == ([], "stop", "")
+
+
+def test_thoughts_whose_end_alone_arrives_are_not_given_out_and_the_next_answer_is_known() -> None:
+    thinking = [event({"content": piece}) for piece in ("A colour: ", "blue.\n</th", "ink>\n\nIt is", " blue.")]
+    with ChatServer([*thinking, event({}, "stop"), DONE]) as server:
+        endpoint = Endpoint(server.url, "m")
+        assert words(collect(endpoint.open())[0]) == "It is blue."
+        assert endpoint.dialect.opened is Opened.YES
+        assert words(collect(endpoint.open())[0]) == "It is blue."
+        endpoint.close()
+
+
+def test_a_model_that_does_not_think_is_known_after_its_first_answer() -> None:
+    with ChatServer([*HELLO, DONE]) as server:
+        endpoint = Endpoint(server.url, "m")
+        assert collect(endpoint.open())[0] == [TextToken("Hello")]
+        assert collect(endpoint.open())[0] == [TextToken("Hel"), TextToken("lo")]
+        endpoint.close()
+
+
+def test_an_answer_that_is_not_streamed_is_read() -> None:
+    message = {"role": "assistant", "content": "Hello", "tool_calls": None}
+    body = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}], "usage": {"prompt_tokens": 9}})
+    with ChatServer([body.encode()], content_type="application/json; charset=utf-8") as server:
+        assert ask(Endpoint(server.url, "m")) == ([TextToken("Hello")], Stopped("stop", Usage(input_text=9)))
+
+
+def test_what_an_endpoint_adds_to_a_call_goes_back_with_it() -> None:
+    signature = {"google": {"thought_signature": "abc"}}
+    call = {"index": 0, "id": "c", "function": {"name": "timer", "arguments": "{}"}, "extra_content": signature}
+    with ChatServer([event({"tool_calls": [call]}, "stop"), DONE]) as server:
+        endpoint = Endpoint(server.url, "m")
+        slot = endpoint.open()
+        collect(slot)
+        collect(slot, Prompt("", (*QUESTION.items, Call("2", "c", "timer", "{}"), CallResult("3", "c", "done"))))
+        endpoint.close()
+    assert server.requests[1].body["messages"][2]["tool_calls"][0]["extra_content"] == signature
+
+
+# --- the end -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("steps", [["hang"], [event({"content": "Hel"}), "hang"]])
 def test_cancelling_closes_the_connection_at_once(steps: Sequence[Step]) -> None:
     with ChatServer(steps) as server:
-        slot, queue = Endpoint(server.url, "m").open(), SimpleQueue[Piece]()
+        endpoint, queue = Endpoint(server.url, "m"), SimpleQueue[Piece]()
+        endpoint.dialect.opened = Opened.NO
+        slot = endpoint.open()
         generation = slot.generate(QUESTION, 40, queue.put)
         while not server.requests or (len(steps) > 1 and queue.empty()):
             time.sleep(0.005)
@@ -282,25 +426,30 @@ def test_cancelling_closes_the_connection_at_once(steps: Sequence[Step]) -> None
         assert piece == Stopped("cancelled")
         assert server.left.wait(0.3)
         assert time.monotonic() - began < 0.3
-        slot.close()
+        endpoint.close()
 
 
 def test_cancelling_at_once_ends_the_reply_and_the_next_one_comes() -> None:
     with ChatServer([*HELLO, DONE]) as server:
-        slot, queue = Endpoint(server.url, "m").open(), SimpleQueue[Piece]()
+        endpoint, queue = Endpoint(server.url, "m"), SimpleQueue[Piece]()
+        slot = endpoint.open()
         slot.generate(QUESTION, 40, queue.put).cancel()
         assert queue.get(timeout=PATIENCE) == Stopped("cancelled")
-        assert collect(slot)[0] == [TextToken("Hel"), TextToken("lo")]
-        slot.close()
+        assert words(collect(slot)[0]) == "Hello"
+        endpoint.close()
 
 
-def test_closing_ends_what_is_under_way() -> None:
+def test_closing_returns_at_once_and_ends_what_is_under_way() -> None:
     with ChatServer(["hang"]) as server:
-        slot, queue = Endpoint(server.url, "m").open(), SimpleQueue[Piece]()
+        endpoint, queue = Endpoint(server.url, "m"), SimpleQueue[Piece]()
+        slot = endpoint.open()
         generation = slot.generate(QUESTION, 40, queue.put)
         while not server.requests:
             time.sleep(0.005)
+        began = time.monotonic()
         slot.close()
+        assert time.monotonic() - began < 0.05
         assert queue.get(timeout=PATIENCE) == Stopped("cancelled")
         generation.cancel()  # too late, and no harm
-        Endpoint(server.url, "m").close()
+        slot.close()
+        endpoint.close()
