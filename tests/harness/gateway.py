@@ -94,7 +94,7 @@ async def gateway(
         )
     )
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    async with asyncio.TaskGroup() as tasks, httpx.AsyncClient(base_url=url, timeout=20) as http:
+    async with asyncio.TaskGroup() as tasks, httpx.AsyncClient(base_url=url, timeout=20, verify=False) as http:
         tasks.create_task(server._serve([listening]))
         async with asyncio.timeout(30):
             while not server.started or (await http.get("/readyz")).json()["status"] != "ready":  # noqa: ASYNC110 - seen from outside

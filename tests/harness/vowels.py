@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
@@ -9,6 +11,11 @@ from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 
 def voice(seconds: float, seed: int, level_db: float = -26) -> Samples:
     """Vowels of a made-up speaker: harmonics of a wandering pitch, four syllables a second, a breath now and then."""
+    return _voice(seconds, seed, level_db).copy()
+
+
+@cache
+def _voice(seconds: float, seed: int, level_db: float) -> Samples:
     rng = np.random.default_rng(seed)
     n = round(seconds * SAMPLE_RATE)
     t = np.arange(n) / SAMPLE_RATE

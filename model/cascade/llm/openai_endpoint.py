@@ -175,6 +175,8 @@ class Endpoint:
         self._timeout = httpx.Timeout(patience, connect=CONNECT)
         self.dialect = Dialect()
         self._slots: list[EndpointSlot] = []
+        # Reading the certificates takes 20 ms: once, not for each conversation.
+        self._tls = httpx.create_ssl_context() if self.url.startswith("https:") else False
 
     @property
     def lateness(self) -> float:
@@ -193,7 +195,7 @@ class Endpoint:
 
     def connect(self) -> httpx.AsyncClient:
         """A client for one conversation."""
-        return httpx.AsyncClient(timeout=self._timeout, headers=self._headers)
+        return httpx.AsyncClient(timeout=self._timeout, headers=self._headers, verify=self._tls)
 
     @property
     def address(self) -> str:
