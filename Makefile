@@ -30,7 +30,7 @@ test: $(DEV) peers
 	$(TESTS) tests/harness/lanes.py --hypothesis-profile=ci $(ARGS)
 
 unit: $(DEV)
-	$(TESTS) -m pytest -m "not slow and not models and not peers" $(ARGS)
+	$(TESTS) tests/harness/lanes.py --halves -m "not slow and not models and not peers" $(ARGS)
 
 # Everything but real peers, N times in a row: until a run is red.
 N ?= 10

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from harness.lanes import LANES
+from harness.lanes import HALVES, LANES
 
 if TYPE_CHECKING:
     from harness.scripted_llm import ScriptedLlm
@@ -47,6 +47,7 @@ SLOW = 2.0
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--lane", choices=LANES, help="only the tests of one lane of harness/lanes.py")
+    parser.addoption("--half", choices=HALVES, help="only the tests of every other module")
 
 
 def lane(item: pytest.Item) -> str:
@@ -57,14 +58,21 @@ def lane(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Peers come last; with --lane, only the tests of that lane are left."""
+    """Peers come last; with --lane or --half, only the tests of that lane or half are left."""
     for item in items:
         if REAL & {mark.name for mark in item.iter_markers()}:
             item.add_marker("peers")
     items.sort(key=lambda item: lane(item) == "peers")
-    if wanted := config.getoption("--lane"):
-        config.hook.pytest_deselected(items=[item for item in items if lane(item) != wanted])
-        items[:] = [item for item in items if lane(item) == wanted]
+    if chosen := config.getoption("--lane"):
+        _keep(config, items, [lane(item) == chosen for item in items])
+    if half := config.getoption("--half"):
+        modules = sorted({item.path for item in items})
+        _keep(config, items, [HALVES[modules.index(item.path) % 2] == half for item in items])
+
+
+def _keep(config: pytest.Config, items: list[pytest.Item], kept: list[bool]) -> None:
+    config.hook.pytest_deselected(items=[item for item, keep in zip(items, kept, strict=True) if not keep])
+    items[:] = [item for item, keep in zip(items, kept, strict=True) if keep]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,7 +7,8 @@ Two cores are enough for two lanes: tests with models take one and wait for soun
 peers (browsers, official clients, SIPp, Asterisk) keep real time and take whole cores: they begin when the others are
 over, so that nothing disturbs them.
 
-Arguments go to each pytest: `python tests/harness/lanes.py -k resume`.
+Arguments go to each pytest: `python tests/harness/lanes.py -k resume`. With `--halves`, two processes share the chosen
+tests by module: `make unit`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import IO, Final
 
 LANES: Final = ("models", "scripted", "peers")
+HALVES: Final = ("1", "2")
 
 NO_TESTS: Final = 5
 """pytest's exit code when nothing was left to run."""
@@ -39,9 +43,9 @@ def counts(report: str) -> Counter[str]:
     return found
 
 
-def begin(lane: str, arguments: list[str], output: IO[str] | int) -> subprocess.Popen[str]:
+def begin(arguments: Sequence[str], output: IO[str] | int) -> subprocess.Popen[str]:
     color = ["--color=yes"] if sys.stdout.isatty() else []
-    command = [sys.executable, "-m", "pytest", f"--lane={lane}", *color, *arguments]
+    command = [sys.executable, "-m", "pytest", *color, *arguments]
     return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, text=True)
 
 
@@ -56,24 +60,34 @@ def follow(running: subprocess.Popen[str]) -> str:
     return said
 
 
+def side_by_side(runs: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
+    """Runs of pytest at the same time: their exit codes and reports. The last is shown as it goes on, the others when
+    they are over."""
+    with ExitStack() as stack:
+        kept = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in runs[1:]]
+        beside = [begin(run, file) for run, file in zip(runs, kept, strict=False)]
+        for one in beside:
+            stack.callback(one.terminate)
+        last = begin(runs[-1], subprocess.PIPE)
+        ended = [(follow(last), last)]
+        for file, one in zip(kept, beside, strict=True):
+            one.wait()
+            file.seek(0)
+            print(shown := file.read(), end="", flush=True)
+            ended.append((shown, one))
+    return [(one.returncode, report) for report, one in ended]
+
+
 def main(arguments: list[str]) -> int:
-    """Runs all lanes; the exit code is that of the first that failed."""
-    with tempfile.TemporaryFile("w+") as kept:
-        beside = begin("models", arguments, kept.fileno())
-        try:
-            scripted = begin("scripted", arguments, subprocess.PIPE)
-            reports = [follow(scripted)]
-            beside.wait()
-        finally:
-            beside.terminate()
-        kept.seek(0)
-        print(shown := kept.read(), end="", flush=True)
-    peers = begin("peers", arguments, subprocess.PIPE)
-    reports += [shown, follow(peers)]
-    total = sum((counts(report) for report in reports), Counter[str]())
-    codes = [run.returncode for run in (scripted, beside, peers)]
-    failed = [code for code in codes if code not in (0, NO_TESTS)]
+    """Runs all lanes, or two halves of the tests (`--halves`); the exit code is that of the first that failed."""
+    if arguments[:1] == ["--halves"]:
+        ended = side_by_side([[f"--half={half}", *arguments[1:]] for half in HALVES])
+    else:
+        *beside, alone = ([f"--lane={lane}", *arguments] for lane in LANES)
+        ended = side_by_side(beside) + side_by_side([alone])
+    total = sum((counts(report) for _, report in ended), Counter[str]())
     print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
+    failed = [code for code, _ in ended if code not in (0, NO_TESTS)]
     return failed[0] if failed else (0 if total else NO_TESTS)
 
 

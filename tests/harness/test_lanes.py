@@ -106,6 +106,17 @@ def test_a_choice_that_leaves_lanes_empty_is_no_failure_but_one_that_leaves_all_
 
 
 @pytest.mark.slow
+def test_halves_are_two_processes_that_share_the_modules(tmp_path: Path) -> None:
+    (tmp_path / "test_more.py").write_text("def test_one(): pass\n\ndef test_two(): pass\n")
+    ended, report = run(tmp_path, f"BAD = -1\n{MANY}", ROOT / "tests/harness/lanes.py", "--halves", "-m", "not browser")
+    assert (ended, report[-1]) == (0, "15 passed, 0 failed, 1 skipped")
+    assert [counts(line)["passed"] for line in report if "passed in" in line or "passed, " in line][:2] in (
+        [2, 13],
+        [13, 2],
+    )
+
+
+@pytest.mark.slow
 def test_a_long_test_that_is_not_marked_slow_fails(tmp_path: Path) -> None:
     busy = """
 import time
