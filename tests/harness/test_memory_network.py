@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
@@ -43,9 +42,7 @@ def test_a_writer_waits_for_a_reader_that_does_not_read_and_learns_of_one_that_c
             with pytest.raises(ConnectionResetError):
                 await writer.drain()
 
-    began = time.monotonic()
     run(main())
-    assert time.monotonic() - began < 60, "an hour on its clock"
 
 
 def test_datagrams_reach_the_port_that_they_are_sent_to() -> None:

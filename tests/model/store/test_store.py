@@ -6,11 +6,13 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,7 @@ BIG, SMALL = os.urandom(3_000_000), b"settings"
 CHILD = """
 import sys
 from pathlib import Path
+from typing import Any
 from vivavoce.model.store.catalog import Artefact, Catalog, File, Home
 from vivavoce.model.store import Store
 home, url, size, sha256 = sys.argv[1:]
@@ -214,13 +217,23 @@ def test_rotten_remains_of_an_earlier_run_are_fetched_whole_from_the_same_source
     assert not list(staging.glob("*.part"))
 
 
-def test_host_that_is_down_is_tried_once_for_all_files(tmp_path: Path, server: FileServer) -> None:
+def test_host_that_is_down_is_tried_once_for_all_files(
+    tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve, tried = socket.getaddrinfo, list[str]()
+
+    def resolving(host: Any, *options: Any, **more: Any) -> Any:
+        if host == "models.invalid":
+            tried.append(host)
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return resolve(host, *options, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolving)
     dead = "http://models.invalid"
     files = tuple(file(name, SMALL, f"{dead}/{name}", server.url("/y")) for name in ("a", "b", "c"))
     store = Store(tmp_path, Catalog((Artefact("voice", "", "MIT", "", True, files),)))
-    began = time.monotonic()
     pulled(store)
-    assert time.monotonic() - began < 3
+    assert len(tried) == 1
     alone = tuple(file(name, b"else", f"{dead}/{name}") for name in ("a", "b"))
     store = Store(tmp_path, Catalog((Artefact("ears", "", "MIT", "", True, alone),)))
     with pytest.raises(NoSource, match=r"models\.invalid: (cannot be reached|no answer)"):
