@@ -14,8 +14,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final, TypeVar, assert_never
 
-from aiosipua.headers import parse_uri
-
 from vivavoce.realtime.admission.auth import Denied
 from vivavoce.realtime.call import new_call_id
 from vivavoce.realtime.config.sip import SipConfig, split
@@ -35,6 +33,7 @@ from vivavoce.realtime.telephony.sip.dialog import (
     State,
     Terminated,
 )
+from vivavoce.realtime.telephony.sip.headers import host_of
 from vivavoce.realtime.telephony.sip.messages import Remote
 from vivavoce.realtime.telephony.sip.sdp import LocalSdp, NegotiatedMedia
 from vivavoce.realtime.telephony.sip.sockets import Address, RtpSockets
@@ -145,7 +144,10 @@ class SipCall:
         if target.lower().startswith(("sip:", "sips:")):
             return target
         number = target.removeprefix("tel:")
-        return f"sip:{number}@{self._domain or parse_uri(self.dialog.ids.remote_uri).host}"
+        remote = self.dialog.ids.remote_uri
+        if not remote.lower().startswith(("sip:", "sips:")):  # a caller by number: tel:+49...
+            remote = self.dialog.ids.remote_target
+        return f"sip:{number}@{self._domain or host_of(remote)[0]}"
 
 
 class SipCalls:

@@ -16,13 +16,23 @@ from enum import Enum, auto
 from typing import Final
 
 from aiosipua import Dialog, SipRequest, SipResponse
-from aiosipua.headers import parse_address, stringify_uri
 from aiosipua.utils import generate_call_id
 
 from vivavoce.realtime.telephony import DTMF_KEYS, DtmfReceived
 from vivavoce.realtime.telephony.errors import CallCancelled, SdpNotAcceptable
-from vivavoce.realtime.telephony.sip.messages import ALLOW, Remote, content_type, info_key, new_tag, notify_status
-from vivavoce.realtime.telephony.sip.sdp import SDP, LocalSdp, NegotiatedMedia, OfferAnswer, create_offer
+from vivavoce.realtime.telephony.sip.body import ACCEPT, SDP, BodyNotSupported, session_description
+from vivavoce.realtime.telephony.sip.messages import (
+    ALLOW,
+    Remote,
+    contacts,
+    content_type,
+    info_key,
+    new_tag,
+    notify_status,
+    target,
+    warning,
+)
+from vivavoce.realtime.telephony.sip.sdp import LocalSdp, NegotiatedMedia, OfferAnswer, create_offer
 from vivavoce.realtime.telephony.sip.session_timer import INTERVAL, MIN_INTERVAL, SessionTimer
 from vivavoce.realtime.telephony.sip.transactions import USER_AGENT, SipSender
 
@@ -237,12 +247,16 @@ class InviteDialog:
         if self.state is State.RINGING or (request.method == "INVITE" and self._reinvite is not None):
             self._respond(request, 491)
             return []
-        refresh = request.method == "UPDATE" and not request.body
         self.negotiation.local = self.negotiation.local.next()
         try:
+            refresh = request.method == "UPDATE" and session_description(request) is None
             sdp = "" if refresh else self.negotiation.describe(request)
-        except SdpNotAcceptable:
-            self._respond(request, 488)
+        except SdpNotAcceptable as error:
+            headers = {"Warning": warning(self.negotiation.local.host, str(error))}
+            if isinstance(error, BodyNotSupported):
+                self._respond(request, 415, headers | {"Accept": ACCEPT})
+            else:
+                self._respond(request, 488, headers)
             return []
         self._take_contact(request)
         self._accept(request, sdp)
@@ -255,7 +269,7 @@ class InviteDialog:
         if not self.negotiation.answer_pending:
             return []
         try:
-            return [MediaChanged(self.negotiation.accept_answer(ack.text))]
+            return [MediaChanged(self.negotiation.accept_answer(ack))]
         except SdpNotAcceptable as error:
             self.hang_up()
             return [Terminated(str(error))]
@@ -277,14 +291,13 @@ class InviteDialog:
             return self._give_up() if response.status_code in GONE else []
         self._sender.acknowledge(self.ids, response, reinvite, self.remote)
         try:
-            return [MediaChanged(self.negotiation.accept_answer(response.text))]
+            return [MediaChanged(self.negotiation.accept_answer(response))]
         except SdpNotAcceptable:
             return []  # the previous agreement stays
 
     def _take_contact(self, message: SipRequest | SipResponse) -> None:
-        contacts = message.headers.get("contact")
-        if contacts:
-            self.ids.remote_target = stringify_uri(parse_address(contacts[0]).uri)
+        if given := contacts(message):
+            self.ids.remote_target = given[0].uri
 
     def _accept(self, request: SipRequest, sdp: str) -> None:
         headers = {"Contact": self._sender.contact(self.remote), "Allow": ALLOW, "Supported": "timer"}
@@ -363,8 +376,7 @@ class OutgoingDialog(InviteDialog):
 
     def _receive_answer(self, response: SipResponse) -> list[DialogEvent]:
         """Takes a 2xx. aiosipua's client takes neither route set nor Contact of it; both are needed behind a proxy."""
-        if to := response.to_addr:
-            self.ids.remote_tag = to.tag or ""
+        self.ids.remote_tag = target(response).tag
         self._take_contact(response)
         self.ids.route_set = list(reversed(response.headers.get("record-route")))
         self.ids.confirm()
@@ -375,7 +387,7 @@ class OutgoingDialog(InviteDialog):
             self.hang_up()
             return [CallFailed(487)]
         try:
-            return [Answered(self.negotiation.accept_answer(response.text))]
+            return [Answered(self.negotiation.accept_answer(response))]
         except SdpNotAcceptable:
             self.hang_up()
             return [CallFailed(488)]

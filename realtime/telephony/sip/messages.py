@@ -1,24 +1,31 @@
-"""SIP messages: parsing and responses. aiosipua parses and writes them; what it lets pass is checked here.
+"""SIP messages: parsing and responses. Their types are aiosipua's, which also writes them.
 
     datagram ──parse──► SipRequest | SipResponse          create_response(request, 486) ──► SipResponse
 
-`parse` checks every field that the layers above rely on, so that none of them meets a malformed one. The module keeps
-no state.
+`parse` checks every field that the layers above rely on, so that none of them meets a malformed one. From, To and
+Contact are read by `sender`, `target` and `contacts`, and echoed as they were written. The module keeps no state.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from aiosipua import SipMessage, SipRequest, SipResponse
-from aiosipua.headers import Via, parse_via, stringify_via
+from aiosipua import SipRequest, SipResponse
+from aiosipua.headers import MULTI_INSTANCE_HEADERS, Via, parse_via, stringify_via
 
 from vivavoce.realtime.telephony.errors import PeerError
+from vivavoce.realtime.telephony.sip.headers import (
+    BadHeader,
+    NameAddress,
+    canonical_via,
+    fields,
+    name_address,
+    split_list,
+)
 
 MAX_MESSAGE: Final = 64 << 10
 """Bytes of one message."""
@@ -86,10 +93,10 @@ def parse(data: bytes, source: Remote) -> SipRequest | SipResponse:
     if len(data) > MAX_MESSAGE:
         raise BadSipMessage(f"{len(data)} bytes; at most {MAX_MESSAGE}")
     try:
-        message = SipMessage.parse(data)
+        message = _read(data)
         via = _check(message)
-    except (ValueError, IndexError, KeyError, struct.error) as error:
-        raise BadSipMessage(f"not readable: {error}") from error
+    except BadHeader as error:
+        raise BadSipMessage(str(error)) from error
     if isinstance(message, SipResponse):
         if not 100 <= message.status_code <= 699 or _problem(message):
             raise BadSipMessage("a response that fits no request")
@@ -101,6 +108,21 @@ def parse(data: bytes, source: Remote) -> SipRequest | SipResponse:
     return message
 
 
+def sender(message: SipRequest | SipResponse) -> NameAddress:
+    """The From of a message that `parse` returned."""
+    return name_address(message.headers.get_first("from") or "")
+
+
+def target(message: SipRequest | SipResponse) -> NameAddress:
+    """The To of a message that `parse` returned."""
+    return name_address(message.headers.get_first("to") or "")
+
+
+def contacts(message: SipRequest | SipResponse) -> list[NameAddress]:
+    """The Contacts of a message that `parse` returned; none for "*"."""
+    return [name_address(value) for value in message.headers.get("contact") if value != "*"]
+
+
 def create_response(
     request: SipRequest, status: int, tag: str = "", headers: Mapping[str, str] | None = None, reason: str = ""
 ) -> SipResponse:
@@ -109,15 +131,21 @@ def create_response(
     for name in ("Via", "From", "To", "Call-ID", "CSeq"):
         for value in request.headers.get(name):
             response.headers.append(name, value)
-    to = request.headers.get_first("to") or ""
-    if status > 100 and ";tag=" not in to.lower().replace(" ", ""):
-        response.headers.set_single("To", f"{to};tag={tag or new_tag()}")
+    if status > 100 and not _has_tag(request):
+        response.headers.set_single("To", f"{request.headers.get_first('to')};tag={tag or new_tag()}")
     if 101 <= status < 300:  # aiosipua leaves these out, and later requests would bypass the proxies
         for value in request.headers.get("record-route"):
             response.headers.append("Record-Route", value)
     for name, value in (headers or {}).items():
         response.headers.set_single(name, value)
     return response
+
+
+def warning(host: str, text: str) -> str:
+    """A Warning header: why a request is refused, in words (section 20.43)."""
+    agent = f"[{host}]" if ":" in host else host
+    printable = re.sub(r'[^ -~]|["\\]', "?", text)
+    return f'399 {agent} "{printable[:200]}"'
 
 
 def content_type(message: SipRequest | SipResponse) -> str:
@@ -151,11 +179,41 @@ def new_tag() -> str:
     return secrets.token_hex(8)
 
 
+_REQUEST_LINE: Final = re.compile(r"([A-Za-z0-9.!%*_+`'~-]{1,64})[ \t]+(\S+)[ \t]+SIP/2\.0[ \t]*")
+_STATUS_LINE: Final = re.compile(r"SIP/2\.0[ \t]+([0-9]{3})(?:[ \t]+(.*))?", re.IGNORECASE)
+
+
+def _read(data: bytes) -> SipRequest | SipResponse:
+    """A message with unfolded headers, and lists taken apart. Raises `BadHeader`, `BadSipMessage`."""
+    data = data.lstrip(b"\r\n")  # section 7.5
+    end = re.search(rb"\r?\n\r?\n", data)
+    head, body = (data[: end.start()], data[end.end() :]) if end else (data, b"")
+    first, _, rest = head.partition(b"\n")
+    line = first.decode("utf-8", errors="replace").rstrip("\r")
+    message: SipRequest | SipResponse
+    if found := _STATUS_LINE.fullmatch(line):
+        message = SipResponse(status_code=int(found[1]), reason_phrase=found[2] or "")
+    elif found := _REQUEST_LINE.fullmatch(line):
+        message = SipRequest(method=found[1], uri=found[2])
+    else:
+        raise BadSipMessage("the first line is neither a request's nor a status")
+    for name, value in fields(rest):
+        for part in split_list(value) if name.lower() in MULTI_INSTANCE_HEADERS else [value]:
+            message.headers.append(name, part)
+    length = (message.headers.get_first("content-length") or "").strip()
+    message.body = body[: int(length)] if re.fullmatch(r"[0-9]{1,8}", length) else body
+    return message
+
+
 def _check(message: SipRequest | SipResponse) -> Via:
     for name in ("via", "from", "to", "call-id", "cseq"):
         values = message.headers.get(name)
         if not values or not values[0] or any(len(value) > MAX_HEADER for value in values):
             raise BadSipMessage(f"the header '{name}' is missing, or longer than {MAX_HEADER}")
+    topmost, *others = message.headers.get("via")
+    message.headers.set_single("Via", canonical_via(topmost))
+    for value in others:
+        message.headers.append("Via", value)
     via = parse_via(message.headers.get("via")[0])
     if not via.host or not via.branch:
         raise BadSipMessage("the topmost Via has no host or no branch")
@@ -176,16 +234,26 @@ def _add_source(request: SipRequest, via: Via, source: Remote) -> None:
 
 def _problem(message: SipRequest | SipResponse) -> str:
     """What is wrong with a message that can be answered with 400; "" for nothing."""
-    try:
-        cseq, sender, target, _ = message.cseq, message.from_addr, message.to_addr, message.contact
-    except (ValueError, IndexError):
-        return "CSeq, From, To or Contact is malformed"
-    if cseq is None or not 0 <= cseq.seq <= MAX_CSEQ:
-        return "CSeq has an impossible number"
-    if isinstance(message, SipRequest) and cseq.method != message.method:
+    numbered = re.fullmatch(r"([0-9]{1,10})\s+(\S+)", message.headers.get_first("cseq") or "")
+    if numbered is None or int(numbered[1]) > MAX_CSEQ:
+        return "CSeq is malformed, or its number impossible"
+    if isinstance(message, SipRequest) and numbered[2] != message.method:
         return "CSeq names another method"
-    if sender is None or not sender.tag or not sender.uri.host or target is None or not target.uri.host:
-        return "From has no tag, or From or To no address"
     if len(message.headers.get("from")) > 1 or len(message.headers.get("to")) > 1:
         return "From or To appears twice"
+    try:
+        if not sender(message).tag:
+            return "From has no tag"
+        target(message)
+        contacts(message)
+    except BadHeader as bad:
+        return f"From, To or Contact is malformed: {bad}"
     return ""
+
+
+def _has_tag(request: SipRequest) -> bool:
+    """Whether the To of a request, which may be malformed, has a tag."""
+    try:
+        return bool(target(request).tag)
+    except BadHeader:
+        return False

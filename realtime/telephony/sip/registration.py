@@ -15,7 +15,8 @@ from aiosipua import Dialog, SipRequest, SipResponse
 from aiosipua.headers import parse_uri
 from aiosipua.utils import generate_call_id
 
-from vivavoce.realtime.telephony.sip.messages import Remote, new_tag
+from vivavoce.realtime.telephony.sip.headers import host_of
+from vivavoce.realtime.telephony.sip.messages import Remote, contacts, new_tag
 from vivavoce.realtime.telephony.sip.transactions import SipSender
 
 EXPIRES: Final = 300
@@ -128,9 +129,9 @@ class Registration:
     def _granted(self, response: SipResponse) -> int:
         """Seconds for which we are registered: of our Contact, or of all."""
         ours = self._sender.sent_by(self._registrar)
-        for contact in response.contact:
-            uri = f"{contact.uri.host}:{contact.uri.port}"
-            if uri == ours and (seconds := _number(contact.params.get("expires"))):
+        for contact in contacts(response):
+            host, port = host_of(contact.uri)
+            if f"{host}:{port}" == ours and (seconds := _number(contact.parameters.get("expires"))):
                 return max(10, seconds)
         return max(10, _number(response.get_header("expires")) or self._expires)
 

@@ -6,7 +6,7 @@
     their answer ──accept_answer──► `media`                      reoffer ──► an offer that changes nothing
 
 Audio is one RTP stream of one codec and telephone-events (RFC 4733). Other media in an offer (video, fax, encryption)
-are rejected in the answer, each in its place. aiosipua parses; its numbers are checked here.
+are rejected in the answer, each in its place with port 0; so are audio sections that cannot be had, as long as one can.
 """
 
 from __future__ import annotations
@@ -16,23 +16,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from aiosipua import SdpMessage, SipRequest, parse_sdp, serialize_sdp
+from aiosipua import SdpMessage, SipRequest, SipResponse, serialize_sdp
 from aiosipua.sdp import Codec as SdpCodec
 from aiosipua.sdp import ConnectionData, MediaDescription, Origin
 
 from vivavoce.realtime.config.sip import CODECS, CodecName
 from vivavoce.realtime.telephony.errors import SdpNotAcceptable
-from vivavoce.realtime.telephony.sip.messages import content_type
-
-SDP: Final = "application/sdp"
+from vivavoce.realtime.telephony.sip.body import session_description
+from vivavoce.realtime.telephony.sip.sdp_parsing import parse_sdp
 
 TELEPHONE_EVENT: Final = 101
 """Payload type of telephone-events in our offers; 102 for those with the clock of Opus."""
-
-MAX_SDP: Final = 16 << 10
-"""Characters of a description."""
-
-MAX_MEDIA: Final = 16
 
 _CODECS: Final[dict[CodecName, tuple[int, str, int]]] = {
     "pcmu": (0, "PCMU/8000", 8_000),
@@ -94,18 +88,17 @@ class OfferAnswer:
     def describe(self, request: SipRequest) -> str:
         """The SDP of our 200 to `request`: an answer, or an offer where the request has none. Raises
         `SdpNotAcceptable`."""
-        if not request.body:
+        offer = session_description(request)
+        if offer is None:
             self.answer_pending = True
             return create_offer(self.local)
-        if content_type(request) != SDP:
-            raise SdpNotAcceptable("the body is not SDP")
-        sdp, self.media = create_answer(request.text, self.local)
+        sdp, self.media = create_answer(offer, self.local)
         return sdp
 
-    def accept_answer(self, text: str) -> NegotiatedMedia:
+    def accept_answer(self, message: SipRequest | SipResponse) -> NegotiatedMedia:
         """Takes their answer to our offer. Raises `SdpNotAcceptable`."""
         self.answer_pending = False
-        self.media = accept_answer(text, self.local)
+        self.media = accept_answer(session_description(message) or "", self.local)
         return self.media
 
     def reoffer(self) -> str:
@@ -124,9 +117,9 @@ def create_offer(local: LocalSdp) -> str:
 
 def create_answer(text: str, local: LocalSdp) -> tuple[str, NegotiatedMedia]:
     """Our answer to their offer, and its result: the offered codec that `local` prefers. Raises `SdpNotAcceptable`."""
-    offer = _parse(text)
-    index, audio = _find_audio(offer)
-    media = _negotiate(offer, audio, local.codecs)
+    offer = parse_sdp(text)
+    index, media = _first_audio(offer, local)
+    audio = offer.media[index]
     directions = {(True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly"}
     direction = directions.get((media.can_send, media.can_receive), "inactive")
     events = [] if media.event_type is None else [(media.event_type, media.event_clock_hz)]
@@ -139,44 +132,37 @@ def create_answer(text: str, local: LocalSdp) -> tuple[str, NegotiatedMedia]:
 
 def accept_answer(text: str, local: LocalSdp) -> NegotiatedMedia:
     """The result of their answer to our offer. Raises `SdpNotAcceptable`."""
-    answer = _parse(text)
-    _, audio = _find_audio(answer)
-    return _negotiate(answer, audio, local.codecs)
+    return _first_audio(parse_sdp(text), local)[1]
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def _parse(text: str) -> SdpMessage:
-    if len(text) > MAX_SDP:
-        raise SdpNotAcceptable(f"{len(text)} characters of SDP; at most {MAX_SDP}")
-    try:
-        sdp = parse_sdp(text)
-    except (ValueError, IndexError) as error:
-        raise SdpNotAcceptable(f"unreadable SDP: {error}") from error
-    if len(sdp.media) > MAX_MEDIA or not all(media.media.isalnum() and media.proto for media in sdp.media):
-        raise SdpNotAcceptable(f"SDP with unnamed media, or more than {MAX_MEDIA} of them")
-    return sdp
-
-
-def _find_audio(sdp: SdpMessage) -> tuple[int, MediaDescription]:
+def _first_audio(sdp: SdpMessage, local: LocalSdp) -> tuple[int, NegotiatedMedia]:
+    """The first audio section that can be had. Raises `SdpNotAcceptable` with the fault of the first that cannot."""
+    fault: SdpNotAcceptable | None = None
     for index, media in enumerate(sdp.media):
-        if media.media == "audio" and media.port and media.proto.upper() in ("RTP/AVP", "RTP/AVPF"):
-            return index, media
-    raise SdpNotAcceptable("no audio over plain RTP")
+        if media.media.lower() == "audio" and media.port and media.proto.upper() in ("RTP/AVP", "RTP/AVPF"):
+            try:
+                return index, _negotiate(sdp, media, local)
+            except SdpNotAcceptable as error:
+                fault = fault or error
+    raise fault or SdpNotAcceptable("no audio over plain RTP")
 
 
-def _negotiate(sdp: SdpMessage, audio: MediaDescription, codecs: Iterable[CodecName]) -> NegotiatedMedia:
-    codec, name = _preferred(audio.codecs, codecs)
+def _negotiate(sdp: SdpMessage, audio: MediaDescription, local: LocalSdp) -> NegotiatedMedia:
+    codec, name = _preferred(audio.codecs, local.codecs)
     connection = audio.connection or sdp.connection
     if connection is None:
         raise SdpNotAcceptable("no address for the audio")
     try:
-        address = ipaddress.ip_address(connection.address.partition("/")[0])
+        address = ipaddress.ip_address(connection.address.partition("/")[0].strip("[]"))
     except ValueError:
         raise SdpNotAcceptable("the address for the audio is not an IP address") from None
     if address.is_multicast or not 0 < audio.port < 65536:
         raise SdpNotAcceptable("the address for the audio is not that of one machine")
+    if (address.version == 6) != (":" in local.host):
+        raise SdpNotAcceptable(f"the address for the audio is IPv{address.version}, and ours is not")
     direction = _direction(sdp, audio)
     zeros = address.is_unspecified  # how old phones hold a call (RFC 2543)
     rtcp_mux = "rtcp-mux" in audio.attributes

@@ -312,10 +312,16 @@ class SipSender:
         self.transactions.acknowledge(invite, ack, to)
 
     def respond(
-        self, request: SipRequest, status: int, tag: str = "", headers: dict[str, str] | None = None, sdp: str = ""
+        self,
+        request: SipRequest,
+        status: int,
+        tag: str = "",
+        headers: dict[str, str] | None = None,
+        sdp: str = "",
+        reason: str = "",
     ) -> None:
-        """Responds to a request."""
-        response = create_response(request, status, tag, {"Server": USER_AGENT, **(headers or {})})
+        """Responds to a request. `reason`: in place of the status's usual phrase."""
+        response = create_response(request, status, tag, {"Server": USER_AGENT, **(headers or {})}, reason)
         if sdp:
             response.text = sdp
             response.headers.set_single("Content-Type", "application/sdp")

@@ -13,15 +13,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from aiosipua import SipRequest, SipResponse
-from aiosipua.dialog import create_dialog_from_request
+from aiosipua import Dialog, SipRequest, SipResponse
 
 from vivavoce.realtime.config.sip import CodecName
 from vivavoce.realtime.telephony.errors import SdpNotAcceptable
+from vivavoce.realtime.telephony.sip.body import ACCEPT, BodyNotSupported, session_description
 from vivavoce.realtime.telephony.sip.dialog import DialogEvent, InviteDialog, OutgoingDialog, State
-from vivavoce.realtime.telephony.sip.messages import ALLOW, BadSipMessage, Remote, content_type, parse
+from vivavoce.realtime.telephony.sip.messages import (
+    ALLOW,
+    BadSipMessage,
+    Remote,
+    contacts,
+    new_tag,
+    parse,
+    sender,
+    target,
+    warning,
+)
 from vivavoce.realtime.telephony.sip.registration import Registration
-from vivavoce.realtime.telephony.sip.sdp import SDP, LocalSdp, create_answer
+from vivavoce.realtime.telephony.sip.sdp import LocalSdp, create_answer
 from vivavoce.realtime.telephony.sip.session_timer import MIN_INTERVAL, too_short
 from vivavoce.realtime.telephony.sip.transactions import AckTimedOut, RequestTimedOut, SipSender
 
@@ -81,7 +91,7 @@ class UserAgent:
         try:
             message = parse(data, source)
         except BadSipMessage as bad:
-            self._respond_to_malformed(bad.request, source)
+            self._respond_to_malformed(bad, source)
             return []
         if isinstance(message, SipRequest) and not self._is_allowed(source):
             return []
@@ -116,18 +126,19 @@ class UserAgent:
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
-    def _respond_to_malformed(self, request: SipRequest | None, source: Remote) -> None:
+    def _respond_to_malformed(self, bad: BadSipMessage, source: Remote) -> None:
+        request = bad.request
         if request is None or request.method == "ACK" or not self._is_allowed(source):
             return
         if self._transactions.receive(request, source, self.sender.now) is not None:
-            self.sender.respond(request, 400)
+            self.sender.respond(request, 400, reason=f"Bad Request: {bad}")
 
     def _receive_response(self, response: SipResponse) -> list[UserAgentEvent]:
-        tag = response.from_addr.tag if response.from_addr else None
+        tag = sender(response).tag
         if self.registration is not None and tag == self.registration.tag:
             self.registration.receive_response(response)
             return []
-        dialog = self._dialogs.get(tag or "")
+        dialog = self._dialogs.get(tag)
         return self._changed(dialog, dialog.receive_response(response)) if dialog else []
 
     def _receive_request(self, request: SipRequest, source: Remote) -> list[UserAgentEvent]:
@@ -138,21 +149,19 @@ class UserAgent:
             return []
         if request.method == "CANCEL":
             return self._receive_cancel(request)
-        if request.to_addr is not None and request.to_addr.tag:
+        if target(request).tag:
             self.sender.respond(request, 481)
         elif request.method == "INVITE":
             return self._receive_invite(request, source)
         elif request.method == "OPTIONS":
-            self.sender.respond(request, 200, headers={"Allow": ALLOW, "Accept": SDP})
+            self.sender.respond(request, 200, headers={"Allow": ALLOW, "Accept": ACCEPT})
         else:
             self.sender.respond(request, 405, headers={"Allow": ALLOW})
         return []
 
     def _dialog_of(self, request: SipRequest) -> InviteDialog | None:
-        tag = request.to_addr.tag if request.to_addr else None
-        dialog = self._dialogs.get(tag or "")
-        remote_tag = request.from_addr.tag if request.from_addr else None
-        if dialog is None or dialog.ids.call_id != request.call_id or dialog.ids.remote_tag != remote_tag:
+        dialog = self._dialogs.get(target(request).tag)
+        if dialog is None or dialog.ids.call_id != request.call_id or dialog.ids.remote_tag != sender(request).tag:
             return None
         return dialog
 
@@ -166,36 +175,37 @@ class UserAgent:
         return self._changed(dialog, dialog.receive_cancel())
 
     def _receive_invite(self, invite: SipRequest, source: Remote) -> list[UserAgentEvent]:
-        rejection = self._rejection(invite)
+        rejection = self._rejection(invite, source)
         if rejection is not None:
             status, headers = rejection
             self.sender.respond(invite, status, headers=headers)
             return []
         self.sender.respond(invite, 100)
         local = LocalSdp(self.sender.host_for(source), 9, self._codecs)
-        ids = create_dialog_from_request(invite)
+        ids = _dialog_ids(invite)
         dialog = InviteDialog(self.sender, ids, invite, source, local, State.RINGING)
         self._dialogs[dialog.local_tag] = dialog
         return [Invited(dialog)]
 
-    def _rejection(self, invite: SipRequest) -> tuple[int, dict[str, str]] | None:
+    def _rejection(self, invite: SipRequest, source: Remote) -> tuple[int, dict[str, str]] | None:
         """Status and headers for an INVITE that cannot be taken; None for one that can."""
         if any(dialog.ids.call_id == invite.call_id for dialog in self._dialogs.values()):
             return 482, {}  # it went in a loop, or came twice by different ways
         unsupported = [name for name in invite.headers.get("require") if name.strip().lower() != "timer"]
         if unsupported:
             return 420, {"Unsupported": ", ".join(unsupported)}
-        if not invite.headers.get("contact"):
+        if not contacts(invite):
             return 400, {}
         if too_short(invite):
             return 422, {"Min-SE": str(MIN_INTERVAL)}
-        if invite.body:
-            if content_type(invite) != SDP:
-                return 415, {"Accept": SDP}
-            try:
-                create_answer(invite.text, LocalSdp("0.0.0.0", 9, self._codecs))
-            except SdpNotAcceptable:
-                return 488, {}
+        host = self.sender.host_for(source)
+        try:
+            if (offer := session_description(invite)) is not None:
+                create_answer(offer, LocalSdp(host, 9, self._codecs))
+        except BodyNotSupported as error:
+            return 415, {"Accept": ACCEPT, "Warning": warning(host, str(error))}
+        except SdpNotAcceptable as error:
+            return 488, {"Warning": warning(host, str(error))}
         return (503, {"Retry-After": "30"}) if len(self._dialogs) >= MAX_DIALOGS else None
 
     def _timed_out(self, timed_out: RequestTimedOut | AckTimedOut) -> list[UserAgentEvent]:
@@ -203,11 +213,11 @@ class UserAgent:
         if isinstance(timed_out, AckTimedOut):
             dialog = self._dialog_opened_by(request)
             return self._changed(dialog, dialog.ack_timed_out()) if dialog else []
-        tag = request.from_addr.tag if request.from_addr else None
+        tag = sender(request).tag
         if self.registration is not None and tag == self.registration.tag:
             self.registration.timed_out()
             return []
-        dialog = self._dialogs.get(tag or "")
+        dialog = self._dialogs.get(tag)
         return self._changed(dialog, dialog.request_timed_out(request)) if dialog else []
 
     def _dialog_opened_by(self, invite: SipRequest) -> InviteDialog | None:
@@ -216,3 +226,18 @@ class UserAgent:
     def _changed(self, dialog: InviteDialog, events: list[DialogEvent]) -> list[UserAgentEvent]:
         self.forget(dialog)
         return [DialogChanged(dialog, event) for event in events]
+
+
+def _dialog_ids(invite: SipRequest) -> Dialog:
+    """The dialog that an INVITE opens on our side (RFC 3261 section 12.1.1), with URIs as they were written."""
+    caller = sender(invite)
+    return Dialog(
+        call_id=invite.call_id or "",
+        local_tag=new_tag(),
+        remote_tag=caller.tag,
+        local_uri=target(invite).uri,
+        remote_uri=caller.uri,
+        remote_target=contacts(invite)[0].uri,
+        route_set=list(reversed(invite.headers.get("record-route"))),
+        remote_cseq=invite.cseq.seq if invite.cseq else 1,
+    )

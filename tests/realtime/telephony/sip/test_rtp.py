@@ -79,7 +79,6 @@ def test_other_media_of_an_offer_are_rejected_in_their_place() -> None:
         ("c=IN IP4 192.0.2.9", "c=IN IP4 224.0.0.1"),
         ("c=IN IP4 192.0.2.9\n", ""),
         ("0 8 9 101", "18"),
-        ("PCMU/8000", "PCMU/x"),
         ("v=0", "v=x"),
         ("s=-", "s=" + "x" * 20_000),
     ],
