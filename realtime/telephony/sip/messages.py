@@ -123,6 +123,12 @@ def contacts(message: SipRequest | SipResponse) -> list[NameAddress]:
     return [name_address(value) for value in message.headers.get("contact") if value != "*"]
 
 
+def cseq_number(message: SipRequest | SipResponse) -> int:
+    """The number in CSeq; -1 where it cannot be read."""
+    found = _CSEQ.fullmatch(message.headers.get_first("cseq") or "")
+    return int(found[1]) if found else -1
+
+
 def create_response(
     request: SipRequest, status: int, tag: str = "", headers: Mapping[str, str] | None = None, reason: str = ""
 ) -> SipResponse:
@@ -179,6 +185,7 @@ def new_tag() -> str:
     return secrets.token_hex(8)
 
 
+_CSEQ: Final = re.compile(r"([0-9]{1,10})\s+(\S+)")
 _REQUEST_LINE: Final = re.compile(r"([A-Za-z0-9.!%*_+`'~-]{1,64})[ \t]+(\S+)[ \t]+SIP/2\.0[ \t]*")
 _STATUS_LINE: Final = re.compile(r"SIP/2\.0[ \t]+([0-9]{3})(?:[ \t]+(.*))?", re.IGNORECASE)
 
@@ -234,7 +241,7 @@ def _add_source(request: SipRequest, via: Via, source: Remote) -> None:
 
 def _problem(message: SipRequest | SipResponse) -> str:
     """What is wrong with a message that can be answered with 400; "" for nothing."""
-    numbered = re.fullmatch(r"([0-9]{1,10})\s+(\S+)", message.headers.get_first("cseq") or "")
+    numbered = _CSEQ.fullmatch(message.headers.get_first("cseq") or "")
     if numbered is None or int(numbered[1]) > MAX_CSEQ:
         return "CSeq is malformed, or its number impossible"
     if isinstance(message, SipRequest) and numbered[2] != message.method:

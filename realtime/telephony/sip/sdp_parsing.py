@@ -22,8 +22,14 @@ MAX_SDP: Final = 16 << 10
 MAX_MEDIA: Final = 16
 """Sections of a description."""
 
-_STATIC: Final = {0: ("PCMU", 8_000), 3: ("GSM", 8_000), 4: ("G723", 8_000), 8: ("PCMA", 8_000)}
-_STATIC |= {9: ("G722", 8_000), 18: ("G729", 8_000)}
+_STATIC: Final = {
+    0: ("PCMU", 8_000),
+    3: ("GSM", 8_000),
+    4: ("G723", 8_000),
+    8: ("PCMA", 8_000),
+    9: ("G722", 8_000),
+    18: ("G729", 8_000),
+}
 """Payload types that need no rtpmap (RFC 3551 section 6)."""
 
 _MEDIA: Final = re.compile(r"(\S+)\s+(\d{1,9})(?:/\d{1,9})?\s+(\S+)\s*(.*)")
@@ -75,8 +81,8 @@ def _codecs(media: MediaDescription) -> list[Codec]:
     for value in media.attributes.get("rtpmap", []):
         if found := _RTPMAP.fullmatch(value):
             named[int(found[1])] = Codec(int(found[1]), found[2], int(found[3]), int(found[4]) if found[4] else None)
-        elif number := re.match(r"[0-9]{1,3}(?=\s)", value):
-            named.setdefault(int(number[0]), Codec(int(number[0])))
+        elif found := re.match(r"[0-9]{1,3}(?=\s)", value):
+            named.setdefault(int(found[0]), Codec(int(found[0])))
     codecs: list[Codec] = []
     for number in (int(text) for text in media.formats if re.fullmatch(r"\d{1,3}", text, re.ASCII)):
         name, clock_hz = _STATIC.get(number, ("", 0))

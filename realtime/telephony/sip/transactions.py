@@ -24,7 +24,13 @@ from aiosipua import Dialog, SipRequest, SipResponse
 from aiosipua.auth import SipDigestAuth, build_credentials
 from aiosipua.headers import parse_auth, stringify_auth
 
-from vivavoce.realtime.telephony.sip.messages import ALLOW, Remote, create_response, response_destination
+from vivavoce.realtime.telephony.sip.messages import (
+    ALLOW,
+    Remote,
+    create_response,
+    cseq_number,
+    response_destination,
+)
 
 T1: Final = 0.5
 T2: Final = 4.0
@@ -220,11 +226,11 @@ class Transactions:
 
     def _receive_ack(self, ack: SipRequest) -> SipRequest | None:
         """The ACK of a 2xx, at its first arrival; that of a rejection ends here."""
-        number = ack.cseq.seq if ack.cseq else -1
+        number = cseq_number(ack)
         for transaction in self._server.values():
-            invite = transaction.request
-            if invite.method == "INVITE" and invite.call_id == ack.call_id and invite.cseq and transaction.response:
-                if invite.cseq.seq != number:
+            invite = transaction.request  # malformed, where it was answered with 400
+            if invite.method == "INVITE" and invite.call_id == ack.call_id and transaction.response:
+                if cseq_number(invite) != number:
                     continue
                 first = transaction.response.at is not None or transaction.to.protocol == "TCP"
                 transaction.response.stop()

@@ -130,6 +130,16 @@ def test_a_request_that_contradicts_itself_gets_400(old: str, new: str) -> None:
     assert answer[0].startswith(b"SIP/2.0 400")
 
 
+@pytest.mark.parametrize("cseq", ["x INVITE", "1ID: INVITE", "INVITE", "1"])
+def test_the_ack_of_a_malformed_request_is_taken(cseq: str) -> None:
+    pair = Pair()
+    invite = INVITE.replace("CSeq: 1 INVITE", f"CSeq: {cseq}")
+    for text in (invite, INVITE.replace("INVITE", "ACK")):
+        assert pair.bob.user_agent.receive(text.encode(), SOURCE, pair.now) == []
+    (answer,) = pair.bob.user_agent.to_send()
+    assert answer[0].startswith(b"SIP/2.0 400")
+
+
 def test_responses_go_to_the_source_of_the_request_whatever_its_via() -> None:
     lying = INVITE.replace(";rport", ";rport=1;received=203.0.113.1").replace("10.0.0.1:5060;b", "203.0.113.2:53;b")
     for text in (lying, lying.replace(";rport=1", "")):
