@@ -12,9 +12,9 @@ from queue import SimpleQueue
 
 import pytest
 
-from vivavoce.model.cascade.llm import Piece, Prompt, Stopped
+from vivavoce.model.cascade.llm import CONTEXT_FULL, Piece, Prompt, Stopped
 from vivavoce.model.cascade.llm import llama_cpp as llama
-from vivavoce.model.cascade.llm.llama_cpp import CONTEXT_FULL, LlamaModel, LlamaSlot
+from vivavoce.model.cascade.llm.llama_cpp import LlamaModel, LlamaSlot
 from vivavoce.model.dialogue import Item, Message, TextToken, Tool, ToolCall
 from vivavoce.model.errors import DamagedModel, DialogueError, MissingModel
 from vivavoce.model.store import Store
