@@ -324,10 +324,9 @@ class SipSender:
         tag: str = "",
         headers: dict[str, str] | None = None,
         sdp: str = "",
-        reason: str = "",
     ) -> None:
-        """Responds to a request. `reason`: in place of the status's usual phrase."""
-        response = create_response(request, status, tag, {"Server": USER_AGENT, **(headers or {})}, reason)
+        """Responds to a request."""
+        response = create_response(request, status, tag, {"Server": USER_AGENT, **(headers or {})})
         if sdp:
             response.text = sdp
             response.headers.set_single("Content-Type", "application/sdp")

@@ -131,7 +131,8 @@ class UserAgent:
         if request is None or request.method == "ACK" or not self._is_allowed(source):
             return
         if self._transactions.receive(request, source, self.sender.now) is not None:
-            self.sender.respond(request, 400, reason=f"Bad Request: {bad}")
+            # Not in the reason phrase: SIPp takes a "CSeq" there for the header.
+            self.sender.respond(request, 400, headers={"Warning": warning(self.sender.host_for(source), str(bad))})
 
     def _receive_response(self, response: SipResponse) -> list[UserAgentEvent]:
         tag = sender(response).tag

@@ -122,7 +122,8 @@ def test_a_caller_that_cannot_be_read_is_refused_in_words(value: str) -> None:
     with pytest.raises(BadHeader):
         name_address(value)
     refused = answered(invite(From=value))
-    assert bytes(refused).startswith(b"SIP/2.0 400 Bad Request: From, To or Contact is malformed: ")
+    assert bytes(refused).startswith(b"SIP/2.0 400 Bad Request\r\n")
+    assert "From, To or Contact is malformed: " in (refused.headers.get_first("warning") or "")
 
 
 def test_uris_of_a_dialog_are_as_they_were_written() -> None:
