@@ -1,7 +1,7 @@
-"""realtime/bench/runs: whole calls over real transports, against a gateway with a scripted model, and the calibration.
+"""realtime/bench/runs: whole calls over every transport, against a gateway with a scripted model, and the calibration.
 
-The calls take place in real time on a machine that may be busy, so bounds on latency are one-sided: other work only
-adds to it."""
+Calls are in memory, on the virtual clock. The calibration and the pacing are measured in real time on a machine that
+may be busy, so bounds on latency are one-sided: other work only adds to it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness import memory_network
 from harness.fakes import Line, ScriptedDialogue, ScriptedEngine
 from harness.gateway import gateway
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE
@@ -66,7 +67,7 @@ def calls(transport: str, impairment: Impairment | None = None, **settings: Any)
             plan = Plan(Target(running.url, extras=True), transport, impairment or Impairment())
             return await run_calls(PLAY, plan, lambda record: None), plan
 
-    return asyncio.run(run())
+    return memory_network.run(run())
 
 
 @pytest.mark.slow
@@ -90,7 +91,7 @@ def test_a_long_call_has_turn_after_turn_and_samples_the_server() -> None:
             plan = Plan(Target(running.url, extras=True), "websocket")
             return await long_call(PLAY, plan, 0.15, os.getpid(), lambda sample: None, every=1.0)
 
-    found = asyncio.run(run())
+    found = memory_network.run(run())
     assert not found.failure
     assert found.turns >= 2
     assert not found.missed
@@ -145,7 +146,7 @@ def test_a_soak_has_concurrent_callers_and_samples_after_they_hang_up(monkeypatc
             plan = Plan(Target(running.url, extras=True), "all")
             return await soaking.soak(PLAY, plan, 4, os.getpid(), lambda sample: None)
 
-    found = asyncio.run(run())
+    found = memory_network.run(run())
     assert (found.calls, found.failed, found.silent) == (4, 0, 0)
     assert found.refused >= 1, "three callers, and a server for two calls: a refused caller calls again"
     assert [sample.calls for sample in found.samples] == [3, 4]
