@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import websockets
 
+from harness import memory_network
 from harness.fakes import LOUD, QUIET, ScriptedEngine
 from harness.gateway import Running, gateway
 from harness.peer import Peer
@@ -34,7 +35,7 @@ def run(test: Callable[[Running], Awaitable[None]], clock: Callable[[], float] =
             await test(running)
             await running.idle()
 
-    asyncio.run(main())
+    memory_network.run(main())
 
 
 def dial(running: Running, query: str = "", **options: Any) -> AbstractAsyncContextManager[websockets.ClientConnection]:
