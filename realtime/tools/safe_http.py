@@ -3,6 +3,9 @@ only bounded answers.
 
     https://example.org/mcp ──resolve──► every address checked ──► connect to that address, TLS to the name
 
+Answers are bounded by what they are when they are read: compressed ones, of which a megabyte may stand for a thousand,
+are refused. So the count of the bytes that arrive is that of the bytes that are kept; event streams are counted, too.
+
 The name is resolved once for each request, and the connection goes to the very address that was checked, so a name that
 changes in between (DNS rebinding) leads nowhere else. There are no proxies, redirects to other hosts, or cookies.
 """
@@ -25,6 +28,9 @@ from vivavoce.realtime.tools import ToolError
 
 MAX_BYTES: Final = 2 * 2**20
 """Of the body of one response."""
+
+MAX_TOTAL: Final = 4 * MAX_BYTES
+"""Of all responses together that one transport receives: pages of a list, streams that are opened again."""
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds that resolving and connecting may take, each."""
@@ -52,6 +58,8 @@ class CheckedTransport(httpx2.AsyncBaseTransport):
         self._inner = httpx2.AsyncHTTPTransport(verify=tls, trust_env=False, limits=httpx2.Limits(max_connections=8))
         self.status = 0
         self.failure = ""
+        self.received = 0
+        """Bytes of all bodies so far."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         try:
@@ -68,10 +76,14 @@ class CheckedTransport(httpx2.AsyncBaseTransport):
         address = await self._address(str(request.url), host, request.url.port or 443)
         request.url = request.url.copy_with(host=address)  # the Host header is set already
         request.extensions = {**request.extensions, "sni_hostname": host}
+        request.headers["Accept-Encoding"] = "identity"  # whatever the client of the API set
         response = await self._inner.handle_async_request(request)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
-        response.stream = _Bounded(response.stream, self)
         self.status = response.status_code
+        if response.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+            await response.stream.aclose()
+            raise Unreachable("The server's answer is compressed, which it was asked not to be.")
+        response.stream = _Bounded(response.stream, self)
         return response
 
     async def aclose(self) -> None:
@@ -108,8 +120,10 @@ class _Bounded(httpx2.AsyncByteStream):
         received = 0
         async for piece in self._stream:
             received += len(piece)
-            if received > MAX_BYTES:
-                self._owner.failure = f"The server's answer is longer than {MAX_BYTES} bytes."
+            self._owner.received += len(piece)
+            if received > MAX_BYTES or self._owner.received > MAX_TOTAL:
+                bound = MAX_BYTES if received > MAX_BYTES else MAX_TOTAL
+                self._owner.failure = f"The server's answer is longer than {bound} bytes."
                 raise Unreachable(self._owner.failure)
             yield piece
 

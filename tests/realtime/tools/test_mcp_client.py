@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,9 +19,9 @@ from starlette.routing import Route
 from harness.mcp_server import mcp_server, serving
 from vivavoce.realtime.events import Address, Answer, Failure
 from vivavoce.realtime.session.tool_settings import ImportedLater
-from vivavoce.realtime.tools import MAX_OUTPUT
+from vivavoce.realtime.tools import MAX_OUTPUT, mcp_client
 from vivavoce.realtime.tools.mcp_client import McpClient
-from vivavoce.realtime.tools.safe_http import MAX_BYTES
+from vivavoce.realtime.tools.safe_http import MAX_BYTES, MAX_TOTAL, CheckedTransport
 
 pytestmark = pytest.mark.slow
 
@@ -194,6 +196,75 @@ def test_an_answer_without_end_is_cut() -> None:
         assert isinstance(failure, Failure)
         assert failure.kind == "http_error"
         assert "longer than" in failure.message
+
+
+def bomb(megabytes: int) -> bytes:
+    """A JSON answer of so many megabytes, as gzip: a thousandth of it travels."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    pieces = [packer.compress(b'{"jsonrpc": "2.0", "id": 1, "result": {"a": "')]
+    pieces += [packer.compress(b"a" * 2**20) for _ in range(megabytes)]
+    return b"".join([*pieces, packer.compress(b'"}}'), packer.flush()])
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "identity, gzip", "br", "x-unknown"])
+def test_a_compressed_answer_is_not_asked_for_and_refused_unread(encoding: str) -> None:
+    body, asked = bomb(30), []
+
+    async def answer(request: Request) -> Response:
+        asked.append(request.headers.get("accept-encoding"))
+        return Response(body, media_type="application/json", headers={"Content-Encoding": encoding})
+
+    tracemalloc.start()
+    try:
+        for failure in against(answer):
+            assert isinstance(failure, Failure)
+            assert failure.message == "The server's answer is compressed, which it was asked not to be."
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20  # 30 MB were in it
+    finally:
+        tracemalloc.stop()
+    assert set(asked) == {"identity"}
+
+
+def test_a_client_cannot_have_answers_compressed_by_a_header_of_its_own() -> None:
+    seen: list[str | None] = []
+
+    async def answer(request: Request) -> Response:
+        seen.append(request.headers.get("accept-encoding"))
+        return PlainTextResponse("no", 403)
+
+    async def main() -> None:
+        async with serving(Starlette(routes=[Route("/mcp", answer, methods=["GET", "POST"])])) as url:
+            address = Address(f"{url}/mcp", headers=(("Accept-Encoding", "gzip"),))
+            await McpClient(private=True, deadline=2).list(address)
+
+    asyncio.run(main())
+    assert set(seen) == {"identity"}
+
+
+@pytest.mark.parametrize(
+    "event", [b": nothing\n\n", b"id: 1\nretry: 1\ndata: \n\n", b'data: {"jsonrpc":"2.0","method":"x"}\n\n']
+)
+def test_an_event_stream_without_end_is_cut(event: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[CheckedTransport] = []
+
+    class Remembered(CheckedTransport):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            used.append(self)
+
+    monkeypatch.setattr(mcp_client, "CheckedTransport", Remembered)
+
+    async def answer(request: Request) -> Response:
+        async def events() -> Any:
+            for _ in range(20 * MAX_BYTES // 65_536):
+                yield (event * (65_536 // len(event) + 1))[:65_536]
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    for failure in against(answer):
+        assert isinstance(failure, Failure)
+    assert len(used) == 2
+    assert max(one.received for one in used) < MAX_TOTAL + 2**20
 
 
 def test_a_missing_server_cannot_be_reached() -> None:
