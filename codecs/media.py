@@ -7,7 +7,6 @@ Only the first stream of a file is read.
 
 from __future__ import annotations
 
-import io
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +21,13 @@ from numpy.typing import NDArray
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.errors import Unreadable
+from vivavoce.codecs.pictures import decode_picture, is_picture
 
 MAX_SECONDS: Final = 600
 """Longest sound file that is read."""
+
+MAX_PIXELS: Final = 200_000_000
+"""Of a picture that is read: the most that a telephone's camera has."""
 
 
 def read_sound(path: Path) -> Samples:
@@ -60,25 +63,19 @@ def write_wav(file: IO[bytes], samples: Samples) -> None:
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """Reads the first picture, RGB, shape (height, width, 3). Raises `Unreadable`."""
-    with _opened(path) as container:
-        return _first_picture(container, str(path))
-
-
-def decode_picture(data: bytes) -> NDArray[np.uint8]:
-    """Decodes a PNG or JPEG file, RGB, shape (height, width, 3). Raises ValueError for a damaged one."""
+    """Reads a photo, or the first picture of a film: RGB, shape (height, width, 3). Raises `Unreadable`."""
     try:
-        with av.open(io.BytesIO(data), "r") as container:
-            return _first_picture(container, "the file")
-    except (av.FFmpegError, OSError, Unreadable) as error:
-        raise ValueError(f"the picture is damaged: {error}") from error
-
-
-def _first_picture(container: InputContainer, name: str) -> NDArray[np.uint8]:
-    if container.streams.video:
-        for frame in container.decode(video=0):
+        with path.open("rb") as file:
+            if is_picture(file.read(12)):
+                return decode_picture(path.read_bytes(), MAX_PIXELS)
+    except OSError as error:
+        raise Unreadable(f"{path} cannot be read: {error.strerror}.") from error
+    except Unreadable as error:
+        raise Unreadable(f"{path} {error}.") from error
+    with _opened(path) as container:
+        for frame in container.decode(video=0) if container.streams.video else ():
             return frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-    raise Unreadable(f"{name} holds no picture.")
+    raise Unreadable(f"{path} holds no picture.")
 
 
 @contextmanager

@@ -32,9 +32,11 @@ from vivavoce.realtime.monitor.latency import TurnLatency
 from vivavoce.realtime.monitor.watchdog import Watchdog
 from vivavoce.realtime.peers.resumable import ResumableTransport, Since
 from vivavoce.realtime.peers.sideband import Peers
+from vivavoce.realtime.pictures import PictureDecoder
 from vivavoce.realtime.pipeline import Parts, Pipeline
 from vivavoce.realtime.recording.recorder import Recordings
 from vivavoce.realtime.recording.taps import Taps
+from vivavoce.realtime.session.images import DecodedImages
 from vivavoce.realtime.session.opening import NewSession
 from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.session.tool_settings import Tools
@@ -108,6 +110,7 @@ class Call:
         self._calls = calls
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._playout = Playout()
+        self._images = DecodedImages()
         self._pipeline: Pipeline | None = None
         self._session: Session | None = None
         self._peers: Peers | None = None
@@ -166,7 +169,7 @@ class Call:
             recording = self._calls.recordings.begin(self.id, new)
             taps = recording or Taps()
             playout = self._playout = taps.playout(self._playout)
-            session = self._session = taps.session(new.begin(playout))
+            session = self._session = taps.session(new.begin(playout, self._images.take))
             window = self._calls.config.resume_window if session.extras else 0.0
             self._resumable = ResumableTransport(transport, window, ClientResumption(session, playout))
             self._peers = Peers(self._resumable)
@@ -230,6 +233,8 @@ class Call:
             # a turn may wait as long as a tool, and as long again for its turn
             watchdog=taps.watchdog(Watchdog(self._playout, config.patience, 2 * config.tool_timeout + 5)),
             front_end=FrontEnd(cancel=self._cancels),
+            pictures=self._calls.pictures,
+            images=self._images,
         )
 
     @property
@@ -284,6 +289,7 @@ class Calls:
         self.engine = engine
         self.config = config
         self.tools = Tools(config)
+        self.pictures = PictureDecoder()
         self.recordings = Recordings(config.recordings, lambda: datetime.now(UTC), engine.about)
         self._tasks = asyncio.TaskGroup()
         self._calls: dict[str, Call] = {}
@@ -298,6 +304,7 @@ class Calls:
         for call in self._calls.values():
             call.end(Ending(CloseReason.SHUTDOWN, "The server is being stopped."))
         await self._tasks.__aexit__(kind, error, trace)
+        self.pictures.close()
 
     def __len__(self) -> int:
         """Calls that hold a place."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal, assert_never
@@ -64,6 +64,8 @@ from vivavoce.realtime.events import (
 from vivavoce.realtime.monitor.latency import TurnLatency
 from vivavoce.realtime.monitor.watchdog import LOOK, Tick, TurnStuck, Watchdog
 from vivavoce.realtime.peers.sideband import Peers
+from vivavoce.realtime.pictures import PictureDecoder
+from vivavoce.realtime.session.images import DecodedImages, Pixels, images_in
 from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.tools.runner import ToolRunner
 from vivavoce.realtime.transports import Message, Seen, Sound
@@ -72,12 +74,17 @@ from vivavoce.realtime.turns.classifiers import Classified, Classifiers, Endpoin
 from vivavoce.realtime.turns.endpointing import AskEndpoint
 from vivavoce.realtime.turns.floor import AskOverlap, FloorFact
 from vivavoce.realtime.turns.windows import MicrophoneWindows
+from vivavoce.realtime.wire import ClientEvent
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire.client_events import AudioAppend, AudioCommit
-from vivavoce.realtime.wire.errors import WireError
+from vivavoce.realtime.wire.errors import Refused, WireError
+from vivavoce.realtime.wire.items import InputImage
 from vivavoce.realtime.wire.server_events import TurnLatency as TurnLatencyEvent
 
 log = logging.getLogger(__name__)
+
+MAX_BEHIND = 8 << 20
+"""Bytes of messages behind one whose images are being decoded; then the call waits for them."""
 
 SLICE = SAMPLE_RATE // 10
 """Sound that came in one piece is listened to 0.1 s at a time, so that others get their turn (about 1 ms each)."""
@@ -97,6 +104,17 @@ class Parts:
     tools: ToolRunner
     watchdog: Watchdog
     front_end: FrontEnd = field(default_factory=FrontEnd)
+    pictures: PictureDecoder = field(default_factory=PictureDecoder)
+    images: DecodedImages = field(default_factory=DecodedImages)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A client's message whose images are decoded, by their data URIs; or why it is refused."""
+
+    message: ClientEvent
+    pixels: Mapping[str, Pixels]
+    refused: WireError | None = None
 
 
 class Pipeline:
@@ -104,7 +122,10 @@ class Pipeline:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._inbox: Inbox[Fact | Classified | Tick] = Inbox()
+        self._inbox: Inbox[Fact | Classified | Tick | Prepared] = Inbox()
+        self._preparing: asyncio.Task[None] | None = None
+        self._behind: deque[str | bytes] = deque()  # messages that came after one whose images are being decoded
+        self._behind_size = 0
         self._replies: dict[int, asyncio.Task[None]] = {}
         self.active_at = 0.0  # when somebody last spoke or wrote, on either side
 
@@ -173,6 +194,8 @@ class Pipeline:
                     self._parts.dialogue.see(picture)
                 case Message(text=text):
                     await self._read(text)
+                case Prepared():
+                    await self._read_on(fact)
                 case EndpointClassified() | OverlapRecognized():
                     self._take_opinion(fact)
                 case Tick():
@@ -222,6 +245,12 @@ class Pipeline:
             self._take_turns(facts)
 
     async def _read(self, text: str | bytes) -> None:
+        if self._preparing is not None:
+            self._behind.append(text)
+            self._behind_size += len(text)
+            if self._behind_size > MAX_BEHIND:
+                await asyncio.wait((self._preparing,))
+            return
         message = wire.parse(text)
         if isinstance(message, AudioAppend):
             appended = self._parts.session.decode(message)
@@ -236,11 +265,35 @@ class Pipeline:
         if isinstance(message, WireError):
             self._perform(self._parts.session.reject(message))
             return
+        if images := images_in(message):
+            self._preparing = self._tasks.create_task(self._prepare(message, images))
+            return
         if isinstance(message, AudioCommit):
             windows, rest = self._parts.windows, self._parts.front_end.flush()
             facts = windows.receive(rest, self._parts.playout.interruptible, self._busy)
             self._take_turns([*facts, *windows.flush()])
         self._decide(message)
+
+    async def _prepare(self, message: ClientEvent, images: Sequence[tuple[InputImage, str]]) -> None:
+        """Decodes the images of a message. The conversation goes on meanwhile; later messages wait."""
+        try:
+            prepared = Prepared(message, await self._parts.pictures.decode(images))
+        except Refused as refused:
+            error = WireError(refused.code, refused.message, refused.param, message.event_id)
+            prepared = Prepared(message, {}, error)
+        self._inbox.post(prepared)
+
+    async def _read_on(self, prepared: Prepared) -> None:
+        self._preparing = None
+        if prepared.refused is not None:
+            self._perform(self._parts.session.reject(prepared.refused))
+        else:
+            self._parts.images.keep(prepared.pixels)
+            self._decide(prepared.message)
+            self._parts.images.keep({})
+        behind, self._behind, self._behind_size = self._behind, deque(), 0
+        for text in behind:
+            await self._read(text)
 
     def _rescue(self) -> None:
         for overdue in self._parts.watchdog.expire(asyncio.get_running_loop().time()):

@@ -33,6 +33,7 @@ ROOMS = (
     "realtime/session",
     "realtime/monitor",
     "realtime/peers",
+    "realtime/pictures",
     "realtime/pipeline",
     "realtime/recording",
     "realtime/engine",

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from vivavoce.codecs import media
 from vivavoce.codecs.audio import Samples
 from vivavoce.model.turns.overlap_classifier import Scores
 from vivavoce.realtime.audio.playout import Playout
@@ -25,6 +24,7 @@ from vivavoce.realtime.recording.format1 import OldSession, OldWatchdog
 from vivavoce.realtime.recording.reader import Accepted, BadRecording, RecordingReader
 from vivavoce.realtime.recording.serialization import Unrecordable, digest, plain, restored, to_bytes
 from vivavoce.realtime.session.ids import Ids
+from vivavoce.realtime.session.images import decode_image
 from vivavoce.realtime.session.opening import seeded_ids
 from vivavoce.realtime.session.rate_limit import Bucket
 from vivavoce.realtime.session.session import Options, Session
@@ -251,7 +251,7 @@ def _cores(tape: RecordingReader) -> tuple[Session, Playout, Watchdog]:
         limit = header["responses"]
         responses = None if limit is None else Bucket(limit)
         given = restored(header["options"], tape.fetch)
-        options = Options(decode=media.decode_picture, responses=responses, **given)
+        options = Options(decode=decode_image, responses=responses, **given)
         ids: Ids = seeded_ids(header["seed"])
         playout = Playout()
         session = Session(options, playout, header["plays"], ids)

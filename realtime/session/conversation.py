@@ -17,6 +17,7 @@ from typing import Final, Literal
 from msgspec import UNSET, structs
 
 from vivavoce.model.dialogue import Call, CallResult, Item, Message, Picture
+from vivavoce.realtime.session.images import MAX_KEPT_PIXELS, pixel_count
 from vivavoce.realtime.wire.errors import Refused
 from vivavoce.realtime.wire.items import (
     FunctionCallItem,
@@ -99,6 +100,11 @@ class Entry:
         return any(isinstance(part, InputAudio) and part.transcript is None for part in parts)
 
     @property
+    def pixels(self) -> int:
+        """Of its pictures."""
+        return sum(pixel_count(picture.pixels) for picture in self.pictures)
+
+    @property
     def chars(self) -> int:
         """Length of what the model knows of it."""
         if isinstance(self.item, MessageItem):
@@ -155,6 +161,25 @@ class Conversation:
     def full(self) -> bool:
         """One more item would have to push another one out."""
         return len(self._order) >= MAX_ITEMS or self._chars(self._order) >= MAX_CHARS
+
+    @property
+    def pixels(self) -> int:
+        """Of all pictures."""
+        return sum(entry.pixels for entry in self._entries.values())
+
+    def drop_pictures(self) -> list[Entry]:
+        """Takes the oldest pictures out of their items when there are more than `MAX_KEPT_PIXELS`, but not the newest;
+        returns those items. The words stay."""
+        excess = self.pixels - MAX_KEPT_PIXELS
+        dropped = []
+        shown = [entry for item_id in self._order if (entry := self._entries[item_id]).pictures]
+        for entry in shown[:-1]:
+            if excess <= 0:
+                break
+            excess -= entry.pixels
+            entry.pictures = ()
+            dropped.append(entry)
+        return dropped
 
     def __getitem__(self, item_id: str) -> Entry:
         return self._entries[item_id]

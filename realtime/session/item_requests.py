@@ -38,8 +38,8 @@ class ItemRequests:
         """`conversation.item.create`. Raises `Refused`."""
         item = supported(event.item, "item")
         item_id = item.id or self._state.ids.new("item")
-        self._state.require_room()
         new = entry(item, item_id, look(item, "item", self._decode, now))
+        self._state.require_room(new.pixels)
         if isinstance(item, MessageItem) and (sounds := sound_of(item)):
             if len(sounds) != len(item.content):
                 message = "Sound without a transcript must be all that a message holds."

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2s
 from itertools import count
 from typing import Any, Final
 
 import msgspec
 
-from vivavoce.codecs import media
 from vivavoce.model.abilities import Abilities
 from vivavoce.realtime.audio.playout import Ledger
 from vivavoce.realtime.session.ids import Ids
+from vivavoce.realtime.session.images import Decode, decode_image
 from vivavoce.realtime.session.mcp_servers import Servers, ToolOptions
 from vivavoce.realtime.session.rate_limit import Bucket
 from vivavoce.realtime.session.session import Options, Session
@@ -79,9 +79,10 @@ class NewSession:
     plays: bool
     ids: Ids
 
-    def begin(self, ledger: Ledger) -> Session:
-        """The session core of a call with this playout."""
-        return Session(self.options, ledger, self.plays, self.ids)
+    def begin(self, ledger: Ledger, decode: Decode | None = None) -> Session:
+        """The session core of a call with this playout. `decode`: gives pictures that were decoded before."""
+        options = self.options if decode is None else replace(self.options, decode=decode)
+        return Session(options, ledger, self.plays, self.ids)
 
 
 def new_session(
@@ -114,7 +115,7 @@ def new_session(
     options = Options(
         settings,
         expires_at,
-        media.decode_picture,
+        decode_image,
         wanted.extras,
         responses,
         house.tools,

@@ -75,8 +75,8 @@ from vivavoce.realtime.wire.session_config import ServerVad, SessionView
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a session begins. `settings` come from `settings.begin`; `expires_at` is unix seconds; `decode` turns the
-    file of a picture into pixels. `extras`: the client wants our own `vivavoce.…` events; strict ones cannot bear them.
+    """How a session begins. `settings` come from `settings.begin`; `expires_at` is unix seconds; `decode` gives the
+    pictures of an event's images. `extras`: the client wants our own `vivavoce.…` events; strict ones cannot bear them.
     `responses` bounds how many it may ask for, and how quickly. `tools`: what the server runs by itself. `apology`: is
     said for a spoken answer that failed, where answers come without being asked for. `notice`: the call is recorded,
     and begins with these words ("" for none). `greeting`: the assistant speaks first ("" for not). `abilities`: what

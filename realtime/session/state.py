@@ -9,6 +9,7 @@ from vivavoce.realtime.audio.playout import Ledger
 from vivavoce.realtime.events import Action, Forget, Send
 from vivavoce.realtime.session.conversation import Conversation, Entry
 from vivavoce.realtime.session.ids import Ids
+from vivavoce.realtime.session.images import MAX_KEPT_PIXELS
 from vivavoce.realtime.session.mcp_servers import Approved, Servers
 from vivavoce.realtime.session.model_context import read
 from vivavoce.realtime.session.settings import Settings
@@ -56,9 +57,11 @@ class State:
     approved: list[Approved] = field(default_factory=list)
     pending: PendingResponse = field(default_factory=PendingResponse)
 
-    def require_room(self) -> None:
-        """Raises `Refused` when the conversation is full and the client forbade to drop anything."""
-        if self.settings.truncation == "disabled" and self.conversation.full:
+    def require_room(self, pixels: int = 0) -> None:
+        """Raises `Refused` when the conversation is full, or has no room for pictures of so many pixels, and the client
+        forbade to drop anything."""
+        full = self.conversation.full or (pixels > 0 and self.conversation.pixels + pixels > MAX_KEPT_PIXELS)
+        if self.settings.truncation == "disabled" and full:
             message = "The conversation is full, and truncation is disabled."
             raise Refused("context_length_exceeded", message)
 
@@ -77,6 +80,9 @@ class State:
     def trim(self) -> Iterator[Action]:
         """Drops what the limits have no room for."""
         yield from (Forget(item_id) for item_id in self.conversation.overflow(self.settings.truncation))
+        for bare in self.conversation.drop_pictures():
+            yield Forget(bare.id)
+            yield from read(self.conversation, bare.id)
 
 
 def sends(events: Iterable[ServerEvent]) -> Iterator[Action]:

@@ -34,6 +34,7 @@ from vivavoce.realtime.events import (
     TurnStarted,
 )
 from vivavoce.realtime.session.ids import Ids
+from vivavoce.realtime.session.images import Pixels
 from vivavoce.realtime.session.mcp_servers import ToolOptions
 from vivavoce.realtime.session.rate_limit import Bucket
 from vivavoce.realtime.session.session import Options, Session
@@ -41,6 +42,7 @@ from vivavoce.realtime.session.settings import Defaults, begin
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire.client_events import AudioAppend
 from vivavoce.realtime.wire.errors import WireError
+from vivavoce.realtime.wire.items import InputImage
 from vivavoce.realtime.wire.session_config import RealtimeSession, SessionConfig
 
 MS = 24  # samples a millisecond
@@ -75,10 +77,8 @@ def sound(ms: int) -> Samples:
     return np.full(ms * MS, 0.25, np.float32)
 
 
-def pixel(content: bytes) -> Any:
-    """A decoder of pictures that sees one black pixel; a file that says so is damaged."""
-    if b"damaged" in content:
-        raise ValueError("damaged")
+def pixel(image: InputImage, path: str) -> Pixels:
+    """Implements `Decode`: sees one black pixel."""
     return np.zeros((1, 1, 3), np.uint8)
 
 
