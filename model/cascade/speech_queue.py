@@ -19,7 +19,7 @@ from typing import Final
 
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.model.cascade.threads import Threads
-from vivavoce.model.cascade.tts import Speech, Tts
+from vivavoce.model.cascade.tts import Speech, Tts, stand_in
 from vivavoce.model.cascade.tts.clauses import Clause, Clauses
 from vivavoce.model.dialogue import AudioToken, ReplySpec, WordEnd
 from vivavoce.model.errors import ModelError
@@ -58,7 +58,10 @@ class Utterance:
         self._busy = False  # a job is on the TTS's thread
         # The rest belongs to the TTS's thread, or, while it has no job, to the caller that is about to submit one.
         self._speech: Iterator[Speech] | None = None  # of the clause being spoken
+        self._clause: Clause | None = None
         self._clause_at = (0, 0)  # characters and samples of the reply before it
+        self._instead = ""  # what is spoken in place of the clause, which cannot be said
+        self._excused = False  # the last words were such a stand-in
         self._spoken = 0  # samples so far
         self._due = time.monotonic()
         self._cancelled = threading.Event()
@@ -118,7 +121,7 @@ class Utterance:
             if not self._waiting:
                 return False
             clause = self._waiting.popleft()
-        self._clause_at = clause.start, self._spoken
+        self._clause, self._clause_at, self._instead = clause, (clause.start, self._spoken), ""
         spec = self._spec
         self._speech = iter(self._tts.speak(clause.text, name=spec.voice, speed=spec.speed, part=clause.part))
         return True
@@ -128,15 +131,36 @@ class Utterance:
         assert self._speech is not None
         speech = next(self._speech, None)
         if speech is None:
-            self._speech = None
+            self._speech = self._stand_in()
         elif not self._cancelled.is_set():
             chars, start = self._clause_at
-            words = tuple(WordEnd(chars + word.chars, start + word.sample) for word in speech.words)
+            words = tuple(
+                WordEnd(chars + end, start + word.sample) for word in speech.words if (end := self._end(word))
+            )
             self._due = max(self._due, time.monotonic()) if not self._spoken else self._due
             self._spoken += len(speech.samples)
             self._due += len(speech.samples) / SAMPLE_RATE
+            self._excused = bool(self._instead)
             self._deliver(AudioToken(speech.samples, words))
         return True
+
+    def _stand_in(self) -> Iterator[Speech] | None:
+        """What is spoken in place of a clause of which no word could be said: silence would be taken for a dead line.
+        Once for several in a row."""
+        assert self._clause is not None
+        silent = self._clause_at[1] == self._spoken and not self._clause.part.said
+        if self._instead or self._excused or not silent:
+            return None
+        self._instead = stand_in(self._clause.text)
+        spec = self._spec
+        return iter(self._tts.speak(self._instead, name=spec.voice, speed=spec.speed)) if self._instead else None
+
+    def _end(self, word: WordEnd) -> int:
+        """The characters of the clause that are said with `word`; a stand-in says them with its last word."""
+        if not self._instead:
+            return word.chars
+        assert self._clause is not None
+        return len(self._clause.text) if word.chars == len(self._instead) else 0
 
     def _await_text(self) -> bool:
         """No clause waited: the reply is over, or its next text is to come. Returns whether a clause has come since."""

@@ -2,7 +2,8 @@
 
     reply's text ─Clauses─► clause ─Tts.speak────────────────────────────────────────────► Speech, Speech, ...
                              │                                                              24 kHz + word ends
-                             ├ english    the words that are spoken: numbers, dates, markup ("$5" -> "five dollars")
+                             ├ english    the words that are spoken: numbers, dates, markup ("$5" -> "five dollars"),
+                             │              and what is said where there are none ("👍" -> "thumbs up")
                              ├ phonemes   words to phonemes, from a lexicon
                              ├ piper      joe: the first sound comes when 0.2 s of it is decoded   ┐
                              │ codec_voice  joe through the audio codec: text, codes, sound        │ one contract
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from vivavoce.model.cascade.tts.clauses import Clause, Clauses
 from vivavoce.model.cascade.tts.contract import WHOLE, Part, Speech, Tts
+from vivavoce.model.cascade.tts.english.unsayable import stand_in
 from vivavoce.model.cascade.tts.names import CODED, ENGLISH, JOE, resolve
 from vivavoce.model.errors import MissingModel
 
@@ -32,6 +34,7 @@ __all__ = [
     "Speech",
     "Tts",
     "open_tts",
+    "stand_in",
 ]
 
 

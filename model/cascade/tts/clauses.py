@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 from vivavoce.model.cascade.tts.aligned import word_list
 from vivavoce.model.cascade.tts.contract import WHOLE, Part
+from vivavoce.model.cascade.tts.english import formulas
 from vivavoce.model.cascade.tts.english.spelling import CLOSERS, TITLES
 
 EARLY_WORDS: Final = 5
@@ -44,8 +45,8 @@ _CLINGING: Final = frozenset(
     more most is are was were be not no as than
     """)
 )
-_PLAIN: Final = re.compile(r"[^\W\d_][a-z]*(?:['’][a-z]+)?")
-"""A word that sounds the same whatever follows it: no number, abbreviation, acronym or markup."""
+_PLAIN: Final = re.compile(r"[A-Za-z\u00c0-\u024f][a-z]*(?:['’][a-z]+)?")
+"""A word that sounds the same whatever follows it: no number, abbreviation, acronym, markup or other script."""
 _QUOTES: Final = "\"'”’)]}*_`"
 _WIDE_STOPS: Final = "。！？；，：、"
 _NEVER_LAST: Final = frozenset(word.lower() for word in TITLES) | {*word_list("no st jan feb aug sept oct nov dec p")}
@@ -107,9 +108,10 @@ class Clauses:
         return clause
 
     def flush(self) -> list[Clause]:
-        """The reply is complete: returns its rest, if that has words."""
-        rest = self._cut(len(self._text))
-        return [rest] if any(character.isalnum() for character in rest.text[rest.part.said :]) else []
+        """The reply is complete: returns its rest, if that has words, or if it is all of the reply."""
+        whole, rest = self._first, self._cut(len(self._text))
+        words = any(character.isalnum() for character in rest.text[rest.part.said :])
+        return [rest] if words or (whole and not rest.part.said and rest.text.strip()) else []
 
     def _step(self, character: str) -> list[Clause]:
         done: list[Clause] = []
@@ -128,7 +130,10 @@ class Clauses:
         return done
 
     def _word_done(self, space: str) -> list[Clause]:
-        """White space came: ends a word if one is under way, and perhaps the clause before or behind it."""
+        """White space came: ends a word if one is under way, and perhaps the clause before or behind it. A formula is
+        one word, with spaces in it."""
+        if formulas.OPEN.search(self._text):
+            return []
         word, end = self._text[self._word :].strip(), len(self._text)
         if not word:
             return self._line_done(space)

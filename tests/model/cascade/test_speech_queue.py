@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import time
 from collections.abc import Callable, Iterator
 
@@ -13,6 +14,7 @@ from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.model.cascade.speech_queue import RUNNING_OUT, SpeechEnd, SpeechQueue, Utterance
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.cascade.tts import WHOLE, Part, Speech
+from vivavoce.model.cascade.tts.english.unsayable import SORRY
 from vivavoce.model.dialogue import AudioToken, ReplySpec, WordEnd
 
 
@@ -28,6 +30,16 @@ class ScriptedTts:
     def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
         self.requests.append((text, part))
         yield Speech(np.ones(self._samples, np.float32), (WordEnd(len(text), self._samples),))
+
+
+class LatinTts(ScriptedTts):
+    """Has no sound for text without Latin letters. Each word is a chunk."""
+
+    def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
+        self.requests.append((text, part))
+        words = [match.end() for match in re.finditer(r"[A-Za-z]+\W*", text)]
+        for number, end in enumerate(words, 1):
+            yield Speech(np.ones(self._samples, np.float32), (WordEnd(end, number * self._samples),))
 
 
 Begin = Callable[[ScriptedTts], tuple[Utterance, "queue.Queue[AudioToken | SpeechEnd]"]]
@@ -77,6 +89,39 @@ def test_when_the_sound_runs_out_before_the_text_comes_the_opening_is_spoken(beg
     utterance.say(" most intelligent animals of")
     sound.get(timeout=5)
     assert tts.requests[1] == ("Cats are the most intelligent animals of", Part(len("Cats are"), goes_on=True))
+
+
+def spoken(begin: Begin, *pieces: str) -> tuple[list[str], list[WordEnd], int]:
+    """What the TTS is asked for, the word ends of the reply, and its samples."""
+    tts = LatinTts(seconds=0.01)
+    utterance, sound = begin(tts)
+    for piece in pieces:
+        utterance.say(piece)
+    utterance.finish()
+    ends, samples = [], 0
+    while isinstance(token := sound.get(timeout=5), AudioToken):
+        ends += token.words
+        samples += len(token.samples)
+    assert token == SpeechEnd()
+    return [text for text, _ in tts.requests], ends, samples
+
+
+def test_a_reply_of_which_nothing_can_be_said_is_heard(begin: Begin) -> None:
+    assert spoken(begin, "👍")[:2] == (["👍", "thumbs up."], [WordEnd(1, 480)])
+    requests, ends, samples = spoken(begin, "你好，我是语音助手。")
+    assert requests == ["你好，", SORRY, "我是语音助手。"]
+    assert (ends, samples) == ([WordEnd(3, 5 * 240)], 5 * 240), "said with the last word of the five, and said once"
+
+
+def test_a_stand_in_is_repeated_once_other_words_were_said(begin: Begin) -> None:
+    requests, ends, _ = spoken(begin, "你好。 Hello. 再见。 世界。")
+    assert [text for text in requests if text == SORRY] == [SORRY, SORRY]
+    assert [end.chars for end in ends] == [3, 10, 14]
+
+
+def test_signs_behind_words_are_passed_over(begin: Begin) -> None:
+    assert spoken(begin, "Yes! ", "👍")[0] == ["Yes!"]
+    assert spoken(begin, " \n") == ([], [], 0)
 
 
 def _until_idle(utterance: Utterance) -> None:

@@ -33,6 +33,41 @@ _SCALE: Final = r"thousand|million|billion|trillion|[kK]|[mM]|[bB]n?|[tT]"
 _VULGAR: Final = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅛": "1/8", "⅕": "1/5"}
 
 
+_EUROPEAN: Final = (
+    r"(?<![\d.,'])(?:\d{1,3}(?:\.\d{3})+(?:,\d{1,2})?|\d{1,3}(?:[ ']\d{3})+(?:[,.]\d{1,2})?|\d+,\d{1,2})"
+    r"(?![\d'])(?![.,]\d)"
+)
+"""A number whose decimals follow a comma, or whose thousands have dots, spaces or apostrophes between them."""
+
+
+def _english_notation(number: str) -> str:
+    """ "1.234,56" -> "1234.56"."""
+    whole, comma, cents = number.rpartition(",")
+    if not comma:
+        whole, point, cents = number.rpartition(".") if re.search(r"[ '].*\.\d{1,2}$", number) else (number, "", "")
+        comma = point
+    return re.sub(r"[.' ]", "", whole) + (f".{cents}" if comma else "")
+
+
+def _european(match: re.Match[str]) -> str | None:
+    number = match["number"]
+    around = match.string[match.start() : match.end() + 5]
+    if re.fullmatch(r"\d{1,3}\.\d{3}", number) and not re.search(r"€|EUR|Euro|euro|CHF", around):
+        return None  # three decimals
+    return match[0].replace(number, _english_notation(number))
+
+
+def _many_thousands(match: re.Match[str]) -> str | None:
+    parts = match[0].split(".")
+    address = len(parts) == 4 and all(int(part) < 256 for part in parts)
+    return None if address else match[0].replace(".", "")
+
+
+def _scientific(match: re.Match[str]) -> str:
+    power = match[2].translate(_SUPERSCRIPTS).replace("+", "").replace("−", "-").replace("-", "minus ")
+    return f"{match[1]} times ten to the power of {power}"
+
+
 def _money(match: re.Match[str]) -> str:
     one, cent = _CURRENCIES[match["symbol"] or match["code"]]
     number, scale = match["number"].replace(",", ""), match["scale"]
@@ -96,7 +131,24 @@ def _plain(match: re.Match[str]) -> str:
     return digits(bare) if bare.isdigit() and len(bare) >= 10 and bare == text else decimal(text)
 
 
+_SUPERSCRIPTS: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+
 RULES: Final[tuple[Rule, ...]] = (
+    (re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?[×·*xX]\s?10(?:\^\(?\{?([-−]?\d+)\}?\)?)"), _scientific),
+    (re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?[×·*xX]\s?10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)"), _scientific),
+    (re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)[eE]([+−-]?\d{1,3})\b"), _scientific),
+    (re.compile(r"(?<=[\w)])[⁻⁰⁴⁵⁶⁷⁸⁹][⁰¹²³⁴⁵⁶⁷⁸⁹]*"), lambda m: f"^{m[0].translate(_SUPERSCRIPTS)}"),
+    (
+        re.compile(
+            rf"(?:{_SYMBOL}|(?:USD|EUR|GBP|CHF)\s)\s?(?P<number>{_EUROPEAN})(?!\s?(?:thousand|million|billion))"
+        ),
+        _european,
+    ),
+    (
+        re.compile(rf"(?P<number>{_EUROPEAN})(?=\s?(?:[€£%]|(?:USD|EUR|GBP|CHF|[Ee]uros?|(?:{UNIT}))(?![\w/²³])))"),
+        _european,
+    ),
+    (re.compile(r"(?<![\w.,])\d{1,3}(?:\.\d{3}){2,}(?![\w.]|,\d{3})"), _many_thousands),
     (re.compile(r"(?<=\d)([½⅓⅔¼¾⅛⅕])"), lambda m: f" {_VULGAR[m[1]]}"),
     (re.compile(r"[½⅓⅔¼¾⅛⅕]"), lambda m: _VULGAR[m[0]]),
     (

@@ -41,7 +41,13 @@ def _slashed(match: re.Match[str]) -> str | None:
 
 
 def _dotted(match: re.Match[str]) -> str | None:
-    return _date(match[3], int(match[2]), int(match[1]))
+    years = match[3] if len(match[3]) == 4 else f"20{match[3]}"
+    return _date(years, int(match[2]), int(match[1]))
+
+
+def _day_and_month(match: re.Match[str]) -> str | None:
+    day, month = int(match[1]), int(match[2])
+    return f"{MONTHS[month - 1]} {ordinal(day)}" if 1 <= month <= 12 and 1 <= day <= 31 else None
 
 
 def _day_before(match: re.Match[str]) -> str:
@@ -92,8 +98,12 @@ RULES: Final[tuple[Rule, ...]] = (
     (re.compile(r"(?<=\d)T(?=\d\d:\d\d)"), " at "),
     (re.compile(r"(?<=:\d\d)(?:\.\d+)?Z\b"), " UTC"),
     (re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b"), _iso),
+    (re.compile(r"(?<![\d/.,])(\d{4})/(\d{1,2})/(\d{1,2})\b(?![/.]?\d)"), _iso),
     (re.compile(r"(?<![\d/])(\d{1,2})/(\d{1,2})/(\d{4}|\d\d)\b(?!/)"), _slashed),
+    (re.compile(r"(?<![\d/.-])(\d{1,2})-(\d{1,2})-(\d{4})\b(?!-)"), _slashed),
     (re.compile(r"(?<![\d.])(\d{1,2})\.(\d{1,2})\.(\d{4})\b"), _dotted),
+    (re.compile(r"(?<![\d.])(\d\d)\.(\d\d)\.(\d\d)\b(?!\.?\d)"), _dotted),
+    (re.compile(r"(?<=\b(?:[Oo]n|[Bb]y|[Tt]o) )(\d{1,2})\.(\d\d)\.(?= [a-z])"), _day_and_month),
     (re.compile(rf"\b({'|'.join(_SHORT)})\.(?=[ ,]|$)"), lambda m: _SHORT[m[1]]),
     (re.compile(rf"\b({'|'.join(_SHORT)})(?= \d{{1,2}}(?:st|nd|rd|th)?\b)"), lambda m: _SHORT[m[1]]),
     (
@@ -117,6 +127,10 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     (re.compile(rf"\b(\d{{1,2}})\s?([AaPp])\.?[Mm]\b(?:{_NOT_A_STOP})?"), _hour),
     (re.compile(r"\b([12]\d\d0)'?s\b|'(\d0)s\b"), _decade),
+    (
+        re.compile(r"(?<![\d.,-])((?:19|20)\d\d)-0([1-9])\b(?!-?\d)"),
+        lambda m: f"{MONTHS[int(m[2]) - 1]} {year(int(m[1]))}",
+    ),
     (re.compile(r"(?<![\d$€£.,-])([12]\d{3})\s?[-–]\s?([12]\d{3}|\d\d)\b(?![\d.,-]\d)"), _years),
     (re.compile(r"(?<=\b[Yy]ear )([1-9]\d{2,3})\b"), lambda m: year(int(m[1]))),
     (

@@ -33,7 +33,28 @@ def _file_name(match: re.Match[str]) -> str:
     return f"{match[1].replace('_', ' ')} dot {match[2]}"
 
 
+_MARKS: Final = r"[1-9]\d{0,2}(?:\s?[,;–-]\s?[1-9]\d{0,2})*"
+_NAMED: Final = (
+    r"(?:arrays?|lists?|vectors?|matrix|tuples?|interval|range|values?|set|numbers?|is|are|=|see|in|and|or|of|from|by|to|"
+    r"with|than|sources?|references?|refs?\.?|citations?|notes?|cf\.)"
+)
+"""Words and signs before brackets that are read: a list, or a source that is named in the sentence."""
+
+_SUBSCRIPTS: Final = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+
+
+def _reference(match: re.Match[str]) -> str | None:
+    """A mark that leads to a source: "blue [1].", "blue.[2][3]"."""
+    before = match.string[: match.start()]
+    return None if re.search(rf"(?:^|\W){_NAMED}\s*$", before, re.I) else ""
+
+
 RULES: Final[tuple[Rule, ...]] = (
+    (re.compile(rf"(?:(?<=[A-Za-z][A-Za-z])|(?<=[\d.,;:!?)\]\"”’%]))(?:\[{_MARKS}\])+(?!\()"), _reference),
+    (re.compile(rf"[ \t]+(?:\[{_MARKS}\][ \t]*)+(?=[.,;:!?)]|\s*$)", re.M), _reference),
+    (re.compile(r"[ \t]*(?:\[(?:citation needed|sic|(?:note|nb) \d+)\]|【[^】\n]{0,60}】)", re.I), ""),
+    (re.compile(r"(?<=[a-z]{4})[¹²³⁴⁵⁶⁷⁸⁹⁰]+(?!\w)|(?<=[.,!?])[¹²³⁴⁵⁶⁷⁸⁹⁰]+(?!\w)"), ""),
+    (re.compile(r"[₀₁₂₃₄₅₆₇₈₉]+"), lambda m: m[0].translate(_SUBSCRIPTS)),
     (re.compile(r"```[ \t]*\w*[ \t]*\n?|~~~+"), ""),
     (re.compile(r"<br\s*/?>", re.I), "\n"),
     (re.compile(r"</?[A-Za-z][^<>\n]{0,200}>|<!--.*?-->", re.S), ""),

@@ -43,7 +43,7 @@ def _clauses(text: str) -> list[str]:
         ("A long—yes— dash", ["A long—yes—", " dash"]),
         ("", []),
         (" \n ", []),
-        ("!!!", []),
+        ("!!!", ["!!!"]),
     ],
 )
 def test_clauses_end_where_a_speaker_would_pause(text: str, cut: list[str]) -> None:
@@ -199,7 +199,7 @@ def test_clauses_have_no_gaps(text: str) -> None:
     for clause in [*clauses.push(text), *clauses.flush()]:
         assert (clause.start, clause.text) == (at, text[at : clause.end])
         assert 0 < len(clause.text) <= MAX_CHARS
-        assert any(map(str.isalnum, clause.text))
+        assert any(map(str.isalnum, clause.text)) or clause.text == text, "a clause without words is all of the reply"
         at = clause.end
     assert not any(map(str.isalnum, text[at:]))
 
@@ -207,13 +207,30 @@ def test_clauses_have_no_gaps(text: str) -> None:
 @given(st.lists(_PIECES, max_size=60), st.integers(1, 4))
 def test_openings_change_no_clause_and_all_text_is_spoken_once(pieces: list[str], every: int) -> None:
     said, clauses = _openings(pieces, every)
-    plain = Clauses()
+    plain, whole = Clauses(), "".join(pieces)
     assert [(c.text, c.start, c.end) for c in clauses][: len(clauses)] == [
         (c.text, c.start, c.end) for piece in pieces for c in plain.push(piece)
-    ] + [(c.text, c.start, c.end) for c in plain.flush() if any(map(str.isalnum, c.text[_opened(clauses, c) :]))]
+    ] + [
+        (c.text, c.start, c.end)
+        for c in plain.flush()
+        if any(map(str.isalnum, c.text[_opened(clauses, c) :])) or c.text == whole
+    ]
     assert "".join("".join(said).split()) == "".join("".join(pieces)[: clauses[-1].end if clauses else 0].split())
 
 
 def _opened(clauses: list[Clause], clause: Clause) -> int:
     """Characters of `clause` that its openings had."""
     return next((one.part.said for one in clauses if one.start == clause.start), len(clause.text))
+
+
+@pytest.mark.parametrize("text", ["👍", "...", " 🎉\n"])
+def test_a_reply_without_words_is_one_clause_and_signs_behind_words_are_none(text: str) -> None:
+    assert _clauses(text) == [text]
+    assert "".join(_clauses(f"Yes. {text}")).strip() == "Yes."
+    assert _clauses("  ") == []
+
+
+def test_a_formula_is_not_cut() -> None:
+    text = r"So we get that $x = \frac{a + b}{c} and d$ and that is all of it."
+    assert _clauses(text) == [r"So we get that $x = \frac{a + b}{c} and d$", " and that is all of it."]
+    assert len(_clauses("My $HOME is set, and it is not a formula, as you can see in what follows here.")) > 1

@@ -42,7 +42,12 @@ one<br>two <b>three</b> &amp; four ⇒ one, two three and four
 3 * 4 and *so* ⇒ three times four and so
 Really?!! ⇒ Really?
 Well, ... yes ⇒ Well. yes
-你好，世界。再见！ ⇒ 你好, 世界. 再见!
+Yes，no。Well！ ⇒ Yes, no. Well!
+The sky is blue [1]. Paris is big.[2][3] ⇒ The sky is blue. Paris is big.
+So they say [2, 3], again.[4–6] And 【7†source】 that [citation needed]. ⇒ So they say, again. And that.
+See [1], or the sources [2] and [4-6]. ⇒ See one, or the sources two and four to six.
+An array [1, 2, 3] has a[0] and x[1]. ⇒ An array one, two, three has a zero and x one.
+Some footnote¹ here.² H₂O ⇒ Some footnote here. H two O
 !!! , so ⇒ so
 """
 NUMBERS = """
@@ -76,7 +81,53 @@ x^2 + y² = z³ ⇒ x squared plus y squared equals z cubed
 a ≤ b, a >= b, a != b ⇒ a is at most b, a is at least b, a is not equal to b
 a < b, a > b ⇒ a is less than b, a is greater than b
 """
+CODES = """
+Call +49 30 1234567. ⇒ Call plus four nine, three zero, one two three four five six seven.
++49 (0)30 1234567 or +49-30-123456. ⇒ plus four nine, zero, three zero, one two three four five six seven or plus four nine, three zero, one two three four five six.
++4930123456, 0049 30 901820 ⇒ plus four nine three zero one two three four five six, zero zero four nine, three zero, nine zero one eight two zero
+Ring 030 1234567 or 0171/1234567 ⇒ Ring zero three zero, one two three four five six seven or zero one seven one, one two three four five six seven
+06 12 34 56 78 is mine ⇒ zero six, one two, three four, five six, seven eight is mine
+My card is 4111 1111 1111 1111. ⇒ My card is four one one one, one one one one, one one one one, one one one one.
+4111-1111-1111-1112, CVV 123 ⇒ four one one one, one one one one, one one one one, one one one two, C V V one two three
+3782 822463 10005 ⇒ three seven eight two, eight two two four six three, one zero zero zero five
+DE89 3704 0044 0532 0130 00 ⇒ D E eight nine, three seven zero four, zero zero four four, zero five three two, zero one three zero, zero zero
+IBAN DE89370400440532013000. ⇒ I B A N D E eight nine, three seven zero four, zero zero four four, zero five three two, zero one three zero, zero zero.
+ISBN 978-3-16-148410-0 ⇒ I S B N nine seven eight, three, one six, one four eight four one zero, zero
+ISBN 0-306-40615-X, 978-0-306-40615-7 ⇒ I S B N zero, three zero six, four zero six one five, X, nine seven eight, zero, three zero six, four zero six one five, seven
+SSN 123-45-6789 ⇒ S S N one two three, four five, six seven eight nine
+PIN 1234, your code is 481516, order 12345678 ⇒ Pin one two three four, your code is four eight one five one six, order one two three four five six seven eight
+Call 911 or 112. Call 300 people. ⇒ Call nine one one or one hundred twelve. Call three hundred people.
+in 2019 2020 2021 2022, number 1000000 ⇒ in twenty nineteen twenty twenty twenty twenty-one twenty twenty-two, number one million
+-5 to +3 degrees, +20 and 0.5 100 ⇒ minus five to plus three degrees, plus twenty and zero point five one hundred
+"""  # noqa: E501 - rows of a table
+FORMULAS = r"""
+See $x = \frac{-b}{2a}$ for that. ⇒ See x equals minus b over two a for that.
+$E = mc^2$ and \(x_1 + x_i\) ⇒ E equals m c squared and x one plus x sub i
+$$\int_0^1 x^3 dx$$ ⇒ the integral from zero to one of x cubed d x
+\[ a^2 + b^2 = c^2 \] ⇒ a squared plus b squared equals c squared
+$\alpha \le \sqrt{2}$, $\sum_{i=1}^n i^{10}$ ⇒ alpha is at most the square root of two, the sum from i equals one to n of i to the power of ten
+$\lim_{x \to 0} f(x) = 90^\circ$ ⇒ the limit as x goes to zero of f of x equals ninety degrees
+$\begin{matrix} a & b \end{matrix}$ is one ⇒ a formula is one
+$x$ costs $5 and $6, $5-$10 ⇒ x costs five dollars and six dollars, five dollars to ten dollars
+Use \frac{1}{2} of \alpha \times y ⇒ Use one over two of alpha times y
+5 × 10³, 1.5e-7, 3*10^8 m ⇒ five times ten to the power of three, one point five times ten to the power of minus seven, three times ten to the power of eight meters
+x⁴ and α or β-carotene ⇒ x to the power of four and alpha or beta-carotene
+"""  # noqa: E501 - rows of a table
+SCRIPTS = """
+The word for cat is 猫 in Japanese. ⇒ The word for cat is, something I cannot say, in Japanese.
+Say Привет, мир! to them. ⇒ Say, something I cannot say! to them.
+Hello means 你好，世界 and bye 再见。 ⇒ Hello means, something I cannot say, and bye, something I cannot say.
+नमस्ते is a greeting, مرحبا too ⇒ something I cannot say, is a greeting, something I cannot say, too
+“こんにちは” (konnichiwa) ⇒ something I cannot say, konnichiwa
+Ｈｅｌｌｏ, 𝓗𝓲, Zürich, naïve Łódź ⇒ Hello, Hi, Zürich, naïve Łódź
+"""
 MONEY_AND_UNITS = """
+€1.234,56 and 1.234,56 EUR ⇒ one thousand two hundred thirty-four euros and fifty-six cents and one thousand two hundred thirty-four euros and fifty-six cents
+1.234.567,89 €, € 12,50, €1.234 ⇒ one million two hundred thirty-four thousand five hundred sixty-seven euros and eighty-nine cents, twelve euros and fifty cents, one thousand two hundred thirty-four euros
+1 234,56 €, CHF 1'234.50 ⇒ one thousand two hundred thirty-four euros and fifty-six cents, C H F one thousand two hundred thirty-four point five zero
+3,5 %, 21,5 °C, 1,5 kg, 1.234.567 people ⇒ three point five percent, twenty-one point five degrees Celsius, one point five kilograms, one million two hundred thirty-four thousand five hundred sixty-seven people
+$1,234,567.89, €1,234.56, $1.234 ⇒ one million two hundred thirty-four thousand five hundred sixty-seven dollars and eighty-nine cents, one thousand two hundred thirty-four euros and fifty-six cents, one point two three four dollars
+1.234 km, 5 Ω ⇒ one point two three four kilometers, five ohms
 It costs $5. ⇒ It costs five dollars.
 $1, $3.50, $0.99, $1.01 ⇒ one dollar, three dollars and fifty cents, ninety-nine cents, one dollar and one cent
 €1,000.00 and £2.01 and £3.20 ⇒ one thousand euros and two pounds and one penny and three pounds and twenty pence
@@ -91,8 +142,11 @@ $5-$10 ⇒ five dollars to ten dollars
 100 m², 2 m^3, 6 ft, 60 mph ⇒ one hundred square meters, two cubic meters, six feet, sixty miles per hour
 3 GHz, 230 V, 5 kWh, a 5-km run ⇒ three gigahertz, two hundred thirty volts, five kilowatt hours, a five kilometer run
 5 g/day ⇒ five grams per day
-"""
+"""  # noqa: E501 - rows of a table
 DATES = """
+due on 2025/12/31 or 2025/1/5 ⇒ due on December thirty-first, twenty twenty-five or January fifth, twenty twenty-five
+31.12.2025, 31.12.25, 31-12-2025 ⇒ December thirty-first, twenty twenty-five, December thirty-first, twenty twenty-five, December thirty-first, twenty twenty-five
+On 31.12. we close, since 2024-05 ⇒ On December thirty-first we close, since May twenty twenty-four
 On 2024-03-03 we met. ⇒ On March third, twenty twenty-four we met.
 3/4/2024 or 4.3.2021 ⇒ March fourth, twenty twenty-four or March fourth, twenty twenty-one
 25/12/2023 ⇒ December twenty-fifth, twenty twenty-three
@@ -113,7 +167,7 @@ At 9 a.m. Monday. At 5 p.m. Then go. ⇒ At nine A M Monday. At five P M. Then g
 2024-03-03T14:05:00Z ⇒ March third, twenty twenty-four at fourteen oh five and zero seconds U T C
 99:99, a 16:9 screen ⇒ ninety-nine to ninety-nine, a sixteen to nine screen
 2024-13-41 ⇒ two thousand twenty-four-thirteen to forty-one
-"""
+"""  # noqa: E501 - rows of a table
 LETTERS = """
 Dr. Smith, Mr. Jones and Mrs. Hill ⇒ Doctor Smith, Mister Jones and Missus Hill
 on Main St. near St. Louis ⇒ on Main Street near Saint Louis
@@ -152,6 +206,21 @@ def test_numbers_are_spelled_out(written: str, said: str) -> None:
     assert speakable(written).text == said
 
 
+@pytest.mark.parametrize(("written", "said"), _cases(CODES))
+def test_numbers_that_are_names_are_read_digit_by_digit(written: str, said: str) -> None:
+    assert speakable(written).text == said
+
+
+@pytest.mark.parametrize(("written", "said"), _cases(FORMULAS))
+def test_formulas_are_read_as_a_person_would(written: str, said: str) -> None:
+    assert speakable(written).text == said
+
+
+@pytest.mark.parametrize(("written", "said"), _cases(SCRIPTS))
+def test_a_word_that_cannot_be_said_leaves_a_gap_that_is_heard(written: str, said: str) -> None:
+    assert speakable(written).text == said
+
+
 @pytest.mark.parametrize(("written", "said"), _cases(MONEY_AND_UNITS))
 def test_money_and_measures_are_spelled_out(written: str, said: str) -> None:
     assert speakable(written).text == said
@@ -173,7 +242,9 @@ def test_lines_without_punctuation_get_a_pause() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", " \n", "😀", "***", "---", "```", "!?", "“”"])
+@pytest.mark.parametrize(
+    "text", ["", " \n", "😀", "***", "---", "```", "!?", "“”", "你好，世界。", "Καλημέρα.", "Привет!"]
+)
 def test_text_without_words_is_not_spoken(text: str) -> None:
     assert speakable(text).text == ""
 
@@ -190,7 +261,36 @@ def test_a_word_ends_where_its_original_ends() -> None:
     ]
 
 
-@given(st.text(alphabet=st.sampled_from(list("aBc I3571.,:/-$%°#*_()[]\n'\"’—…€½²+=km😀é你")), max_size=40))
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        (
+            "Call +49 30 1234567. Now",
+            [("Call", "Call"), ("seven.", "Call +49 30 1234567."), ("Now", "Call +49 30 1234567. Now")],
+        ),
+        (
+            "It is €1.234,56 now",
+            [("It", "It"), ("is", "It is"), ("cents", "It is €1.234,56"), ("now", "It is €1.234,56 now")],
+        ),
+        (
+            r"See $x = \frac{-b}{2a}$ for it",
+            [
+                ("See", "See"),
+                ("a", r"See $x = \frac{-b}{2a}$"),
+                ("for", r"See $x = \frac{-b}{2a}$ for"),
+                ("it", r"See $x = \frac{-b}{2a}$ for it"),
+            ],
+        ),
+        ("Cat is 猫 here", [("Cat", "Cat"), ("is,", "Cat is"), ("say,", "Cat is 猫"), ("here", "Cat is 猫 here")]),
+        ("Blue [1]. Big.[2]", [("Blue.", "Blue [1]."), ("Big.", "Blue [1]. Big.[2]")]),
+    ],
+)
+def test_what_is_read_otherwise_is_said_with_its_last_word(text: str, ends: list[tuple[str, str]]) -> None:
+    spoken = speakable(text)
+    assert [(spoken.text[:end].split()[-1], text[:chars]) for end, chars in spoken.words()] == ends
+
+
+@given(st.text(alphabet=st.sampled_from(list("aBc I3571.,:/-$%°#*_()[]{}\\^\n'\"’—…€½²₂+=km😀é你我αйक्")), max_size=40))
 def test_any_text_becomes_words_and_marks_that_point_into_it(text: str) -> None:
     spoken = speakable(text)
     assert all(character.isalnum() or character in f" '-{MARKS}" for character in spoken.text)
