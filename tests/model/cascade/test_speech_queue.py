@@ -98,7 +98,8 @@ def spoken(begin: Begin, *pieces: str) -> tuple[list[str], list[WordEnd], int]:
     for piece in pieces:
         utterance.say(piece)
     utterance.finish()
-    ends, samples = [], 0
+    ends: list[WordEnd] = []
+    samples = 0
     while isinstance(token := sound.get(timeout=5), AudioToken):
         ends += token.words
         samples += len(token.samples)
