@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
@@ -32,12 +31,14 @@ pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[3] / "realtime/docs/examples"
 PATIENCE = 60.0
 """Seconds that a script may take until it has loaded its models; an idle machine takes ten."""
+ENDING = 20.0
+"""Seconds that it may take to end."""
 SECRET = "whsec_c2VzYW1lLCBvcGVuIHlvdXJzZWxmIQ=="
 
 
 @asynccontextmanager
 async def running(name: str, folder: Path, ports: dict[int, int] | None = None) -> AsyncIterator[Process]:
-    """An example in a process of its own, which is interrupted in the end."""
+    """An example in a process of its own, which is ended after its use."""
     code = (EXAMPLES / name).read_text()
     for old, new in (ports or {}).items():
         assert str(old) in code
@@ -50,8 +51,14 @@ async def running(name: str, folder: Path, ports: dict[int, int] | None = None) 
             yield process
     finally:
         if process.returncode is None:
-            process.send_signal(signal.SIGINT)
-        await process.communicate()
+            process.terminate()  # SIGINT would be ignored where the tests run in the background
+        try:
+            async with asyncio.timeout(ENDING):
+                await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.communicate()
+            raise
 
 
 async def until(met: Callable[[], Awaitable[bool]]) -> None:
