@@ -19,6 +19,7 @@ import socket
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 from harness.virtual_time import VirtualTimeLoop
 
@@ -313,8 +314,16 @@ def network() -> MemoryNetworkLoop:
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run` with a network of its own, on a virtual clock that begins at 0. Fails when tasks are left."""
-    with asyncio.Runner(loop_factory=MemoryNetworkLoop) as runner:
+    with (
+        patch("anyio.to_thread.run_sync", _on_the_spot),
+        asyncio.Runner(loop_factory=MemoryNetworkLoop) as runner,
+    ):
         return runner.run(_tidy(main))
+
+
+async def _on_the_spot(func: Callable[..., T], *arguments: Any, **_options: Any) -> T:
+    """In place of a thread of anyio's, as Starlette uses them for files."""
+    return func(*arguments)
 
 
 async def _tidy(main: Coroutine[Any, Any, T]) -> T:

@@ -29,6 +29,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av.stream import Stream
 from numpy.typing import NDArray
 
+from harness.virtual_time import SeenQueue, VirtualTimeLoop
 from vivavoce.codecs import opus
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.realtime.transports.pacing import Pace
@@ -164,6 +165,7 @@ class Peer:
         return str(self.peer.localDescription.sdp)
 
     async def accept(self, answer: str) -> None:
+        self._show_decoders()
         await self.peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         for receiver in self.peer.getReceivers():
             if receiver.track is not None and receiver.track.kind == "audio":
@@ -236,6 +238,15 @@ class Peer:
             self._listening.cancel()
             with suppress(asyncio.CancelledError):
                 await self._listening
+
+    def _show_decoders(self) -> None:
+        """On the virtual clock: aiortc decodes on threads, for which the clock must wait."""
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, VirtualTimeLoop):
+            for receiver in self.peer.getReceivers():
+                work = SeenQueue()
+                setattr(receiver, "_RTCRtpReceiver__decoder_queue", work)  # noqa: B010 - a private name of a class
+                loop.wait_for(work)
 
     def _disturb(self, line: Line) -> None:
         transport = self.voice_sender.transport

@@ -1,6 +1,8 @@
 """tests/harness/virtual_time.py."""
 
 import asyncio
+import threading
+import time
 
 import pytest
 
@@ -37,3 +39,26 @@ def test_a_wait_that_nothing_can_end_is_an_error_instead_of_a_hang() -> None:
 
     with pytest.raises(virtual_time.Deadlock):
         virtual_time.run(stuck())
+
+
+def test_the_clock_waits_for_a_thread_at_work() -> None:
+    async def main() -> float:
+        loop, done, work = asyncio.get_running_loop(), asyncio.Event(), virtual_time.SeenQueue()
+        assert isinstance(loop, virtual_time.VirtualTimeLoop)
+        loop.wait_for(work)
+
+        def worker() -> None:
+            while (seconds := work.get()) is not None:
+                time.sleep(seconds)
+                loop.call_soon_threadsafe(done.set)
+
+        thread = threading.Thread(target=worker)
+        thread.start()
+        work.put(0.1)
+        async with asyncio.timeout(3600):
+            await done.wait()
+        work.put(None)
+        thread.join()
+        return loop.time()
+
+    assert virtual_time.run(main()) == 0.0

@@ -1,6 +1,7 @@
 """A call that goes on over another connection: the real gateway, real peers, and a model of tones.
 
-One real-time proof for each wire and each way; test_resumable.py has the many cases, in memory."""
+One proof for each wire and each way, on the virtual clock; test_resumable.py has the many cases, and
+tests/web/test_resume_page.py a Chromium in real time."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import websockets
 
+from harness import memory_network
 from harness.gateway import Running, gateway
 from harness.log_lines import log_lines
 from harness.peer import Peer
@@ -34,7 +36,7 @@ def run(test: Callable[[Running], Awaitable[None]], **settings: object) -> None:
             await running.idle()
 
     with log_lines() as seen:
-        asyncio.run(main())
+        memory_network.run(main())
     assert seen.without_call() <= {"ready"}
 
 
