@@ -1,10 +1,10 @@
-"""The life of a call: a place among the others, its parts, its limits, a goodbye.
+"""The life of a call: its slot, its parts, its limits, its end.
 
-    reserve ──► Call ──run──► RUNNING ──► the peer left, a limit was reached, or something broke
+    reserve ──► Call ──run──► RUNNING ──► the peer left, a limit was reached, or a failure
                                             └──► LEAVING: closing event, transport closed, dialogue closed ──► forgotten
 
 `Call` owns the parts of one call and frees them in the right order; `Calls` owns every call of the process, and none
-outlives it. A place is free again when its call leaves: freeing goes on behind it.
+outlives it. A slot is free again when its call is leaving: its parts are freed afterwards.
 """
 
 from __future__ import annotations
@@ -56,27 +56,26 @@ GOODBYE = 5.0
 IDLE: Final = Ending(CloseReason.IDLE, "Nobody has said anything for a while, so the call was ended.")
 
 LATE: Final = 0.6
-"""Seconds by which the models may be late before no further call is taken. The first call is always taken: a slow
-machine is better than none."""
+"""Seconds by which the models may be late before further calls are refused. The first call is never refused."""
 
 LATELY: Final = 30.0
-"""Seconds since the last word for which a call counts as one that must not wait."""
+"""Seconds since the last activity for which a call is busy: its work must not be late."""
 
 FREEING: Final = 2.0
-"""Seconds that a new call waits for the model's slot of one that has just ended."""
+"""Seconds that a new call waits for the model's slot of a call that is leaving."""
 
 
 def new_call_id() -> str:
-    """A name for a call that nobody guesses."""
+    """An id that cannot be guessed."""
     return f"rtc_{secrets.token_hex(12)}"
 
 
 class Busy(Exception):
-    """All places are taken, or one more call would make the others wait; the message may be shown."""
+    """All slots are taken, or one more call would delay the others; the message may be shown."""
 
 
 class Ended(Exception):
-    """The call is over for a reason of ours."""
+    """The server ends the call."""
 
     def __init__(self, ending: Ending) -> None:
         super().__init__(str(ending))
@@ -85,11 +84,11 @@ class Ended(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """What sets a phone call apart: its `tools`, a `rehearse` that puts prerecorded prompts before the dialogue, and
-    `longest`, the seconds it may last (0: as the server's settings say)."""
+    """Options of a phone call: its `tools`; `prerecorded`, which puts prerecorded prompts before the dialogue;
+    `longest`, the seconds that it may last (0: by the server's settings)."""
 
     tools: CallTools
-    rehearse: Callable[[Dialogue], Dialogue]
+    prerecorded: Callable[[Dialogue], Dialogue]
     longest: float = 0.0
 
 
@@ -116,16 +115,16 @@ class Call:
         self._peers: Peers | None = None
         self._resumable: ResumableTransport | None = None
 
-    # --- what others may ask of a call -------------------------------------------------------------------------------
+    # --- for other modules -------------------------------------------------------------------------------------------
 
     @property
     def running(self) -> bool:
-        """It has its peer, and sidebands may join it."""
+        """Whether it has its peer, and sidebands may join it."""
         return self.stage is Stage.RUNNING and self._peers is not None
 
     @property
     def away(self) -> bool:
-        """Its peer is lost, and may come back."""
+        """Whether its peer is disconnected, and may come back."""
         return self.stage is Stage.RUNNING and self._playout.away
 
     @property
@@ -147,11 +146,11 @@ class Call:
         return self._resumable
 
     def busy(self, now: float) -> bool:
-        """Its peer is there, and one side has spoken or written lately: work for it must not come late."""
+        """Whether its peer is connected, and one side has spoken or written lately: its work must not be late."""
         return self.running and not self.away and self._pipeline is not None and now - self._pipeline.active_at < LATELY
 
     def end(self, ending: Ending) -> None:
-        """Asks the call to end; the first ending counts."""
+        """Ends the call soon; the first ending counts."""
         if not self._ending.done():
             self._ending.set_result(ending)
 
@@ -163,7 +162,7 @@ class Call:
     # --- its life ----------------------------------------------------------------------------------------------------
 
     async def run(self, transport: Transport, new: NewSession, options: CallOptions | None) -> None:
-        """Runs to its end. Nothing of the call is left afterwards, whatever happened."""
+        """Runs the call to its end, and frees all of it, whatever happened."""
         with call_context(self.id):
             log.info("call started")
             recording = self._calls.recordings.begin(self.id, new)
@@ -184,11 +183,11 @@ class Call:
                 log.info("call ended", extra={"reason": ending.reason.value})
 
     async def _serve(self, taps: Taps, options: CallOptions | None) -> Ending:
-        """From the first word to the goodbye; returns how the call ended."""
+        """Serves the call, and closes it; returns how it ended."""
         ending, dialogue = Ending(), None
         try:
             dialogue = await self._calls.open_dialogue()
-            ending = await self._converse(options.rehearse(dialogue) if options else dialogue, taps, options)
+            ending = await self._converse(options.prerecorded(dialogue) if options else dialogue, taps, options)
         except DialogueError as error:
             ending = Ending(CloseReason.BUSY, str(error))
         except Exception:  # the border: one call's bug must not end the others
@@ -230,7 +229,7 @@ class Call:
             classifiers=Classifiers(engine.end_of_turn, windows, dialogue.classify_overlap),
             latency=taps.latency(TurnLatency()),
             tools=self._calls.tools.runner(options.tools if options else None),
-            # a turn may wait as long as a tool, and as long again for its turn
+            # a tool may wait in the queue as long as it may run
             watchdog=taps.watchdog(Watchdog(self._playout, config.patience, 2 * config.tool_timeout + 5)),
             front_end=FrontEnd(cancel=self._cancels),
             pictures=self._calls.pictures,
@@ -243,12 +242,12 @@ class Call:
 
     @property
     def _cancels(self) -> bool:
-        """Whether the call's echo is taken out: by default where we know what the loudspeaker plays, and when."""
+        """Whether the call's echo is cancelled: by default where the server paces the loudspeaker."""
         setting = self._calls.config.echo_cancellation
         return setting == "on" or (setting == "auto" and self.peers.plays)
 
     async def _watch(self, pipeline: Pipeline, longest: float) -> None:
-        """Ends a call in which neither side speaks, that lasts too long, or that is to end."""
+        """Ends a call that is idle, too old, or has been asked to end."""
         loop = asyncio.get_running_loop()
         pipeline.active_at = began = loop.time()
         while True:
@@ -273,13 +272,13 @@ class Call:
             if ending.message:
                 self._tell(Closing(reason=ending.reason.value, message=ending.message))
         except PeerGone:
-            pass  # there is no peer to be told
+            pass  # there is no peer left
         async with asyncio.timeout(GOODBYE):
             await self.peers.close(ending)
 
     def _tell(self, event: ServerEvent) -> None:
-        for told in self.session.announce(event):
-            self.peers.tell(told.event)
+        for action in self.session.announce(event):
+            self.peers.tell(action.event)
 
 
 class Calls:
@@ -307,13 +306,13 @@ class Calls:
         self.pictures.close()
 
     def __len__(self) -> int:
-        """Calls that hold a place."""
+        """Calls that hold a slot."""
         return sum(call.stage is not Stage.LEAVING for call in self._calls.values())
 
     def reserve(self, call_id: str) -> None:
-        """Takes a place for a call that is about to connect; `run` gives it back, or `release`. A call that waits for
-        its lost peer gives way. Raises `Busy`."""
-        if len(self) >= self.config.max_sessions and not self._give_way():
+        """Takes a slot for a call that is about to connect; `run` frees it, or `release`. A call whose peer is
+        disconnected is ended for it. Raises `Busy`."""
+        if len(self) >= self.config.max_sessions and not self._evict():
             raise Busy(f"All {self.config.max_sessions} lines are taken. Please try again in a moment.")
         now = asyncio.get_running_loop().time()
         if self.engine.cascade.lateness > LATE and any(call.busy(now) for call in self._calls.values()):
@@ -321,17 +320,17 @@ class Calls:
         self._calls[call_id] = Call(call_id, self)
 
     def release(self, call_id: str) -> None:
-        """Gives back the place of a call that did not come about."""
+        """Frees the slot of a call that did not connect."""
         del self._calls[call_id]
 
     def start(self, call_id: str, transport: Transport, new: NewSession) -> None:
-        """Runs a call that has a place, in the background."""
+        """Runs a call that has a slot, in the background."""
         self._tasks.create_task(self.run(call_id, transport, new))
 
     async def run(
         self, call_id: str, transport: Transport, new: NewSession, options: CallOptions | None = None
     ) -> None:
-        """Runs a call that has a place to its end."""
+        """Runs a call that has a slot to its end."""
         try:
             await self._calls[call_id].run(transport, new, options)
         finally:
@@ -343,23 +342,22 @@ class Calls:
         return call if call is not None and call.running else None
 
     def resumable(self, token: str) -> Call | None:
-        """The running call whose resume token this is."""
+        """The running call that has this resume token."""
         return next((call for call in self._calls.values() if call.running and call.resumable.knows(token)), None)
 
     def resume(self, call: Call, transport: Transport, since: Since) -> None:
-        """Lets the peer of a running call go on over another connection, in the background."""
+        """Resumes a running call over another connection, in the background."""
         self._tasks.create_task(call.resumable.resume(transport, since))
 
     def hang_up(self, call_id: str) -> bool:
-        """Asks a call to end; False when there is none of this id."""
+        """Ends a call soon; returns False when there is none of this id."""
         call = self._calls.get(call_id)
         if call is not None:
             call.end(Ending(message="The call was hung up."))
         return call is not None
 
     async def open_dialogue(self) -> Dialogue:
-        """A dialogue with the model. Where the slots of calls that are leaving are not free yet, it waits for one.
-        Raises `DialogueError`."""
+        """Opens a dialogue with the model; waits for the slot of a call that is leaving. Raises `DialogueError`."""
         deadline = asyncio.get_running_loop().time() + FREEING
         while True:
             try:
@@ -370,8 +368,8 @@ class Calls:
                     raise
                 await asyncio.sleep(0.02)
 
-    def _give_way(self) -> bool:
-        """Ends the call that has lost its peer first; False when every peer is there."""
+    def _evict(self) -> bool:
+        """Ends the oldest call whose peer is disconnected; returns False when all are connected."""
         lost = next((call for call in self._calls.values() if call.away), None)
         if lost is not None:
             lost.stage = Stage.LEAVING
@@ -392,16 +390,16 @@ def _first(group: BaseExceptionGroup[Ended]) -> Ended:
 
 
 PLACES: Final = 1500
-"""Frames (30 s) after each of which the playout's place is remembered."""
+"""Frames (30 s) whose positions in the playout are kept."""
 
 
 class ClientResumption:
-    """Implements `Resumption`: tells the client how to come back, and has the playout play again what it missed."""
+    """Implements `Resumption`: gives the client the token, and plays again the sound that it missed."""
 
     def __init__(self, session: Session, playout: Playout) -> None:
         self._session = session
         self._playout = playout
-        self._places: deque[tuple[int, int]] = deque(maxlen=PLACES)  # after each of the last frames that were pulled
+        self._places: deque[tuple[int, int]] = deque(maxlen=PLACES)  # in the playout, after each of the last frames
 
     def offer(self, token: str, seconds: float) -> list[bytes]:
         """See `Resumption`."""
@@ -412,7 +410,7 @@ class ClientResumption:
         self._places.append(self._playout.place)
 
     def unheard(self, frames: int) -> None:
-        """See `Resumption`. Rewinds the playout by so many frames, as far as it is remembered."""
+        """See `Resumption`. Rewinds the playout by so many frames, as far as their positions are kept."""
         for _ in range(min(frames, len(self._places) - 1)):
             self._places.pop()
         if self._places:
@@ -424,7 +422,7 @@ class ClientResumption:
         self._playout.leave(away=True)
 
     def resumed(self) -> list[bytes]:
-        """See `Resumption`. Returns the event that tells where the call stands."""
+        """See `Resumption`. Returns the event with the position of the call."""
         self._playout.leave(away=False)
         number, samples = self._playout.place
         item_id = self._session.item_id(number)

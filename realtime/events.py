@@ -5,7 +5,7 @@ Facts come from six sides and meet in one inbox, in one order:
     client        messages of the protocol                             wire: ClientEvent
     turns/        TurnStarted  TurnEnded  TurnIdle  Overlapped         the user takes and gives back the floor
     model         Transcript  Replied  ReplyFailed                     recognized words; tokens of a reply
-    playout       PlayoutStarted  PlayoutEnded  PlayoutCut             sound that reached the user's ear
+    playout       PlayoutStarted  PlayoutEnded  PlayoutCut             sound that reached the user
     phones        Keys (transports)                                    keys of the telephone
     tools/        ToolsListed  ToolAnswered  ToolsLate  TimerFired     tools that the server runs
 
@@ -49,7 +49,7 @@ class TurnDetection:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """The protocol's `noise_reduction`: where the microphone is, and how much is to be done (1 is the usual)."""
+    """The protocol's `noise_reduction`: where the microphone is, and its strength (usually 1)."""
 
     kind: Literal["near_field", "far_field"]
     strength: float = 1.0
@@ -60,7 +60,7 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where an MCP server is reached. What it is told in secret appears in no `repr`, so in no log."""
+    """The address of an MCP server. Its credentials appear in no `repr`, so in no log."""
 
     url: str
     authorization: str = field(default="", repr=False)
@@ -69,7 +69,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class ListedTool:
-    """A tool as its server describes it; `schema` is the JSON schema of its arguments, `cue` that of a model's tool."""
+    """A tool as its server describes it. `schema`: the JSON schema of its arguments. `cue`: see `dialogue.Tool`."""
 
     name: str
     description: str
@@ -79,20 +79,20 @@ class ListedTool:
 
     @property
     def read_only(self) -> bool:
-        """It says of itself that it changes nothing."""
+        """Whether its annotations say that it changes nothing."""
         return bool(self.annotations and self.annotations.get("readOnlyHint"))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a tool said, as text for the model."""
+    """The result of a tool, as text for the model."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A tool did not work. `code` is the number of an HTTP or JSON-RPC error; `message` may be shown."""
+    """A tool failed. `code`: of an HTTP or JSON-RPC error. `message`: may be shown."""
 
     kind: Literal["protocol_error", "tool_execution_error", "http_error"]
     message: str
@@ -107,14 +107,14 @@ Outcome = Answer | Failure
 
 @dataclass(frozen=True, slots=True)
 class TurnStarted:
-    """The user took the floor; `start` is the first sample of the turn, prefix padding included."""
+    """The user took the floor. `start`: the first sample of the turn, prefix padding included."""
 
     start: int
 
 
 @dataclass(frozen=True, slots=True)
 class TurnSound:
-    """Sound of the open turn, in order and without gaps. `voiced`: the VAD takes it for speech.
+    """Sound of the open turn, in order and without gaps. `voiced`: the VAD detects speech.
 
     It goes from the floor to the model; the session core only keeps it (`Session.keep`)."""
 
@@ -124,7 +124,7 @@ class TurnSound:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """The user gave the floor back; `end` is the sample at which the turn ends, after `silence` samples of silence."""
+    """The user released the floor. `end`: the sample at which the turn ends, after `silence` samples of silence."""
 
     end: int
     silence: int = 0
@@ -132,7 +132,7 @@ class TurnEnded:
 
 @dataclass(frozen=True, slots=True)
 class TurnIdle:
-    """Nobody has spoken for as long as `idle_timeout_ms` allows; the silence spans `start` to `end`."""
+    """Neither side has spoken for `idle_timeout_ms`; the silence spans `start` to `end`."""
 
     start: int
     end: int
@@ -140,8 +140,8 @@ class TurnIdle:
 
 @dataclass(frozen=True, slots=True)
 class Overlapped:
-    """Sound over the assistant's speech: playback should be `loudness` from now on, "ducked" or "held" while the sound
-    is classified, "full" when it was no interruption. (`TurnStarted` reports an interruption.)"""
+    """Sound over the assistant's speech: sets playback to `loudness`, "ducked" or "held" while the sound is classified,
+    "full" when it was no interruption. (`TurnStarted` reports an interruption.)"""
 
     loudness: Loudness
 
@@ -159,7 +159,7 @@ class Replied:
 
 @dataclass(frozen=True, slots=True)
 class ReplyFailed:
-    """Reply `number` ended with an error, fit to be shown. "passing": worth another try; "hung": to be stopped."""
+    """Reply `number` ended with an error, which may be shown. "passing": is tried again; "hung": has to be stopped."""
 
     number: int
     message: str
@@ -171,7 +171,7 @@ class ReplyFailed:
 
 @dataclass(frozen=True, slots=True)
 class PlayoutStarted:
-    """The first sample of reply `number` left for the user's ear."""
+    """The first sample of reply `number` left for the user."""
 
     number: int
 
@@ -185,7 +185,7 @@ class PlayoutEnded:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How much of reply `number` has been played: `samples` of its sound, `chars` of its text."""
+    """The part of reply `number` that was played: `samples` of its sound, `chars` of its text."""
 
     number: int
     samples: int
@@ -194,7 +194,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class PlayoutCut:
-    """The answer to `CutPlayout`: where each of the replies ends for the user."""
+    """Answers `CutPlayout`: where each of the replies ends for the user."""
 
     positions: tuple[Position, ...]
 
@@ -204,7 +204,7 @@ class PlayoutCut:
 
 @dataclass(frozen=True, slots=True)
 class ToolsListed:
-    """A server was asked which tools it has (`ListTools` of the same item)."""
+    """A server has listed its tools, or failed to (`ListTools` of the same item)."""
 
     item_id: str
     tools: tuple[ListedTool, ...] | Failure
@@ -212,7 +212,7 @@ class ToolsListed:
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswered:
-    """The call `call_id` of reply `number` has come to its end."""
+    """The call `call_id` of reply `number` has its outcome."""
 
     number: int
     call_id: str
@@ -221,14 +221,14 @@ class ToolAnswered:
 
 @dataclass(frozen=True, slots=True)
 class ToolsLate:
-    """Reply `number` has waited for its calls so long that the user may take the line for dead."""
+    """Reply `number` has waited long for its calls, in silence."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
-    """A timer fired; `notice` is added to the model's context, and the assistant says it."""
+    """A timer fired. `notice`: is added to the model's context, and the assistant says it."""
 
     notice: str
 
@@ -257,15 +257,15 @@ Fact = (
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Tell the client."""
+    """The client gets an event."""
 
     event: ServerEvent
 
 
 @dataclass(frozen=True, slots=True)
 class CloseTurn:
-    """The open turn becomes the conversation's item `item_id`, after `rest` of its sound that the model has not heard.
-    `by_client`: the floor releases it, too."""
+    """The open turn becomes the item `item_id` of the conversation, after `rest`, sound that the model does not have
+    yet. `by_client`: the floor releases it, too."""
 
     item_id: str
     by_client: bool
@@ -302,7 +302,7 @@ class StartReply:
 
 @dataclass(frozen=True, slots=True)
 class Anticipate:
-    """A reply like this will follow the open turn by itself, unless something comes between."""
+    """A reply like this will probably follow the open turn by itself."""
 
     spec: ReplySpec
 
@@ -324,7 +324,7 @@ class Play:
 
 @dataclass(frozen=True, slots=True)
 class FinishPlayout:
-    """Nothing more of reply `number` will be played than is queued; `asks`: it ends in a question."""
+    """The sound of reply `number` is complete. `asks`: it ends in a question."""
 
     number: int
     asks: bool
@@ -332,7 +332,7 @@ class FinishPlayout:
 
 @dataclass(frozen=True, slots=True)
 class CutPlayout:
-    """The sound of these replies stops at once, and what the far end has not played yet is recalled. `PlayoutCut`
+    """The sound of these replies stops at once, and sound that the far end has not played yet is recalled. `PlayoutCut`
     answers, before anything else is received."""
 
     numbers: tuple[int, ...]
@@ -340,7 +340,7 @@ class CutPlayout:
 
 @dataclass(frozen=True, slots=True)
 class DropPlayout:
-    """What is left of reply `number` is not played: the client has stopped it, and told how much was heard."""
+    """The rest of reply `number` is not played: the client has stopped it, and reported how much was heard."""
 
     number: int
 
@@ -361,21 +361,21 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Retune:
-    """The session's settings of the floor changed: None stands for manual turns."""
+    """The floor gets new settings; None for manual turns."""
 
     detection: TurnDetection | None
 
 
 @dataclass(frozen=True, slots=True)
 class Clean:
-    """What the session wants done about noise changed: None for nothing."""
+    """The front end gets a new noise reduction; None for none."""
 
     noise: Noise | None
 
 
 @dataclass(frozen=True, slots=True)
 class ListTools:
-    """The tools of a server are to be listed, for the item `item_id`."""
+    """A server lists its tools, for the item `item_id`."""
 
     item_id: str
     address: Address
@@ -383,7 +383,7 @@ class ListTools:
 
 @dataclass(frozen=True, slots=True)
 class CallTool:
-    """Reply `number` waits for this call; without an `address` the tool is built in. `arguments` is JSON text."""
+    """A tool is called, for reply `number`; without an `address` it is built in. `arguments`: JSON text."""
 
     number: int
     call_id: str

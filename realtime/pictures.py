@@ -2,7 +2,7 @@
 
     message ──decode──► a queue of MAX_WAITING ──(thread "pictures")──► pixels, or `Refused`
 
-A decoder works for a second where a file unpacks to many pixels; on the event loop, every call would wait for it.
+Decoding takes up to seconds where files unpack to many pixels; on the event loop it would stop every call.
 """
 
 from __future__ import annotations

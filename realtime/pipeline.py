@@ -10,10 +10,10 @@
     loudspeaker ◄─ speak ◄─ playout ◄─└──────────┘ ◄── PlayoutStarted, Ended, Cut            ├► playout.receive
                                                                                              └► start, cancel respond
 
-`converse` is the only reader of the inbox, and so the only place where anything is decided: by the session core, one
-fact at a time, in one order. Everything else moves data. Sound goes past the session, from the floor to the model;
-sound that a client appends by message goes the way of the microphone. The pipeline owns the playout: it alone changes
-it.
+`converse` is the only reader of the inbox, and so the only place of decisions: the session core takes one fact at a
+time, in one order. Everything else moves data. Sound goes past the session, from the floor to the model; sound that a
+client appends by message takes the path of the microphone. Messages with images are read on once these are decoded. The
+pipeline owns the playout: it alone changes it.
 """
 
 from __future__ import annotations
@@ -87,12 +87,12 @@ MAX_BEHIND = 8 << 20
 """Bytes of messages behind one whose images are being decoded; then the call waits for them."""
 
 SLICE = SAMPLE_RATE // 10
-"""Sound that came in one piece is listened to 0.1 s at a time, so that others get their turn (about 1 ms each)."""
+"""Samples (0.1 s) of sound that are processed at once, so that other calls get their turn (about 1 ms each)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a call is made of; `call.py` builds and frees them."""
+    """The parts of a call; call.py builds and frees them."""
 
     peers: Peers
     dialogue: Dialogue
@@ -127,7 +127,7 @@ class Pipeline:
         self._behind: deque[str | bytes] = deque()  # messages that came after one whose images are being decoded
         self._behind_size = 0
         self._replies: dict[int, asyncio.Task[None]] = {}
-        self.active_at = 0.0  # when somebody last spoke or wrote, on either side
+        self.active_at = 0.0  # when one side last spoke or wrote
 
     async def run(self) -> None:
         """Raises `PeerGone`, in an exception group, when the peer leaves."""
@@ -135,7 +135,7 @@ class Pipeline:
             self._tasks = tasks
             tasks.create_task(self._parts.peers.receive(self._inbox))
             tasks.create_task(self._parts.peers.speak(self._pull))
-            tasks.create_task(self._hearing())
+            tasks.create_task(self._transcribe())
             tasks.create_task(self._watch())
             self._parts.tools.attach(tasks, self._inbox.post)
             try:
@@ -145,7 +145,7 @@ class Pipeline:
 
     # --- towards the inbox -------------------------------------------------------------------------------------
 
-    async def _hearing(self) -> None:
+    async def _transcribe(self) -> None:
         async for transcript in self._parts.dialogue.transcripts():
             self._inbox.post(transcript)
 
@@ -163,7 +163,7 @@ class Pipeline:
                 del self._replies[action.number]
 
     async def _watch(self) -> None:
-        """Has the reader look for what is overdue; see watchdog.py."""
+        """Posts a `Tick` when a deadline of the watchdog has passed."""
         now = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(LOOK)
@@ -197,7 +197,7 @@ class Pipeline:
                 case Prepared():
                     await self._read_on(fact)
                 case EndpointClassified() | OverlapRecognized():
-                    self._take_opinion(fact)
+                    self._classified(fact)
                 case Tick():
                     self._rescue()
                 case Transcript(whole=True, text=text, finished=finished):
@@ -212,8 +212,8 @@ class Pipeline:
             piece = self._parts.front_end.receive(samples[start : start + SLICE])
             self._take_turns(self._parts.windows.receive(piece, audible, self._busy))
             classifiers = self._parts.classifiers
-            if classifiers.requests and (opinion := await classifiers.overdue()):
-                self._take_opinion(opinion)
+            if classifiers.requests and (result := await classifiers.overdue()):
+                self._classified(result)
             if start:
                 await asyncio.sleep(0)
 
@@ -228,20 +228,21 @@ class Pipeline:
                     self._decide(fact)
 
     def _hear(self, sound: TurnSound) -> None:
-        """Sound of the open turn, past the session core, to the model."""
+        """Passes sound of the open turn to the model, past the session core."""
         if sound.voiced:
-            self._touch()  # an open microphone in an empty room is no activity
+            self._touch()  # silence of an open microphone is no activity
         self._parts.watchdog.sound(asyncio.get_running_loop().time())
         if self._parts.session.keep(sound):
             self._parts.dialogue.hear(sound.samples, sound.voiced)
 
-    def _take_opinion(self, opinion: Classified) -> None:
+    def _classified(self, result: Classified) -> None:
+        """Passes the result of a classifier to the floor."""
         floor = self._parts.windows.floor
-        if isinstance(opinion, EndpointClassified):
-            self._take_turns(floor.end_of_turn(opinion.at, opinion.probability))
+        if isinstance(result, EndpointClassified):
+            self._take_turns(floor.end_of_turn(result.at, result.probability))
         else:
-            heard, asked = opinion.opinion, self._parts.session.awaits_answer
-            facts = floor.overlap_recognized(opinion.at, opinion.age, heard.text, heard.interruption, asked)
+            overlap, question = result.opinion, self._parts.session.awaits_answer
+            facts = floor.overlap_recognized(result.at, result.age, overlap.text, overlap.interruption, question)
             self._take_turns(facts)
 
     async def _read(self, text: str | bytes) -> None:
@@ -304,7 +305,7 @@ class Pipeline:
                 self._decide(overdue.fact)
 
     def _decide(self, fact: Fact) -> None:
-        """One fact, and those that follow from carrying out its actions, each before anything else is received."""
+        """Decides one fact, and those that follow from its actions, before anything else is received."""
         self._touch()
         now = asyncio.get_running_loop().time()
         facts = deque([fact])
@@ -319,7 +320,7 @@ class Pipeline:
                 self._perform(self._parts.session.announce(event))
 
     def _perform(self, actions: Iterable[Action]) -> list[Fact]:
-        """Carries out actions in their order; what the playout answers is to be decided next."""
+        """Performs actions in their order; returns the playout's answers, which have to be decided next."""
         dialogue, floor = self._parts.dialogue, self._parts.windows.floor
         answers: list[Fact] = []
         for action in actions:
@@ -361,10 +362,10 @@ class Pipeline:
         return answers
 
     def _play(self, action: PlayoutAction) -> list[PlayoutFact | ReplyFailed]:
-        """Changes the playout, which nobody else does."""
+        """Changes the playout; the only place that does."""
         playout = self._parts.playout
         if isinstance(action, CutPlayout) and playout.audible in action.numbers:
-            self._parts.peers.recall()  # before the cut, which goes by what was heard
+            self._parts.peers.recall()  # before the cut, which depends on how much was heard
         try:
             cut = playout.receive(action)
         except PlayoutFull as full:
@@ -374,7 +375,7 @@ class Pipeline:
 
     @property
     def _busy(self) -> bool:
-        """The assistant is about to speak."""
+        """Whether the assistant is about to speak."""
         return bool(self._replies or self._parts.tools.calls)
 
     def _touch(self) -> None:

@@ -1,4 +1,4 @@
-"""Sound inside a call: what the microphone gives is cleaned, what the assistant says is played and counted.
+"""Sound inside a call: cleans the microphone's, plays and counts the assistant's.
 
     front_end (echo cancellation, noise suppression) ─ headset ─ gain ─ self_echo     towards the turn-taking
     playout (the heard ledger) ─ fader                                                towards the loudspeaker

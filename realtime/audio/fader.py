@@ -1,7 +1,6 @@
-"""How loud the assistant's voice leaves: full, ducked, or faded out. Each change is a ramp of up to 20 ms, so nothing
-clicks.
+"""Fades the assistant's speech: full, ducked, or held. Each change is a ramp of up to 20 ms, so nothing clicks.
 
-Gain changes how loud a sample is, never whether it leaves; how many may leave is the playout's business (`room`).
+Gain changes how loud a sample is, never whether it leaves; `room` tells the playout how many may leave.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ RAMP: Final = SAMPLE_RATE // 50
 """Samples (20 ms) from silence to full loudness; lesser changes take less."""
 
 DUCKED: Final = 0.126
-"""Gain of a voice that gives way: -18 dB, soft enough to speak over, loud enough to follow."""
+"""Gain of speech that yields: -18 dB, soft enough to speak over, loud enough to follow."""
 
 GAINS: Final = {"full": 1.0, "ducked": DUCKED, "held": 0.0}
 
 
 class Fader:
-    """The loudness of what leaves: `gain` now, on its way to `target`."""
+    """The loudness of playback: `gain` now, on its way to `target`."""
 
     def __init__(self) -> None:
         self.gain = self.target = 1.0
@@ -31,7 +30,7 @@ class Fader:
         self._left = 0  # samples of the ramp still to come
 
     def turn(self, loudness: Loudness) -> None:
-        """Begins the ramp to another loudness, from wherever the last one has come."""
+        """Begins the ramp to another loudness, from the present gain."""
         target = GAINS[loudness]
         if target != self.target:
             self.target = target
@@ -41,13 +40,13 @@ class Fader:
                 self.gain = target
 
     def jump(self) -> None:
-        """Full loudness at once, where nothing sounds that could click."""
+        """Sets full loudness at once, while nothing sounds that could click."""
         self.gain = self.target = 1.0
         self._left = 0
 
     @property
     def room(self) -> int | None:
-        """How many samples may leave before the voice is silent; None: no end of it."""
+        """Samples that may leave before the speech is silent; None: no bound."""
         return self._left if self.target == 0.0 else None
 
     def apply(self, samples: Samples) -> None:

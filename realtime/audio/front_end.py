@@ -1,22 +1,21 @@
-"""The microphone path between transport and listener: our own echo out, noise down, quiet voices up.
+"""Cleans the microphone between transport and turn-taking: removes the echo, suppresses noise, amplifies quiet speech.
 
-    loudspeaker ──play────► Reference ───────────────┐ (what left, paired with the microphone by count)
+    loudspeaker ──play────► Reference ───────────────┐ (the played sound, paired with the microphone by count)
     microphone ──receive──► HighPass ──► canceller ──┴──► suppressor ──► Gain ──► the same sound, cleaned
-                                             └── echo: how much of it was ours
+                                             └── echo: its share of the power
 
-The filters are WebRTC's (AEC3 and its noise suppressor), which know frames but no clock. Samples are counted exactly:
-what comes out is what went in, `delay` samples later, and less than a frame waits to be full; `flush` gives it out.
+The filters are WebRTC's (AEC3 and its noise suppressor), which take frames and have no clock. Samples are counted
+exactly: as many come out as went in, `delay` samples later, but for less than a frame that waits; `flush` returns it.
 With nothing selected sound passes through the high-pass alone. The module is a core. It decides nothing about turns.
 
-What the loudspeaker played, paired with what the microphone picks up: the echo canceller's reference.
+`Reference` pairs the sound of the loudspeaker with that of the microphone:
 
     play ──push──► [ up to half a second ] ──take(n), with n samples of the microphone──► canceller
 
 Both sides count samples of the same nominal rate, so pairing is by count, and the network's jitter does not move it:
-while microphone packets are late the queue grows, and shrinks again when they come. The canceller finds the echo's
-delay by itself, as long as the reference comes before the echo and stays where it is. So the queue is moved only when
-it must be: it grows when it runs dry, and shrinks when it has been too long for a second (clocks drift). The module is
-a core.
+while microphone packets are late the queue grows, and it shrinks again when they come. The canceller finds the echo's
+delay by itself, as long as the reference comes before the echo and does not move. So the queue moves only when it has
+to: it grows when it runs dry, and shrinks when it has been too long for a second (clocks drift).
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.realtime.audio.gain import Gain
 from vivavoce.realtime.audio.headset import Headset
 from vivavoce.realtime.audio.high_pass import HighPass
-from vivavoce.realtime.audio.self_echo import OwnVoice
+from vivavoce.realtime.audio.self_echo import SelfEcho
 from vivavoce.realtime.events import Noise
 
 CANCELLER_DELAY: Final = 223
 """Samples (9.3 ms) by which the canceller delays the sound: its filters at 32 kHz, where it works."""
 
 SUPPRESSOR_DELAY: Final = 96
-"""Samples (4 ms) by which the suppressor does: its windows overlap by so much."""
+"""Samples (4 ms) by which the suppressor delays it: its windows overlap by so much."""
 
 _NONE: Final = np.zeros(0, np.float32)
 
@@ -46,47 +45,47 @@ class FrontEnd:
     """One call's microphone path."""
 
     def __init__(self, cancel: bool = False) -> None:
-        """`cancel`: the echo of what is given to `play` is taken out."""
+        """`cancel`: the echo of the sound given to `play` is removed."""
         self._high_pass = HighPass()
         self._canceller = _Canceller() if cancel else None
         self._cleaner: _Cleaner | None = None
-        self._wanted: Noise | None = None
-        self._rest = _NONE  # what a cleaner that is gone did not give out
+        self._noise: Noise | None = None
+        self._rest = _NONE  # sound that a former cleaner had not returned
 
     @property
     def echo(self) -> float:
-        """The share (0..1) of the microphone's power in the last 30 ms that was taken out as our own echo; 0 when
-        nothing has been played for half a second."""
+        """The share (0..1) of the microphone's power in the last 30 ms that was removed as echo; 0 when nothing was
+        played for half a second."""
         return self._canceller.echo if self._canceller else 0.0
 
     @property
     def delay(self) -> int:
-        """Samples by which sound comes out later than it went in, apart from what waits for a full frame."""
+        """Samples by which the sound is delayed, apart from those that wait for a full frame."""
         return (CANCELLER_DELAY if self._canceller else 0) + (SUPPRESSOR_DELAY if self._cleaner else 0)
 
-    def retune(self, wanted: Noise | None) -> None:
-        """Takes the session's choice, at any time; the canceller keeps what it has learned."""
-        if wanted == self._wanted:
+    def retune(self, noise: Noise | None) -> None:
+        """Takes the session's noise reduction, at any time; the canceller keeps what it has learned."""
+        if noise == self._noise:
             return
         if self._cleaner:
             self._rest = self._cleaner.frames.rest
-        self._cleaner = _Cleaner(wanted) if wanted else None
-        self._wanted = wanted
+        self._cleaner = _Cleaner(noise) if noise else None
+        self._noise = noise
 
     def play(self, samples: Samples) -> None:
-        """Takes what just left for the loudspeaker: mono, `SAMPLE_RATE`, shape (n,), silence included."""
+        """Takes the sound that just left for the loudspeaker: mono, `SAMPLE_RATE`, shape (n,), silence included."""
         if self._canceller:
             self._canceller.play(samples)
 
     def receive(self, samples: Samples) -> Samples:
-        """Takes the microphone's next sound, shape (n,); returns what is ready of it, cleaned: maybe nothing."""
+        """Takes the microphone's next sound, shape (n,); returns the part that is ready, cleaned: maybe none."""
         samples = self._high_pass.receive(samples)
         if self._canceller:
             samples = self._canceller.receive(samples)
         return self._clean(samples)
 
     def flush(self) -> Samples:
-        """What was waiting for a full frame: somebody is about to close the turn by hand."""
+        """Returns the sound that waited for a full frame, before the client closes a turn."""
         rest = self._clean(self._canceller.flush()) if self._canceller else self._clean(_NONE)
         return np.concatenate((rest, self._cleaner.flush(self.echo))) if self._cleaner else rest
 
@@ -103,7 +102,7 @@ class _Canceller:
         self._processor = AudioProcessor(SAMPLE_RATE, echo_cancellation=True)
         self._reference = Reference()
         self._headset = Headset()
-        self._own = OwnVoice()
+        self._self_echo = SelfEcho()
         self._untouched = 0.0  # how much of what comes out is as it came in
         self._frames = _Frames(SAMPLE_RATE // 100)
         self._before = np.zeros(CANCELLER_DELAY, np.float32)  # what went in and has not come out
@@ -135,7 +134,7 @@ class _Canceller:
         sound = np.concatenate((self._before, samples))
         before, self._before = sound[: len(samples)], sound[len(samples) :]
         self._headset.receive(played, samples)
-        chosen = self._own.silence(played, samples, self._cancelled(played, samples, before))
+        chosen = self._self_echo.silence(played, samples, self._cancelled(played, samples, before))
         share = min(len(samples) / _MEMORY, 1.0)
         self._picked_up += share * (_power(before) - self._picked_up)
         self._left += share * (_power(chosen) - self._left)
@@ -143,11 +142,11 @@ class _Canceller:
         return limited
 
     def _cancelled(self, played: Samples, samples: Samples, before: Samples) -> Samples:
-        """The cleaned sound. While somebody speaks into a headset, or nothing has been played for long, the sound as
-        it came, as late as the cleaned one: `before`."""
+        """The cleaned sound; while the user speaks into a headset, or nothing was played for long, the sound as it
+        came, with the same delay: `before`."""
         wakes = self._unused >= _RESTS
         self._unused = 0 if played.any() else self._unused + len(played)
-        if self._unused >= _RESTS:  # what the filter knows of the room it keeps
+        if self._unused >= _RESTS:  # the filter keeps what it has learned of the room
             self._untouched = 1.0
             return before
         cleaned: Samples = self._processor.process(samples, played)
@@ -162,13 +161,13 @@ class _Canceller:
 class _Cleaner:
     """Noise suppression and gain.
 
-    The suppressor is given 24 kHz and told that they are 16: it thinks in windows and bands, not in Hertz. So it works
-    on the whole band without a change of rate, at a quarter of the cost and with half the delay, and speech comes out
-    of pink noise with a decibel or two less damage than at its own rates."""
+    The suppressor takes 24 kHz as if they were 16: it works on windows and bands, not in Hertz. So it covers the whole
+    band without a change of rate, at a quarter of the cost and with half the delay, and speech in pink noise has a
+    decibel or two less damage than at its own rates."""
 
-    def __init__(self, wanted: Noise) -> None:
-        level, most = _FIELDS[wanted.kind]
-        self._suppressor = NoiseSuppressor(16_000, level=round(min(max(level * wanted.strength, 0), _STRONGEST)))
+    def __init__(self, noise: Noise) -> None:
+        level, most = _FIELDS[noise.kind]
+        self._suppressor = NoiseSuppressor(16_000, level=round(min(max(level * noise.strength, 0), _STRONGEST)))
         self._gain = Gain(most)
         self.frames = _Frames(160)
 
@@ -188,21 +187,21 @@ class _Cleaner:
 
 
 class _Frames:
-    """Sound of any length in, whole frames out. `rest` waits for more."""
+    """Cuts sound of any length into whole frames. `rest`: waits for more."""
 
     def __init__(self, frame: int) -> None:
         self._frame = frame
         self.rest = _NONE
 
     def fill(self, samples: Samples) -> Samples:
-        """All whole frames there are, in one piece."""
+        """Takes sound; returns all whole frames, in one piece."""
         sound = np.concatenate((self.rest, samples)) if len(self.rest) else samples
         whole = len(sound) // self._frame * self._frame
         self.rest = sound[whole:]
         return sound[:whole]
 
     def flush(self) -> tuple[Samples, int]:
-        """The rest, filled up with silence, and how many samples of it are sound."""
+        """The rest, padded with silence to a frame, and its number of samples without that."""
         rest, self.rest = self.rest, _NONE
         return np.concatenate((rest, np.zeros(-len(rest) % self._frame, np.float32))), len(rest)
 
@@ -215,27 +214,27 @@ _FIELDS: Final = {"near_field": (1, 20.0), "far_field": (2, 30.0)}
 """The suppressor's level (0: 6 dB, 1: 12 dB, 2: 18 dB, 3: 21 dB) and the most gain, in dB."""
 
 _STRONGEST = 3
-_MOSTLY_ECHO = 0.5  # from here the voice is rather ours, and says nothing about how loud the user speaks
-_ECHO_LASTS = SAMPLE_RATE // 2  # samples: what still sounds in the room
-_RESTS = SAMPLE_RATE * 3 // 2  # samples: the longest echo, and what the canceller's windows hold
+_MOSTLY_ECHO = 0.5  # from here the speech is rather the assistant's, and says nothing about the user's level
+_ECHO_LASTS = SAMPLE_RATE // 2  # samples of reverberation
+_RESTS = SAMPLE_RATE * 3 // 2  # samples of the longest echo, and of the canceller's windows
 _MEMORY = SAMPLE_RATE * 3 // 100  # samples that `echo` looks back
 
 
 HEADROOM: Final = SAMPLE_RATE // 50
-"""Samples (20 ms) left waiting after the queue ran dry, so that it does not run dry again at once. Less than any echo
-takes: sound crosses two jitter buffers and a room."""
+"""Samples (20 ms) that wait after the queue ran dry, so that it does not run dry again at once. Less than the delay of
+any echo: sound crosses two jitter buffers and a room."""
 
 SLACK: Final = SAMPLE_RATE * 3 // 50
-"""Samples (60 ms) always waiting that are left alone: each move costs the canceller a moment."""
+"""Samples (60 ms) that may always wait: each move costs the canceller a moment."""
 
 FAR: Final = SAMPLE_RATE // 4
-"""Samples (250 ms) always waiting that are cut even while something plays; less waits for a pause."""
+"""Samples (250 ms) of constant waiting that are cut even while sound plays; fewer are cut in a pause."""
 
 BOUND: Final = SAMPLE_RATE // 2
 """Samples (500 ms) kept while no microphone sound comes."""
 
 WATCHED: Final = SAMPLE_RATE
-"""Samples (1 s) over which the queue's shortest length is looked at."""
+"""Samples (1 s) over which the queue's shortest length is measured."""
 
 
 class Reference:
@@ -251,11 +250,11 @@ class Reference:
         return len(self._queue)
 
     def push(self, samples: Samples) -> None:
-        """Takes what just left for the loudspeaker, silence included, shape (n,)."""
+        """Takes the sound that just left for the loudspeaker, silence included, shape (n,)."""
         self._queue = np.concatenate((self._queue, samples))[-BOUND:]
 
     def take(self, n: int) -> Samples:
-        """What belongs to the next `n` samples of the microphone, shape (n,)."""
+        """The sound that belongs to the next `n` samples of the microphone, shape (n,)."""
         if len(self._queue) < n:  # late, or the microphone's clock is faster, or a whole recording came at once
             self._queue = np.concatenate((self._queue, np.zeros(n - len(self._queue) + HEADROOM, np.float32)))
         taken, self._queue = self._queue[:n], self._queue[n:]

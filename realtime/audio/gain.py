@@ -1,6 +1,6 @@
-"""Quiet speech is made louder, slowly and only as far as the noise allows. Never quieter: loud speech does no harm.
+"""Amplifies quiet speech, slowly and only as far as the noise allows. Never attenuates: loud speech does no harm.
 
-    samples, how likely they are speech ──► level of the speech, level of the noise ──► gain ──► samples
+    samples, probability of speech ──► level of the speech, level of the noise ──► gain ──► samples
 
 The gain follows speech alone, so that pauses, noise and the assistant's echo do not move it. The module is a core."""
 
@@ -14,7 +14,7 @@ import numpy as np
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 
 TARGET: Final = -23.0
-"""dBFS (RMS) of speech: what a headset gives at an arm's length, and what recognisers are trained on."""
+"""dBFS (RMS) of speech: the level of a headset at an arm's length, and of the training data of ASRs."""
 
 NOISE: Final = -50.0
 """dBFS that noise is never raised above."""
@@ -33,17 +33,17 @@ _PEAK = 0.9
 
 
 class Gain:
-    """The gain of one microphone. `db` is what it is now."""
+    """The gain of one microphone. `db`: the present gain."""
 
     def __init__(self, most: float) -> None:
-        """`most`: dB that are never exceeded."""
+        """`most`: the highest gain, in dB."""
         self._most = most
         self._speech: float | None = None  # mean square of it
         self._noise = 0.0  # dBFS
         self.db = 0.0
 
     def receive(self, samples: Samples, speech: float) -> Samples:
-        """The next block, shape (n,), and the probability (0..1) that it is speech; returns the louder block."""
+        """Takes the next block, shape (n,), and the probability (0..1) that it is speech; returns it amplified."""
         if not len(samples):
             return samples
         seconds = len(samples) / SAMPLE_RATE
@@ -63,12 +63,12 @@ class Gain:
     def _follow(self, power: float, seconds: float) -> None:
         share = min(seconds / _MEMORY, 1.0)
         self._speech = power if self._speech is None else self._speech + share * (power - self._speech)
-        wanted = max(min(TARGET - _db(self._speech), NOISE - self._noise, self._most), 0.0)
-        self.db += max(min(wanted - self.db, _UP * seconds), -_DOWN * seconds)
+        target = max(min(TARGET - _db(self._speech), NOISE - self._noise, self._most), 0.0)
+        self.db += max(min(target - self.db, _UP * seconds), -_DOWN * seconds)
 
     @staticmethod
     def _bound(samples: Samples) -> float:
-        """dB at which the loudest sample reaches the peak allowed; at least 0."""
+        """Gain in dB at which the loudest sample reaches the highest peak allowed; at least 0."""
         loudest = float(np.abs(samples).max())
         return max(20 * log10(_PEAK / loudest), 0.0) if loudest else 100.0
 

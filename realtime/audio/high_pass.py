@@ -1,4 +1,4 @@
-"""Takes out what is below speech: a constant offset of the microphone, mains hum's lowest parts, rumble.
+"""Removes sound below speech: a constant offset of the microphone, the lowest parts of mains hum, rumble.
 
     x ──► one pole at 30 Hz ──► one pole at 30 Hz ──► y        -0.8 dB at 100 Hz, -5.2 dB at 30 Hz, nothing at 0
 

@@ -2,12 +2,12 @@
 
     Play ──receive──► [ n: samples, word ends ] ──take(480)──► loudspeaker
     CutPlayout ─────►         │
-                              └── heard(n): how many samples, and characters of text, left for the user's ear
+                              └── heard(n): samples, and characters of text, that the user has heard
 
-One `Playout` belongs to one call, whose pipeline alone changes it: the session core asks by actions, and reads through
-`Ledger`. Replies play in the order in which their first sound was pushed, one after the other. A reply that was cut
-takes nothing more: what arrives late for it is dropped by its number. The class keeps no clock: the caller of `take`
-sets the pace.
+One `Playout` belongs to one call, whose pipeline alone changes it: the session core requests changes by actions, and
+reads it as a `Ledger`. Replies play in the order in which their first sound was pushed, one after the other. A reply
+that was cut takes nothing more: sound that arrives late for it is dropped by its number. The class keeps no clock: the
+caller of `take` sets the pace.
 
 While a sound over the assistant is classified, playback yields:
 
@@ -17,7 +17,7 @@ While a sound over the assistant is classified, playback yields:
 
 Each change is a ramp of 20 ms, so nothing clicks. Gain changes how loud a sample leaves, never whether it does.
 
-The last 30 s that were played are kept, so that what did not arrive can be played again:
+The last 30 s that were played are kept, so that sound that did not arrive can be played again:
 
     take ──add(reply, samples)──► [ ... 30 s ... ] ──rewind(position)──► back to their accounts, from a word's beginning
 """
@@ -53,10 +53,10 @@ KEPT = 64
 """Accounts kept of replies that have ended, for clients that truncate late."""
 
 LONGEST_PAUSE: Final = SAMPLE_RATE
-"""Samples (1 s) for which the voice gives way without a decision: when no sound comes in any more, nobody decides."""
+"""Samples (1 s) for which playback yields without a decision: none comes when the microphone's sound stops."""
 
 CLOSING: Final = 3 * SAMPLE_RATE // 10
-"""Samples (0.3 s) before its end in which a reply counts as over for whoever speaks then."""
+"""Samples (0.3 s) before its end in which a reply counts as over: speech then is no interruption."""
 
 CLOSING_QUESTION: Final = 8 * SAMPLE_RATE // 10
 """The same (0.8 s) for a reply that ends in a question: people answer before they have heard its last word."""
@@ -68,7 +68,7 @@ class PlayoutFull(Exception):
 
 @dataclass(slots=True)
 class _Account:
-    """One reply: what was pushed, what was played."""
+    """The sound of one reply: samples pushed and played."""
 
     chunks: deque[Samples] = field(default_factory=deque)
     words: list[WordEnd] = field(default_factory=list)
@@ -77,16 +77,16 @@ class _Account:
     complete: bool = False  # nothing more will be pushed
     closing: int = CLOSING
     cut: bool = False
-    started: bool = False  # told to the caller of `take`
+    started: bool = False  # reported by `take`
     ended: bool = False
 
     @property
     def over(self) -> bool:
-        """Nothing is left to play, now or later."""
+        """Whether nothing is left to play, now or later."""
         return self.cut or (self.complete and self.played == self.pushed)
 
     def take_back(self, samples: Samples) -> None:
-        """The last samples that were played have to be played again."""
+        """Takes back the last samples that were played, to play them again."""
         if self.cut:
             return
         self.chunks.appendleft(samples)
@@ -97,7 +97,7 @@ class _Account:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What `take` hands out: sound, and the replies which began and ended within it."""
+    """One frame of playback: sound, and the replies that began and ended within it."""
 
     samples: Samples
     started: list[int]
@@ -105,7 +105,7 @@ class Frame:
 
 
 class Ledger(Protocol):
-    """What may be read of a playout by those who do not own it."""
+    """A playout, to be read only."""
 
     @property
     def audible(self) -> int | None: ...
@@ -116,18 +116,18 @@ class Ledger(Protocol):
 
 
 class Playout:
-    """Sound of the call's replies on its way to the ear, counted to the sample. Implements `Ledger`."""
+    """Plays the sound of a call's replies, counted to the sample. Implements `Ledger`."""
 
     def __init__(self) -> None:
         self._accounts: dict[int, _Account] = {}
         self._played = Played()
         self.away = False
-        """Nobody is there to hear it for the moment, and nothing is taken."""
+        """The client is disconnected for the moment, and nothing is taken."""
         self._fader = Fader()
-        self._yielded: int | None = None  # samples since the voice gave way
+        self._yielded: int | None = None  # samples since playback yielded
 
     def receive(self, action: PlayoutAction) -> PlayoutCut | None:
-        """Carries out what the session asks for; answers `CutPlayout`. Raises `PlayoutFull`."""
+        """Performs an action of the session; answers `CutPlayout`. Raises `PlayoutFull`."""
         match action:
             case Play(number=number, token=token):
                 self.push(number, token)
@@ -162,7 +162,7 @@ class Playout:
         account.closing = CLOSING_QUESTION if asks else CLOSING
 
     def take(self, n: int) -> Frame:
-        """The next `n` samples for the loudspeaker, shape (n,); silence where there is nothing to say, or held."""
+        """The next `n` samples for the loudspeaker, shape (n,); silence where no sound waits, or it is held."""
         frame = Frame(np.zeros(n, np.float32), [], [])
         self._count_pause(n)
         if self._fader.room == 0:
@@ -181,13 +181,13 @@ class Playout:
                 if account.started:
                     frame.ended.append(number)
             else:
-                break  # the frame is full, or the reply is still being made and keeps its place
+                break  # the frame is full, or the reply is still generated, and later replies wait for it
         self._fader.apply(out[:filled])
         return frame
 
     def turn(self, loudness: Loudness) -> None:
-        """The voice goes on "ducked", waits "held", or is "full" again from the very next sample. What is not made
-        full within `LONGEST_PAUSE` becomes so by itself."""
+        """Sets the loudness from the next sample on: "ducked", paused ("held"), or "full", which it becomes by itself
+        after `LONGEST_PAUSE`."""
         if self.audible is None or loudness == "full":
             self._yielded = None
         elif self._yielded is None:
@@ -205,7 +205,7 @@ class Playout:
         return account.played, self.chars_at(number, account.played)
 
     def chars_at(self, number: int, sample: int) -> int:
-        """Characters of the reply's text said within its first `sample` samples, whole words only."""
+        """Characters of the reply's text spoken within its first `sample` samples, whole words only."""
         account = self._accounts.get(number)
         words = account.words if account else []
         return max((word.chars for word in words if word.sample <= sample), default=0)
@@ -216,34 +216,32 @@ class Playout:
         return account.pushed if account else 0
 
     def left(self, number: int) -> int | None:
-        """Samples of reply `number` that wait to be played; None when it was cut, or was never heard of."""
+        """Samples of reply `number` that wait to be played; None when it was cut, or is unknown."""
         account = self._accounts.get(number)
         return None if account is None or account.cut else account.pushed - account.played
 
     def finished(self, number: int) -> bool:
-        """Nothing more will be pushed for reply `number`."""
+        """Whether nothing more will be pushed for reply `number`."""
         account = self._accounts.get(number)
         return account is not None and (account.cut or account.complete)
 
     @property
     def place(self) -> tuple[int, int]:
-        """Where the loudspeaker stands: the reply that was played last, and how many of its samples; (0, 0) before the
-        first."""
+        """The position of playback: the reply that was played last, and its samples played; (0, 0) before the first."""
         number = self._played.newest() or 0
         return number, self.heard(number)[0]
 
     def leave(self, away: bool) -> None:
-        """The user's side is `away`, or is back."""
+        """The client is disconnected (`away`), or is back."""
         self.away = away
 
     def rewind(self, number: int, sample: int) -> None:
-        """What was played after `sample` of reply `number` did not arrive: as far as it is remembered it is played
-        again, from the beginning of the word on which that lies. A reply that has ended ends once more; one that was
-        cut stays cut."""
+        """Plays again the sound after `sample` of reply `number`, which did not arrive: as far as it is kept, from the
+        beginning of the word at that position. A reply that has ended ends once more; one that was cut stays cut."""
         self._played.rewind(self._accounts, number, sample)
 
     def cut(self, number: int) -> tuple[int, int]:
-        """Stops reply `number` at once and for good; returns what `heard` does."""
+        """Stops reply `number` at once and for good; returns its `heard`."""
         account = self._open(number)
         account.cut = True
         account.chunks.clear()
@@ -261,7 +259,7 @@ class Playout:
 
     @property
     def interruptible(self) -> bool:
-        """Something is heard and has not all but ended: who speaks now speaks over it."""
+        """Whether a reply is audible and is not about to end: speech now is speech over it."""
         left = [account for account in self._accounts.values() if account.pushed and not account.over]
         ending = len(left) == 1 and left[0].complete and left[0].pushed - left[0].played <= left[0].closing
         return bool(left) and not ending
@@ -272,7 +270,7 @@ class Playout:
         return sum(a.pushed - a.played for a in self._accounts.values() if not a.cut)
 
     def _stop(self, number: int) -> tuple[int, int]:
-        """Cuts a reply, but one that was played to its end: `take` is about to report that."""
+        """Cuts a reply, except one that was played to its end: `take` is about to report that."""
         account = self._accounts.get(number)
         whole = account is not None and account.complete and account.played == account.pushed
         return self.heard(number) if whole else self.cut(number)
@@ -304,25 +302,25 @@ class Playout:
 
 
 REMEMBERED: Final = 30 * SAMPLE_RATE
-"""Samples (30 s) that are kept: longer than a dead connection goes unnoticed."""
+"""Samples (30 s) that are kept: more than are lost before a dead connection is noticed."""
 
 LONGEST_WORD: Final = 3 * SAMPLE_RATE // 2
-"""Samples (1.5 s) within which a word begins that lies on a position; further back its beginning is not looked for."""
+"""Samples (1.5 s) before a position within which its word begins; the beginning is not searched further back."""
 
 
 class Account(Protocol):
-    """One reply in the playout's ledger."""
+    """One reply in the playout."""
 
     words: list[WordEnd]
     played: int
     cut: bool
 
     def take_back(self, samples: Samples) -> None:
-        """The last `samples` that were played have to be played again."""
+        """Takes back the last `samples` that were played, to play them again."""
 
 
 class Played:
-    """Pieces of replies, in the order in which they were played."""
+    """The pieces of replies that were played last, in order."""
 
     def __init__(self) -> None:
         self._pieces: deque[tuple[int, Samples]] = deque()
@@ -336,8 +334,8 @@ class Played:
             self._samples -= len(self._pieces.popleft()[1])
 
     def rewind(self, accounts: Mapping[int, Account], number: int, sample: int) -> None:
-        """Gives back to their accounts what was played after `sample` of reply `number`, from the beginning of the word
-        on which that lies, as far as it is remembered."""
+        """Returns the sound after `sample` of reply `number` to its accounts, from the beginning of the word at that
+        position, as far as it is kept."""
         target = accounts.get(number)
         sample = begins(target.words, sample) if target and sample < target.played else sample
         while (newest := self.newest()) is not None and (account := accounts.get(newest)):
@@ -353,19 +351,18 @@ class Played:
                 return
 
     def newest(self) -> int | None:
-        """The reply that was played last; None when nothing is remembered."""
+        """The reply that was played last; None when nothing is kept."""
         return self._pieces[-1][0] if self._pieces else None
 
     def back(self) -> tuple[int, Samples]:
-        """Takes the newest piece away. There has to be one."""
+        """Removes the newest piece and returns it. There has to be one."""
         number, samples = self._pieces.pop()
         self._samples -= len(samples)
         return number, samples
 
 
 def begins(words: Iterable[WordEnd], sample: int) -> int:
-    """The beginning of the word on which `sample` lies: the end of the one before it. Where no word ends near it, it is
-    `sample` itself."""
+    """The beginning of the word at `sample`: the end of the word before it. Where no word ends near it, `sample`."""
     ends = [word.sample for word in words]
     if not ends:
         return sample

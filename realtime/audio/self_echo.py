@@ -1,13 +1,13 @@
-"""Is what the microphone hears nothing but our own voice? Then it is silenced, whatever the canceller has learned.
+"""Silences the microphone while it holds only the assistant's echo, whatever the canceller has learned.
 
     loudspeaker, 0.76 s ─┐
-    microphone, 0.16 s ──┴──► correlation over all delays ──► the same delay again and again: the echo's ──► own
+    microphone, 0.16 s ──┴──► correlation over all delays ──► the same delay several times: the echo's ──► silence
 
-AEC3 learns how the room sounds, which takes it a second or two of undisturbed echo, and it starts again when the way
-back changes: a client's jitter buffer that runs dry shifts the echo by some milliseconds, and half a reply comes
-through. That much can be known without learning: a delayed copy of what was played correlates with it at 0.95, behind
-two Opus codecs at 0.9, while somebody who speaks as loudly as the echo brings it down to 0.7. In a room with much
-reverberation it stays below that, and nothing is silenced here. The module is a core."""
+AEC3 learns the room, which takes a second or two of undisturbed echo, and it starts again when the delay changes: a
+client's jitter buffer that runs dry shifts the echo by some milliseconds, and half a reply passes. This needs no
+learning: a delayed copy of the played sound correlates with it at 0.95, behind two Opus codecs at 0.9; speech as loud
+as the echo brings that down to 0.7. In a room with much reverberation it stays below, and nothing is silenced here. The
+module is a core."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FRAME: Final = SAMPLE_RATE // 100
 
 _STEP: Final = 6
 RATE: Final = SAMPLE_RATE // _STEP
-"""4 kHz is enough to know a voice again."""
+"""4 kHz is enough to find a voice again."""
 
 WINDOW: Final = RATE * 16 // 100
 """Samples (160 ms) of the microphone that are compared."""
@@ -34,7 +34,7 @@ LONGEST: Final = RATE * 6 // 10
 HEARD: Final = 10 ** (-65 / 20)
 """RMS of the window below which there is nothing to silence."""
 PLAYED: Final = 10 ** (-55 / 20)
-"""RMS of what was played below which it has no echo."""
+"""RMS of the played sound below which it has no echo."""
 
 FOUND: Final = 0.8
 """Correlation at which a delay may be the echo's ..."""
@@ -42,25 +42,25 @@ AGREE: Final = RATE // 500
 """... when others lie within so many samples (2 ms) of it ..."""
 TIMES: Final = 4
 """... so many in a row. Vowels of two voices of the same pitch correlate as well, but each time somewhere else."""
-OWN: Final = 0.65
-"""Correlation at the echo's delay from which the sound is taken for our own ..."""
+ECHO: Final = 0.65
+"""Correlation at the echo's delay from which the sound is only echo ..."""
 STILL: Final = 0.5
-"""... and above which it goes on being that: three quarters of the power may be something else, where the delay moves
-within the window."""
+"""... and above which it remains that: three quarters of the power may be something else, where the delay moves within
+the window."""
 NEAR: Final = RATE * 30 // 1000
 """Samples (30 ms) around the known delay that are searched: jitter buffers move it by so much."""
 SILENCED: Final = 0.01
-"""What is left of it (-40 dB)."""
+"""Gain of the echo (-40 dB)."""
 EVERY: Final = 2
-"""Frames (20 ms) from one look to the next."""
+"""Frames (20 ms) between two comparisons."""
 SEARCHED: Final = 3
-"""Looks (60 ms) from one search of all delays to the next, while the echo's is not known or does not fit."""
+"""Comparisons (60 ms) between two searches of all delays, while the echo's is not known or does not fit."""
 
 _LENGTH: Final = 1 << int(np.ceil(np.log2(LONGEST + 2 * WINDOW)))
 
 
-class OwnVoice:
-    """One call's. Takes loudspeaker and microphone in step."""
+class SelfEcho:
+    """The echo of one call. Takes loudspeaker and microphone in step."""
 
     def __init__(self) -> None:
         self.delay: int | None = None
@@ -72,8 +72,8 @@ class OwnVoice:
         self._gain = 1.0
 
     def silence(self, played: Samples, heard: Samples, sound: Samples) -> Samples:
-        """Takes the next whole frames of both sides, shape (n * FRAME,) each; returns `sound`, the same shape, without
-        what was our own voice in `heard`."""
+        """Takes the next whole frames of both sides, shape (n * FRAME,) each; returns `sound`, of the same shape,
+        silent where `heard` was only echo."""
         slow_played, slow_heard = _slower(played), _slower(heard)
         gains, at = [self._gain], 0
         while at < len(slow_played):
@@ -86,7 +86,7 @@ class OwnVoice:
         return sound * np.concatenate(ramps)
 
     def _gains_after(self, played: Samples, heard: Samples) -> list[float]:
-        """After each of the next frames, up to the next look; shape (frames, samples) each."""
+        """The gains after each of the next frames, up to the next comparison; shape (frames, samples) each."""
         before, frames = self._gain, len(played)
         lately = self._played.push(played.ravel()), self._heard.push(heard.ravel())
         self._frames += frames
@@ -99,8 +99,8 @@ class OwnVoice:
             return 1.0
         if self.delay is not None:
             near = range(max(0, self.delay - NEAR), min(LONGEST, self.delay + NEAR) + 1)
-            likeness, delay = _likest(played, heard, near)
-            if likeness >= (OWN if self._gain == 1.0 else STILL):
+            likeness, delay = _best_near(played, heard, near)
+            if likeness >= (ECHO if self._gain == 1.0 else STILL):
                 self.delay = delay
                 return SILENCED
         if self._frames % (EVERY * SEARCHED) == 0:
@@ -108,7 +108,7 @@ class OwnVoice:
         return 1.0
 
     def _search(self, played: Samples, heard: Samples) -> None:
-        """Looks at all delays; the echo's is known when the same has been found again and again."""
+        """Searches all delays; the echo's is known once the same was found `TIMES` in a row."""
         spectrum = rfft(played, _LENGTH) * np.conj(rfft(heard, _LENGTH))
         products = irfft(spectrum, _LENGTH)[: LONGEST + 1].astype(np.float32)
         likeness, delay = _best(products, played, heard, LONGEST)
@@ -122,8 +122,8 @@ class OwnVoice:
             self._found.clear()
 
 
-def _likest(played: Samples, heard: Samples, delays: range) -> tuple[float, int]:
-    """The highest correlation among neighbouring delays, and at which of them."""
+def _best_near(played: Samples, heard: Samples, delays: range) -> tuple[float, int]:
+    """The highest correlation among neighbouring delays, and its delay."""
     sound = played[LONGEST - delays[-1] : LONGEST - delays[0] + WINDOW]
     return _best(np.correlate(sound, heard, "valid"), sound, heard, delays[-1])
 

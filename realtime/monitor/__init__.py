@@ -1,1 +1,1 @@
-"""Observes a running call: what is overdue (`watchdog`), and where a turn's time went (`latency`)."""
+"""Observes a running call: deadlines (`watchdog`), latency of turns (`latency`), the call's id in logs (`call_log`)."""

@@ -1,11 +1,11 @@
-"""The id of the call in every log line. Pure.
+"""Puts the id of the call into every log line. Pure.
 
     call_context(id) ──► CALL ──┬──► tasks that are started within, and callbacks of sockets opened within
                                 ├──► asyncio.to_thread; the models' threads run each job in a copy of its context
                                 └──► CallFilter ──► record.call
 
-A log call names no call: the context does. Code that serves several calls from one place (a sideband, a SIP port)
-enters the call's context for as long as it acts for it.
+The context names the call, not the statement that logs. Code that serves several calls (a sideband, a SIP port) enters
+the context of the call for which it works.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from contextvars import ContextVar
 from typing import Final
 
 CALL: Final[ContextVar[str]] = ContextVar("call", default="")
-"""The id of the call that the running code belongs to; "" outside of calls. To set it without an end is right in a task
-that serves one call only."""
+"""The id of the call to which the running code belongs; "" outside of calls. A task that serves one call only may set
+it without resetting it."""
 
 
 @contextmanager
 def call_context(call_id: str) -> Iterator[None]:
-    """Log lines of this code, and of the tasks that it starts, carry `call_id`."""
+    """Puts `call_id` into the log lines of this code, and of the tasks that it starts."""
     token = CALL.set(call_id)
     try:
         yield
@@ -32,7 +32,7 @@ def call_context(call_id: str) -> Iterator[None]:
 
 
 class CallFilter(logging.Filter):
-    """Adds the id of the running call to each record. To be installed at the handler: that sees all loggers."""
+    """Adds the id of the running call to each record. Install it at the handler, which gets records of all loggers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if call := CALL.get():

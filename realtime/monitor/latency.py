@@ -1,9 +1,9 @@
-"""Where the time of a turn went: marks from the end of the user's speech to the first sound of the answer. Pure.
+"""Measures the latency of a turn: marks from the end of the user's speech to the first sound of the answer. Pure.
 
     speech_end ──► endpoint ──► transcript ──► first_text ──► first_audio ──► sent
 
-All in milliseconds after `speech_end`, the last moment at which the VAD heard speech; `sent` is when the first sample
-left. A reply that nobody's speech asked for (typed text, a tool's answer) counts from the moment it was asked for."""
+All in milliseconds after `speech_end`, the last moment at which the VAD detected speech; `sent` is when the first
+sample left. A reply that follows no speech (typed text, a tool's answer) counts from its request."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vivavoce.realtime.events import Action, Fact, PlayoutStarted, Replied, Send
 from vivavoce.realtime.wire.response_events import ResponseCreated
 
 KEPT: Final = 8
-"""Replies under way that are followed at once; out-of-band ones may run beside the conversation's own."""
+"""Replies that are followed at the same time; those out of band run beside the conversation's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The marks of the turn that `response_id` answered."""
+    """The marks of the turn that the response `response_id` answered."""
 
     response_id: str
     marks: dict[str, float]
@@ -40,14 +40,15 @@ class _Trace:
 
 
 class TurnLatency:
-    """Follows the facts of one call, and what the session made of them."""
+    """Follows the facts of one call, and the actions that the session answered with."""
 
     def __init__(self) -> None:
-        self._turn: dict[str, float] = {}  # moments of the turn that has just ended, until a reply to it begins
+        self._turn: dict[str, float] = {}  # times of the turn that has just ended, until a reply to it begins
         self._traces: dict[int, _Trace] = {}
 
     def receive(self, fact: Fact, actions: Iterable[Action], now: float) -> Report | None:
-        """Takes a fact and the actions it led to, at `now` seconds; reports when the first sound of a reply leaves."""
+        """Takes a fact and the actions that followed, at `now` seconds; reports when the first sound of a reply
+        leaves."""
         report = None
         match fact:
             case TurnEnded(silence=silence):
@@ -66,7 +67,7 @@ class TurnLatency:
         return report
 
     def _transcribed(self, now: float) -> None:
-        """The reply may have begun before the transcript was there, or begin after it."""
+        """Marks the transcript, which comes before the reply begins, or after."""
         if self._turn:
             self._turn.setdefault("transcript", now)
             return

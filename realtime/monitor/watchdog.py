@@ -1,18 +1,17 @@
-"""No state without a deadline: what a call waits for, and what is done when it does not come.
+"""Gives every state a deadline: the facts that follow when the call waits in vain.
 
-    waited for                    put off by                late: what follows
+    waits for                     put off by                late: the fact that follows
     ───────────────────────────────────────────────────────────────────────────────────────────
     the end of the user's turn    its sound, its words      TurnStuck: the floor ends it
     the words of a turn           nothing                   Transcript, with an error
-    the model, making a reply     each token                ReplyFailed: stopped, and apologised for
+    the model's reply             each token                ReplyFailed: stopped, with an apology
     tools that a reply needs      each answer               ReplyFailed
     a list of tools               nothing                   ToolsListed, with an error
-    whether it was overlap        nothing                   Overlapped: the voice comes back
+    the class of an overlap       nothing                   Overlapped: full loudness
     the loudspeaker               sound that leaves         PlayoutEnded
 
-What follows is a fact like any other, so the session and the floor need no second way of doing things. All else waits
-for the user or for the client, who may take their time. Nothing here is expected to happen: each part has deadlines of
-its own, and this is the net below them.
+The fact is like any other, so session and floor need no second way. All other states wait for the user or the client,
+without a deadline. Every part has deadlines of its own; these are the net below them.
 """
 
 from __future__ import annotations
@@ -49,33 +48,33 @@ LINE: Final = 3.0
 """Seconds without any sound in an open turn: the client has stopped sending, and silence cannot be counted."""
 
 WORDLESS: Final = 10.0
-"""Seconds of an open turn in which the ears hear nothing new: a fan or music keeps the VAD awake, nobody speaks."""
+"""Seconds of an open turn in which the ASR recognizes nothing new: a fan or music that the VAD takes for speech."""
 
 LONGEST_TURN: Final = 240.0
-"""Seconds; the ears keep no more than five minutes that they have not heard yet."""
+"""Seconds; the ASR keeps no more than five minutes of sound that it has not recognized."""
 
 WORDS: Final = 20.0
-"""Seconds from the end of a turn to its words. Replies give up waiting for them earlier, with a better message."""
+"""Seconds from the end of a turn to its words. Replies wait less long for them, and have a better message."""
 
 STILL: Final = 10.0
-"""Seconds in which no sound leaves though some is waiting."""
+"""Seconds in which no sound leaves though some waits."""
 
 OVERLAP: Final = 5.0
-"""Seconds for which the voice may be held back while somebody seems to cut in."""
+"""Seconds for which playback may be ducked or held while speech over it is classified."""
 
 LOOK: Final = 0.5
-"""Seconds between two looks of the shell at `deadline`."""
+"""Seconds after which the shell compares the time with `deadline` again."""
 
 PATIENCE: Final = 20.0
 """Seconds without a token; the first one of a long question takes up to ten on two busy cores."""
 
 TOOLS: Final = 65.0
-"""Seconds without a tool's answer: each has 30, and may have to wait as long for its turn."""
+"""Seconds without a tool's answer: each has 30, and may wait in the queue as long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A deadline has passed: posted by the shell, so that `expire` has its place in the order of the call."""
+    """A deadline has passed. The shell posts it, so that `expire` is called in the order of the inbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ class TurnStuck:
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """`what` did not come in time, in constant words for the log; `fact` is what follows."""
+    """`what` did not come in time, in constant words for the log; `fact` follows."""
 
     what: str
     fact: Fact | TurnStuck
@@ -118,7 +117,7 @@ class _Listing:
 
 @dataclass(frozen=True, slots=True)
 class _Overlap:
-    """The voice is ducked or held."""
+    """Playback is ducked or held."""
 
 
 _Wait = _Making | _Calling | _Sounding | _Words | _Listing | _Overlap
@@ -128,7 +127,7 @@ _Wait = _Making | _Calling | _Sounding | _Words | _Listing | _Overlap
 class _Turn:
     began: float
     sound_at: float
-    text: str | None = None  # what the ears made of it so far, if they said anything
+    text: str | None = None  # recognized so far; None until the ASR has answered
     words_at: float = 0.0
 
     @property
@@ -138,7 +137,7 @@ class _Turn:
 
 
 class Watchdog:
-    """Follows the facts of one call, and what the session made of them."""
+    """Follows the facts of one call, and the actions that the session answered with."""
 
     def __init__(self, playout: Playout, patience: float = PATIENCE, tools: float = TOOLS) -> None:
         """`patience`: seconds without a token; `tools`: seconds without an answer of any tool."""
@@ -147,22 +146,22 @@ class Watchdog:
         self.tools = tools
         self._turn: _Turn | None = None
         self._due: dict[_Wait, float] = {}
-        self._calls: dict[int, set[str]] = {}  # of replies that wait for tools
-        self._left: tuple[int | None, int] | None = None  # where the loudspeaker was when last looked at
+        self._calls: dict[int, set[str]] = {}  # ids, of replies that wait for tools
+        self._left: tuple[int | None, int] | None = None  # position of playback when last compared
 
     @property
     def deadline(self) -> float | None:
-        """When `expire` has something to do at the earliest; None while nothing is waited for."""
+        """The earliest time at which `expire` returns something; None without deadlines."""
         waits = [*self._due.values(), *([self._turn.due] if self._turn else [])]
         return min(waits, default=None)
 
     @property
     def waits(self) -> int:
-        """How much is waited for at the moment."""
+        """The number of deadlines."""
         return len(self._due) + (self._turn is not None)
 
     def receive(self, fact: Fact, actions: Iterable[Action], now: float) -> None:
-        """Takes a fact and the actions it led to, at `now` seconds."""
+        """Takes a fact and the actions that followed, at `now` seconds."""
         match fact:
             case TurnStarted() | TurnEnded() | Transcript():
                 self._follow_turn(fact, now)
@@ -188,12 +187,12 @@ class Watchdog:
             self._turn.sound_at = now
 
     def follow(self, actions: Iterable[Action], now: float) -> None:
-        """Takes actions that no fact led to: the first ones of a call."""
+        """Takes actions that follow no fact: the first ones of a call."""
         for action in actions:
             self._follow(action, now)
 
     def expire(self, now: float) -> list[Overdue]:
-        """What is overdue at `now`; each once, with new deadlines for what still goes on."""
+        """Returns what is overdue at `now`, each once; what still makes progress gets a new deadline."""
         overdue: list[Overdue] = []
         if self._turn is not None and self._turn.due <= now:
             self._turn = None
@@ -257,7 +256,7 @@ class Watchdog:
         self._due.pop(_Calling(number), None)
 
     def _look(self, number: int, now: float) -> list[Overdue]:
-        """Whether the sound of reply `number` still gets on."""
+        """Checks whether the sound of reply `number` still makes progress."""
         audible = self._playout.audible
         left = self._playout.left(number)
         before, self._left = self._left, (audible, self._playout.heard(audible)[0] if audible else 0)

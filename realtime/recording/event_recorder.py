@@ -1,12 +1,13 @@
-"""Writes down what the cores of a call are asked, in order, and what they answer.
+"""Records the calls of the cores' methods, in order, and their results.
 
-    caller ──floor.end_of_turn(48000, 0.9)──► Watched ──► Floor   {"n": 812, "call": "floor.end_of_turn", "with": […],
-                                                 └──► Diary ──line──► "gave": [{"is": "TurnEnded", …}]}
+    caller ──floor.end_of_turn(48000, 0.9)──► _Watched ──► Floor
+                                                 └──► EventRecorder ──line──► {"n": 812, "call": "floor.end_of_turn",
+                                                                      "with": […], "gave": [{"is": "TurnEnded", …}]}
 
-One line for each call of a method from outside. An argument that an earlier call gave, or was given, is written as a
-reference to it, so a replay passes on what *its* cores gave. Sound is rounded to 16 bits before a core gets it. The
-answers are only ever compared: of their sound there is a checksum. What a caller reads without asking (properties, and
-methods that are passed as `reads`) is not written down.
+One line for each call from outside. An argument that is the result or an argument of an earlier call is written as a
+reference to it, so a replay passes the results of *its* cores. Sound is rounded to 16 bits before a core gets it.
+Results are only compared: of their sound there is a checksum. Properties, and methods passed as `reads`, are not
+recorded.
 """
 
 from __future__ import annotations
@@ -28,18 +29,19 @@ Q = TypeVar("Q")
 C = TypeVar("C")
 
 REMEMBERED: Final = 2048
-"""Values of recent calls that later ones can refer to."""
+"""Values of recent calls to which later ones can refer."""
 
 HIDDEN: Final = "hidden-"
-"""Stands, with a digest, for a secret. The digest is keyed anew for each recording; it only tells secrets apart."""
+"""Replaces a secret, with a digest behind it. The key of the digest is new for each recording: it only distinguishes
+secrets."""
 
 CHANCE_DIGITS: Final = 4
-"""Of a probability that a network gave."""
+"""Of a network's probability."""
 
 
 class EventRecorder:
-    """One recording. `line` takes a JSON text; `blob` takes bytes and says at which place they are; `sound` takes
-    pairs of samples; `fail` is told, at most once, why nothing more is written."""
+    """One recording. `line` takes a JSON text; `blob` takes bytes and returns their offset; `sound` takes pairs of
+    samples; `fail` takes the reason when the recording ends early, at most once."""
 
     def __init__(
         self,
@@ -59,7 +61,7 @@ class EventRecorder:
         self._on = True
         self._values: OrderedDict[int, tuple[object, list[Any]]] = OrderedDict()  # by identity, and so kept alive
         self._chances: dict[str, list[Any]] = {}
-        self._inside = False  # a core is at work; what it asks of others follows from what it was asked
+        self._inside = False  # a core is running; its calls of other cores follow from the call
 
     def watch(
         self,
@@ -69,41 +71,41 @@ class EventRecorder:
         left: bool = False,
         right: bool = False,
     ) -> T:
-        """`core` for its callers, who notice nothing. The sound that it is given is the recording's `left` side, or the
-        samples that it gives are the `right` one."""
+        """Wraps `core` for its callers. Sound in its arguments is the recording's `left` side, or the samples of its
+        results are the `right` one."""
         side: Side | None = "left" if left else "right" if right else None
         return cast(T, _Watched(core, partial(self.call, name, side), frozenset(reads)))
 
     def chance(self, name: str, network: Callable[[Q], C]) -> Callable[[Q], C]:
-        """A network whose answers, a probability or a tuple of them, belong to the call during which it is asked."""
+        """Wraps a network whose outputs, a probability or a tuple of them, belong to the call during which it runs."""
 
-        def ask(question: Q) -> C:
-            chance = _rounded(network(question))
+        def run(inputs: Q) -> C:
+            chance = _rounded(network(inputs))
             self._chances.setdefault(name, []).append(chance)
             return chance
 
-        return ask
+        return run
 
     def head(self, **facts: Any) -> None:
-        """A line before the first call: how the cores began."""
+        """Writes a line before the first call: how the cores were built."""
         self._write({name: plain(fact, self._place, self.hide) for name, fact in facts.items()})
 
     def close(self, reason: str) -> None:
-        """The last line; nothing is written any more."""
+        """Writes the last line."""
         if self._on:
             self._on = False
             self._sound(self._stereo.close())
             self._write({"end": reason, "calls": self._count, "samples": self._stereo.written})
 
     def stop(self) -> None:
-        """Nothing is written any more: the files are gone."""
+        """Stops: the files are gone."""
         self._on = False
         self._values.clear()
 
     def call(
         self, core: str, side: Side | None, name: str, method: Callable[..., Any], *args: Any, **named: Any
     ) -> Any:
-        """Calls a core's method, and writes it down."""
+        """Calls a core's method, and records it."""
         if not self._on or self._inside:
             return method(*args, **named)
         exact = args
@@ -121,30 +123,30 @@ class EventRecorder:
             self._remember("with", exact)
         self._inside = True
         try:
-            gave = method(*args, **named)
-        except Exception as error:  # the border of a core: it is written down, and raised on
+            result = method(*args, **named)
+        except Exception as error:  # the border of a core: recorded, and raised again
             entry["raised"] = f"{type(error).__name__}: {error}"
             self._finish(entry)
             raise
         finally:
             self._inside = False
-        self._note(entry, gave, side)
-        return gave
+        self._note(entry, result, side)
+        return result
 
     def hide(self, secret: str) -> str:
-        """Stands for a secret."""
+        """The replacement of a secret."""
         if secret.startswith(HIDDEN):
             return secret
         return HIDDEN + blake2s(secret.encode(), key=self._salt, digest_size=8).hexdigest()
 
-    def _note(self, entry: dict[str, Any], gave: object, side: Side | None) -> None:
+    def _note(self, entry: dict[str, Any], result: object, side: Side | None) -> None:
         try:
-            entry["gave"] = plain(gave, digest, self.hide)
+            entry["gave"] = plain(result, digest, self.hide)
         except Unrecordable as error:
             self._give_up(str(error))
-        if side == "right" and (samples := getattr(gave, "samples", None)) is not None:
+        if side == "right" and (samples := getattr(result, "samples", None)) is not None:
             entry["right"] = self._stereo.add("right", to_bytes(samples))
-        self._remember("gave", gave)
+        self._remember("gave", result)
         self._finish(entry)
 
     def _finish(self, entry: dict[str, Any]) -> None:
@@ -169,7 +171,8 @@ class EventRecorder:
         return plain(value, self._place, self.hide)
 
     def _remember(self, where: str, value: object) -> None:
-        """What later calls may be given: all of it, or one of several. (Numbers and texts have no identity.)"""
+        """Keeps a value to which later calls may refer, and each of its members. (Numbers and texts have no
+        identity.)"""
         whole: list[Any] = [self._count, where]
         if isinstance(value, list | tuple):
             for i, one in enumerate(value):
@@ -202,7 +205,7 @@ def _rounded(chance: C) -> C:
 
 
 class _Watched:
-    """Stands in front of a core. Attributes are the core's own; calls of its methods go by way of `call`."""
+    """Wraps a core: attributes are the core's own, calls of its methods go through `call`."""
 
     __slots__ = ("_call", "_core", "_reads")
 

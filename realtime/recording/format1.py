@@ -1,4 +1,4 @@
-"""Cores as a recording of format 1 asks them, so that old recordings still replay.
+"""Cores as recordings of format 1 call them, so that old recordings still replay.
 
 Until format 2 the session core changed the playout by itself, and the sound of a turn passed through it:
 
@@ -6,7 +6,7 @@ Until format 2 the session core changed the playout by itself, and the sound of 
                 session.receive(AudioAppend) ─► Listen                    session.decode(AudioAppend)
                 session.receive(…) changes the playout                    actions, carried out by playout.receive
 
-Each class here stands before a core of today and answers as the one of then did.
+Each class wraps a core of today and returns the results of then.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class OldSession:
         return getattr(self._session, name)
 
     def receive(self, fact: Fact | TurnSound, now: float) -> list[OldAction]:
-        """The actions of then, in their order."""
+        """Receives a fact; returns the actions of then."""
         match fact:
             case TurnSound():
                 return [Hear(fact.samples, fact.voiced)] if self._session.keep(fact) else []
@@ -94,7 +94,7 @@ class OldSession:
 
 
 class OldWatchdog:
-    """A watchdog that is told of sound by its fact."""
+    """A watchdog that receives sound as a fact."""
 
     def __init__(self, watchdog: Watchdog) -> None:
         self._watchdog = watchdog

@@ -1,7 +1,7 @@
-"""A recording's folder, read back: the header, the calls of the cores in order, and the sound they refer to.
+"""Reads the folder of a recording: the header, the calls of the cores in order, and the sound to which they refer.
 
 A folder that was cut short (a crash, a full disk) is read as far as it goes; `end` says how it ended. `pack` makes the
-small form of a folder that goes into a bug report or a test: FLAC instead of WAV, the rest compressed; nothing is lost.
+small form for a bug report or a test, without loss: FLAC instead of WAV, the rest compressed.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ CALLS: Final = {
 
 
 class BadRecording(Exception):
-    """Not a recording, or none of ours; the message names the folder."""
+    """Not a recording that can be read; the message names the folder."""
 
 
 @dataclass(slots=True)
 class Accepted:
-    """The answers of a replay, from now on the right ones: all entries with them, and the (sample, 16-bit sound) of the
+    """The results of a replay, accepted as the right ones: all entries with them, and the (sample, 16-bit sound) of the
     right side where it has changed."""
 
     entries: list[dict[str, Any]] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Accepted:
 
 
 class RecordingReader:
-    """One recording of `format`. `header` and `entries` are JSON values as event_recorder.py wrote them."""
+    """One recording of `format`. `header` and `entries`: JSON values as event_recorder.py wrote them."""
 
     def __init__(self, folder: Path) -> None:
         """Raises `BadRecording`."""
@@ -83,7 +83,7 @@ class RecordingReader:
         return len(self._sound) / SAMPLE_RATE
 
     def fetch(self, place: dict[str, Any]) -> bytes:
-        """The bytes that an entry refers to."""
+        """The bytes to which an entry refers."""
         if "left" in place:
             return self.side(0, place["left"], place["size"] // 2)
         return self._bytes[place["at"] : place["at"] + place["size"]]
@@ -93,7 +93,7 @@ class RecordingReader:
         return self._sound[start : start + length, column].tobytes()
 
     def pack(self, target: Path, accepted: Accepted | None = None) -> None:
-        """Writes the small form into a new folder, with what was `accepted` in place of the old answers. Raises
+        """Writes the small form into a new folder, with the `accepted` results in place of the old ones. Raises
         OSError."""
         sound, entries = self._sound, self.entries
         if accepted is not None:
@@ -107,7 +107,7 @@ class RecordingReader:
         (target / PACKED_SOUND).write_bytes(_flac(sound))
 
     def _readable(self, entries: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Up to the first whose sound was not written any more."""
+        """The entries before the first whose sound was not written any more."""
         for entry in entries:
             for given in entry.get("with", ()):
                 if (
@@ -120,7 +120,7 @@ class RecordingReader:
 
 
 def _parsed(lines: list[bytes]) -> Iterator[dict[str, Any]]:
-    """The last line may have been cut."""
+    """Parses the lines; the last one may be incomplete."""
     for line in lines:
         try:
             entry = msgspec.json.decode(line)

@@ -1,6 +1,6 @@
 """The recordings of one server: off, or one folder for each call.
 
-Calls.run ──begin──► Recording ──watch──► the call's own cores, written down      ──close──► folder complete
+Calls.run ──begin──► Recording ──watch──► the call's cores, recorded      ──close──► folder complete
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vivavoce.realtime.turns.windows import MicrophoneWindows
 log = logging.getLogger(__name__)
 
 FORMAT: Final = 2
-"""Of the folder. 2: tags without modules (serialization.py); the session core asks for the playout by actions. Format 1
+"""Of the folder. 2: tags without modules (serialization.py); the session core changes the playout by actions. Format 1
 is still read (format1.py)."""
 
 DEADLINE: Final = 3.0
@@ -39,8 +39,8 @@ DEADLINE: Final = 3.0
 
 
 class Recordings:
-    """Begins the recording of each call, if `folder` is given ("" for none). `clock` names the folders; `about` goes
-    into each recording: which models there were."""
+    """Begins the recording of each call, if `folder` is given ("" for none). `clock` names the folders; `about`, the
+    models, goes into each recording."""
 
     def __init__(
         self, folder: str, clock: Callable[[], datetime], about: Mapping[str, str], max_bytes: int = MAX_BYTES
@@ -73,12 +73,12 @@ class Recordings:
 
 
 def given(options: Options) -> list[str]:
-    """The options of a session that are values; the others are made anew for a replay."""
+    """The options of a session that are values; a replay makes the others anew."""
     return [field.name for field in fields(options) if field.name not in ("decode", "responses", "abilities")]
 
 
 class Recording(Taps):
-    """One call's: the taps that write down what its cores are asked."""
+    """The taps of one call, which record the calls of its cores."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -88,8 +88,8 @@ class Recording(Taps):
         return self.events.watch("session", session, reads=("response_id", "item_id", "check"))
 
     def playout(self, playout: Playout) -> Playout:
-        asked_often = ("heard", "pushed", "left", "chars_at", "finished")
-        return self.events.watch("playout", playout, reads=asked_often, right=True)
+        reads = ("heard", "pushed", "left", "chars_at", "finished")
+        return self.events.watch("playout", playout, reads=reads, right=True)
 
     def floor(self, floor: Floor) -> Floor:
         barge_in = floor.barge_in
@@ -113,7 +113,7 @@ class Recording(Taps):
         return self.events.chance("overlap", classifier)
 
     async def close(self, reason: str) -> None:
-        """Completes the files, on another thread. `reason` ends the log: one word."""
+        """Completes the files, on another thread. `reason`, one word, is in the last line."""
         await asyncio.to_thread(self.finish, reason)
 
     def finish(self, reason: str) -> None:

@@ -1,11 +1,10 @@
-"""Asks fresh cores what those of a recorded call were asked, and compares what they answer.
+"""Replays a recording: makes the recorded calls on fresh cores, and compares the results.
 
-    Tape ──entry──► the same method of the same core ──► answer ══ the recorded one?  ──no──► Difference
+    RecordingReader ──entry──► the same method of the same core ──► result ══ the recorded one?  ──no──► Difference
 
-What one core gave and another was given is passed on from this run, so a changed floor shows what the session would
-have made of it. The replay has no model: what the model said is in the recording, and so is what the VAD and the
-judge found; `against` puts real ones beside them and keeps their answers, without passing them on.
-"""
+Results that another core takes as arguments come from this run, so a changed floor shows its effect on the session. The
+replay has no models: the recording holds the reply's tokens, and the outputs of VAD and classifiers. `against` runs
+real models beside them and keeps their outputs, without passing them to the cores."""
 
 from __future__ import annotations
 
@@ -49,7 +48,7 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Entry `n` was answered otherwise than recorded, first at `path`; `before` are the calls just before it."""
+    """Entry `n` has another result than recorded, first at `path`. `before`: the calls just before it."""
 
     n: int
     call: str
@@ -61,7 +60,7 @@ class Difference:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a replay found. `chances` and `verdicts`: (recorded, now) of the models it was held against."""
+    """The outcome of a replay. `chances` and `verdicts`: (recorded, now), of the models that ran beside it."""
 
     calls: int = 0
     count: int = 0
@@ -71,38 +70,38 @@ class Outcome:
 
 
 Follow = Callable[[dict[str, Any], list[Any], object], None]
-"""Told of each entry, the arguments and the answer of this run."""
+"""Takes each entry, with the arguments and the result of this run."""
 
 
 class Replay:
-    """One run of one tape."""
+    """One replay of one recording."""
 
-    def __init__(self, tape: RecordingReader, against: Models | None = None, follow: Follow | None = None) -> None:
+    def __init__(self, recording: RecordingReader, against: Models | None = None, follow: Follow | None = None) -> None:
         """Raises `BadRecording` for a header that cannot be read."""
         self.outcome = Outcome()
         self.accepted = Accepted()
-        self._tape = tape
+        self._recording = recording
         self._against = against
         self._follow = follow
         self._calls: dict[int, dict[str, object]] = {}  # entry -> "with", "gave" of this run
         self._recent: deque[str] = deque(maxlen=SHOWN)
         self._chances: dict[str, deque[Any]] = {}
-        self._asked: tuple[int, float] | None = None  # the pause that the judge looks at, and what a real one says
-        self.session, playout, watchdog = _cores(tape)
-        overhear = self._scores if tape.header["overhears"] else None
-        self._listener = MicrophoneWindows(self._probability, Floor(None, overhear, tape.header.get("ears", False)))
+        self._pause: tuple[int, float] | None = None  # that is classified, and the output of the real classifier
+        self.session, playout, watchdog = _cores(recording)
+        overhear = self._scores if recording.header["overhears"] else None
+        self._windows = MicrophoneWindows(self._probability, Floor(None, overhear, recording.header.get("ears", False)))
         self._cores: dict[str, object] = {
-            "session": self.session if tape.format > 1 else OldSession(self.session, playout),
+            "session": self.session if recording.format > 1 else OldSession(self.session, playout),
             "playout": playout,
-            "listener": self._listener,
-            "floor": self._listener.floor,
+            "listener": self._windows,
+            "floor": self._windows.floor,
             "latency": TurnLatency(),
-            "watchdog": watchdog if tape.format > 1 else OldWatchdog(watchdog),
+            "watchdog": watchdog if recording.format > 1 else OldWatchdog(watchdog),
         }
 
     def run(self) -> Outcome:
-        """Raises `BadRecording` for an entry that asks for what there is not."""
-        for entry in self._tape.entries:
+        """Raises `BadRecording` for an entry that this version does not have."""
+        for entry in self._recording.entries:
             self._step(entry)
         return self.outcome
 
@@ -113,26 +112,26 @@ class Replay:
             given = [self._argument(one) for one in entry.get("with", ())]
             named = {key: self._argument(one) for key, one in entry.get("by", {}).items()}
         except _Gone as gone:
-            self._differ(entry, "with", "what an earlier call gave", str(gone))
+            self._differ(entry, "with", "a result of an earlier call", str(gone))
             return
         except (Unrecordable, TypeError, KeyError) as error:
             raise BadRecording(f"entry {n} ({call}) cannot be read: {error}") from error
         self._chances = {name: deque(chances) for name, chances in entry.get("chances", {}).items()}
-        self._judge_again(call, given)
+        self._classify_again(call, given)
         method = self._method(call, n)
         try:
-            gave: object = method(*given, **named)
+            result: object = method(*given, **named)
         except Exception as error:  # the border of a core: a recorded call may have ended in its bug
             self._answered(entry, "raised", f"{type(error).__name__}: {error}")
             return
-        self._calls[n] = {"with": given, "gave": gave}
+        self._calls[n] = {"with": given, "gave": result}
         self._calls.pop(n - REMEMBERED, None)
-        self._answered(entry, "gave", plain(gave, digest, _hide))
-        if "right" in entry and (samples := getattr(gave, "samples", None)) is not None:
+        self._answered(entry, "gave", plain(result, digest, _hide))
+        if "right" in entry and (samples := getattr(result, "samples", None)) is not None:
             self._said(entry, to_bytes(samples))
-        self._look(gave)
+        self._look(result)
         if self._follow is not None:
-            self._follow(entry, given, gave)
+            self._follow(entry, given, result)
         self._recent.append(brief(entry))
 
     def _method(self, call: str, n: int) -> Callable[..., object]:
@@ -143,27 +142,27 @@ class Replay:
         return method
 
     def _argument(self, value: Any) -> Any:
-        """An argument as it was given; one that refers to an earlier call is taken from this run."""
+        """An argument; one that refers to an earlier call is taken from this run."""
         if not (isinstance(value, dict) and value.get("is") == "ref"):
-            return restored(value, self._tape.fetch)
-        n, where, *place = value["to"]
+            return restored(value, self._recording.fetch)
+        n, where, *index = value["to"]
         found: Any = self._calls.get(n, {}).get(where)
-        if not place:
+        if not index:
             return found
-        if not isinstance(found, list | tuple) or place[0] >= len(found):
-            raise _Gone(f"call {n} gave no such thing")
-        return found[place[0]]
+        if not isinstance(found, list | tuple) or index[0] >= len(found):
+            raise _Gone(f"call {n} has no such result")
+        return found[index[0]]
 
     def _said(self, entry: dict[str, Any], pcm: bytes) -> None:
         start = entry["right"]
-        recorded = self._tape.side(1, start, len(pcm) // 2)  # shorter at the end of one that was cut
+        recorded = self._recording.side(1, start, len(pcm) // 2)  # shorter at the end of one that was cut
         if recorded != pcm[: len(recorded)]:
             self.accepted.right.append((start, pcm))
             self._differ(entry, "sound", f"the right side from sample {start}", "other samples")
 
     def _answered(self, entry: dict[str, Any], what: str, now: Any) -> None:
-        asked = {key: value for key, value in entry.items() if key not in ("gave", "raised")}
-        self.accepted.entries.append({**asked, what: now})
+        call = {key: value for key, value in entry.items() if key not in ("gave", "raised")}
+        self.accepted.entries.append({**call, what: now})
         if entry.get(what) != now or ("raised" in entry) != (what == "raised"):
             recorded = entry.get("gave", entry.get("raised"))
             self._differ(entry, *(first_difference(recorded, now, what) or (what, recorded, now)))
@@ -187,20 +186,20 @@ class Replay:
         chances = self._chances.get("overlap")
         return Scores(*chances.popleft()) if chances else Scores(0.0, 0.0, 0.0, 0.0)
 
-    def _look(self, gave: object) -> None:
-        if self._against is not None and isinstance(gave, list):
-            for one in gave:
-                if isinstance(one, AskEndpoint) and self._asked is None:  # else the judge was busy, and was not asked
-                    self._asked = one.at, self._against.complete(self._listener.recent())
+    def _look(self, result: object) -> None:
+        if self._against is not None and isinstance(result, list):
+            for one in result:
+                if isinstance(one, AskEndpoint) and self._pause is None:  # else the classifier was busy
+                    self._pause = one.at, self._against.complete(self._windows.recent())
 
-    def _judge_again(self, call: str, given: list[Any]) -> None:
-        if call == "floor.end_of_turn" and self._asked is not None and self._asked[0] == given[0]:
-            self.outcome.verdicts.append((given[1], self._asked[1]))
-            self._asked = None
+    def _classify_again(self, call: str, given: list[Any]) -> None:
+        if call == "floor.end_of_turn" and self._pause is not None and self._pause[0] == given[0]:
+            self.outcome.verdicts.append((given[1], self._pause[1]))
+            self._pause = None
 
 
 class _Gone(Exception):
-    """An earlier call gave less than it had given."""
+    """An earlier call has fewer results than recorded."""
 
 
 def first_difference(recorded: Any, now: Any, path: str = "") -> tuple[str, Any, Any] | None:
@@ -222,11 +221,11 @@ def first_difference(recorded: Any, now: Any, path: str = "") -> tuple[str, Any,
 
 
 def brief(entry: dict[str, Any]) -> str:
-    """An entry in a line: what was asked of whom."""
+    """An entry as a line: the call and its result."""
     given = ", ".join(_brief(one) for one in entry.get("with", ()))
-    gave = entry.get("gave", entry.get("raised"))
-    answers = " ".join(_brief(one) for one in gave) if isinstance(gave, list) else _brief(gave)
-    return f"{entry['n']}: {entry['call']}({given}) → {answers or 'nothing'}"
+    result = entry.get("gave", entry.get("raised"))
+    results = " ".join(_brief(one) for one in result) if isinstance(result, list) else _brief(result)
+    return f"{entry['n']}: {entry['call']}({given}) → {results or 'nothing'}"
 
 
 def _brief(value: Any) -> str:
@@ -244,20 +243,20 @@ def _brief(value: Any) -> str:
     return str(value)[:40]
 
 
-def _cores(tape: RecordingReader) -> tuple[Session, Playout, Watchdog]:
-    """Those that begin otherwise in each call, as they did in this one. Raises `BadRecording`."""
-    header = tape.header
+def _cores(recording: RecordingReader) -> tuple[Session, Playout, Watchdog]:
+    """The cores that depend on the call, as they began in this one. Raises `BadRecording`."""
+    header = recording.header
     try:
         limit = header["responses"]
         responses = None if limit is None else Bucket(limit)
-        given = restored(header["options"], tape.fetch)
+        given = restored(header["options"], recording.fetch)
         options = Options(decode=decode_image, responses=responses, **given)
         ids: Ids = seeded_ids(header["seed"])
         playout = Playout()
         session = Session(options, playout, header["plays"], ids)
         return session, playout, Watchdog(playout, **header["watchdog"])
     except (KeyError, TypeError, Unrecordable) as error:
-        raise BadRecording(f"the header of {tape.folder} cannot be read: {error}") from error
+        raise BadRecording(f"the header of {recording.folder} cannot be read: {error}") from error
 
 
 def _hide(secret: str) -> str:

@@ -1,12 +1,11 @@
-"""Values of a call <-> JSON values, for every fact, action, message and setting there is.
+"""Values of a call <-> JSON values, for every fact, action, message and setting.
 
     TurnEnded(end=48000, silence=12000)  <->  {"is": "TurnEnded", "end": 48000, "silence": 12000}
 
 A dataclass or a message is an object whose `is` holds the tag of its class; tuples have a tag too, since JSON has none.
 A tag is the class's name when it was first recorded. It never changes: not when the class moves to another module, and
-not when it is renamed (`TAGS`). Sound and other
-bytes are handed to whoever writes them, who answers with the place where they will be. Only the classes listed by
-`known_classes` are read back: a recording may come from a stranger.
+not when it is renamed (`TAGS`). Sound and other bytes are stored by the caller, which returns their place. Only the
+classes listed by `known_classes` are read back: a recording may come from a stranger.
 """
 
 from __future__ import annotations
@@ -68,14 +67,13 @@ def to_samples(pcm: bytes) -> Samples:
 
 
 def digest(content: bytes) -> dict[str, Any]:
-    """Stands for bytes that have only to be compared."""
+    """A checksum in place of bytes that are only compared."""
     return {"size": len(content), "crc": zlib.crc32(content)}
 
 
 def plain(value: object, place: Place = digest, hide: Hide = str) -> Any:
-    """`value` as a JSON value. `place` stores bytes and says where; `hide` stands in for secrets.
-
-    Raises `Unrecordable`."""
+    """`value` as a JSON value. `place` stores bytes and returns their place; `hide` replaces secrets. Raises
+    `Unrecordable`."""
     match value:
         case None | bool() | int() | float() | str():
             return value
@@ -100,7 +98,7 @@ def plain(value: object, place: Place = digest, hide: Hide = str) -> Any:
 
 
 def restored(value: Any, fetch: Callable[[dict[str, Any]], bytes]) -> Any:
-    """The value that `plain` was given. `fetch` gets the bytes at a place. Raises `Unrecordable`."""
+    """Inverts `plain`. `fetch` returns the bytes at a place. Raises `Unrecordable`."""
     match value:
         case list():
             return [restored(one, fetch) for one in value]
@@ -125,7 +123,7 @@ def restored(value: Any, fetch: Callable[[dict[str, Any]], bytes]) -> Any:
 
 
 def coarse(value: Any) -> Any:
-    """`value` with all its sound rounded to 16 bits, as it will be read back."""
+    """`value` with its sound rounded to 16 bits, as a replay reads it."""
     if isinstance(value, np.ndarray):
         return to_samples(to_bytes(value)) if value.dtype == np.float32 else value
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
@@ -139,12 +137,12 @@ def coarse(value: Any) -> Any:
 
 
 def tag_of(kind: type) -> str:
-    """A class's stable name in recordings."""
+    """The stable name of a class in recordings."""
     return TAGS.get(kind.__qualname__, kind.__qualname__)
 
 
 def upgraded(value: Any) -> Any:
-    """A JSON value of format 1, whose tags held the module too (`events.TurnEnded`), as format 2 writes it."""
+    """Converts a JSON value of format 1, whose tags held the module too (`events.TurnEnded`), to format 2."""
     match value:
         case list():
             return [upgraded(one) for one in value]
@@ -161,7 +159,7 @@ def upgraded(value: Any) -> Any:
 
 @cache
 def known_classes() -> dict[str, Callable[..., Any]]:
-    """The classes that a core may be given, by tag: those that facts and settings are made of."""
+    """The classes of all arguments of the cores, by tag: those in facts and settings."""
     found: dict[str, Callable[..., Any]] = {}
     given = Fact | TurnSound | PlayoutAction | TurnDetection | Settings | ToolOptions | WireError | ServerEvent
     for kind in _classes(given, set()):

@@ -1,14 +1,12 @@
-"""Both sides of a call on one sample clock, as pairs of samples: left the user, right the assistant.
+"""Joins both sides of a call on one sample clock, as pairs of samples: left the user, right the assistant.
 
-    heard ──left──┐
-                  ├──► pairs, as soon as both sides are there
-    said ───right─┘
+    user ───────left──┐
+                      ├──► pairs, as soon as both sides are there
+    assistant ──right─┘
 
-Both sides are counted in samples as the call counts them, so neither can drift: live, both bring 24 000 a second.
-A side that brings nothing (a muted microphone), or falls behind because the other came at once (an appended file), is
-filled up with silence: the two are never more than `SLACK` apart, and a side that was filled goes on where the other
-is.
-"""
+Both sides count samples as the call does, so neither can drift: live, both have 24 000 a second. A side without sound
+(a muted microphone), or one that falls behind because the other came at once (an appended file), is padded with
+silence: the two are never more than `SLACK` apart, and a padded side goes on at the position of the other."""
 
 from __future__ import annotations
 
@@ -22,11 +20,11 @@ from vivavoce.codecs.audio import SAMPLE_RATE
 Side = Literal["left", "right"]
 
 SLACK: Final = SAMPLE_RATE // 2
-"""Samples (half a second): more than networks and clients stutter, and all that waits for its other side."""
+"""Samples (half a second): more than the jitter of networks and clients, and the most that waits for the other side."""
 
 
 class Stereo:
-    """Puts pieces of 16-bit sound, each for one side, beside each other."""
+    """Joins pieces of 16-bit sound, each of one side."""
 
     def __init__(self) -> None:
         self._waiting: dict[Side, list[bytes]] = {"left": [], "right": []}

@@ -1,10 +1,10 @@
-"""What was said in a recorded call, by both sides, as far as it was heard.
+"""Summarizes a recorded call: the words of both sides, as far as they were heard.
 
     entry, arguments, answer ──receive──► Summary ──► lines: 0:04.1  user       What time is it?
                                                             0:05.0  assistant  It is five past | twelve.
 
-It goes by what the cores were told and what they decided, not by what the client was told, so it is there for every
-client. An answer is cut at the same word as history and context: what stands behind the bar was not heard.
+It follows the facts and actions of the cores, not the events for the client, so it works with every client. An answer
+is cut at the same word as history and context: the words behind the bar were not heard.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from vivavoce.realtime.wire.server_events import ItemDone
 
 @dataclass(slots=True)
 class Line:
-    """Something said. `at`: sample of the recording. `heard`: characters, None for all."""
+    """The words of one item. `at`: sample of the recording. `heard`: characters, None for all."""
 
     at: int
-    who: str
+    side: str
     text: str = ""
     heard: int | None = None
 
     def __str__(self) -> str:
         minutes, seconds = divmod(self.at / SAMPLE_RATE, 60)
-        said = self.text if self.heard is None else f"{self.text[: self.heard]}|{self.text[self.heard :]}"
-        return f"{minutes:.0f}:{seconds:04.1f}  {self.who:<9}  {said.strip()}"
+        words = self.text if self.heard is None else f"{self.text[: self.heard]}|{self.text[self.heard :]}"
+        return f"{minutes:.0f}:{seconds:04.1f}  {self.side:<9}  {words.strip()}"
 
 
 class Summary:
@@ -43,22 +43,22 @@ class Summary:
         self._items: dict[int, str] = {}  # reply -> its newest item
         self._at = 0
 
-    def receive(self, entry: dict[str, Any], given: list[Any], gave: object) -> None:
-        """Takes an entry of the recording, with the arguments and the answer of its replay."""
+    def receive(self, entry: dict[str, Any], arguments: list[Any], result: object) -> None:
+        """Takes an entry of the recording, with the arguments and the result of its replay."""
         match entry:
             case {"with": [{"left": int(at)}, *_]} | {"right": int(at)}:
                 self._at = max(self._at, at)
         if entry["call"] == "session.receive":
-            self._hear(given[0])
-        if entry["call"].startswith("session.") and isinstance(gave, list):
-            for action in gave:
+            self._take(arguments[0])
+        if entry["call"].startswith("session.") and isinstance(result, list):
+            for action in result:
                 self._follow(action)
 
     def lines(self) -> Iterator[Line]:
-        """Those with words."""
+        """The lines that have words."""
         return (line for line in sorted(self._lines.values(), key=lambda line: line.at) if line.text)
 
-    def _hear(self, fact: object) -> None:
+    def _take(self, fact: object) -> None:
         match fact:
             case Replied(number=number, token=TextToken(text=text)) if number in self._items:
                 self._lines[self._items[number]].text += text

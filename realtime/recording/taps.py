@@ -1,10 +1,10 @@
-"""The places at which a recording looks into a call.
+"""The taps of a recording in a call.
 
-A call passes each of its cores, and each network that a core asks, through here while it is built:
+A call passes each of its cores, and each network that a core calls, through here while it is built:
 
     windows = taps.windows(MicrophoneWindows(taps.probability(vad), taps.floor(Floor(None, taps.scores(classifier)))))
 
-`Taps` hands everything on as it is; `recorder.Recording` hands on a stand-in that writes down what the core is asked.
+`Taps` returns everything as it is; `recorder.Recording` returns a wrapper that records the calls.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vivavoce.realtime.turns.windows import MicrophoneWindows
 
 
 class Taps:
-    """Looks at nothing."""
+    """Records nothing."""
 
     def session(self, session: Session) -> Session:
         return session
@@ -43,9 +43,9 @@ class Taps:
         return watchdog
 
     def probability(self, vad: Callable[[Samples], float]) -> Callable[[Samples], float]:
-        """Of speech in a window."""
+        """The probability of speech in a window."""
         return vad
 
     def scores(self, classifier: Callable[[bool], Scores]) -> Callable[[bool], Scores]:
-        """Of sound over the assistant."""
+        """The scores of sound over the assistant."""
         return classifier

@@ -1,12 +1,12 @@
-"""The thread that owns the files of one recording. The call hands over bytes and never waits for a disk.
+"""Writes the files of one recording, on a thread of its own: the call never waits for a disk.
 
     folder/ sound.wav      both sides, 16-bit stereo at 24 kHz
-            events.jsonl   what the cores were asked and answered, one JSON object in a line
-            bytes.bin      the sound of replies as it was made, sound that the client appended: what the lines refer to
+            events.jsonl   the calls of the cores and their results, one JSON object in a line
+            bytes.bin      sound of replies as it was generated, sound that the client appended: the lines refer to it
 
 All files are complete up to the last quarter of a second at any moment, so a crash loses no more than that, and the
-half second that `stereo.py` holds. A recording ends early, and says so in its last line where it can, when it is
-`MAX_BYTES` long, when the disk is full, or when it is so slow that `MAX_WAITING` bytes wait for it.
+half second that `stereo.py` holds. A recording ends early when it has `MAX_BYTES`, when the disk is full, or so slow
+that `MAX_WAITING` bytes wait for it; its last line says so, where it can be written.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EVENTS: Final = "events.jsonl"
 BYTES: Final = "bytes.bin"
 
 INTERVAL: Final = 0.25
-"""Seconds between two visits to the disk."""
+"""Seconds between two writes to the disk."""
 
 MAX_BYTES: Final = 1 << 30
 """Of one recording: an hour and a half of conversation. (RIFF cannot count beyond four times as much.)"""
@@ -42,9 +42,8 @@ File = Literal["sound.wav", "events.jsonl", "bytes.bin"]
 
 
 class Writer:
-    """Writes one recording into a new folder. `failed` says why it has ended before its time; "" as long as it has not.
-
-    Used by the call's thread only, but for what `_run` does."""
+    """Writes one recording into a new folder. `failed`: why it has ended early; "" while it has not. All methods but
+    `_run` are for the call's thread."""
 
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
         self.failed = ""
@@ -66,14 +65,14 @@ class Writer:
         self._put(SOUND, pairs)
 
     def blob(self, content: bytes) -> int:
-        """Returns the place at which the bytes will be."""
+        """Returns the offset of the bytes in their file."""
         at = self._blob_end
         self._blob_end += len(content)
         self._put(BYTES, content)
         return at
 
     def close(self, deadline: float) -> None:
-        """Writes what waits. Blocks for at most `deadline` seconds: a dead disk keeps its thread, not the call."""
+        """Writes all that waits. Blocks for at most `deadline` seconds: a dead disk blocks the thread, not the call."""
         self._closing.set()
         self._thread.join(deadline)
 
@@ -105,7 +104,7 @@ class Writer:
                 _write(files[EVENTS], msgspec.json.encode({"end": self.failed}) + b"\n")
         except OSError as error:
             self.failed = f"broken: {error.strerror}"
-            self._apologise(files)
+            self._write_reason(files)
         finally:
             for file in files.values():
                 os.close(file)
@@ -125,14 +124,14 @@ class Writer:
         if waiting[SOUND]:
             os.pwrite(files[SOUND], wav_header(self._lengths[SOUND]), 0)
 
-    def _apologise(self, files: dict[File, int]) -> None:
-        """The last line of a recording whose disk is full. What was written of the line before it is taken back."""
+    def _write_reason(self, files: dict[File, int]) -> None:
+        """Writes the last line of a recording whose disk is full, in place of a line that is incomplete."""
         try:
             os.ftruncate(files[EVENTS], self._lengths[EVENTS])
             os.lseek(files[EVENTS], 0, os.SEEK_END)
             _write(files[EVENTS], msgspec.json.encode({"end": self.failed}) + b"\n")
         except (OSError, KeyError):
-            pass  # not even that
+            pass  # the disk has no room for it
 
 
 def wav_header(length: int) -> bytes:
@@ -142,7 +141,7 @@ def wav_header(length: int) -> bytes:
 
 
 def _write(file: int, content: bytes) -> None:
-    """All of it; a disk that is nearly full takes less at first."""
+    """Writes all of `content`; a disk that is nearly full takes less at first."""
     view = memoryview(content)
     while view:
         view = view[os.write(file, view) :]

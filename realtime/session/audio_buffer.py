@@ -1,9 +1,9 @@
-"""The user's sound on its way in: decoded from the wire, measured, and kept for `conversation.item.retrieve`.
+"""Sound on the wire: the user's is decoded, measured and kept to be retrieved, the assistant's is encoded.
 
     append (bytes in the session's format) ──decode──► samples at 24 kHz, for the floor
     sound of the turn ──keep──► the open turn ──close──► 16-bit sound of the new item
 
-Whether a turn is open, and when it ends, is decided elsewhere.
+The user's turns are opened and closed by user_turns.py.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class InputBuffer:
         self.retune(form)
 
     def retune(self, form: AudioFormat) -> None:
-        """What is appended from now on is in this format."""
+        """Sets the format of the sound that is appended from now on."""
         self.form = form
         self._half = b""
         self._resampler = None if isinstance(form, Pcm) else Resampler(g711.CLOCK_HZ, SAMPLE_RATE)
 
     def decode(self, content: bytes) -> Samples:
-        """The sound in one `append`. Clients cut where a pipe or a socket does: half a sample waits for its other half,
-        in the next `append`."""
+        """Decodes one `append`. Clients cut where a pipe or a socket does: half a sample waits for its other half, in
+        the next `append`."""
         if self._resampler is None:
             content = self._half + content
             whole = len(content) - len(content) % 2
@@ -53,17 +53,17 @@ class InputBuffer:
         return self._resampler.push(samples)
 
     def rest(self) -> Samples:
-        """The client's stream ends here: what the resampler still holds back. Half a sample is dropped."""
+        """Ends the client's stream: returns the samples that the resampler still holds. Half a sample is dropped."""
         self._half = b""
         return self._resampler.flush() if self._resampler else np.zeros(0, np.float32)
 
     @property
     def torn(self) -> bool:
-        """The sound so far ends within a sample."""
+        """Whether the sound so far ends within a sample."""
         return bool(self._half)
 
     def keep(self, samples: Samples) -> None:
-        """More sound of the turn."""
+        """Keeps more sound of the turn."""
         if self._samples < MAX_KEPT:
             self._kept.append(pcm16(samples))
         self._samples += len(samples)
@@ -75,11 +75,11 @@ class InputBuffer:
 
     @property
     def ms_appended(self) -> float:
-        """Length of what came by message since the last turn, as the client counts it."""
+        """Length of the sound appended since the last turn, as the client counts it."""
         return max(self._samples, self._appended) * 1000 / SAMPLE_RATE
 
     def close(self) -> tuple[bytes, float]:
-        """Ends the turn: its sound, 16-bit at 24 kHz, and its length in seconds."""
+        """Ends the turn; returns its sound, 16-bit at 24 kHz, and its length in seconds."""
         sound, seconds = b"".join(self._kept)[: 2 * MAX_KEPT], self._samples / SAMPLE_RATE
         self.clear()
         return sound, seconds
@@ -91,7 +91,7 @@ class InputBuffer:
 
 
 class Encoder:
-    """The assistant's sound on its way out: samples at 24 kHz to the bytes of a format, as one stream."""
+    """Encodes the assistant's sound: samples at 24 kHz to the bytes of a format, as one stream."""
 
     def __init__(self, form: AudioFormat) -> None:
         self._law: g711.Law | None = None if isinstance(form, Pcm) else "mu" if isinstance(form, Pcmu) else "a"
@@ -104,7 +104,7 @@ class Encoder:
         return g711.encode(self._resampler.push(samples), self._law)
 
     def flush(self) -> bytes:
-        """The end of the stream."""
+        """Ends the stream; returns its last bytes."""
         return b"" if self._law is None else g711.encode(self._resampler.flush(), self._law)
 
 
@@ -114,6 +114,6 @@ def pcm16(samples: Samples) -> bytes:
 
 
 def to_format(sound: bytes, form: AudioFormat) -> bytes:
-    """Kept 16-bit sound in a session's format."""
+    """Converts kept 16-bit sound to a session's format."""
     encoder = Encoder(form)
     return encoder.push(np.frombuffer(sound, "<i2").astype(np.float32) / np.float32(_SCALE)) + encoder.flush()

@@ -1,11 +1,11 @@
-"""The items of one conversation, in order: what clients see of each, and what the model knows of it.
+"""The items of one conversation, in order, in two views: the client's and the model's.
 
     client, floor, model ──add / transcribe / cut / remove──► Conversation ──► wire view: Entry.item
                                                                           └──► model view: Entry.known()
 
 The two views differ on purpose. When the user cuts an answer short, clients lose its whole transcript, while the model
 keeps the words that were heard. The order is exact, because clients build their own copy of it from `previous_item_id`.
-Nothing here is sent anywhere; the session core does that.
+The session core sends the events.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from vivavoce.realtime.wire.items import (
 from vivavoce.realtime.wire.session_config import RetentionRatio
 
 MAX_ITEMS: Final = 128
-KEPT: Final = 0.5  # share of the limits that is kept when they are exceeded, unless the session says how much
+KEPT: Final = 0.5  # share of the limits that is kept when they are exceeded, unless the settings give one
 MAX_CHARS: Final = 131_072
 MAX_SOUND: Final = 8 * 2**20  # bytes of sound kept for retrieval, all items of both sides together
 SAMPLE_BYTES: Final = 2
@@ -49,11 +49,11 @@ Truncation = Literal["auto", "disabled"] | RetentionRatio
 
 @dataclass(slots=True)
 class Entry:
-    """One item. `text` is what the model knows of a message; `sound` is 16-bit at 24 kHz; `seconds`: of the user's.
+    """One item. `text`: of a message, in the model's view. `sound`: 16-bit at 24 kHz. `seconds`: length of the user's.
 
-    For an answer: `reply` is the number of the reply that spoke it, `whole` its samples of sound since it was cut,
-    and `read` says that the model was given it, instead of having kept it by itself. For the answer to a request for
-    approval: `asked` is that request."""
+    Of an answer: `reply` is the number of its reply, `whole` its samples of sound once it was cut, and `read` is True
+    when the model got it by an action, instead of keeping it by itself. Of an approval: `request` is the request that
+    it answers."""
 
     item: ConversationItem
     text: str = ""
@@ -63,7 +63,7 @@ class Entry:
     reply: int | None = None
     read: bool = False
     whole: int | None = None
-    asked: McpApprovalRequestItem | None = None
+    request: McpApprovalRequestItem | None = None
 
     @property
     def id(self) -> str:
@@ -71,7 +71,7 @@ class Entry:
         return self.item.id
 
     def known(self) -> tuple[Item, ...]:
-        """The model's view: nothing, one item, or a call and its result. The last bears the item's own name."""
+        """The model's view: nothing, one item, or a call and its result. The last one has the item's own id."""
         item = self.item
         match item:
             case MessageItem():
@@ -81,21 +81,21 @@ class Entry:
             case FunctionOutputItem():
                 return (CallResult(self.id, item.call_id, item.output),)
             case McpCallItem() if self.read:
-                said = item.output if isinstance(item.output, str) else item.error.message if item.error else None
-                return () if said is None else called(self.id, item.name, item.arguments, said)
-            case McpApprovalResponseItem(approve=False) if self.asked is not None:
-                said = f"The user did not allow this call. {item.reason or ''}".strip()
-                return called(self.id, self.asked.name, self.asked.arguments, said)
+                output = item.output if isinstance(item.output, str) else item.error.message if item.error else None
+                return () if output is None else call_with_result(self.id, item.name, item.arguments, output)
+            case McpApprovalResponseItem(approve=False) if self.request is not None:
+                output = f"The user did not allow this call. {item.reason or ''}".strip()
+                return call_with_result(self.id, self.request.name, self.request.arguments, output)
         return ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the model calls it by."""
+        """Its ids in the model's view."""
         return tuple(item.id for item in self.known())
 
     @property
     def awaits_words(self) -> bool:
-        """A user's turn whose transcript is not known yet."""
+        """Whether it is a user's turn without a transcript yet."""
         parts = self.item.content if isinstance(self.item, MessageItem) else []
         return any(isinstance(part, InputAudio) and part.transcript is None for part in parts)
 
@@ -106,21 +106,21 @@ class Entry:
 
     @property
     def chars(self) -> int:
-        """Length of what the model knows of it."""
+        """Its length in the model's view."""
         if isinstance(self.item, MessageItem):
             return len(self.text)
         return sum(len(item.arguments if isinstance(item, Call) else _output(item)) for item in self.known())
 
 
-def called(name: str, tool: str, arguments: str, output: str) -> tuple[Call, CallResult]:
-    """A call and its result in the model's view, as one item of this name."""
-    return Call(f"{name}.call", name, tool, arguments), CallResult(name, name, output)
+def call_with_result(item_id: str, tool: str, arguments: str, output: str) -> tuple[Call, CallResult]:
+    """A call and its result in the model's view of one item."""
+    return Call(f"{item_id}.call", item_id, tool, arguments), CallResult(item_id, item_id, output)
 
 
 def entry(
     item: MessageItem | FunctionCallItem | FunctionOutputItem, item_id: str, pictures: tuple[Picture, ...] = ()
 ) -> Entry:
-    """An item that a client gave, in the form in which clients are told of it: named, complete, without sound."""
+    """An item of a client, in the form in which clients see it: with an id, complete, without sound."""
     if isinstance(item, FunctionCallItem):
         call_id = item.call_id or item_id
         return Entry(structs.replace(item, id=item_id, object="realtime.item", status="completed", call_id=call_id))
@@ -128,12 +128,12 @@ def entry(
     if isinstance(named, FunctionOutputItem):
         return Entry(named)
     parts = [_tidy(part, named.role) for part in named.content]
-    text = "\n".join(said for part in parts if (said := _said(part)))
+    text = "\n".join(words for part in parts if (words := _words(part)))
     return Entry(structs.replace(named, content=parts), text, pictures)
 
 
 class Conversation:
-    """Items in order, each with a name of its own."""
+    """Items in order, each with an id of its own."""
 
     def __init__(self) -> None:
         self._order: list[str] = []
@@ -153,13 +153,13 @@ class Conversation:
 
     @property
     def last_sound(self) -> bytes:
-        """The newest sound of the user's that is kept."""
+        """The sound of the newest user's turn that has some."""
         entries = (self._entries[item_id] for item_id in reversed(self._order))
         return next((entry.sound for entry in entries if entry.sound and entry.reply is None), b"")
 
     @property
     def full(self) -> bool:
-        """One more item would have to push another one out."""
+        """Whether another item needs the oldest to be dropped."""
         return len(self._order) >= MAX_ITEMS or self._chars(self._order) >= MAX_CHARS
 
     @property
@@ -193,7 +193,7 @@ class Conversation:
         return tuple(name for item_id in self._order for name in self._entries[item_id].names)
 
     def anchor(self, item_id: str | None) -> str:
-        """What the model knows of this item, or of the nearest one before it that it knows; else "root"."""
+        """The id, in the model's view, of this item or the nearest one before it that is in the view; else "root"."""
         place = self._order.index(item_id) if item_id is not None else -1
         for known in reversed(self._order[: place + 1]):
             if names := self._entries[known].names:
@@ -201,7 +201,7 @@ class Conversation:
         return "root"
 
     def before(self, item_id: str) -> str | None:
-        """The item just before this one; None when it is the first."""
+        """The id of the item before this one; None when it is the first."""
         place = self._order.index(item_id)
         return self._order[place - 1] if place else None
 
@@ -224,12 +224,12 @@ class Conversation:
         self._bound_sound()
 
     def remove(self, item_id: str) -> tuple[str, ...]:
-        """Takes an item out; returns the model's names of it."""
+        """Removes an item; returns its ids in the model's view."""
         self._order.remove(item_id)
         return self._entries.pop(item_id).names
 
     def transcribe(self, item_id: str, text: str) -> None:
-        """The words of a user's turn are known."""
+        """Sets the transcript of a user's turn."""
         turn = self._entries[item_id]
         assert isinstance(turn.item, MessageItem)
         turn.text = text
@@ -237,14 +237,14 @@ class Conversation:
         turn.item = structs.replace(turn.item, content=parts)
 
     def complete(self, item_id: str, item: ConversationItem, text: str, sound: bytes) -> None:
-        """An item of the assistant's is made: `text` and `sound` of a message."""
+        """Completes an item of the assistant, with `text` and `sound` of a message."""
         answer = self._entries[item_id]
         answer.item, answer.text, answer.sound = item, text, sound
         self._bound_sound()
 
     def cut(self, item_id: str, samples: int, chars: int) -> None:
-        """An answer ends where the user stopped hearing it: the model keeps those words, clients keep none. Of the
-        sound what was heard stays."""
+        """Ends an answer where the user stopped hearing it: the model keeps those words, clients keep none, and the
+        sound is cut there."""
         answer = self._entries[item_id]
         assert isinstance(answer.item, MessageItem)
         answer.text = answer.text[:chars]
@@ -253,9 +253,8 @@ class Conversation:
         answer.item = structs.replace(answer.item, content=[OutputAudio()])
 
     def overflow(self, truncation: Truncation) -> list[str]:
-        """Drops the oldest items when there are more than the limits allow; returns the model's names of them. Many at
-        once, because what is left begins anew, and the model has to read it again. An item that is still being made
-        stays."""
+        """Drops the oldest items when there are more than the limits allow; returns their ids in the model's view. Many
+        at once: the rest is a new prompt, which the model has to read again. An item that is still generated stays."""
         share, max_chars = KEPT, MAX_CHARS
         if isinstance(truncation, RetentionRatio):
             share = truncation.retention_ratio
@@ -277,7 +276,7 @@ class Conversation:
         return sum(self._entries[item_id].chars for item_id in ids)
 
     def _bound_sound(self) -> None:
-        """The oldest sound goes first; its words stay."""
+        """Drops the oldest sound beyond `MAX_SOUND`; the words stay."""
         kept = 0
         for item_id in reversed(self._order):
             kept += len(self._entries[item_id].sound)
@@ -297,7 +296,7 @@ def _output(item: Item) -> str:
 
 
 def _tidy(part: object, role: str) -> InputText | InputAudio | OutputText | OutputAudio:
-    """A part as it is echoed: an assistant's text is always `output_text`, and sound is left out."""
+    """A part as clients see it: text of the assistant is always `output_text`, and sound is left out."""
     match part:
         case InputText(text=text) | PlainText(text=text) | OutputText(text=text):
             return OutputText(text=text) if role == "assistant" else InputText(text=text)
@@ -306,7 +305,7 @@ def _tidy(part: object, role: str) -> InputText | InputAudio | OutputText | Outp
     return part  # type: ignore[return-value]  # a picture, echoed as it is
 
 
-def _said(part: object) -> str:
+def _words(part: object) -> str:
     match part:
         case InputText(text=text) | OutputText(text=text):
             return text

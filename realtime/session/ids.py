@@ -1,4 +1,4 @@
-"""Identifiers of everything that has a name on the wire: `sess_…`, `conv_…`, `item_…`, `resp_…`, `event_…`.
+"""Ids on the wire: `sess_…`, `conv_…`, `item_…`, `resp_…`, `event_…`.
 
 They come from a source that the caller injects (random in a server, a counter in tests), so the session core draws no
 randomness of its own.
@@ -13,9 +13,9 @@ Kind = Literal["sess", "conv", "item", "resp"]
 
 
 class Ids:
-    """Names for one session. `token` returns a new string each time, unique among all sessions, at most 26 characters
-    long (clients send some of these ids back, and 32 is their limit). From the same `seed`, if there is one, come the
-    same tokens."""
+    """Ids of one session. `token` returns a new string each time, unique among all sessions, at most 26 characters
+    long (clients send some of these ids back, and 32 is their limit). The same `seed`, if there is one, gives the same
+    tokens."""
 
     def __init__(self, token: Callable[[], str], seed: str = "") -> None:
         self._token = token
@@ -27,6 +27,6 @@ class Ids:
         return f"{kind}_{self._token()}"
 
     def event(self) -> str:
-        """Names of events count up, which makes them cheap: there are hundreds a second."""
+        """Ids of events count up, which is cheap: there are hundreds a second."""
         self._events += 1
         return f"event_{self._events_of}_{self._events}"

@@ -3,7 +3,7 @@
     message ──images_in──► data URIs ──decode_images──► DecodedImages ──take──► session core ──look──► Picture
                            (the call's decoder, on a thread, before the core receives the message)
 
-What is allocated is bounded by what a message may hold, not by what its data unpack to.
+Memory is bounded by the pixels of a message, not by those to which its data unpack.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a client does to the conversation by hand: items created, deleted, retrieved.
+"""The client's requests about items: create, delete, retrieve.
 
-Text, calls and their results enter the model's context as they are; a message of sound is heard by the model as a turn
-of its own, and gets its words when the ears have them.
+Text, calls and their results enter the model's context as they are. A message of sound becomes a turn of its own, and
+gets its words from the ASR.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from vivavoce.realtime.session.images import Decode, look
 from vivavoce.realtime.session.response_plan import sound_of, supported
 from vivavoce.realtime.session.state import State
 from vivavoce.realtime.session.user_turns import UserTurns
-from vivavoce.realtime.wire import client_events as asked
+from vivavoce.realtime.wire import client_events as client
 from vivavoce.realtime.wire import server_events as ev
 from vivavoce.realtime.wire.errors import Refused
 from vivavoce.realtime.wire.items import MessageItem
 
 
 class ItemRequests:
-    """Carries out the client's wishes about items."""
+    """Carries out the requests of one session."""
 
     def __init__(self, state: State, turns: UserTurns, decode: Decode) -> None:
         self._state = state
         self._turns = turns
         self._decode = decode
 
-    def create(self, event: asked.ItemCreate, now: float) -> Iterator[Action]:
+    def create(self, event: client.ItemCreate, now: float) -> Iterator[Action]:
         """`conversation.item.create`. Raises `Refused`."""
         item = supported(event.item, "item")
         item_id = item.id or self._state.ids.new("item")
@@ -48,8 +48,8 @@ class ItemRequests:
         else:
             yield from self._state.insert(new, after=event.previous_item_id)
 
-    def _hear(self, event: asked.ItemCreate, new: Entry, sounds: list[bytes]) -> Iterator[Action]:
-        """An item of sound: the model hears it as a turn of its own."""
+    def _hear(self, event: client.ItemCreate, new: Entry, sounds: list[bytes]) -> Iterator[Action]:
+        """Creates an item of sound: a turn of its own for the ASR."""
         if self._turns.open:
             raise Refused(
                 "invalid_value", "Sound is waiting in the input audio buffer: commit or clear it first.", "item"
@@ -83,7 +83,7 @@ class ItemRequests:
         yield Send(ev.ItemRetrieved(item=item))
 
     def _sound(self, known: Entry) -> bytes:
-        """The sound of an item, as its side sends it. Of an answer that is being played: as far as it was heard."""
+        """The sound of an item, in the format of its side. Of an answer that is being played: the part heard so far."""
         settings, ledger, sound = self._state.settings, self._state.ledger, known.sound
         if known.reply is not None and self._state.plays and ledger.left(known.reply):
             sound = sound[: ledger.heard(known.reply)[0] * SAMPLE_BYTES]

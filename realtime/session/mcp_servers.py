@@ -1,9 +1,9 @@
-"""The tools that the server runs, as one session may use them: what was asked for, listed, and offered to the model.
+"""The MCP servers of one session, and the tools of them that the model may call.
 
-    session.tools ──check, want──► listing ──listed──► known tools ──serve──► Served: what the model may call
+    session.tools ──check, connect──► listing ──listed──► known tools ──serve──► Served: tools for the model
 
-Our built-in tools are the server "vivavoce", which is known from the start. What a server is told in secret stays in
-its `Address`; it never comes back to a client.
+The built-in tools are the server "vivavoce", which is known from the start. Credentials of a server stay in its
+`Address`; they never come back to a client.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ MAX_HEADERS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class ToolOptions:
-    """What the server's settings say of its tools.
+    """Tools in the server's settings.
 
-    `offered`: built-in tools of every session, whose calls no client sees. `askable`: those a session may ask for as
-    server "vivavoce". `private`: servers on private addresses are reached. `filler`: said when a call takes long."""
+    `offered`: built-in tools of every session, whose calls no client sees. `askable`: built-in tools that a session may
+    name as server "vivavoce". `private`: servers on private addresses are reached. `filler`: spoken when a call takes
+    long."""
 
     offered: tuple[ListedTool, ...] = ()
     askable: tuple[ListedTool, ...] = ()
@@ -48,8 +49,8 @@ class ToolOptions:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A tool that the server runs. The model calls it by `tool.name`, its server knows it as `name`. `approval`: the
-    client is asked first. `hidden`: clients are not told of its calls."""
+    """A tool that the server runs. The model calls it `tool.name`, its MCP server `name`. `approval`: the client has to
+    approve each call. `hidden`: clients do not see its calls."""
 
     label: str
     name: str
@@ -60,7 +61,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """A call that the client has allowed, in answer to the item `request_id`."""
+    """A call that the client has approved, in answer to the item `request_id`."""
 
     served: Served
     request_id: str
@@ -68,7 +69,7 @@ class Approved:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class NewServer:
     """A server whose tools are to be listed."""
 
     label: str
@@ -115,9 +116,9 @@ class Servers:
                 if isinstance(name, str) and known is not None and name not in known:
                     raise _not_there(name, path)
 
-    def want(self, tools: Iterable[Tool]) -> list[Wanted]:
-        """The servers of a checked list that are new or reached otherwise than before."""
-        wanted = []
+    def connect(self, tools: Iterable[Tool]) -> list[NewServer]:
+        """Takes a checked list; returns the servers that are new, or have a new address."""
+        new = []
         for tool in tools:
             if not isinstance(tool, McpTool):
                 continue
@@ -125,35 +126,36 @@ class Servers:
             if self._addresses.get(tool.server_label) != address:
                 self._addresses[tool.server_label] = address
                 self._tools.pop(tool.server_label, None)
-                wanted.append(Wanted(tool.server_label, address))
-        return wanted
+                new.append(NewServer(tool.server_label, address))
+        return new
 
     def listed(self, label: str, tools: tuple[ListedTool, ...]) -> None:
-        """A server told which tools it has."""
+        """Takes the tools of a server."""
         self._tools[label] = tools
 
     @property
     def filler(self) -> str:
-        """Said when a call takes long; "" for nothing."""
+        """Spoken when a call takes long; "" for nothing."""
         return self._options.filler
 
-    def own(self) -> tuple[ListedTool, ...]:
-        """The built-in tools that a session may ask for."""
+    def built_in(self) -> tuple[ListedTool, ...]:
+        """The built-in tools that a session may name."""
         return self._options.askable
 
     def address(self, label: str) -> Address | None:
-        """Where a server is reached; None for ourselves."""
+        """The address of a server; None for the built-in tools."""
         return self._addresses.get(label) if label != OWN_LABEL else None
 
     def serve(self, tools: Sequence[Tool], hidden: bool) -> dict[str, Served]:
-        """The tools of servers among `tools`, and, if `hidden`, our own, by the name the model calls them by."""
+        """The tools of the servers in `tools`, and, if `hidden`, the built-in ones, by their names for the model."""
         taken = {tool.name for tool in tools if isinstance(tool, FunctionTool)}
         served: dict[str, Served] = {}
         for tool in tools:
             if isinstance(tool, McpTool):
                 for one in self._tools.get(tool.server_label, ()):
                     if _allowed(tool, one):
-                        _offer(served, taken, Served(tool.server_label, one.name, _as_seen(one), _asks(tool, one)))
+                        approval = _needs_approval(tool, one)
+                        _offer(served, taken, Served(tool.server_label, one.name, _as_seen(one), approval))
         for one in self._options.offered if hidden else ():
             if one.name not in {known.name for known in served.values() if known.label == OWN_LABEL}:
                 _offer(served, taken, Served(OWN_LABEL, one.name, _as_seen(one), hidden=True))
@@ -206,7 +208,7 @@ def _not_there(name: str, path: str) -> Refused:
 
 
 def _check_secrets(tool: McpTool, where: str) -> None:
-    """What would not be an HTTP header; the value is not repeated."""
+    """Raises `Refused` for credentials that are no HTTP headers; the message does not repeat them."""
     headers = tool.headers or {}
     if len(headers) > MAX_HEADERS:
         raise Refused("invalid_value", f"At most {MAX_HEADERS} headers are sent.", f"{where}.headers")
@@ -239,23 +241,23 @@ def _allowed(tool: McpTool, one: ListedTool) -> bool:
     match tool.allowed_tools:
         case list() as names:
             return one.name in names
-        case McpTools() as wanted:
-            return _fits(wanted, one)
+        case McpTools() as tools:
+            return _matches(tools, one)
     return True
 
 
-def _asks(tool: McpTool, one: ListedTool) -> bool:
-    """The client wants to approve of its calls: always, unless it said otherwise. (Our own tools ask when told to.)"""
+def _needs_approval(tool: McpTool, one: ListedTool) -> bool:
+    """Whether the client has to approve calls: the default for MCP servers, but not for the built-in tools."""
     match tool.require_approval:
         case McpApproval(never=never, always=always):
             if isinstance(never, McpTools):
-                return not _fits(never, one)
-            return isinstance(always, McpTools) and _fits(always, one)
-        case str() as said:
-            return said == "always"
+                return not _matches(never, one)
+            return isinstance(always, McpTools) and _matches(always, one)
+        case str() as rule:
+            return rule == "always"
     return tool.server_label != OWN_LABEL
 
 
-def _fits(wanted: McpTools, one: ListedTool) -> bool:
-    named = not isinstance(wanted.tool_names, list) or one.name in wanted.tool_names
-    return named and (not isinstance(wanted.read_only, bool) or one.read_only == wanted.read_only)
+def _matches(tools: McpTools, one: ListedTool) -> bool:
+    named = not isinstance(tools.tool_names, list) or one.name in tools.tool_names
+    return named and (not isinstance(tools.read_only, bool) or one.read_only == tools.read_only)

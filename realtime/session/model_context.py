@@ -1,7 +1,7 @@
 """Keeps the model's context in line with the conversation, once a reply has ended or was cut.
 
-The model keeps the words of its replies by itself, under the name of the message. It has to be told of everything
-else: its own calls, answers made from a context of their own, and where the user stopped hearing one.
+The model keeps the words of its replies by itself, under the id of the message. Everything else reaches it by actions:
+its own calls, answers from a context of their own, and where the user stopped hearing one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vivavoce.realtime.wire.errors import Refused
 
 
 def read(conversation: Conversation, item_id: str, newest: bool = False) -> Iterator[Action]:
-    """The model learns of an item, in its exact place; at the end if it is the `newest`."""
+    """Puts an item into the model's context, in its exact place; at the end if it is the `newest`."""
     after = None if newest else conversation.anchor(conversation.before(item_id))
     for item in conversation[item_id].known():
         yield Read(item, after)
@@ -29,16 +29,16 @@ def read(conversation: Conversation, item_id: str, newest: bool = False) -> Iter
 
 
 def settle(conversation: Conversation, plan: Plan, emitter: ResponseEmitter, heard: Heard | None) -> Iterator[Action]:
-    """A reply has ended; `heard` tells where, if it was cut."""
+    """A reply has ended. `heard`: where, if it was cut."""
     by_itself = plan.spec.context is None
     if not plan.joins:
         return
     if not emitter.opened:
         if by_itself and heard is not None:
-            yield Cut(Heard(plan.spec.id, 0, 0))  # words may be under way that nobody has seen
+            yield Cut(Heard(plan.spec.id, 0, 0))  # the model may have words that no event has shown
         return
     entry = conversation.get(plan.spec.id)
-    if entry is None:  # deleted while it was being said
+    if entry is None:  # deleted while it was generated
         if by_itself:
             yield Forget(plan.spec.id)
         return
@@ -52,7 +52,7 @@ def settle(conversation: Conversation, plan: Plan, emitter: ResponseEmitter, hea
 
 
 def roll_back(conversation: Conversation, entry: Entry, heard: Heard) -> Iterator[Action]:
-    """An answer that has ended was heard only so far."""
+    """Cuts an answer that has ended to the part that the user heard."""
     text = entry.text
     conversation.cut(entry.id, heard.samples, heard.chars)
     if entry.read:
@@ -63,19 +63,19 @@ def roll_back(conversation: Conversation, entry: Entry, heard: Heard) -> Iterato
     yield Send(ev.Heard(item_id=entry.id, text=text, heard_chars=min(heard.chars, len(text))))
 
 
-def aim(conversation: Conversation, ledger: Ledger, asked: ItemTruncate) -> tuple[Entry, int, int]:
-    """What a client's truncation means: the answer, the number of its reply, and samples heard. Raises `Refused`."""
-    entry = conversation.get(asked.item_id)
+def truncation(conversation: Conversation, ledger: Ledger, event: ItemTruncate) -> tuple[Entry, int, int]:
+    """Resolves a client's truncation: the answer, the number of its reply, and samples heard. Raises `Refused`."""
+    entry = conversation.get(event.item_id)
     if entry is None:
-        message = f"Error truncating item: the item with id '{asked.item_id}' does not exist."
+        message = f"Error truncating item: the item with id '{event.item_id}' does not exist."
         raise Refused("item_truncate_invalid_item_id", message)
     if entry.reply is None:
         raise Refused("unsupported_content_type", "Only model output audio messages can be truncated")
-    if asked.content_index:
+    if event.content_index:
         raise Refused("invalid_value", "Invalid 'content_index': the item has one part, 0.", "content_index")
     whole = ledger.pushed(entry.reply) if entry.whole is None else entry.whole
-    if asked.audio_end_ms and (asked.audio_end_ms - 1) * SAMPLE_RATE >= whole * 1000:  # clients round up
-        had = whole * 1000 // SAMPLE_RATE
-        message = f"Audio content of {had}ms is already shorter than {asked.audio_end_ms}ms"
+    if event.audio_end_ms and (event.audio_end_ms - 1) * SAMPLE_RATE >= whole * 1000:  # clients round up
+        length = whole * 1000 // SAMPLE_RATE
+        message = f"Audio content of {length}ms is already shorter than {event.audio_end_ms}ms"
         raise Refused("invalid_value", message, "audio_end_ms")
-    return entry, entry.reply, min(asked.audio_end_ms * SAMPLE_RATE // 1000, whole)
+    return entry, entry.reply, min(event.audio_end_ms * SAMPLE_RATE // 1000, whole)

@@ -1,4 +1,4 @@
-"""New sessions of the protocol: what a client asks for while it connects, to a `Session` core."""
+"""Opens sessions: the request of a client that connects becomes a `Session` core."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ VOICE: Final = "joe"
 
 @dataclass(frozen=True, slots=True)
 class SessionRequest:
-    """`config` is the session object a client sent along, or that its client secret brings along, as JSON values.
-    `model` "" means: what `config` says. `extras`: the client understands our own `vivavoce.…` events, which strict
-    clients of the protocol would trip over."""
+    """The session that a client requests. `config`: the session object that it sent, or that its client secret holds,
+    as JSON values. `model`: "" for the one in `config`. `extras`: the client understands our own `vivavoce.…` events;
+    strict clients of the protocol refuse them."""
 
     model: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class SessionRequest:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str], config: Mapping[str, Any] | None = None) -> SessionRequest:
-        """From a URL's query; keys we do not know are passed over."""
+        """Reads a URL's query; unknown keys are ignored."""
         if config is None:
             config = {"type": "transcription"} if query.get("intent") == "transcription" else {}
         return cls(query.get("model", ""), config, query.get("extras") == "true")
@@ -49,8 +49,8 @@ class SessionRequest:
 
 @dataclass(frozen=True, slots=True)
 class SessionDefaults:
-    """What the server's settings say of every session. `tools`: those that the server runs; `voice` speaks unless the
-    client asks for another one; `notice`, `apology`, `greeting`, `abilities`: see `Options`."""
+    """The server's settings for every session. `tools`: those that the server runs. `voice`: unless the client requests
+    another one. `notice`, `apology`, `greeting`, `abilities`: see `Options`."""
 
     tools: ToolOptions = field(default_factory=ToolOptions)
     voice: str = VOICE
@@ -61,67 +61,66 @@ class SessionDefaults:
 
 
 def random_ids() -> Ids:
-    """Names that no other session has."""
+    """Ids that no other session has."""
     return seeded_ids(secrets.token_hex(16))
 
 
 def seeded_ids(seed: str) -> Ids:
-    """Names that follow from the seed alone, and that nobody guesses without it."""
+    """Ids that follow from the seed alone, and cannot be guessed without it."""
     numbers = count()
     return Ids(lambda: blake2s(f"{seed}.{next(numbers)}".encode(), digest_size=12).hexdigest(), seed)
 
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """A session that was checked and has not begun. `plays`: the server paces the sound."""
+    """A checked session that has not begun. `plays`: the server paces the sound."""
 
     options: Options
     plays: bool
     ids: Ids
 
     def begin(self, ledger: Ledger, decode: Decode | None = None) -> Session:
-        """The session core of a call with this playout. `decode`: gives pictures that were decoded before."""
+        """The session core of a call with this playout. `decode`: gives pictures that were decoded ahead."""
         options = self.options if decode is None else replace(self.options, decode=decode)
         return Session(options, ledger, self.plays, self.ids)
 
 
 def new_session(
     plays: bool,
-    wanted: SessionRequest,
+    request: SessionRequest,
     ids: Ids,
     expires_at: int,
     responses: Bucket | None = None,
-    house: SessionDefaults | None = None,
+    defaults: SessionDefaults | None = None,
 ) -> NewSession:
-    """A session as its client requests it; `expires_at` in unix seconds; `responses` bounds how many it may ask for.
-
-    Raises `Refused`."""
-    house = house or SessionDefaults()
+    """Checks the session that a client requests. `expires_at`: unix seconds. `responses`: bounds the responses that the
+    client requests. Raises `Refused`."""
+    defaults = defaults or SessionDefaults()
     try:
-        update = msgspec.json.encode({"type": "session.update", "session": {"type": "realtime", **wanted.config}})
+        update = msgspec.json.encode({"type": "session.update", "session": {"type": "realtime", **request.config}})
     except (RecursionError, UnicodeError) as error:
         raise Refused("invalid_value", f"The session cannot be written as JSON: {error}.", "session") from error
-    asked = wire.parse(update)
-    if isinstance(asked, WireError):
-        raise Refused(asked.code, asked.message, asked.param)
-    assert isinstance(asked, SessionUpdate)
-    said = asked.session.model if isinstance(asked.session, RealtimeSession) else None
-    model = wanted.model or (said if isinstance(said, str) else MODEL)
-    settings = begin(Defaults(model, "", house.voice), asked.session)
-    servers = Servers(house.tools)
+    event = wire.parse(update)
+    if isinstance(event, WireError):
+        raise Refused(event.code, event.message, event.param)
+    assert isinstance(event, SessionUpdate)
+    model = event.session.model if isinstance(event.session, RealtimeSession) else None
+    name = request.model or (model if isinstance(model, str) else MODEL)
+    settings = begin(Defaults(name, "", defaults.voice), event.session)
+    servers = Servers(defaults.tools)
     servers.check(settings.tools, "session.tools")
     servers.check_choice(settings.tool_choice, settings.tools, "session.tool_choice")
-    check_session(asked.session, settings, house.abilities)
+    check_session(event.session, settings, defaults.abilities)
     options = Options(
         settings,
         expires_at,
         decode_image,
-        wanted.extras,
+        request.extras,
         responses,
-        house.tools,
-        notice=house.notice,
-        apology=house.apology,
-        greeting=house.greeting,
-        abilities=house.abilities,
+        defaults.tools,
+        notice=defaults.notice,
+        apology=defaults.apology,
+        greeting=defaults.greeting,
+        abilities=defaults.abilities,
     )
     return NewSession(options, plays, ids)

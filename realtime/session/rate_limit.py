@@ -1,10 +1,8 @@
-"""How often something may happen: buckets that hold some tokens and fill up again by themselves.
+"""Rate limits by token buckets, and the limit of a session's responses.
 
-    take(now) ──► True, and one token less │ False: come back in `wait(now)` seconds
+    take(now) ──► True, and one token less │ False: try again in `wait(now)` seconds
 
 `now` is in seconds, on any clock that does not run backwards. The owner of a bucket decides what a refusal means.
-
-How many responses a session may ask for: refused beyond that, and told after each one how many are left.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from vivavoce.realtime.wire.response_events import ResponseDone
 from vivavoce.realtime.wire.server_events import RateLimit, RateLimitsUpdated
 
 WINDOW: Final = 60.0
-"""Seconds in which an empty bucket fills: limits are said "per minute"."""
+"""Seconds in which an empty bucket fills: limits are per minute."""
 
 MAX_ADDRESSES: Final = 4096
 
@@ -32,7 +30,7 @@ class Bucket:
         self._at = 0.0
 
     def take(self, now: float) -> bool:
-        """One more, if there is one left."""
+        """Takes a token; returns whether there was one."""
         level = self._fill(now)
         if level < 1:
             return False
@@ -58,7 +56,7 @@ class Bucket:
 
 
 class Addresses:
-    """One bucket for each network address. The addresses that were last seen longest ago are forgotten first."""
+    """One bucket for each network address; those seen longest ago are forgotten first."""
 
     def __init__(self, limit: int, max_kept: int = MAX_ADDRESSES) -> None:
         self._limit = limit
@@ -66,7 +64,7 @@ class Addresses:
         self._buckets: dict[str, Bucket] = {}  # those seen last come last
 
     def take(self, address: str, now: float) -> float:
-        """One more from this address: 0 when it may, else the seconds after which it may come again."""
+        """Takes a token of the address; returns 0, or the seconds until there is one."""
         bucket = self._buckets.pop(address, None) or Bucket(self._limit)
         if len(self._buckets) >= self._max_kept:
             del self._buckets[next(iter(self._buckets))]
@@ -75,7 +73,7 @@ class Addresses:
 
 
 def take(bucket: Bucket | None, now: float) -> None:
-    """One more response begins. Raises `Refused` when it may not; without a bucket there is no limit."""
+    """Takes a token for a response; without a bucket there is no limit. Raises `Refused` when there is none."""
     if bucket is not None and not bucket.take(now):
         message = (
             f"Rate limit reached: at most {bucket.limit} responses a minute. "
@@ -85,7 +83,7 @@ def take(bucket: Bucket | None, now: float) -> None:
 
 
 def report(actions: Iterable[Action], bucket: Bucket | None, now: float) -> Iterator[Action]:
-    """The same actions, with a report behind each response that is over."""
+    """The same actions, with a `rate_limits.updated` behind each `response.done`."""
     for action in actions:
         yield action
         match action:

@@ -1,12 +1,12 @@
-"""One response: what is known of it, and the life it leads.
+"""One response: its state, and its life as a table of phases.
 
                  RESUME                              ┌──────── REPLAY: its end did not arrive
                ┌────────┐                            ▼
     (start) ─► GENERATING ──PAUSE──► PAUSED ──CLOSE──► PLAYING ──END, CUT──► OVER
                    the model           │   response.done is sent;              ▲
-                   makes tokens        │   its sound is still played           │
+                   generates           │   its sound is still played           │
                                        └──END, CUT────────────────────────────┘
-                        tools are waited for, or the response is about to close
+                        waits for tools, or is about to close
 
 `TRANSITIONS` is the whole machine, and `ActiveResponse.move` its only setter. responses.py decides which step is taken.
 """
@@ -36,12 +36,12 @@ class Phase(Enum):
 
 
 class Step(Enum):
-    """What happens to a response."""
+    """An event in the life of a response."""
 
     PAUSE = "the model has stopped"
-    RESUME = "the model is asked to go on"
-    CLOSE = "response.done, and sound is left to be played"
-    END = "nothing is left to be made or played"
+    RESUME = "the model goes on"
+    CLOSE = "response.done is sent, and sound is left to play"
+    END = "nothing is left to generate or play"
     CUT = "its sound was stopped"
     REPLAY = "the end of its sound did not reach the client, and is played again"
 
@@ -57,39 +57,39 @@ TRANSITIONS: Final[dict[Phase, dict[Step, Phase]]] = {
     Phase.PLAYING: {Step.END: Phase.OVER, Step.CUT: Phase.OVER},
     Phase.OVER: {Step.REPLAY: Phase.PLAYING},
 }
-"""Every step that there is; any other is a bug of ours."""
+"""All steps; any other is a bug."""
 
 
 class Sound(Enum):
-    """How far a response's sound has come."""
+    """The progress of a response's sound."""
 
     NONE = "none"
     QUEUED = "queued"
     AUDIBLE = "audible"
-    """The client was told that it sounds (`output_audio_buffer.started`)."""
+    """`output_audio_buffer.started` was sent."""
 
 
 class Origin(Enum):
-    """The side that asked for a response."""
+    """The side that requested a response."""
 
     CLIENT = "client"
     SERVER = "server"
-    """Begun by the server itself; a client that asks for it now has it already."""
+    """Begun by the server itself; a client that requests it now has it already."""
 
 
 class Handover(IntEnum):
-    """What a response's calls mean for its client."""
+    """What follows a response's calls, for its client."""
 
     HIDDEN = 0
     SHOWN = 1
-    """It has seen a call that the server runs: the model goes on in a new response."""
+    """The client has seen a call that the server runs: the model goes on in a new response."""
     CLIENT = 2
-    """It has to answer a call before the model can go on."""
+    """The client has to answer a call before the model can go on."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingCall:
-    """A call that the server carries out. `hidden`: clients do not know of it."""
+    """A call that the server runs. `hidden`: clients do not see it."""
 
     name: str
     arguments: str
@@ -98,9 +98,11 @@ class PendingCall:
 
 @dataclass(slots=True)
 class Calls:
-    """Calls of one response: `waiting` for their outcome, by id; `pieces` of hidden ones under way; `answered` since
-    the model last spoke. Items that the model has to know for this response alone are in `extra`, and under the names
-    `shadows` in its context."""
+    """Calls of one response.
+
+    `waiting`: for their outcome, by id. `pieces`: arguments of hidden calls that are being generated. `answered`:
+    outcomes since the model last spoke. `extra`, `shadows`: items that the model gets for this response alone, and
+    their ids in its context."""
 
     waiting: dict[str, PendingCall] = field(default_factory=dict)
     pieces: dict[str, list[str]] = field(default_factory=dict)
@@ -112,8 +114,8 @@ class Calls:
 
 @dataclass(slots=True)
 class ActiveResponse:
-    """A response that is being made or played. `attempts`: times that the model was asked from the beginning. `heard`:
-    samples, as told by a client that truncated while the response was being made. `status`: how it closed."""
+    """A response that is being generated or played. `attempts`: of the model, from the beginning. `heard`: samples, as
+    reported by a client that truncated it while it was generated. `status`: how it closed."""
 
     number: int
     plan: Plan
@@ -128,13 +130,13 @@ class ActiveResponse:
     calls: Calls = field(default_factory=Calls)
 
     def move(self, step: Step) -> None:
-        """The only place where a phase changes."""
+        """Changes the phase; the only place that does."""
         following = TRANSITIONS[self.phase].get(step)
         assert following is not None, f"a response cannot {step.name} while it is {self.phase.name}"
         self.phase = following
 
     def pause(self) -> bool:
-        """The model makes nothing more for now; False where it had stopped already."""
+        """The model stops for now. Returns False where it had stopped already."""
         generating = self.phase is Phase.GENERATING
         if generating:
             self.move(Step.PAUSE)
@@ -142,7 +144,7 @@ class ActiveResponse:
 
     @property
     def open(self) -> bool:
-        """`response.done` has not been sent."""
+        """Whether `response.done` has not been sent yet."""
         return self.phase in (Phase.GENERATING, Phase.PAUSED)
 
     @property
@@ -150,7 +152,7 @@ class ActiveResponse:
         return self.plan.spec.id
 
     def cut_at(self, state: State) -> Heard | None:
-        """Where it ends when it is cut now; None when that is the client's to tell."""
+        """Where it ends when it is cut now; None when the client will report that."""
         if not self.emitter.opened:
             return Heard(self.item_id, 0, 0)
         if self.plan.modality == "text":
@@ -160,7 +162,7 @@ class ActiveResponse:
         return self.truncated_at(state)
 
     def truncated_at(self, state: State) -> Heard | None:
-        """Where the client truncated it, while it was being made."""
+        """Where the client truncated it, while it was generated; None where it did not."""
         if self.heard is None:
             return None
         return Heard(self.item_id, self.heard, state.ledger.chars_at(self.number, self.heard))
@@ -170,18 +172,18 @@ ANSWERABLE: Final = 40
 """Characters (two to three seconds) after a question mark within which "yes" still answers."""
 
 
-def asks(said: str) -> bool:
-    """Whether the last words of `said` invite an answer."""
-    return bool({"?", "？"} & set(said[-ANSWERABLE:]))
+def invites_answer(text: str) -> bool:
+    """Whether the last words of `text` are a question."""
+    return bool({"?", "？"} & set(text[-ANSWERABLE:]))
 
 
 def cancelled(reason: Reason) -> StatusDetails:
-    """Why a response was cancelled."""
+    """The details of a cancelled response."""
     return StatusDetails(type="cancelled", reason=reason)
 
 
 def total(first: Usage, second: Usage) -> Usage:
-    """The tokens of two runs of the model."""
+    """The sum of the tokens of two runs of the model."""
     return Usage(
         first.input_text + second.input_text,
         first.input_audio + second.input_audio,

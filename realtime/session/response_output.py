@@ -1,4 +1,4 @@
-"""The ladder of one response: the model's tokens in, the protocol's events out, in the order that clients check.
+"""Emits the events of one response from the model's tokens, in the order that clients check.
 
     response.created
       output_item.added → item.added → content_part.added      opened by the first word or sound
@@ -9,14 +9,12 @@
       .done of the open parts → content_part.done → output_item.done → item.done
     response.done
 
-All words of a reply form one message, each call is an item of its own; a message stays open until the reply ends, since
-sound comes later than words. Whether and when a reply is cut is decided in replies.py.
+All words of a reply form one message, each call is an item of its own. A message stays open until the reply ends, since
+sound comes later than words. responses.py decides when a reply is cut.
 
-One output item of a response, and what clients are told of a call among them.
-
-function_call           the client runs it          function_call_arguments.delta* .done
-mcp_call                the server runs it          mcp_call_arguments.delta* .done, in_progress, completed | failed
-mcp_approval_request    the server would run it     mcp_call_arguments.delta* .done
+    function_call           the client runs it          function_call_arguments.delta* .done
+    mcp_call                the server runs it          mcp_call_arguments.delta* .done, in_progress, completed | failed
+    mcp_approval_request    the client has to approve   mcp_call_arguments.delta* .done
 """
 
 from __future__ import annotations
@@ -82,24 +80,24 @@ class ResponseEmitter:
 
     @property
     def text(self) -> str:
-        """The words so far."""
+        """The text so far."""
         return "".join(self._message.text) if self._message else ""
 
     @property
     def empty(self) -> bool:
-        """Nothing was said or called."""
+        """Whether there is no output item yet."""
         return not self._outputs
 
     @property
     def opened(self) -> bool:
-        """Clients know of the message."""
+        """Whether the client has seen the message."""
         return self._message is not None
 
     def create(self) -> ServerEvent:
         return ev.ResponseCreated(response=self._response)
 
     def say(self, text: str) -> Iterator[ServerEvent]:
-        """More words."""
+        """Takes more text."""
         yield from self._open_message()
         assert self._message is not None
         self._message.text.append(text)
@@ -109,7 +107,7 @@ class ResponseEmitter:
             yield ev.TextDelta(**self._part(), delta=text)
 
     def sound(self, samples: Samples) -> Iterator[ServerEvent]:
-        """More sound of the words."""
+        """Takes more sound of the text."""
         yield from self._open_message()
         if self._conversation is not None and len(self._kept) < SAMPLE_BYTES * MAX_KEPT:
             self._kept += pcm16(samples)
@@ -118,7 +116,7 @@ class ResponseEmitter:
             yield from self._deltas(self._encoder, MIN_DELTA)
 
     def tool(self, token: ToolCall, approved: Approved | None = None) -> Iterator[ServerEvent]:
-        """More of a call; all of one that was `approved`."""
+        """Takes more of a call; all of one that was `approved`."""
         if self._call is None or (self._call.call and self._call.call.call_id != token.call_id):
             yield from self._close_call("incomplete")
             served = approved.served if approved else self._plan.served.get(token.name)
@@ -141,14 +139,14 @@ class ResponseEmitter:
                 yield from self._close_call("completed")
 
     def answered(self, item_id: str, outcome: Outcome) -> Iterator[ServerEvent]:
-        """A call that the server carried out has its outcome."""
+        """Takes the outcome of a call that the server ran."""
         call = self._running.pop(item_id)
         call.outcome = outcome
         yield ended(call)
         yield from self._done(call_item(call, "completed"), call, "")
 
     def close(self, status: Status, details: ev.StatusDetails | None, usage: Usage) -> Iterator[ServerEvent]:
-        """Ends everything open, and the response."""
+        """Closes the open items, and the response."""
         ending: Literal["completed", "incomplete"] = "completed" if status == "completed" else "incomplete"
         yield from self._close_call("incomplete")
         for call in self._running.values():
@@ -197,7 +195,7 @@ class ResponseEmitter:
             yield from self._done(call_item(call, status), call, "")
 
     def _abandon(self, call: Output) -> Iterator[ServerEvent]:
-        """The reply ends before the call. (No `item.done`: clients take that for an answer, and ask for a response.)"""
+        """The reply ends before the call. (No `item.done`: clients take it for an outcome, and request a response.)"""
         call.outcome = Failure("tool_execution_error", "The call was cancelled.")
         call.done = call_item(call, "incomplete")
         yield ended(call)
@@ -232,7 +230,7 @@ class ResponseEmitter:
             yield ItemDone(previous_item_id=self._conversation.before(output.item_id), item=item)
 
     def _deltas(self, encoder: Encoder, least: float) -> Iterator[ServerEvent]:
-        """Sound in pieces of at most `MAX_DELTA`, none shorter than `least` seconds."""
+        """The sound in pieces of at most `MAX_DELTA` seconds, none shorter than `least`."""
         largest = int(MAX_DELTA * encoder.bytes_per_second)
         smallest = max(int(least * encoder.bytes_per_second), 1)
         while len(self._unsent) >= smallest:
@@ -242,11 +240,11 @@ class ResponseEmitter:
 
 def _usage(usage: Usage) -> ev.ResponseUsage:
     received = usage.input_text + usage.input_audio + usage.input_image
-    given = usage.output_text + usage.output_audio
+    generated = usage.output_text + usage.output_audio
     return ev.ResponseUsage(
-        total_tokens=received + given,
+        total_tokens=received + generated,
         input_tokens=received,
-        output_tokens=given,
+        output_tokens=generated,
         input_token_details=ev.InputDetails(
             text_tokens=usage.input_text,
             audio_tokens=usage.input_audio,
@@ -260,8 +258,8 @@ def _usage(usage: Usage) -> ev.ResponseUsage:
 
 @dataclass(slots=True)
 class Output:
-    """An output item: its place in the response, and what it will contain. A call has `call`; one that the server runs
-    has `served`, the `request_id` that asked for approval, and in the end an `outcome`."""
+    """An output item: its index in the response, and its contents. A call has `call`; a call of an MCP tool has
+    `served`, the `request_id` of its approval, and in the end an `outcome`. `done`: the complete item."""
 
     index: int
     item_id: str
@@ -274,7 +272,7 @@ class Output:
 
     @property
     def runs(self) -> bool:
-        """The server runs it, without having to ask any more."""
+        """Whether the server runs it, without an approval or with the client's."""
         return self.served is not None and (not self.served.approval or bool(self.request_id))
 
     @property
@@ -285,7 +283,7 @@ class Output:
 def call_item(
     output: Output, status: Literal["completed", "incomplete", "in_progress"]
 ) -> FunctionCallItem | McpCallItem | McpApprovalRequestItem:
-    """A call as it stands."""
+    """The item of a call."""
     assert output.call is not None
     if output.served is None:
         return FunctionCallItem(
@@ -311,7 +309,7 @@ def call_item(
 
 
 def more_arguments(response_id: str, output: Output, delta: str) -> ev.CallDelta | ev.McpArgumentsDelta:
-    """A piece of a call's arguments."""
+    """The event for a piece of a call's arguments."""
     assert output.call is not None
     where = ev.OutputPlace(response_id=response_id, output_index=output.index, item_id=output.item_id)
     if output.served is None:
@@ -320,7 +318,7 @@ def more_arguments(response_id: str, output: Output, delta: str) -> ev.CallDelta
 
 
 def all_arguments(response_id: str, output: Output) -> ev.CallDone | ev.McpArgumentsDone:
-    """A call's arguments are complete."""
+    """The event for complete arguments of a call."""
     assert output.call is not None
     where = ev.OutputPlace(response_id=response_id, output_index=output.index, item_id=output.item_id)
     if output.served is None:
@@ -329,12 +327,12 @@ def all_arguments(response_id: str, output: Output) -> ev.CallDone | ev.McpArgum
 
 
 def started(output: Output) -> ev.McpCallStarted:
-    """The server runs the call."""
+    """The event for a call that the server begins to run."""
     return ev.McpCallStarted(item_id=output.item_id, output_index=output.index)
 
 
 def ended(output: Output) -> ev.McpCallCompleted | ev.McpCallFailed:
-    """The call has its outcome."""
+    """The event for the outcome of a call."""
     kind = ev.McpCallCompleted if isinstance(output.outcome, Answer) else ev.McpCallFailed
     return kind(item_id=output.item_id, output_index=output.index)
 

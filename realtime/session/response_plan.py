@@ -1,4 +1,4 @@
-"""What one response will be: the session's settings, with what `response.create` asks for laid over them."""
+"""Plans one response: the session's settings, overridden by the parameters of `response.create`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from vivavoce.realtime.wire.session_config import (
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One response, with every value in force. `joins`: its items become part of the conversation. `served`: tools that
-    the server runs, by the name the model calls them by. `round`: answers of tools that led to it."""
+    the server runs, by the names that the model uses. `round`: the number of tool results that led to it."""
 
     joins: bool
     modality: Modality
@@ -69,7 +69,7 @@ class Plan:
 def plan(
     settings: Settings, params: ResponseParams, conversation: Conversation, servers: Servers, ids: Ids, look: Look
 ) -> Plan:
-    """Works out one response. Raises `Refused`."""
+    """Plans one response. Raises `Refused`."""
     if params.prompt:
         raise refuse_prompt("response.prompt")
     if params.tools:
@@ -106,40 +106,41 @@ def plan(
     )
 
 
-def recital(whole: Plan, words: str) -> Plan:
-    """The same response, that only says these words."""
-    return replace(whole, spec=replace(whole.spec, words=words, tools=(), tool_choice="none"), served={})
+def recital(plan: Plan, words: str) -> Plan:
+    """The same response, which speaks `words` without the model."""
+    return replace(plan, spec=replace(plan.spec, words=words, tools=(), tool_choice="none"), served={})
 
 
 def likely(settings: Settings, servers: Servers) -> dialogue.ReplySpec:
-    """What a response that nobody asks for will be made from; without a name."""
-    return plan(settings, ResponseParams(), Conversation(), servers, Ids(lambda: ""), _unasked).spec
+    """The request to the model for a response that follows a turn by itself; without an id."""
+    return plan(settings, ResponseParams(), Conversation(), servers, Ids(lambda: ""), _no_pictures).spec
 
 
-def _unasked(item: MessageItem, path: str) -> tuple[dialogue.Picture, ...]:
+def _no_pictures(item: MessageItem, path: str) -> tuple[dialogue.Picture, ...]:
     raise AssertionError("a response without input has no pictures")
 
 
 def sound_of(item: MessageItem) -> list[bytes]:
-    """The sound that comes with a user's message and has no transcript: the model has to hear it."""
+    """The sound in a user's message that has no transcript: the ASR has to recognize it."""
     return [p.audio for p in item.content if isinstance(p, InputAudio) and p.audio and p.transcript is None]
 
 
 def supported(item: WireItem, path: str) -> MessageItem | FunctionCallItem | FunctionOutputItem:
-    """What clients may put into a context; items of MCP tools come from the server. Raises `Refused`."""
+    """Returns an item that clients may put into a context. Raises `Refused` for items of MCP tools, which the server
+    makes."""
     if isinstance(item, MessageItem | FunctionCallItem | FunctionOutputItem):
         return item
     raise Refused("unsupported_item", "Items of MCP tools are made by the server.", f"{path}.type")
 
 
 def model_tool(tool: FunctionTool) -> dialogue.Tool:
-    """A function as the model is offered it."""
+    """A function tool, as the model gets it."""
     return dialogue.Tool(tool.name, tool.description or "", tool.parameters or {"type": "object", "properties": {}})
 
 
 def _choice(params: ResponseParams, session: ToolChoice, tools: Sequence[Tool], servers: Servers) -> str | ChosenMcp:
-    """A response's own choice has to name one of its tools, else `Refused` is raised. The session's choice may name a
-    tool that this response does not have, and then means "auto"."""
+    """The choice in force. The session's choice means "auto" where it names a tool that this response does not have;
+    for a choice of the response itself that raises `Refused`."""
     choice = params.tool_choice or session
     try:
         servers.check_choice(choice, tools, "response.tool_choice")
@@ -151,19 +152,19 @@ def _choice(params: ResponseParams, session: ToolChoice, tools: Sequence[Tool], 
 
 
 def _of_server(choice: ChosenMcp, served: dict[str, Served]) -> tuple[Sequence[Tool], dict[str, Served], str]:
-    """One server's tools alone, one of which must be called; while they are not known, none can be."""
-    wanted = {
+    """Restricts the tools to those of one server, one of which must be called; none while they are not listed."""
+    chosen = {
         name: one
         for name, one in served.items()
         if one.label == choice.server_label and choice.name in (UNSET, None, one.name)
     }
-    return (), wanted, "required" if wanted else "auto"
+    return (), chosen, "required" if chosen else "auto"
 
 
 def _context(
     params: ResponseParams, joins: bool, conversation: Conversation, ids: Ids, look: Look
 ) -> tuple[dialogue.Item | str, ...] | None:
-    """What the model is to know. The conversation as it stands is None, unless the reply must not join it."""
+    """The model's context. None: the conversation as it is, unless the reply must not join it."""
     if not isinstance(params.input, list):
         return None if joins else conversation.names
     context: list[dialogue.Item | str] = []

@@ -1,14 +1,14 @@
-"""The responses of a session: how one starts, what becomes of its tokens, and how it ends.
+"""The responses of a session: how one starts, where its tokens go, and how it ends.
 
-    start ──► tokens ──► close     nothing more is made; what was made is still played
-                    └──► cut       CutPlayout ──► PlayoutCut ──► StopReply → Cut → tell the client
+    start ──► tokens ──► close     nothing more is generated; what was generated is still played
+                    └──► cut       CutPlayout ──► PlayoutCut ──► StopReply → Cut → events for the client
 
 One response at a time belongs to the conversation; responses out of band run beside it and are never interrupted. Over
-WebRTC and phones the server owns playback, so it truncates by itself; over a WebSocket the client reports what was
-heard. The life of one response is the table in response.py.
+WebRTC and phones the server owns playback, so it truncates by itself; over a WebSocket the client reports how much the
+user heard. The life of one response is the table in response.py.
 
-A cut takes two facts, because only the owner of the playout knows where it stands once the far end has dropped what it
-was sent: the first one asks for silence, `PlayoutCut` says what was heard, and the rest follows.
+A cut takes two facts, because only the owner of the playout knows its position once the far end has dropped the sound
+that it was sent: the first fact stops the sound, `PlayoutCut` reports how much was heard, and the rest follows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.model.dialogue import AudioToken, Heard, TextToken, ToolCall, Working
+from vivavoce.model.dialogue import AudioToken, Done, Heard, TextToken, ToolCall, Working
 from vivavoce.realtime.events import (
     Action,
     CutPlayout,
@@ -32,7 +32,7 @@ from vivavoce.realtime.events import (
     StartReply,
     ToolAnswered,
 )
-from vivavoce.realtime.session.model_context import aim, roll_back, settle
+from vivavoce.realtime.session.model_context import roll_back, settle, truncation
 from vivavoce.realtime.session.response import (
     ActiveResponse,
     Origin,
@@ -40,8 +40,8 @@ from vivavoce.realtime.session.response import (
     Reason,
     Sound,
     Step,
-    asks,
     cancelled,
+    invites_answer,
     total,
 )
 from vivavoce.realtime.session.response_output import ResponseEmitter, Status
@@ -57,25 +57,25 @@ MAX_OUT_OF_BAND: Final = 8
 """Responses out of band that may run at once."""
 
 NOTICED: Final = SAMPLE_RATE // 10
-"""Samples (0.1 s) of an answer that nobody notices: what leaves before it is known that the user goes on."""
+"""Samples (0.1 s) of an answer that the user does not notice: sound that leaves before the user goes on."""
 
 REPLAYABLE: Final = 4
 """Responses that can sound again after they were played."""
 
 BargeIn = ev.SpeechStarted | ev.DtmfReceived
-"""What the client is told of a user who interrupts."""
+"""The event for the client when the user interrupts."""
 
 
 @dataclass(frozen=True, slots=True)
 class _PendingCut:
-    """A cut that waits for `PlayoutCut`; `event` is told between what is done and what is told of it."""
+    """A cut that waits for `PlayoutCut`. `event` is sent before the events of the response."""
 
     reason: Reason
     event: BargeIn | None
 
 
 class Responses:
-    """Everything the assistant says in one session."""
+    """All responses of one session."""
 
     def __init__(self, state: State, conversation_id: str) -> None:
         self._state = state
@@ -85,46 +85,46 @@ class Responses:
         self._played: dict[int, ActiveResponse] = {}  # the last ones that were played to their end
         self._pending_cut: _PendingCut | None = None
         self._calls = ServerCalls(state)
-        self.spoke = False  # the voice cannot change any more
+        self.spoke = False  # has sound: the voice cannot change any more
 
-    # --- what there is -------------------------------------------------------------------------------------------
+    # --- state -----------------------------------------------------------------------------------------------------
 
     @property
     def current(self) -> ActiveResponse | None:
-        """The response of the conversation that is being made."""
+        """The response of the conversation that is being generated."""
         return next((one for one in self._active.values() if one.open and one.plan.joins), None)
 
     @property
     def busy(self) -> bool:
-        """A response of the conversation is being made, or can be heard."""
+        """Whether a response of the conversation is being generated or played."""
         return any(one.plan.joins for one in self._active.values())
 
     @property
     def cutting(self) -> bool:
-        """A cut waits for `PlayoutCut`; nothing may begin."""
+        """Whether a cut waits for `PlayoutCut`; no response may begin."""
         return self._pending_cut is not None
 
     @property
     def cut_by_speech(self) -> bool:
-        """A cut waits for `PlayoutCut` because the user has begun to speak."""
+        """Whether a cut waits for `PlayoutCut` because the user has begun to speak."""
         return self._pending_cut is not None and isinstance(self._pending_cut.event, ev.SpeechStarted)
 
     @property
     def awaits_answer(self) -> bool:
-        """The last words that the user heard are a question. Unknown where the client plays."""
+        """Whether the last words that the user heard are a question. Always False where the client plays."""
         number = self._state.ledger.audible
         response = self._active.get(number) if number is not None and self._state.plays else None
         if response is None:
             return False
-        return asks(response.emitter.text[: self._state.ledger.heard(response.number)[1]])
+        return invites_answer(response.emitter.text[: self._state.ledger.heard(response.number)[1]])
 
     def response_id(self, number: int) -> str | None:
-        """The name on the wire of a response that is made or played."""
+        """The id on the wire of a response that is generated or played."""
         response = self._active.get(number)
         return response.emitter.id if response else None
 
     def item_id(self, number: int) -> str | None:
-        """The item of a response that is made or played."""
+        """The id of the item of a response that is generated or played."""
         response = self._active.get(number)
         return response.item_id if response and response.emitter.opened else None
 
@@ -144,13 +144,14 @@ class Responses:
             raise Refused("too_many_responses", f"At most {MAX_OUT_OF_BAND} responses can run out of band.")
 
     def check_voice_free(self, param: str | None) -> None:
-        """Raises `Refused` when the user knows the assistant's voice: it cannot change any more."""
+        """Raises `Refused` once the assistant has spoken: the voice cannot change any more."""
         if self.spoke:
             message = "Cannot update a conversation's voice if assistant audio is present."
             raise Refused("cannot_update_voice", message, param)
 
     def claim(self) -> bool:
-        """The current response was begun by the server itself, and is what a client asks for now."""
+        """Whether the server had begun the current response by itself; from now on it is the one that the client
+        requested."""
         current = self.current
         claimed = current is not None and current.origin is Origin.SERVER
         if current is not None:
@@ -158,7 +159,7 @@ class Responses:
         return claimed
 
     def start(self, plan: Plan, origin: Origin = Origin.CLIENT) -> Iterator[Action]:
-        """Begins a response; `refuse_second` has been asked."""
+        """Begins a response. Call `refuse_second` first."""
         self._count += 1
         state, number = self._state, self._count
         opening = plan.opening(state.ids.new("resp"), self._conversation_id)
@@ -177,7 +178,7 @@ class Responses:
     # --- going on ------------------------------------------------------------------------------------------------
 
     def receive(self, fact: Replied) -> Iterator[Action]:
-        """The next token; one of a response that has closed is dropped."""
+        """Takes the next token; one of a response that has closed is dropped."""
         response = self._open(fact.number)
         if response is None:
             return
@@ -191,17 +192,17 @@ class Responses:
                 yield from self._calls.piece(response, call)
             case Working():
                 pass  # the watchdog takes it
-            case done:
+            case Done(reason=reason, usage=usage):
                 response.pause()
-                response.usage = total(response.usage, done.usage)
-                if done.reason == "length" and not response.calls.waiting and not response.calls.answered:
+                response.usage = total(response.usage, usage)
+                if reason == "length" and not response.calls.waiting and not response.calls.answered:
                     cut = StatusDetails(type="incomplete", reason="max_output_tokens")
                     yield from self._close(response, "incomplete", cut)
                 else:
                     yield from self._go_on(response)
 
     def answered(self, fact: ToolAnswered) -> Iterator[Action]:
-        """A call that the server carried out for a response has its outcome."""
+        """Takes the outcome of a call that the server ran for a response."""
         response = self._open(fact.number)
         if response is not None:
             yield from self._calls.answered(response, fact)
@@ -209,13 +210,13 @@ class Responses:
                 yield from self._go_on(response)
 
     def late(self, number: int) -> Iterator[Action]:
-        """A response has waited long for its calls."""
+        """A response has waited long for its calls: the assistant may say so."""
         response = self._open(number)
         if response is not None:
             yield from self._calls.late(response)
 
     def fail(self, fact: ReplyFailed) -> Iterator[Action]:
-        """The model could not go on."""
+        """The model failed: begins again where nothing was lost, else closes the response."""
         response = self._open(fact.number)
         if response is None:
             return
@@ -243,14 +244,14 @@ class Responses:
         self.spoke |= response.plan.joins
         yield from sends(response.emitter.sound(token.samples))
         if not (self._state.plays or response.plan.joins):
-            return  # sound out of band is the client's business where the client plays
-        if response.heard is None:  # else the client has stopped it, and plays nothing more of it
+            return  # where the client plays, it plays sound out of band, too
+        if response.heard is None:  # else the client has truncated it, and plays no more of it
             if response.sound is Sound.NONE:
                 response.sound = Sound.QUEUED
             yield Play(response.number, token)
 
     def _go_on(self, response: ActiveResponse) -> Iterator[Action]:
-        """The model has stopped, or a call was answered while it stood still."""
+        """The model has stopped, or a call was answered after it had stopped."""
         if response.calls.waiting:
             return
         if not self._calls.goes_on(response):
@@ -262,10 +263,10 @@ class Responses:
             yield from self._close(response, "completed", None)
             yield from self.start(following, Origin.SERVER)
 
-    # --- the loudspeaker -------------------------------------------------------------------------------------------
+    # --- playout ---------------------------------------------------------------------------------------------------
 
     def playout_started(self, number: int) -> Iterator[Action]:
-        """The first of its sound leaves; once more, where the end of it did not arrive."""
+        """The first sound of reply `number` leaves; a second time where the end of it did not arrive."""
         if number in self._played:
             self._active[number] = self._played.pop(number)
             self._active[number].move(Step.REPLAY)
@@ -275,7 +276,7 @@ class Responses:
             yield Send(ev.OutputStarted(response_id=response.emitter.id))
 
     def playout_ended(self, number: int) -> Iterator[Action]:
-        """The last of its sound has left, or the loudspeaker is given up."""
+        """The last sound of reply `number` has left, or the watchdog gives it up."""
         response = self._active.get(number)
         if response is None or response.open:
             return
@@ -294,7 +295,7 @@ class Responses:
     # --- ending ----------------------------------------------------------------------------------------------------
 
     def barge_in(self, event: BargeIn) -> Iterator[Action]:
-        """The user interrupts, by speech or by a key: a cut where the session's settings want one."""
+        """The user interrupts, by speech or by a key: cuts the responses, if the settings say so."""
         interrupted = [one for one in self._active.values() if one.plan.joins]
         if self._state.settings.interrupts and interrupted:
             yield from self._cut(interrupted, "turn_detected", event)
@@ -302,14 +303,12 @@ class Responses:
             yield Send(event)
 
     def silence(self) -> Iterator[Action]:
-        """The client wants quiet, now."""
+        """Stops all sound, for `output_audio_buffer.clear`."""
         if self._active:
             yield from self._cut(self._active.values(), "client_cancelled")
 
     def cancel(self, response_id: str | None) -> Iterator[Action]:
-        """The client wants no more of a response; where the server plays, the sound that was made is still heard.
-
-        Raises `Refused`."""
+        """Cancels a response; where the server plays, its sound so far is still played. Raises `Refused`."""
         named = (one for one in self._active.values() if one.open and one.emitter.id == response_id)
         response = self.current if response_id is None else next(named, None)
         if response is None:
@@ -320,13 +319,13 @@ class Responses:
         else:
             yield from self._cut([response], "client_cancelled")
 
-    def truncate(self, asked: ItemTruncate) -> Iterator[Action]:
+    def truncate(self, event: ItemTruncate) -> Iterator[Action]:
         """The client reports how much of an answer was heard. Raises `Refused`."""
-        entry, number, samples = aim(self._state.conversation, self._state.ledger, asked)
+        entry, number, samples = truncation(self._state.conversation, self._state.ledger, event)
         yield DropPlayout(number)
         response = self._active.get(number)
         if response is not None and response.open:
-            response.heard = entry.whole = samples  # the model is still at it, and is told when it has stopped
+            response.heard = entry.whole = samples  # the model's context is cut once it has stopped
         else:
             if response is not None:
                 self._remove(response, Step.CUT)
@@ -335,14 +334,14 @@ class Responses:
         if response is not None and response.sound is Sound.AUDIBLE:
             response.sound = Sound.QUEUED
             yield Send(ev.OutputCleared(response_id=response.emitter.id))
-        yield Send(ev.ItemTruncated(item_id=entry.id, content_index=0, audio_end_ms=asked.audio_end_ms))
+        yield Send(ev.ItemTruncated(item_id=entry.id, content_index=0, audio_end_ms=event.audio_end_ms))
 
     def cut(self, fact: PlayoutCut) -> Iterator[Action]:
-        """The sound has stopped: the model is stopped, the context is cut to what was heard, the client is told."""
+        """The sound has stopped: stops the model, cuts its context to what was heard, informs the client."""
         pending, self._pending_cut = self._pending_cut, None
-        assert pending is not None, "nothing was to be cut"
-        done: list[Action] = []
-        told: list[Action] = []
+        assert pending is not None, "no cut was requested"
+        stopped: list[Action] = []
+        events: list[Action] = []
         cut = unheard = False
         for position in fact.positions:
             response = self._active[position.number]
@@ -352,22 +351,22 @@ class Responses:
             unheard |= pending.reason == "turn_detected" and not _noticed(response, position.samples)
             open_until_now = response.open
             if open_until_now:
-                done += self._calls.stop(response)
+                stopped += self._calls.stop(response)
                 response.pause()
-                told += sends(response.emitter.close("cancelled", cancelled(pending.reason), response.usage))
+                events += sends(response.emitter.close("cancelled", cancelled(pending.reason), response.usage))
             context = list(self._context(response, open_until_now))
             self._remove(response, Step.CUT)
-            done += [action for action in context if not isinstance(action, Send)]
+            stopped += [action for action in context if not isinstance(action, Send)]
             if response.sound is Sound.AUDIBLE:
-                told.append(Send(ev.OutputCleared(response_id=response.emitter.id)))
+                events.append(Send(ev.OutputCleared(response_id=response.emitter.id)))
             notes = [action for action in context if isinstance(action, Send)]
             if notes and self._state.plays:
                 ms = position.samples * 1000 // SAMPLE_RATE
-                told.append(Send(ev.ItemTruncated(item_id=response.item_id, content_index=0, audio_end_ms=ms)))
-            told += notes
-        if cut:  # (a client that plays by itself is told nothing of a response that had all been made)
+                events.append(Send(ev.ItemTruncated(item_id=response.item_id, content_index=0, audio_end_ms=ms)))
+            events += notes
+        if cut:  # (a client that plays by itself gets no event of a response that was complete)
             self._state.pending.unheard = unheard
-        yield from [*done, *([Send(pending.event)] if pending.event is not None else []), *told]
+        yield from [*stopped, *([Send(pending.event)] if pending.event is not None else []), *events]
 
     def _cut(
         self, responses: Iterable[ActiveResponse], reason: Reason, event: BargeIn | None = None
@@ -376,7 +375,7 @@ class Responses:
         yield CutPlayout(tuple(response.number for response in responses))
 
     def _context(self, response: ActiveResponse, open_until_now: bool) -> Iterator[Action]:
-        """The model's context after a response was cut."""
+        """Cuts the model's context after a response was cut."""
         conversation = self._state.conversation
         heard = response.cut_at(self._state)
         if open_until_now:
@@ -385,7 +384,7 @@ class Responses:
             yield from roll_back(conversation, entry, heard)
 
     def _close(self, response: ActiveResponse, status: Status, details: StatusDetails | None) -> Iterator[Action]:
-        """Nothing more is made; what has been made is still heard."""
+        """Ends the generation; what was generated is still played."""
         response.status = status
         if response.plan.joins:
             spoken = response.plan.modality == "audio" and not response.plan.spec.words
@@ -408,5 +407,5 @@ class Responses:
 
 
 def _noticed(response: ActiveResponse, samples: int) -> bool:
-    """Some of the response reached the user."""
+    """Whether some of the response reached the user."""
     return samples > NOTICED if response.plan.modality == "audio" else response.emitter.opened

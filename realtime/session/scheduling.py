@@ -1,10 +1,10 @@
-"""Schedules responses: those a client asks for, those that follow a turn, and those that are pending.
+"""Schedules responses: on request of the client, after a turn, and pending ones.
 
-    response.create ────ask──────┐
+    response.create ────request──┐
     the end of a turn ──follow───┤──► plan ──► Responses.start
     a response ended ───catch_up─┘    pending: a tool's answer, an answer to a turn, an apology
 
-What becomes of a response that has begun is decided in responses.py.
+A response that has begun belongs to responses.py.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ class Scheduling:
         self._apology = apology
 
     def follow(self, now: float) -> Iterator[Action]:
-        """The answer that follows a turn without being asked for; after the current response, if there is one."""
+        """Begins the answer that follows a turn by itself; after the current response, if there is one."""
         self._state.pending.empty = -1 if self._responses.current else 0  # the current one says nothing of this turn
         if self._state.settings.creates_response and self._responses.current:
             self._state.pending.answer = True
         elif self._state.settings.creates_response:
             yield from self._start(ResponseParams(), now)
 
-    def ask(self, params: ResponseParams, now: float) -> Iterator[Action]:
-        """The client asks for a response. Raises `Refused`."""
+    def request(self, params: ResponseParams, now: float) -> Iterator[Action]:
+        """Begins a response that the client requests. Raises `Refused`."""
         if self._state.settings.kind == "transcription":
             raise Refused("invalid_value", "A transcription session gives no responses.", "type")
         if params == ResponseParams() and self._responses.claim():
-            return  # some clients ask for the response to a tool's answer; it has begun already
+            return  # some clients request the response to a tool's answer; it has begun already
         joins = params.conversation != "none"
         self._responses.refuse_second(joins)
         if joins:
@@ -68,29 +68,29 @@ class Scheduling:
         yield from self._start(params, now)
 
     def catch_up(self, speaking: bool, now: float) -> Iterator[Action]:
-        """Begins what is pending, unless a response is being made or cut, or the user is `speaking`."""
+        """Begins a pending response, unless one is being generated or cut, or the user is `speaking`."""
         if self._responses.current or self._responses.cutting or speaking:
             return
         answer, apology = self._state.pending.begin()
-        unasked = self._state.settings.creates_response
+        by_itself = self._state.settings.creates_response
         if self._tools.pending:
             params = ResponseParams(tool_choice="none" if self._tools.only_notices else UNSET)
             yield from self._tools.settle()
             yield from self._responses.start(self._plan(params, now), Origin.SERVER)
-        elif answer and unasked:
+        elif answer and by_itself:
             yield from self._start(ResponseParams(), now, Origin.SERVER)
-        elif apology and unasked and self._apology:
+        elif apology and by_itself and self._apology:
             yield from self._responses.start(recital(self._plan(ResponseParams(), now), self._apology), Origin.SERVER)
 
     def open(self, notice: str | None, greeting: str) -> Iterator[Action]:
-        """The first words of a call: that it is recorded, out of band, so that nothing cuts it short; then the
-        greeting, which is the first item of the conversation."""
+        """Begins the first responses of a call: the notice that it is recorded, out of band, so that nothing interrupts
+        it; then the greeting, which is the first item of the conversation."""
         settings = self._state.settings
         speaks = settings.kind == "realtime" and settings.modality == "audio"
         if notice is not None:
             yield Send(RecordingStarted())
-        beside = ResponseParams(conversation="none", input=[])
-        for words, params in ((notice, beside), (greeting, ResponseParams())):
+        out_of_band = ResponseParams(conversation="none", input=[])
+        for words, params in ((notice, out_of_band), (greeting, ResponseParams())):
             if words and speaks:
                 yield from self._responses.start(recital(self._plan(params, 0.0), words))
 

@@ -1,13 +1,12 @@
-"""Tools that the server runs, in one session: listed, approved, called; and what the model does with the answers.
+"""Tools that the server runs, in one session: listed, approved, called, and their outcomes passed to the model.
 
-    model: ToolCall ──► shown: mcp_call item   ┐──CallTool──► … ToolAnswered ──► the model learns call and answer
+    model: ToolCall ──► shown: mcp_call item   ┐──CallTool──► … ToolAnswered ──► call and outcome enter its context
                     └─► hidden: no item        ┘    │ late                              │
                                                     ▼                                   ▼
                                      "One moment …", spoken as any reply     all answered: the model goes on
 
-It goes on in a new response where clients have seen a call or heard a word, since they expect one message in each;
-else in the same one. A call of the client's own, or one that waits for approval, ends the response: then it is the
-client's turn.
+The model goes on in a new response where the client has seen a call or words, since clients expect one message in
+each; else in the same one. A call that the client runs or has to approve ends the response.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ from vivavoce.realtime.events import (
     ToolAnswered,
     ToolsListed,
 )
-from vivavoce.realtime.session.conversation import Entry, called, entry
+from vivavoce.realtime.session.conversation import Entry, call_with_result, entry
 from vivavoce.realtime.session.mcp_servers import Approved, Served
 from vivavoce.realtime.session.model_context import read
 from vivavoce.realtime.session.response import ActiveResponse, Handover, PendingCall, Phase, Step
@@ -63,11 +62,11 @@ MAX_NOTICES: Final = 16
 
 
 class ServerTools:
-    """The server's tools in one session. `pending`: something is to be said as soon as nobody speaks."""
+    """Listings, approvals and timers of one session. `pending`: a response is due as soon as neither side speaks."""
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._listings: dict[str, str] = {}  # item -> label, while a server is asked
+        self._listings: dict[str, str] = {}  # item -> label, while a server lists its tools
         self._decided: set[str] = set()  # requests for approval that have their answer
         self._notices: deque[TimerFired] = deque(maxlen=MAX_NOTICES)
         self._answered = False
@@ -78,27 +77,27 @@ class ServerTools:
 
     @property
     def only_notices(self) -> bool:
-        """All that is pending are notices of timers."""
+        """Whether only notices of timers are pending."""
         return bool(self._notices) and not self._answered
 
     def list_new(self) -> Iterator[Action]:
-        """Asks the servers in the settings for their tools, where they are new."""
-        for wanted in self._state.servers.want(self._state.settings.tools):
-            item = McpListItem(id=self._state.ids.new("item"), server_label=wanted.label, tools=[])
+        """Lists the tools of the servers in the settings that are new."""
+        for server in self._state.servers.connect(self._state.settings.tools):
+            item = McpListItem(id=self._state.ids.new("item"), server_label=server.label, tools=[])
             item_id = str(item.id)
             yield Send(ev.McpListStarted(item_id=item_id))
             before = self._state.conversation.last
             self._state.conversation.add(Entry(item))
             yield Send(ItemAdded(previous_item_id=before, item=item))
-            self._listings = {known: label for known, label in self._listings.items() if label != wanted.label}
-            self._listings[item_id] = wanted.label
-            if wanted.label == OWN_LABEL:
-                yield from self.listed(ToolsListed(item_id, self._state.servers.own()))
+            self._listings = {known: label for known, label in self._listings.items() if label != server.label}
+            self._listings[item_id] = server.label
+            if server.label == OWN_LABEL:
+                yield from self.listed(ToolsListed(item_id, self._state.servers.built_in()))
             else:
-                yield ListTools(item_id, wanted.address)
+                yield ListTools(item_id, server.address)
 
     def listed(self, fact: ToolsListed) -> Iterator[Action]:
-        """A server has answered, or has not."""
+        """Takes the tools that a server has listed, or its failure."""
         label = self._listings.pop(fact.item_id, None)
         failed = isinstance(fact.tools, Failure)
         tools = () if isinstance(fact.tools, Failure) else fact.tools
@@ -112,7 +111,7 @@ class ServerTools:
             yield Send(ItemDone(previous_item_id=before, item=known.item))
 
     def decide(self, item: McpApprovalResponseItem, after: str | None) -> Iterator[Action]:
-        """The client allows a call, or does not. Raises `Refused`."""
+        """Takes the client's decision on a call. Raises `Refused`."""
         request = self._state.conversation.get(item.approval_request_id)
         if request is None or not isinstance(request.item, McpApprovalRequestItem):
             message = f"There is no request for approval with id '{item.approval_request_id}'."
@@ -121,7 +120,7 @@ class ServerTools:
             message = f"The request for approval '{request.id}' cannot be answered any more."
             raise Refused("invalid_value", message, "item.approval_request_id")
         answer = structs.replace(item, id=item.id or self._state.ids.new("item"))
-        yield from self._state.insert(Entry(answer, asked=request.item), after=after)
+        yield from self._state.insert(Entry(answer, request=request.item), after=after)
         self._decided.add(request.id)
         self._answered = True
         if item.approve:
@@ -130,11 +129,11 @@ class ServerTools:
             self._state.approved.append(Approved(served, request.id, request.item.arguments))
 
     def timer_fired(self, fact: TimerFired) -> None:
-        """The user must be told of a timer."""
+        """Keeps the notice of a timer until the assistant can say it."""
         self._notices.append(fact)
 
     def settle(self) -> Iterator[Action]:
-        """A response begins that says what was pending; it finds the notices in the conversation."""
+        """Puts pending notices into the conversation, for the response that begins now."""
         self._answered = False
         while self._notices:
             part = InputText(text=self._notices.popleft().notice)
@@ -152,7 +151,7 @@ def _shown(tool: ListedTool) -> McpToolInfo:
 
 
 def _complete(arguments: str) -> bool:
-    """Arguments that were cut in the middle are no JSON object."""
+    """Whether the arguments are a JSON object: those of a call that was cut are not."""
     try:
         wire.read_json(arguments, dict)
     except Refused:
@@ -161,17 +160,17 @@ def _complete(arguments: str) -> bool:
 
 
 MAX_ROUNDS: Final = 4
-"""Times that the model may call again upon an answer; then it has to speak."""
+"""Rounds in which the model may call again after a tool's answer; then it has to speak."""
 
 
 class ServerCalls:
-    """The calls of one session's replies."""
+    """Calls of the server's tools in the responses of one session."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     def piece(self, response: ActiveResponse, token: ToolCall) -> Iterator[Action]:
-        """The model says more of a call."""
+        """Takes more of a call from the model."""
         served = response.plan.served.get(token.name)
         if served is not None and served.hidden:
             yield from self._hide(response, token, served)
@@ -179,18 +178,18 @@ class ServerCalls:
             yield from self._show(response, token, served)
 
     def approve(self, response: ActiveResponse, approved: Approved) -> Iterator[Action]:
-        """A reply begins with a call that the client has allowed."""
+        """Begins a response with a call that the client has allowed."""
         token = ToolCall(approved.request_id, approved.served.name, approved.arguments, final=True)
         yield from self._show(response, token, approved.served, approved)
 
     def answered(self, response: ActiveResponse, fact: ToolAnswered) -> Iterator[Action]:
-        """A call has its outcome; one that nobody waits for any more is dropped."""
+        """Takes the outcome of a call; one of a call that was given up is dropped."""
         waiting = response.calls.waiting.pop(fact.call_id, None)
         if waiting is None:
             return
         response.calls.answered += 1
-        said = fact.outcome.text if isinstance(fact.outcome, Answer) else fact.outcome.message
-        items = called(fact.call_id, waiting.name, waiting.arguments, said)
+        output = fact.outcome.text if isinstance(fact.outcome, Answer) else fact.outcome.message
+        items = call_with_result(fact.call_id, waiting.name, waiting.arguments, output)
         if not waiting.hidden:
             yield from sends(response.emitter.answered(fact.call_id, fact.outcome))
             entry = self._state.conversation.get(fact.call_id) if response.plan.joins else None
@@ -204,7 +203,7 @@ class ServerCalls:
             response.calls.extra += items
 
     def late(self, response: ActiveResponse) -> Iterator[Action]:
-        """The calls take long: the assistant says so, once, if it has not said anything yet."""
+        """The calls take long: the assistant says so, once, if it has not spoken yet."""
         words = self._state.servers.filler
         silent = response.calls.waiting and response.phase is Phase.PAUSED and not response.emitter.opened
         if words and silent and response.plan.joins and response.plan.modality == "audio":
@@ -212,15 +211,15 @@ class ServerCalls:
             yield StartReply(response.number, replace(response.plan.spec, words=words, tools=(), tool_choice="none"))
 
     def goes_on(self, response: ActiveResponse) -> bool:
-        """The model has stopped, every call is answered, and it has something to say to the answers."""
+        """Whether the model has to go on: every call is answered, and none is the client's."""
         return response.calls.answered > 0 and response.calls.handover is not Handover.CLIENT
 
     def here(self, response: ActiveResponse) -> bool:
-        """It may go on in the same response."""
+        """Whether it may go on in the same response."""
         return response.calls.handover is Handover.HIDDEN and not response.emitter.opened
 
     def go_on(self, response: ActiveResponse) -> Iterator[Action]:
-        """The model goes on in the same response."""
+        """Lets the model go on in the same response."""
         response.plan = _next(response, response.item_id)
         response.calls.answered = 0
         response.move(Step.RESUME)
@@ -228,19 +227,19 @@ class ServerCalls:
         yield StartReply(response.number, response.plan.spec)
 
     def follow_up(self, response: ActiveResponse) -> Plan:
-        """The response in which the model goes on."""
+        """Plans the response in which the model goes on."""
         return _next(response, self._state.ids.new("item"))
 
     @staticmethod
     def stop(response: ActiveResponse) -> Iterator[Action]:
-        """Nothing more is made for a reply."""
+        """Stops the model and the calls of a response."""
         if response.pause():
             yield StopReply(response.number)
         yield from ServerCalls.leave(response)
 
     @staticmethod
     def leave(response: ActiveResponse) -> Iterator[Action]:
-        """A reply ends: nobody waits for its calls, and the model forgets what clients do not know of."""
+        """Gives up the calls of a response that ends; the model forgets the hidden ones."""
         if response.calls.waiting:
             response.calls.waiting.clear()
             yield StopTools(response.number)

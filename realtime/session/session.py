@@ -1,13 +1,13 @@
-"""One session of the protocol, without I/O: facts in, actions out.
+"""One session of the protocol, without I/O: takes facts, returns actions.
 
     client events ─┐                          ┌─► Send                       to the client
     floor's facts ─┼─► Session.receive(fact) ─┼─► CloseTurn … Cut            to the model
     model's facts ─┤                          ├─► Play, CutPlayout …         to the playout (the session reads it)
     playout facts ─┘                          └─► Retune, CallTool …         to the floor and the tools
 
-The same class serves WebSockets (`plays` False: sound goes out as messages, the client plays and truncates) and WebRTC
+The same class serves WebSockets (`plays` False: sound is sent in messages, the client plays and truncates) and WebRTC
 or phones (`plays` True: the server paces the sound and truncates by itself). It keeps no clock and does not wait. A
-message that cannot be obeyed is answered with an `error` event and changes nothing.
+message that is refused is answered with an `error` event and changes nothing.
 
 Sound does not pass through `receive`: `decode` turns the client's appended bytes into samples for the floor, and `keep`
 stores the sound of the open turn, which goes from the floor to the model.
@@ -65,7 +65,7 @@ from vivavoce.realtime.session.state import State
 from vivavoce.realtime.session.user_turns import UserTurns
 from vivavoce.realtime.transports import Keys
 from vivavoce.realtime.wire import ClientEvent, ServerEvent
-from vivavoce.realtime.wire import client_events as asked
+from vivavoce.realtime.wire import client_events as client
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire import server_events as ev
 from vivavoce.realtime.wire.errors import Refused, WireError
@@ -75,12 +75,14 @@ from vivavoce.realtime.wire.session_config import ServerVad, SessionView
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a session begins. `settings` come from `settings.begin`; `expires_at` is unix seconds; `decode` gives the
-    pictures of an event's images. `extras`: the client wants our own `vivavoce.…` events; strict ones cannot bear them.
-    `responses` bounds how many it may ask for, and how quickly. `tools`: what the server runs by itself. `apology`: is
-    said for a spoken answer that failed, where answers come without being asked for. `notice`: the call is recorded,
-    and begins with these words ("" for none). `greeting`: the assistant speaks first ("" for not). `abilities`: what
-    the models can do."""
+    """How a session begins.
+
+    `settings`: from `settings.begin`. `expires_at`: unix seconds. `decode`: gives the pictures of an event's images.
+    `extras`: the client understands our own `vivavoce.…` events; strict clients refuse them.
+    `responses`: bounds the responses that the client requests. `tools`: tools that the server runs.
+    `apology`: spoken when a spoken response failed that followed a turn by itself; "" for none.
+    `notice`: the call is recorded, and begins with these words ("" for none). `greeting`: the assistant's first words
+    ("" for none). `abilities`: of the models."""
 
     settings: Settings
     expires_at: int
@@ -95,10 +97,10 @@ class Options:
 
 
 class Session:
-    """One session. Its caller carries out the actions in their order, before it gives the next fact."""
+    """One session. Its caller performs the actions in their order, before it passes the next fact."""
 
     def __init__(self, options: Options, ledger: Ledger, plays: bool, ids: Ids) -> None:
-        """Raises `Refused` for settings with tools of servers that cannot be used."""
+        """Raises `Refused` for settings with MCP servers that cannot be used."""
         self._options = options
         self._ids = ids
         servers = Servers(options.tools)
@@ -115,45 +117,45 @@ class Session:
 
     @property
     def settings(self) -> Settings:
-        """What is in force now."""
+        """The settings in force."""
         return self._state.settings
 
     def response_id(self, number: int) -> str | None:
-        """The name on the wire of a reply that is being made or played."""
+        """The response's id on the wire, while the reply is generated or played."""
         return self._responses.response_id(number)
 
     def item_id(self, number: int) -> str | None:
-        """The item of a reply that is being made or played."""
+        """The id of the reply's item, while it is generated or played."""
         return self._responses.item_id(number)
 
     @property
     def awaits_answer(self) -> bool:
-        """The user has just heard a question: "yes" is an answer."""
+        """Whether the user has just heard a question: "yes" is an answer then."""
         return self._responses.awaits_answer
 
     @property
     def last_sound(self) -> bytes:
-        """The user's last turn as it was heard, 16-bit at 24 kHz; nothing when none is kept."""
+        """The sound of the user's last turn, 16-bit at 24 kHz; empty when none is kept."""
         return self._state.conversation.last_sound
 
     @property
     def extras(self) -> bool:
-        """The client wants our own events."""
+        """Whether the client understands our own events."""
         return self._options.extras
 
     def open(self) -> list[Action]:
-        """The first words of the server, and the first settings of floor and front end."""
+        """Begins the session: the first events, and the first settings of floor and front end."""
         created = ev.SessionCreated(session=self.view)
         first = self._scheduling.open(self._options.notice, self._options.greeting)
         return self._stamped([*retunings(None, self.settings), Send(created), *first, *self._tools.list_new()])
 
     @property
     def view(self) -> SessionView:
-        """The whole session, as clients are told of it."""
+        """The whole session, as the client sees it."""
         return view(self.settings, self.id, self._options.expires_at)
 
     def receive(self, fact: Fact, now: float) -> list[Action]:
-        """What follows from a fact at `now`, in seconds on the call's clock."""
+        """Takes a fact; returns the actions that follow. `now`: seconds on the call's clock."""
         actions: list[Action] = []
         try:
             actions.extend(self._follow(fact, now))
@@ -165,34 +167,34 @@ class Session:
         return self._stamped(report(actions, self._options.responses, now))
 
     def check(self, event: ClientEvent) -> WireError | None:
-        """An error for `reject` when the client asks for what the models cannot do; else `receive` takes the event."""
+        """Returns an error for `reject` when the event requests what the models cannot do; None when `receive` takes
+        it."""
         try:
             check(event, self.settings, self._options.abilities)
         except Refused as refused:
             return WireError(refused.code, refused.message, refused.param, event.event_id)
         return None
 
-    def decode(self, event: asked.AudioAppend) -> Samples | WireError:
-        """The sound that a client appends, at 24 kHz, on its way to the floor; an error for `reject` when it is not of
-        the session's format."""
+    def decode(self, event: client.AudioAppend) -> Samples | WireError:
+        """Decodes appended sound to 24 kHz, for the floor; returns an error for `reject` when its format is another."""
         try:
             return self._turns.decode(event.audio)
         except Refused as refused:
             return WireError(refused.code, refused.message, refused.param, event.event_id)
 
     def keep(self, sound: TurnSound) -> bool:
-        """Keeps sound of the open turn, for `conversation.item.retrieve`; False when no turn is open: the model is not
-        to hear it either."""
+        """Keeps sound of the open turn, for `conversation.item.retrieve`. Returns False when no turn is open: then the
+        model must not get it either."""
         return self._turns.keep(sound)
 
     def reject(self, error: WireError) -> list[Action]:
-        """The answer to a message that could not be read."""
+        """Answers a message that was refused before it came here."""
         return self._stamped([_error(error.code, error.message, error.param, error.event_id)])
 
     def announce(self, event: ServerEvent) -> list[Send]:
-        """An event which is not the session's own, like `vivavoce.turn.latency`, made ready to be sent."""
-        wanted = self._options.extras or not wire.is_extra(event)
-        return [self._named(Send(event))] if wanted else []
+        """Prepares an event from outside the session, such as `vivavoce.turn.latency`, to be sent."""
+        understood = self._options.extras or not wire.is_extra(event)
+        return [self._named(Send(event))] if understood else []
 
     def _follow(self, fact: Fact, now: float) -> Iterator[Action]:
         match fact:
@@ -210,12 +212,12 @@ class Session:
                 if self._state.plays and self.settings.interrupts:
                     yield SetLoudness(loudness)
             case TurnEnded() | TurnIdle():
-                pass  # late: the turn is closed, or somebody has spoken
+                pass  # late: the turn is closed, or the user has spoken
             case Keys(keys=keys, whole=True):
                 yield from self._turns.typed(keys)
-                if not self._turns.open:  # else what they are saying goes with it
+                if not self._turns.open:  # else the answer follows the open turn
                     yield from self._scheduling.follow(now)
-            case Keys(keys=key, at=at):  # silences the assistant, as a voice does
+            case Keys(keys=key, at=at):  # interrupts the assistant, as speech does
                 yield from self._responses.barge_in(ev.DtmfReceived(event=key, received_at=at))
             case Transcript():
                 yield from self._turns.transcript(fact)
@@ -240,29 +242,29 @@ class Session:
 
     def _obey(self, event: ClientEvent, now: float) -> Iterator[Action]:
         match event:
-            case asked.AudioCommit():
+            case client.AudioCommit():
                 yield from self._turns.commit()
-            case asked.AudioClear():
+            case client.AudioClear():
                 yield from self._turns.clear()
-            case asked.SessionUpdate():
+            case client.SessionUpdate():
                 yield from self._update(event)
-            case asked.ItemCreate(item=McpApprovalResponseItem() as item, previous_item_id=after):
+            case client.ItemCreate(item=McpApprovalResponseItem() as item, previous_item_id=after):
                 yield from self._tools.decide(item, after)
-            case asked.ItemCreate():
+            case client.ItemCreate():
                 yield from self._items.create(event, now)
-            case asked.ItemDelete(item_id=item_id):
+            case client.ItemDelete(item_id=item_id):
                 yield from self._items.delete(item_id)
-            case asked.ItemRetrieve(item_id=item_id):
+            case client.ItemRetrieve(item_id=item_id):
                 yield from self._items.retrieve(item_id)
-            case asked.ItemTruncate():
+            case client.ItemTruncate():
                 yield from self._responses.truncate(event)
-            case asked.ResponseCreate(response=params):
-                yield from self._scheduling.ask(params or asked.ResponseParams(), now)
-            case asked.ResponseCancel(response_id=response_id):
+            case client.ResponseCreate(response=params):
+                yield from self._scheduling.request(params or client.ResponseParams(), now)
+            case client.ResponseCancel(response_id=response_id):
                 yield from self._responses.cancel(response_id)
-            case asked.AudioAppend():
+            case client.AudioAppend():
                 raise AssertionError("appended sound goes through `decode`")
-            case asked.OutputClear():
+            case client.OutputClear():
                 if not self._state.plays:
                     raise Refused("invalid_value", "On a WebSocket the client itself owns the output buffer.", "type")
                 yield from self._responses.silence()
@@ -273,7 +275,7 @@ class Session:
         event = self._turns.started(start)
         if event is None:
             return
-        self._state.pending.apology = False  # this turn will be answered
+        self._state.pending.apology = False  # the answer to this turn stands for it
         yield from self._responses.barge_in(event)
         if not self._responses.cutting:
             yield from self._anticipate()
@@ -289,14 +291,14 @@ class Session:
             yield Anticipate(likely(self.settings, self._state.servers))
 
     def _idles(self) -> bool:
-        """Silence matters: it was asked for, and nobody is speaking."""
+        """Whether silence counts: the settings have an idle timeout, and neither side is speaking."""
         detection = self.settings.detection
-        wanted = isinstance(detection, ServerVad) and detection.idle_timeout_ms is not None
-        return wanted and not self._turns.open and not self._responses.busy
+        limited = isinstance(detection, ServerVad) and detection.idle_timeout_ms is not None
+        return limited and not self._turns.open and not self._responses.busy
 
     # --- settings ---
 
-    def _update(self, event: asked.SessionUpdate) -> Iterator[Action]:
+    def _update(self, event: client.SessionUpdate) -> Iterator[Action]:
         before = self.settings
         after = merge(before, event.session)
         if after.voice_name != before.voice_name:
@@ -309,10 +311,10 @@ class Session:
         yield Send(ev.SessionUpdated(session=self.view))
         yield from self._tools.list_new()
 
-    # --- on the way out ---
+    # --- events ---
 
     def _stamped(self, actions: Iterable[Action]) -> list[Action]:
-        """Events get their names as they leave, and our own stay here when the client does not want them."""
+        """The actions, with an id for each event; without our own events where the client does not understand them."""
         announced = (self.announce(one.event) if isinstance(one, Send) else [one] for one in actions)
         return [action for some in announced for action in some]
 

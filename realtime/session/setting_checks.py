@@ -1,4 +1,4 @@
-"""Holds what a client asks for against what the models can do.
+"""Checks the client's requests against the abilities of the models.
 
     session.update  ─┐
     response.create ─┼─► check(event, settings, abilities) ──► nothing, or `Refused` with the path
@@ -6,8 +6,8 @@
     a new session   ───► check_session
 
 A request that can never be met is refused when it comes, as a whole: it would fail at the first response, or do
-nothing. `Abilities` come from the models, and are no part of a recording: the pipeline asks before the session core
-receives an event, and a replay finds the refusal.
+nothing. `Abilities` come from the models and are not recorded: the pipeline calls `Session.check` before the core
+receives an event, and a recording holds the refusal.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from vivavoce.realtime.wire.session_config import FunctionTool, RealtimeSession,
 
 
 def check(event: ClientEvent, settings: Settings, abilities: Abilities) -> None:
-    """Raises `Refused` for an event that asks for what the models cannot do. `settings`: those in force."""
+    """Raises `Refused` for an event that the models cannot serve. `settings`: those in force."""
     match event:
         case SessionUpdate(session=config):
             check_session(config, merge(settings, config), abilities)
@@ -44,8 +44,7 @@ def check(event: ClientEvent, settings: Settings, abilities: Abilities) -> None:
 
 
 def check_session(config: SessionConfig, after: Settings, abilities: Abilities) -> None:
-    """Raises `Refused` for a session object that asks for what the models cannot do. `after`: the settings that it
-    leads to."""
+    """Raises `Refused` for a session object that the models cannot serve. `after`: the settings that it leads to."""
     listening = config.audio.input if config.audio else None
     if listening and listening.transcription:
         path = "session.audio.input.transcription"

@@ -1,4 +1,4 @@
-"""The effective settings of a session: how updates merge into them, and how clients are told.
+"""The settings in force: how updates merge into them, and the view that clients get.
 
     Defaults ──begin──► Settings ──merge(config)──► Settings ──view──► session.created / session.updated
 
@@ -54,7 +54,7 @@ Modality = Literal["audio", "text"]
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What a session has before its client says anything."""
+    """Settings of a session whose client has sent none."""
 
     model: str
     instructions: str
@@ -63,7 +63,7 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything in force. Fields that a session which only listens has no use for keep their defaults there."""
+    """All settings in force. A transcription session keeps the defaults of the fields that it does not have."""
 
     kind: Literal["realtime", "transcription"]
     defaults: Defaults
@@ -87,36 +87,34 @@ class Settings:
 
     @property
     def voice_name(self) -> str:
-        """The voice, whether the client gave its name or its id."""
+        """The voice's name, which the client may send as an id."""
         return self.voice.id if isinstance(self.voice, VoiceId) else self.voice
 
     @property
     def creates_response(self) -> bool:
-        """A finished turn is answered without being asked."""
+        """Whether a response follows the end of a turn by itself."""
         return self.kind == "realtime" and self.detection is not None and self.detection.create_response is True
 
     @property
     def interrupts(self) -> bool:
-        """The user's voice cuts the assistant's."""
+        """Whether the user's speech cuts the assistant's."""
         return self.kind == "realtime" and self.detection is not None and self.detection.interrupt_response is True
 
 
 def begin(defaults: Defaults, config: SessionConfig) -> Settings:
-    """The settings of a new session, with what its client asked for at once (`RealtimeSession()` for nothing).
-
-    Raises `Refused`."""
+    """The settings of a new session, whose client sent `config` (`RealtimeSession()` for none). Raises `Refused`."""
     kind: Literal["realtime", "transcription"] = "realtime" if isinstance(config, RealtimeSession) else "transcription"
     plain = Settings(kind, defaults, defaults.instructions, defaults.voice, _complete(ServerVad()))
     return merge(plain, config)
 
 
 def merge(now: Settings, config: SessionConfig) -> Settings:
-    """`now` with an update laid over it. Raises `Refused`."""
+    """The settings `now` with an update merged in. Raises `Refused`."""
     if isinstance(config, TranscriptionSession):
         if now.kind != "transcription":
             raise _other_kind(now.kind)
-        heard = config.audio.input if config.audio else None
-        return replace(_merge_input(now, heard or AudioInput()), include=pick(config.include, now.include, None))
+        listening = config.audio.input if config.audio else None
+        return replace(_merge_input(now, listening or AudioInput()), include=pick(config.include, now.include, None))
     if now.kind != "realtime":
         raise _other_kind(now.kind)
     if config.prompt:
@@ -141,8 +139,8 @@ def merge(now: Settings, config: SessionConfig) -> Settings:
 
 
 def view(now: Settings, session_id: str, expires_at: int) -> SessionView:
-    """The whole session as clients are told of it. `expires_at`: unix seconds."""
-    heard = AudioInput(
+    """The whole session, as clients see it. `expires_at`: unix seconds."""
+    listening = AudioInput(
         format=now.input_format,
         transcription=now.transcription,
         noise_reduction=now.noise_reduction,
@@ -150,16 +148,16 @@ def view(now: Settings, session_id: str, expires_at: int) -> SessionView:
     )
     if now.kind == "transcription":
         return TranscriptionSessionView(
-            id=session_id, expires_at=expires_at, audio=TranscriptionAudio(input=heard), include=now.include
+            id=session_id, expires_at=expires_at, audio=TranscriptionAudio(input=listening), include=now.include
         )
-    spoken = AudioOutput(format=now.output_format, voice=now.voice, speed=now.speed)
+    speaking = AudioOutput(format=now.output_format, voice=now.voice, speed=now.speed)
     return RealtimeSessionView(
         id=session_id,
         expires_at=expires_at,
         model=now.defaults.model,
         output_modalities=[now.modality],
         instructions=now.instructions,
-        audio=Audio(input=heard, output=spoken),
+        audio=Audio(input=listening, output=speaking),
         tools=[without_secrets(tool) for tool in now.tools],
         tool_choice=now.tool_choice,
         max_output_tokens=now.max_output_tokens,
@@ -173,17 +171,18 @@ def view(now: Settings, session_id: str, expires_at: int) -> SessionView:
 
 
 def retunings(before: Settings | None, after: Settings) -> list[Retune | Clean]:
-    """What floor and front end have to be told of new settings. A front end that was told nothing does nothing."""
-    told: list[Retune | Clean] = []
+    """The actions that bring floor and front end in line with new settings. `before`: None for a new session, whose
+    front end cleans nothing yet."""
+    changes: list[Retune | Clean] = []
     if before is None or floor(after) != floor(before):
-        told.append(Retune(floor(after)))
+        changes.append(Retune(floor(after)))
     if noise(after) != (noise(before) if before else None):
-        told.append(Clean(noise(after)))
-    return told
+        changes.append(Clean(noise(after)))
+    return changes
 
 
 def floor(settings: Settings) -> TurnDetection | None:
-    """The floor's settings, in its own terms."""
+    """The settings of the floor."""
     match settings.detection:
         case None:
             return None
@@ -200,20 +199,20 @@ def floor(settings: Settings) -> TurnDetection | None:
 
 
 def noise(settings: Settings) -> Noise | None:
-    """What is to be done about noise, in the front end's terms."""
-    wanted = settings.noise_reduction
-    if wanted is None:
+    """The noise reduction of the front end."""
+    reduction = settings.noise_reduction
+    if reduction is None:
         return None
-    return Noise(wanted.type, wanted.strength if isinstance(wanted.strength, float | int) else 1.0)
+    return Noise(reduction.type, reduction.strength if isinstance(reduction.strength, float | int) else 1.0)
 
 
 def refuse_prompt(path: str) -> Refused:
-    """The answer to a stored prompt: this server stores none."""
+    """The error for a stored prompt: this server stores none."""
     return Refused("unsupported_parameter", "Stored prompts are not supported; send 'instructions'.", path)
 
 
 def without_secrets(tool: Tool) -> Tool:
-    """A tool as it is echoed: what an MCP server is told in secret stays here."""
+    """A tool as clients see it: without the credentials for an MCP server."""
     if not isinstance(tool, McpTool):
         return tool
     url = shown(tool.server_url) if tool.server_url else UNSET
@@ -221,34 +220,34 @@ def without_secrets(tool: Tool) -> Tool:
 
 
 def pick(update: T | UnsetType | None, now: T, default: T) -> T:
-    """Left out keeps, null resets."""
+    """Merges one field: left out keeps, null resets."""
     if isinstance(update, UnsetType):
         return now
     return default if update is None else update
 
 
-def _merge_input(now: Settings, heard: AudioInput) -> Settings:
-    detection = pick(heard.turn_detection, now.detection, None)
+def _merge_input(now: Settings, listening: AudioInput) -> Settings:
+    detection = pick(listening.turn_detection, now.detection, None)
     return replace(
         now,
-        input_format=pick(heard.format, now.input_format, PCM),
-        transcription=_without_nulls(pick(heard.transcription, now.transcription, None)),
-        noise_reduction=_keep_strength(pick(heard.noise_reduction, now.noise_reduction, None), now.noise_reduction),
+        input_format=pick(listening.format, now.input_format, PCM),
+        transcription=_without_nulls(pick(listening.transcription, now.transcription, None)),
+        noise_reduction=_keep_strength(pick(listening.noise_reduction, now.noise_reduction, None), now.noise_reduction),
         detection=_complete(detection) if detection else None,
     )
 
 
-def _merge_output(now: Settings, spoken: AudioOutput) -> Settings:
+def _merge_output(now: Settings, speaking: AudioOutput) -> Settings:
     return replace(
         now,
-        output_format=pick(spoken.format, now.output_format, PCM),
-        voice=pick(spoken.voice, now.voice, now.defaults.voice),
-        speed=pick(spoken.speed, now.speed, 1.0),
+        output_format=pick(speaking.format, now.output_format, PCM),
+        voice=pick(speaking.voice, now.voice, now.defaults.voice),
+        speed=pick(speaking.speed, now.speed, 1.0),
     )
 
 
 def _complete(detection: Detection) -> Detection:
-    """With every default filled in: clients read `interrupt_response` from the echo."""
+    """Fills in every default: clients read `interrupt_response` from the session."""
     create, interrupt = detection.create_response is not False, detection.interrupt_response is not False
     if isinstance(detection, SemanticVad):
         return SemanticVad(
@@ -264,17 +263,17 @@ def _complete(detection: Detection) -> Detection:
     )
 
 
-def _without_nulls(wanted: Transcription | None) -> Transcription | None:
-    """Only what was given is echoed: one client's parser fails on any other key, even if null."""
-    if wanted is None:
+def _without_nulls(given: Transcription | None) -> Transcription | None:
+    """Keeps the given fields only: one client's parser fails on any other key, even if null."""
+    if given is None:
         return None
-    return structs.replace(wanted, **{k: UNSET for k, v in structs.asdict(wanted).items() if v is None})
+    return structs.replace(given, **{k: UNSET for k, v in structs.asdict(given).items() if v is None})
 
 
-def _keep_strength(wanted: NoiseReduction | None, before: NoiseReduction | None) -> NoiseReduction | None:
-    if wanted is None or wanted.strength is not UNSET:
-        return wanted
-    return structs.replace(wanted, strength=before.strength if before else UNSET)
+def _keep_strength(given: NoiseReduction | None, before: NoiseReduction | None) -> NoiseReduction | None:
+    if given is None or given.strength is not UNSET:
+        return given
+    return structs.replace(given, strength=before.strength if before else UNSET)
 
 
 def _other_kind(kind: str) -> Refused:

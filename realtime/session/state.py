@@ -1,4 +1,4 @@
-"""What the parts of a session share: settings, conversation, names, and the two or three things done everywhere."""
+"""The state that the parts of a session share, and the operations on it that several of them need."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from vivavoce.realtime.wire.server_events import ItemAdded, ItemDone
 
 @dataclass(slots=True)
 class PendingResponse:
-    """What the assistant still has to say. `answer`: to a turn, once the current response is over. `unheard`: an answer
-    was cut before any of it was heard, or never begun; if the turn that the next response follows is but a noise, it is
-    still to be given. `apology`: for a response that failed. `empty`: responses begun since the last turn ended that
-    said nothing."""
+    """The responses that are due. `answer`: to a turn, once the current response is over. `unheard`: an answer was cut
+    before any of it was heard, or has not begun; it is given again when the next turn is only a noise. `apology`: for a
+    response that failed. `empty`: number of responses without words since the last turn ended."""
 
     answer: bool = False
     unheard: bool = False
@@ -31,13 +30,13 @@ class PendingResponse:
     empty: int = 0
 
     def begin(self) -> tuple[bool, bool]:
-        """A response begins: whether an answer, and whether an apology was pending until now."""
+        """A response begins. Returns whether an answer, and whether an apology was pending until now."""
         answer, apology, self.answer, self.apology = self.answer, self.apology, False, False
         self.unheard |= answer
         return answer, apology
 
     def end(self, completed: bool, empty: bool) -> None:
-        """A response ended. One that says nothing found a turn without words; a second one means it."""
+        """A response ended. The first one without words follows a turn without words, the second one is meant."""
         self.empty = self.empty + 1 if completed and empty else 0
         self.answer |= self.unheard and self.empty == 1
         self.unheard = False
@@ -45,8 +44,8 @@ class PendingResponse:
 
 @dataclass(slots=True)
 class State:
-    """One session. `plays`: the server owns the loudspeaker's pace (WebRTC, phones); else the client does. `ledger`:
-    the playout, to be read; it is changed by actions. `approved`: calls that the next response begins with."""
+    """One session. `plays`: the server paces the sound (WebRTC, phones); else the client does. `ledger`: reads the
+    playout, which actions change. `approved`: calls with which the next response begins."""
 
     settings: Settings
     conversation: Conversation
@@ -58,15 +57,16 @@ class State:
     pending: PendingResponse = field(default_factory=PendingResponse)
 
     def require_room(self, pixels: int = 0) -> None:
-        """Raises `Refused` when the conversation is full, or has no room for pictures of so many pixels, and the client
-        forbade to drop anything."""
+        """Raises `Refused` when the conversation is full, or has no room for pictures of so many pixels, and
+        `truncation` is disabled."""
         full = self.conversation.full or (pixels > 0 and self.conversation.pixels + pixels > MAX_KEPT_PIXELS)
         if self.settings.truncation == "disabled" and full:
             message = "The conversation is full, and truncation is disabled."
             raise Refused("context_length_exceeded", message)
 
     def insert(self, new: Entry, model: Action | None = None, after: str | None = None) -> Iterator[Action]:
-        """Adds a complete item, tells the model (by `model`, or in its own words), and the client. Raises `Refused`."""
+        """Adds a complete item, to the model's context (by the action `model`, or as text) too, and informs the client.
+        Raises `Refused`."""
         self.conversation.add(new, after)
         before = self.conversation.before(new.id)
         if model is not None:
@@ -78,7 +78,7 @@ class State:
         yield from self.trim()
 
     def trim(self) -> Iterator[Action]:
-        """Drops what the limits have no room for."""
+        """Drops the oldest items and pictures beyond the limits."""
         yield from (Forget(item_id) for item_id in self.conversation.overflow(self.settings.truncation))
         for bare in self.conversation.drop_pictures():
             yield Forget(bare.id)
@@ -86,5 +86,5 @@ class State:
 
 
 def sends(events: Iterable[ServerEvent]) -> Iterator[Action]:
-    """Events, as actions."""
+    """Sends events."""
     return (Send(event) for event in events)

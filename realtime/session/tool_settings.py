@@ -1,4 +1,4 @@
-"""The server's tools, as its settings want them."""
+"""The tools of the server, by its settings."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from vivavoce.realtime.tools.notes import Notes
 from vivavoce.realtime.tools.runner import McpServers, ToolRunner
 
 LOUD: Final = ("httpx2", "httpcore2", "mcp")
-"""They log whole URLs, in which there may be a key, and what tools answer. What we have to say, mcp_client.py logs."""
+"""Libraries that log whole URLs, which may hold a key, and the answers of tools. mcp_client.py logs by itself."""
 
 
 def options(config: ServerConfig) -> ToolOptions:
-    """What sessions may use. Notes are written to this machine's disk and are the same for everybody: a session gets
-    them only if the settings say so."""
+    """The tools that sessions may use. Notes are written to this machine's disk and shared by all sessions: a session
+    gets them only if the settings name them."""
     askable = [name for name in GROUPS if name != "notes" or {"notes", "all"} & set(config.tools)]
     return ToolOptions(listed(config.tools), listed(askable), config.private_tools, config.tool_filler)
 
 
 class Tools:
-    """What the calls of one process share: connections to MCP servers, the notes, the wall clock."""
+    """The tools that the calls of one process share: connections to MCP servers, notes, the wall clock."""
 
     def __init__(self, config: ServerConfig) -> None:
         self._shared = Shared(lambda: datetime.now().astimezone(), Notes(Path(config.notes)))
         self._servers = ImportedLater(config.private_tools, config.tool_timeout)
 
     def runner(self, more: CallTools | None = None) -> ToolRunner:
-        """The tools of a new call; `more`: that it alone has."""
+        """The tools of a new call. `more`: those of this call alone."""
         return ToolRunner(BuiltIn(self._shared, more), self._servers)
 
 
 class ImportedLater:
-    """An `McpClient` whose library is imported, on a thread, when the first server is asked: it takes a second, and
-    most calls have no such server."""
+    """An `McpClient` whose library is imported, on a thread, with the first request: it takes a second, and most calls
+    have no such server."""
 
     def __init__(self, private: bool, deadline: float) -> None:
         self._private = private

@@ -1,12 +1,12 @@
-"""The user's side of a session: turns of speech that become items, by the floor's decision or by the client's.
+"""The user's turns: speech that becomes items, by the floor's decision or by the client's.
 
     turn detection    TurnStarted → keep* → TurnEnded          speech_started … speech_stopped, committed, item
     manual            keep* → commit                           committed, item
     silence           TurnIdle                                 timeout_triggered, committed, item
 
-    Transcript        the words of an item, whenever they are known
+    Transcript        the words of an item, whenever they are recognized
 
-It does not answer: scheduling.py starts responses, and responses.py cuts them.
+Responses are started by scheduling.py and cut by responses.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_TRANSCRIPT: Final = 65_536  # characters
 
 
 class UserTurns:
-    """What the user says in one session."""
+    """The user's turns in one session."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -37,18 +37,18 @@ class UserTurns:
 
     @property
     def taken(self) -> bool:
-        """The user has the floor."""
+        """Whether the user has the floor."""
         return self._item_id is not None
 
     @property
     def open(self) -> bool:
-        """Sound is waiting to become an item."""
+        """Whether sound waits to become an item."""
         return self._item_id is not None or self._buffer.ms > 0
 
     # --- from the client ---
 
     def decode(self, content: bytes) -> Samples:
-        """Sound by message, on its way to the floor. Raises `Refused`."""
+        """Decodes appended sound for the floor. Raises `Refused`."""
         return self._buffer.decode(content)
 
     def commit(self) -> Iterator[Action]:
@@ -78,7 +78,7 @@ class UserTurns:
         yield Send(ev.AudioCleared())
 
     def retune(self, was_manual: bool) -> Iterator[Action]:
-        """The settings changed. What was waiting for a commit must not end up in a turn that the floor opens."""
+        """Takes new settings. Sound that waits for a commit must not become part of a turn that the floor opens."""
         settings = self._state.settings
         if settings.input_format != self._buffer.form:
             self._buffer.retune(settings.input_format)
@@ -90,21 +90,22 @@ class UserTurns:
     # --- from the floor ---
 
     def started(self, start: int) -> ev.SpeechStarted | None:
-        """The user took the floor: what the client is told, after a reply has been cut. None when no floor is kept."""
+        """The user took the floor. Returns the event for the client, to be sent once a reply has been cut; None with
+        manual turns."""
         if self._state.settings.detection is None or self._item_id is not None:
             return None
         self._item_id = self._state.ids.new("item")
         return ev.SpeechStarted(audio_start_ms=_ms(start), item_id=self._item_id)
 
     def keep(self, sound: TurnSound) -> bool:
-        """More of the turn; False for sound of a turn that was closed meanwhile."""
+        """Keeps more of the turn. Returns False for sound of a turn that was closed meanwhile."""
         kept = self._item_id is not None or self._state.settings.detection is None
         if kept:
             self._buffer.keep(sound.samples)
         return kept
 
     def ended(self, end: int) -> Iterator[Action]:
-        """The user, who had taken the floor, gave it back. Raises `Refused`."""
+        """The user, who had the floor, released it. Raises `Refused`."""
         item_id = self._item_id
         assert item_id is not None
         yield Send(ev.SpeechStopped(audio_end_ms=_ms(end), item_id=item_id))
@@ -116,7 +117,7 @@ class UserTurns:
         yield from self._close(item_id, by_client=False)
 
     def idle(self, fact: TurnIdle) -> Iterator[Action]:
-        """Nobody has spoken for long: the silence becomes an item. Raises `Refused`."""
+        """Neither side has spoken for long: the silence becomes an item. Raises `Refused`."""
         self._state.require_room()
         item_id = self._state.ids.new("item")
         start, end = _ms(fact.start), _ms(fact.end)
@@ -132,10 +133,10 @@ class UserTurns:
         part = InputText(text=f"[The caller pressed {' '.join(keys)} on the telephone.]")
         yield from self._state.insert(entry(MessageItem(role="user", content=[part]), self._state.ids.new("item")))
 
-    # --- from the model's ears ---
+    # --- from the ASR ---
 
     def transcript(self, fact: Transcript) -> Iterator[Action]:
-        """What the ears make of a turn. Words of an item that is gone, or has its words already, are dropped."""
+        """Takes the ASR's text of a turn. Text of an item that is gone, or has its text already, is dropped."""
         conversation = self._state.conversation
         entry = conversation.get(fact.turn)
         if not fact.final:
@@ -146,15 +147,15 @@ class UserTurns:
             return
         if entry is None or not entry.awaits_words:
             return
-        wanted = self._state.settings.transcription is not None or self._state.settings.kind == "transcription"
+        requested = self._state.settings.transcription is not None or self._state.settings.kind == "transcription"
         if fact.error:
-            if wanted:
+            if requested:
                 fault = ev.TranscriptionFault(type="server_error", code="transcription_failed", message=fact.error)
                 yield Send(ev.TranscriptionFailed(item_id=entry.id, content_index=0, error=fault))
             return
         text = fact.text[:MAX_TRANSCRIPT]
         conversation.transcribe(entry.id, text)
-        if not wanted:
+        if not requested:
             return
         if text:
             yield Send(ev.TranscriptionDelta(item_id=entry.id, content_index=0, delta=text))

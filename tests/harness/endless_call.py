@@ -161,9 +161,9 @@ class Call:
         self.floor = Floor(None)
         self.watchdog = Watchdog(self.playout)
         self.watch = Watch()
-        house = SessionDefaults(ToolOptions(offered=listed(["time"])), apology="Sorry.")
+        defaults = SessionDefaults(ToolOptions(offered=listed(["time"])), apology="Sorry.")
         wanted = SessionRequest(config={"tools": [SERVER] if self.chance.random() < 0.3 else []}, extras=True)
-        self.session = new_session(self.plays, wanted, seeded_ids(str(seed)), 1_000, None, house).begin(self.playout)
+        self.session = new_session(self.plays, wanted, seeded_ids(str(seed)), 1_000, None, defaults).begin(self.playout)
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._runs: dict[int, int] = {}  # reply -> the run of it that is alive

@@ -53,7 +53,7 @@ def record(
     async def main() -> LinePeer:
         peer, playout = LinePeer(plays), Playout()
         wanted_now = wanted or SessionRequest(extras=True)
-        new = new_session(plays, wanted_now, random_ids(), 1_000, house=SessionDefaults(notice=notice))
+        new = new_session(plays, wanted_now, random_ids(), 1_000, defaults=SessionDefaults(notice=notice))
         recording = recordings.begin("rtc_test", new)
         assert recording is not None
         playout = recording.playout(playout)

@@ -241,8 +241,8 @@ def call(
 
     async def main() -> LinePeer:
         peer, playout, numbers = LinePeer(plays=True), Playout(), count(1)
-        house, ids = SessionDefaults(apology=SORRY), Ids(lambda: str(next(numbers)))
-        session = new_session(True, SessionRequest(extras=True), ids, 1_000, house=house).begin(playout)
+        defaults, ids = SessionDefaults(apology=SORRY), Ids(lambda: str(next(numbers)))
+        session = new_session(True, SessionRequest(extras=True), ids, 1_000, defaults=defaults).begin(playout)
         listener = MicrophoneWindows(energy, Floor(None))
         judging, watchdog = Classifiers(judge, listener), Watchdog(playout)
         parts = Parts(Peers(peer), dialogue, session, playout, listener, judging, TurnLatency(), runner(), watchdog)

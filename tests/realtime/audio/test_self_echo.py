@@ -5,7 +5,7 @@ import pytest
 
 from harness.vowels import db, voice
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.realtime.audio.self_echo import FRAME, OwnVoice
+from vivavoce.realtime.audio.self_echo import FRAME, SelfEcho
 
 DELAY = SAMPLE_RATE // 10
 
@@ -15,9 +15,9 @@ def late(sound: Samples, by: int, level_db: float = -20) -> Samples:
     return np.concatenate((np.zeros(by, np.float32), sound[: len(sound) - by])) * np.float32(10 ** (level_db / 20))
 
 
-def silenced(played: Samples, heard: Samples, own: OwnVoice | None = None) -> Samples:
+def silenced(played: Samples, heard: Samples, own: SelfEcho | None = None) -> Samples:
     """The microphone as it goes on."""
-    own = own or OwnVoice()
+    own = own or SelfEcho()
     n = len(played) // FRAME * FRAME
     pairs = zip(played[:n].reshape(-1, 2 * FRAME), heard[:n].reshape(-1, 2 * FRAME), strict=True)
     return np.concatenate([own.silence(p, h, h) for p, h in pairs])
@@ -65,6 +65,6 @@ def test_an_echo_that_comes_from_elsewhere_is_found_again() -> None:
 
 def test_what_is_inaudible_is_not_looked_at() -> None:
     played = voice(2, 6)
-    own = OwnVoice()
+    own = SelfEcho()
     silenced(played, late(played, DELAY, level_db=-60), own)
     assert own.delay is None

@@ -130,8 +130,8 @@ async def talk(calls: Calls, call_id: str) -> None:
     peer = LoggingPeer(call_id)
     calls.reserve(call_id)
     offered = ListedTool("break_down", "Breaks down.", {"type": "object", "properties": {}})
-    house = SessionDefaults(ToolOptions(offered=(offered,)))
-    session = new_session(True, SessionRequest(extras=True), random_ids(), 1000, house=house)
+    defaults = SessionDefaults(ToolOptions(offered=(offered,)))
+    session = new_session(True, SessionRequest(extras=True), random_ids(), 1000, defaults=defaults)
     options = CallOptions(BrokenTools(), lambda dialogue: dialogue)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(calls.run(call_id, peer, session, options))

@@ -97,7 +97,7 @@ def test_a_real_call_is_recorded_and_decided_again_without_a_difference(
     assert RecordingReader(folder).end == "over"
     replay, said = replayed(folder)
     assert replay.outcome.differences == []
-    assert said[0].who == "user"
+    assert said[0].side == "user"
     assert any(line.heard is not None for line in said)
     assert command.run(Config(home=models.root.parent), folder, ReplayOptions(against_models=True)) == 0
     print(capsys.readouterr().out)

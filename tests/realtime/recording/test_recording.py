@@ -96,7 +96,7 @@ def test_the_words_of_the_recording_end_where_the_user_stopped_hearing_them(reco
     peer, folder = recorded
     (heard,) = peer.of("vivavoce.heard")
     _, said = replayed(folder)
-    assert [(line.who, line.text) for line in said] == [
+    assert [(line.side, line.text) for line in said] == [
         ("assistant", NOTICE),
         ("user", "count to ten"),
         ("assistant", LONG.words),

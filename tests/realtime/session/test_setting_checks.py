@@ -142,7 +142,7 @@ def test_an_update_that_can_never_work_is_refused_and_nothing_of_it_is_taken(
 def test_a_session_that_can_never_work_is_not_opened(config: dict[str, Any], code: str, path: str) -> None:
     defaults = SessionDefaults(abilities=ABILITIES)
     with pytest.raises(Refused) as refused:
-        new_session(True, SessionRequest(config=config), random_ids(), 1_000, house=defaults)
+        new_session(True, SessionRequest(config=config), random_ids(), 1_000, defaults=defaults)
     assert (refused.value.code, refused.value.param) == (code, f"session.{path}")
 
 
@@ -203,7 +203,7 @@ EVER: dict[str, dict[str, Any]] = {
 def test_all_that_works_is_taken(config: dict[str, Any]) -> None:
     assert kinds(SessionLine(abilities=ABILITIES).update(**config))[0] == "session.updated"
     defaults = SessionDefaults(abilities=ABILITIES)
-    assert new_session(True, SessionRequest(config=config), random_ids(), 1_000, house=defaults)
+    assert new_session(True, SessionRequest(config=config), random_ids(), 1_000, defaults=defaults)
 
 
 def test_a_model_whose_abilities_are_not_known_is_asked_for_anything() -> None:

@@ -53,7 +53,7 @@ def call(test: Test, dialogue: ScriptedDialogue, servers: ScriptedServers | None
         options = ToolOptions(offered=listed(["all"]))
         ids = Ids(lambda: str(next(numbers)))
         session = new_session(
-            True, SessionRequest(config=config, extras=True), ids, 1_000, house=SessionDefaults(options)
+            True, SessionRequest(config=config, extras=True), ids, 1_000, defaults=SessionDefaults(options)
         ).begin(playout)
         listener = MicrophoneWindows(energy, Floor(None))
         tools = runner(servers)
