@@ -327,7 +327,7 @@ def test_an_application_answers_a_sip_call_and_transfers_it() -> None:
                 await another.hangup()
                 await running.idle()
 
-    memory_network.run(main())
+    asyncio.run(main())
 
 
 # --- webhooks alone ------------------------------------------------------------------------------------------------
