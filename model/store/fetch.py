@@ -148,6 +148,8 @@ class Web:
             match arrival:
                 case httpx.Response():
                     return arrival
+                case httpx.ConnectTimeout():  # its deadline is ours
+                    raise Unreachable(f"no answer within {self._connect:g} s") from arrival
                 case Exception():
                     raise Unreachable(f"cannot be reached: {_message(arrival)}") from arrival
                 case "connection.connect_tcp.started":  # again for the host of a redirect
