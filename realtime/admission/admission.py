@@ -32,17 +32,19 @@ from vivavoce.realtime.session.opening import (
 )
 from vivavoce.realtime.session.rate_limit import Addresses, Bucket
 from vivavoce.realtime.session.tool_settings import options as tools
+from vivavoce.realtime.transports.tcp import network
 from vivavoce.realtime.wire.errors import Refused
 
 
 class Admission:
     """Admits the requests of one gateway. `calls` is None until the models are loaded; `failure`: why they cannot
-    be."""
+    be. `leaving`: the server is being stopped."""
 
     def __init__(self, config: ServerConfig, clock: Callable[[], float], voice: str = VOICE) -> None:
         """`clock` gives unix seconds; `voice`: the default one."""
         self.calls: Calls | None = None
         self.failure = ""
+        self.leaving = False
         self._config = config
         self._clock = clock
         notice = config.recording_notice if config.recordings else None
@@ -51,7 +53,9 @@ class Admission:
         self._addresses = Addresses(config.sessions_per_minute)
 
     def ready(self) -> Calls:
-        """The calls. Raises `Denied` until the models are loaded."""
+        """The calls. Raises `Denied` until the models are loaded, and once the server is being stopped."""
+        if self.leaving:
+            raise Denied(503, "server_stopping", "The server is being stopped. Please try again in a moment.")
         if self.calls is None:
             message = self.failure or "The models are still loading. Please try again in a moment."
             raise Denied(503, "models_failed" if self.failure else "models_loading", message)
@@ -62,14 +66,14 @@ class Admission:
         `Denied`."""
         return check_session(self._config, headers, lambda key: self._secrets.find(key, self._clock()), subprotocols)
 
-    def issue(self, body: bytes) -> dict[str, Any]:
-        """Issues a client secret: the body of the answer. Raises `Denied`."""
+    def issue(self, body: bytes, owner: str = "") -> dict[str, Any]:
+        """Issues a client secret to the holder of the key `owner`: the body of the answer. Raises `Denied`."""
         try:
             request = client_secrets.read_request(body)
         except Refused as refused:
             raise _denied(refused) from refused
         session = self.session(False, SessionRequest(config=request.config)).begin(Playout())
-        value, expires_at = self._secrets.issue(request.config, request.seconds, self._clock())
+        value, expires_at = self._secrets.issue(request.config, request.seconds, self._clock(), owner)
         return {"value": value, "expires_at": expires_at, "session": to_builtins(session.view)}
 
     def session(self, plays: bool, request: SessionRequest, defaults: SessionDefaults | None = None) -> NewSession:
@@ -85,9 +89,10 @@ class Admission:
             raise _denied(refused) from refused
 
     def reserve(self, call_id: str, address: str, now: float) -> Calls:
-        """Reserves a slot for a call from `address`; `now` on the event loop's clock. Raises `Denied`."""
+        """Reserves a slot for a call from `address`, an IP address or another name of the caller; `now` on the event
+        loop's clock. Raises `Denied`."""
         calls = self.ready()
-        if wait := self._addresses.take(address, now):
+        if wait := self._addresses.take(network(address), now):
             message = f"Too many new sessions: at most {self._config.sessions_per_minute} a minute from one address."
             raise Denied(429, "rate_limit_exceeded", message, retry_after=wait)
         try:

@@ -41,12 +41,16 @@ class Denied(Exception):
         self.retry_after = retry_after
 
 
-def check(config: ServerConfig, headers: Mapping[str, str], subprotocols: Iterable[str] = ()) -> None:
-    """Raises `Denied` unless the request may use the whole API. `headers` with lower-case names."""
+def check(config: ServerConfig, headers: Mapping[str, str], subprotocols: Iterable[str] = ()) -> str:
+    """Raises `Denied` unless the request may use the whole API. `headers` with lower-case names. Returns its API key;
+    "" where none is needed."""
     _check_origin(config, headers)
     _check_host(config, headers)
-    if config.keys:
-        _check_key(config, _key(headers, subprotocols))
+    if not config.keys:
+        return ""
+    key = _key(headers, subprotocols)
+    _check_key(config, key)
+    return key
 
 
 def check_session(

@@ -29,7 +29,7 @@ names the setting and the expected value.
 # my.toml                         # or, in the environment:
 [server]
 host = "0.0.0.0"                  # VIVAVOCE_SERVER_HOST=0.0.0.0
-keys = ["a long secret"]          # needed for every host that others can reach
+keys = ["F3uWm0yq7mXc1tRz"]       # 16 characters or more; needed for every host that others can reach
 tls_certificate = "cert.pem"      # browsers give the microphone to https pages only
 tls_key = "key.pem"               # (and to localhost)
 max_sessions = 4
@@ -40,7 +40,7 @@ voice = "af_heart"
 spoken = "auto"                   # the user's language; "en" is quicker
 ```
 
-In a variable, a list is written with commas (`VIVAVOCE_SERVER_KEYS=first,second`), true and false as `true`, `false`,
+In a variable, a list is written with commas (`VIVAVOCE_SERVER_TOOLS=time,notes`), true and false as `true`, `false`,
 `1` or `0`.
 """
 

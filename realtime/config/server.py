@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from vivavoce.realtime.config.addresses import is_loopback
+from vivavoce.realtime.config.sip import Network
 
 ToolName = Literal["time", "timers", "arithmetic", "notes", "all"]
 
 Origin = Annotated[str, Meta(pattern=r"\A(\*|https?://[^/?#\s]+)\Z", title="origins such as https://example.org, or *")]
+Key = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(?!ek_)[!-~]{16,}\Z",  # what a header can carry (RFC 6750); "ek_" begins client secrets
+        title="keys of at least 16 ASCII characters, without white space and not beginning with ek_",
+    ),
+]
 IceUrl = Annotated[str, Meta(pattern=r"\A(stuns?|turns?):\S+\Z", title="URLs such as stun:example.org:3478")]
 
 
@@ -25,13 +34,20 @@ class ServerConfig:
     ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8790
     keys: Annotated[
-        tuple[str, ...],
+        tuple[Key, ...],
         Meta(description="API keys; a client must show one. Without keys only a loopback `host` is allowed."),
     ] = field(default=(), repr=False)
     origins: Annotated[
         tuple[Origin, ...],
         Meta(
             description="Origins of web pages, besides our own page, that may use the API from a browser; `*` for all."
+        ),
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[Network, ...],
+        Meta(
+            description="Reverse proxies whose `X-Forwarded-For` or `Forwarded` header tells the address "
+            "of the client, for limits of one address."
         ),
     ] = ()
     max_sessions: Annotated[int, Meta(ge=1, le=1000, description="Calls at the same time.")] = 4
@@ -86,3 +102,12 @@ class ServerConfig:
     def loopback(self) -> bool:
         """Only this machine can reach the server."""
         return is_loopback(self.host)
+
+    def is_proxy(self, address: str) -> bool:
+        """Whether an IP address is that of a trusted proxy."""
+        try:
+            ip = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        ip = getattr(ip, "ipv4_mapped", None) or ip
+        return any(ip in ipaddress.ip_network(proxy) for proxy in self.trusted_proxies)

@@ -51,6 +51,22 @@ def test_secrets_are_bounded_and_expired_ones_make_room() -> None:
     assert secrets.find(value, 15) == {}
 
 
+def test_each_key_has_a_bound_of_its_own_in_number_and_in_bytes() -> None:
+    secrets = ClientSecrets(counting(), max_kept=3, max_bytes=250)
+    large = {"instructions": "x" * 100}
+    for _ in range(2):
+        secrets.issue(large, 10, 0, "greedy")
+    with pytest.raises(Denied, match="2 client secrets of this key") as denied:
+        secrets.issue(large, 10, 0, "greedy")
+    assert (denied.value.status, denied.value.code) == (429, "rate_limit_exceeded")
+    secrets.issue({}, 10, 0, "greedy")
+    with pytest.raises(Denied, match="3 client secrets"):
+        secrets.issue({}, 10, 0, "greedy")
+    value, _ = secrets.issue(large, 10, 0, "modest")
+    assert secrets.find(value, 1) == large
+    secrets.issue(large, 10, 11, "greedy")
+
+
 @pytest.mark.parametrize(
     ("body", "seconds", "config"),
     [

@@ -46,7 +46,10 @@ def test_later_sources_win() -> None:
     assert config.model.voice == "af_sky"
 
 
+KEY = "F3uWm0yq7mXc1tRz"
 OTHER = {
+    "server.keys": f"{KEY},{KEY[::-1]}",
+    "server.trusted_proxies": "10.0.0.0/8",
     "server.host": "localhost",
     "server.ice_servers": "stun:a",
     "server.origins": "*",
@@ -117,8 +120,8 @@ def test_defaults_keep_the_constraints_of_their_types() -> None:
 
 
 def test_lists_may_be_written_with_commas_or_as_lists() -> None:
-    assert built(environ={"VIVAVOCE_SERVER_KEYS": " a, b ,,"}).server.keys == ("a", "b")
-    assert built({"server": {"keys": ["a", "b"]}}).server.keys == ("a", "b")
+    assert built(environ={"VIVAVOCE_PHONE_TRANSFERS": " a=+1, b=+2 ,,"}).phone.transfers == ("a=+1", "b=+2")
+    assert built({"phone": {"transfers": ["a=+1", "b=+2"]}}).phone.transfers == ("a=+1", "b=+2")
 
 
 def test_a_home_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +155,12 @@ def test_a_home_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"server": {"keys": 5}}, "'server.keys' must be a list of texts, not 5."),
         ({"server": {"keys": [5]}}, "'server.keys' must be a list of texts"),
         ({"server": {"keys": {"a": 1}}}, "'server.keys' must be a list of texts"),
+        ({"server": {"keys": ["fifteen letters"]}}, "'server.keys' must hold keys of at least 16 ASCII characters"),
+        ({"server": {"keys": ["F3uWm0yq7mXc1tR"]}}, "'server.keys' must hold keys of at least 16 ASCII characters"),
+        ({"server": {"keys": [KEY, "with white space "]}}, "'server.keys' must hold keys of at least 16"),
+        ({"server": {"keys": ["Schl\u00fcssel-mit-Umlaut"]}}, "'server.keys' must hold keys of at least 16"),
+        ({"server": {"keys": ["ek_F3uWm0yq7mXc1tRz"]}}, "not beginning with ek_"),
+        ({"server": {"trusted_proxies": ["proxy"]}}, "'server.trusted_proxies' must hold addresses or networks"),
         ({"server": {"host": "0.0.0.0"}}, "set 'server.keys'"),
         ({"server": {"host": "example.org"}}, "set 'server.keys'"),
         ({"server": {"origins": ["example.org"]}}, "'server.origins' must hold origins such as"),
@@ -216,6 +225,7 @@ def test_a_wrong_variable_is_named() -> None:
         {"phone": {"webhook": "https://example.org/", "webhook_secret": "hidden"}},
         {"phone": {"sip": {"account": "hidden"}}},
         {"server": {"keys": [["hidden"]]}},
+        {"server": {"keys": ["hidden"]}},
     ],
 )
 def test_a_wrong_secret_is_not_repeated(table: dict[str, Any]) -> None:
@@ -225,7 +235,7 @@ def test_a_wrong_secret_is_not_repeated(table: dict[str, Any]) -> None:
 
 
 def test_secrets_are_in_no_repr() -> None:
-    server, phone = {"keys": ["hidden"], "ice_credential": "hidden"}, {"webhook": "https://hidden.org/"}
+    server, phone = {"keys": ["hidden-but-long-enough"], "ice_credential": "hidden"}, {"webhook": "https://hidden.org/"}
     table = {"server": server, "phone": phone | {"webhook_secret": "hidden but long enough"}}
     table |= {"model": {"endpoint_key": "hidden"}}
     assert "hidden" not in repr(built(table))
@@ -244,8 +254,8 @@ def test_somewhere_the_models_must_live() -> None:
 def test_a_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", HOME)
     file = tmp_path / "settings.toml"
-    file.write_text('[server]\nport = 9000\nkeys = ["schlüssel"]\n', encoding="utf-8")
-    assert load(file).server == ServerConfig(port=9000, keys=("schlüssel",))
+    file.write_text('[server]\nport = 9000\napology = "Schön"\n', encoding="utf-8")
+    assert load(file).server == ServerConfig(port=9000, apology="Schön")
     assert load(file, {"server.port": "9001"}).server.port == 9001
     assert load().server.port == 8790
 
