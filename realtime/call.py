@@ -49,8 +49,8 @@ from vivavoce.realtime.wire.server_events import CallResumable, CallResumed, Clo
 
 log = logging.getLogger(__name__)
 
-GOODBYE = 5.0
-"""Seconds that freeing a call may take."""
+GOODBYE = 8.0
+"""Seconds that freeing a call may take: most of them for words on the telephone."""
 
 
 IDLE: Final = Ending(CloseReason.IDLE, "Nobody has said anything for a while, so the call was ended.")
@@ -292,6 +292,7 @@ class Calls:
         self.recordings = Recordings(config.recordings, lambda: datetime.now(UTC), engine.about)
         self._tasks = asyncio.TaskGroup()
         self._calls: dict[str, Call] = {}
+        self._left = asyncio.Event()  # one of them
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -302,6 +303,9 @@ class Calls:
     ) -> None:
         for call in self._calls.values():
             call.end(Ending(CloseReason.SHUTDOWN, "The server is being stopped."))
+        while kind is None and any(call.stage is not Stage.RESERVED for call in self._calls.values()):
+            self._left.clear()  # calls over sockets and telephones run in tasks of their own
+            await self._left.wait()
         await self._tasks.__aexit__(kind, error, trace)
         self.pictures.close()
 
@@ -335,6 +339,7 @@ class Calls:
             await self._calls[call_id].run(transport, new, options)
         finally:
             del self._calls[call_id]
+            self._left.set()
 
     def find(self, call_id: str) -> Call | None:
         """A running call; None when there is none of this id."""

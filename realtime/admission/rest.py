@@ -1,13 +1,22 @@
-"""Read request bodies of bounded size, and answer with the protocol's error bodies."""
+"""Read request bodies of bounded size, and answer with the protocol's error bodies.
+
+    body ──counted as it arrives──► 256 KiB at most, in memory ──► SDP, form or JSON
+
+A length that is announced decides nothing: it may be missing, or wrong. Forms stay in memory, too: the library writes
+files to disk from a megabyte on.
+"""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
-from starlette.datastructures import UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -31,12 +40,8 @@ async def read_offer(request: Request) -> tuple[str, dict[str, Any] | None]:
         return (await read_body(request)).decode(errors="replace"), None
     if kind != "multipart/form-data":
         raise Denied(415, "unsupported_content_type", "Send the offer as application/sdp, or as multipart/form-data.")
-    if "content-length" not in request.headers:  # files in a form have no bound of their own
-        raise Denied(411, "length_required", "A form needs a Content-Length.")
-    _check_length(request)
     try:
-        async with request.form(max_files=2, max_fields=2, max_part_size=MAX_BODY) as form:
-            parts = {name: await _content(part) for name, part in form.items()}
+        parts = await _read_form(request)
     except MultiPartException as error:
         raise Denied(400, "invalid_form", f"The form cannot be read: {error.message}") from error
     try:
@@ -48,13 +53,36 @@ async def read_offer(request: Request) -> tuple[str, dict[str, Any] | None]:
 
 async def read_body(request: Request) -> bytes:
     """Reads the whole body. Raises `Denied` for one that is too long."""
-    _check_length(request)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
+    return b"".join([piece async for piece in _pieces(request)])
+
+
+async def _pieces(request: Request) -> AsyncGenerator[bytes]:
+    """The body as it comes. Raises `Denied` where it gets too long, or says that it will."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and (len(length) > 18 or int(length) > MAX_BODY):
+        raise _too_long()
+    received = 0
+    async for piece in request.stream():
+        received += len(piece)
+        if received > MAX_BODY:
             raise _too_long()
-    return bytes(body)
+        yield piece
+
+
+async def _read_form(request: Request) -> dict[str, bytes]:
+    """The fields of a form. Raises `Denied`, `MultiPartException`."""
+    _, options = parse_options_header(request.headers["content-type"])
+    boundary = options.get(b"boundary", b"")
+    if not re.fullmatch(rb"[0-9A-Za-z'()+_,./:=? -]{1,70}", boundary):  # RFC 2046 section 5.1.1
+        raise MultiPartException("expected a boundary of 1 to 70 characters.")
+    # Of the header only the boundary counts: a charset may name any codec of Python's, and one takes quadratic time.
+    headers = Headers(raw=[(b"content-type", b'multipart/form-data; boundary="%s"' % boundary)])
+    parser = MultiPartParser(headers, _pieces(request), max_files=2, max_fields=2, max_part_size=MAX_BODY)
+    form = await parser.parse()
+    try:
+        return {name: await _content(part) for name, part in form.items()}
+    finally:
+        await form.close()
 
 
 def refuse(denied: Denied) -> JSONResponse:
@@ -90,11 +118,6 @@ async def http_error(request: Request, error: Exception) -> Response:
 async def failed(request: Request, error: Exception) -> Response:
     """Responds to a bug of ours, which the server logs."""
     return refuse(Denied(500, "internal_error", "Something went wrong on the server."))
-
-
-def _check_length(request: Request) -> None:
-    if int(request.headers.get("content-length") or 0) > MAX_BODY:
-        raise _too_long()
 
 
 def _too_long() -> Denied:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
-import socket
+import os
+import sys
+import threading
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-
-import uvicorn
 
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store, catalog
@@ -17,21 +18,25 @@ from vivavoce.realtime.cli.models import prepare
 from vivavoce.realtime.config import Config
 from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.gateway.app import Gateway
+from vivavoce.realtime.gateway.http_server import HttpServer
 from vivavoce.realtime.monitor.call_log import CallFilter
 from vivavoce.realtime.session.opening import VOICE
-from vivavoce.realtime.wire.parsing import MAX_MESSAGE
+from vivavoce.realtime.transports.tcp import listen
 
-SHUTDOWN = 10
-"""Seconds that calls get to say goodbye when the server is stopped."""
+MAX_DESCRIPTORS = 65_536
+"""Descriptors that the process asks for, if it may have so many."""
+
+STUCK = 30.0
+"""Seconds after the first signal at which the process ends, whatever still runs."""
 
 
 def run(config: Config) -> int:
-    """Serves until Ctrl-C. Raises `CommandFailed`, and `ModelError` when models cannot be fetched."""
+    """Serves until Ctrl-C or SIGTERM. Raises `CommandFailed`, and `ModelError` when models cannot be fetched."""
     store = Store(config.home, catalog.load())
     prepare(store, config.model)
     _log_to_stderr()
     try:
-        listening = _listen(config.server.host, config.server.port)
+        listening = listen(config.server.host, config.server.port)
     except OSError as error:
         address = f"{config.server.host}:{config.server.port}"
         raise CommandFailed(f"cannot listen on {address}: {error.strerror}.") from error
@@ -43,23 +48,44 @@ def run(config: Config) -> int:
         config.model.voice or VOICE,
         config.phone,
     )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            gateway.app,
-            ws="websockets-sansio",
-            ws_max_size=MAX_MESSAGE + 1024,  # a longer message gets an error event instead of a closed socket
-            ws_per_message_deflate=False,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=SHUTDOWN,
-            ssl_certfile=config.server.tls_certificate or None,
-            ssl_keyfile=config.server.tls_key or None,
-        )
-    )
+    server = HttpServer(gateway, settings, listening, _raise_descriptors(), leaving=_end_when_stuck)
     scheme = "https" if config.server.tls_certificate else "http"
     print(f"Talk to it: {scheme}://{config.server.host}:{listening.getsockname()[1]}/", flush=True)
-    server.run(sockets=[listening])
+    server.run()
+    if gateway.failure:
+        raise CommandFailed(gateway.failure)
+    if gateway.loading:  # native code, on a thread that would hold up the interpreter's own end or crash in it
+        _exit(0)
     return 0
+
+
+def _raise_descriptors() -> int:
+    """Files and sockets that the process may have open, after asking for more than the usual 1024."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return 512
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    wanted = MAX_DESCRIPTORS if most == unlimited else min(most, MAX_DESCRIPTORS)
+    if now != unlimited and now < wanted:
+        with suppress(ValueError, OSError):  # some systems know other bounds, too
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+            now = wanted
+    return MAX_DESCRIPTORS if now == unlimited else now
+
+
+def _end_when_stuck() -> None:
+    timer = threading.Timer(STUCK, _exit, [1])
+    timer.daemon = True
+    timer.start()
+
+
+def _exit(code: int) -> None:
+    """Ends the process without waiting for its threads."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def _load(settings: CascadeSettings, store: Store) -> Engine:
@@ -96,18 +122,4 @@ def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[log_handler()])
     logging.getLogger("aioice").setLevel(logging.WARNING)  # at INFO it lists every address of every peer
     logging.getLogger("aiosipua").setLevel(logging.ERROR)  # below, it logs every malformed message from the network
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Opens the port before the models load, so that a taken one is reported at once. Raises `OSError`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(128)  # clients may connect at once, and are answered when the page is ready
-    except BaseException:
-        listening.close()
-        raise
-    return listening
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # below, it logs every malformed request

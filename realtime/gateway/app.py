@@ -14,6 +14,7 @@
     GET  /healthz  /readyz                the process lives; the models are loaded and a call slot is free
 
 The models load in the background, so the page is available at once; calls are refused with 503 until they are loaded.
+Where they cannot be, `failure` says why: `vivavoce serve` ends then (http_server.py).
 The page's files have headers that keep scripts of other origins out.
 """
 
@@ -21,10 +22,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -36,9 +39,11 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
+from vivavoce.model.errors import ModelError
 from vivavoce.realtime.admission import rest
 from vivavoce.realtime.admission.admission import Admission
 from vivavoce.realtime.admission.auth import Denied, check
+from vivavoce.realtime.admission.forwarded import client_address
 from vivavoce.realtime.call import Calls, new_call_id
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.config.phone import PhoneConfig
@@ -50,10 +55,17 @@ from vivavoce.realtime.peers.sideband import MAX_BEHIND, TooManySidebands
 from vivavoce.realtime.session.opening import MODEL, VOICE, SessionRequest
 from vivavoce.realtime.telephony.errors import SetupError
 from vivavoce.realtime.telephony.phones import Phones
+from vivavoce.realtime.transports import CloseReason, Ending
 from vivavoce.realtime.transports.webrtc import IceServer, IceSettings, OfferError, WebRtcTransport, answer
 from vivavoce.realtime.transports.websocket import WebSocketTransport
 
 log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DRAIN: Final = 15.0
+"""Seconds that all calls get to say goodbye and to end when the server is stopped."""
 
 
 class Gateway:
@@ -74,6 +86,9 @@ class Gateway:
         self._admission = Admission(config, clock, voice)
         self._phones = Phones(self._admission, phone or PhoneConfig(), clock)
         self._began = int(clock())
+        self._loaded = False
+        self._stop = asyncio.Event()
+        self._served = asyncio.Event()  # all calls are over, and the models are freed
         origins = list(config.origins)
         cors = Middleware(
             CORSMiddleware,
@@ -113,34 +128,60 @@ class Gateway:
 
     # --- life --------------------------------------------------------------------------------------------------
 
+    @property
+    def failure(self) -> str:
+        """Why the gateway takes no calls and never will; "" when it does, or may yet."""
+        return self._admission.failure
+
+    @property
+    def loading(self) -> bool:
+        """The models are not loaded yet."""
+        return not self._loaded and not self.failure
+
+    async def leave(self) -> None:
+        """Ends all calls with a goodbye, within `DRAIN` seconds. No call is taken any more."""
+        self._admission.leaving = True
+        self._stop.set()
+        if not self._loaded:
+            return
+        try:
+            async with asyncio.timeout(DRAIN):
+                await self._served.wait()
+        except TimeoutError:
+            log.error("calls did not end in time", extra={"seconds": DRAIN})
+
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as tasks:
-            stop = asyncio.Event()
-            serving = tasks.create_task(self._serve(stop))
+            serving = tasks.create_task(self._serve())
             yield
-            stop.set()
-            await serving
+            await self.leave()
+            if self._loaded and not self._served.is_set():
+                serving.cancel()
 
-    async def _serve(self, stop: asyncio.Event) -> None:
-        """Loads the models, takes calls until `stop` is set, ends them, frees the models."""
+    async def _serve(self) -> None:
+        """Takes calls until the gateway is to leave; `failure` says why it cannot, or can no more."""
         try:
-            engine = await asyncio.to_thread(self._load)
-        except Exception as error:  # the border: any failure to load is shown to every client
-            log.exception("models could not be loaded")
+            await self._take_calls()
+        except (ModelError, SetupError) as error:
             self._admission.failure = str(error)
-            await stop.wait()
-            return
+        except Exception as error:  # the border: a gateway that takes no calls says so
+            log.exception("calls cannot be taken")
+            self._admission.failure = f"The models could not be loaded: {error}" if self.loading else str(error)
+        finally:
+            self._admission.calls = None
+            self._served.set()
+
+    async def _take_calls(self) -> None:
+        """Loads the models, takes calls until the gateway is to leave, ends them, frees the models."""
+        engine = await asyncio.get_running_loop().run_in_executor(_DaemonThreads(), self._load)
+        self._loaded = True
         try:
             async with self._phones.listening(engine), Calls(engine, self._config) as calls:
                 self._admission.calls = calls
                 log.info("ready")
-                await stop.wait()
+                await self._stop.wait()
                 self._admission.calls = None
-        except SetupError as error:
-            log.error("telephones cannot be reached", extra={"reason": str(error)})
-            self._admission.failure = str(error)
-            await stop.wait()
         finally:
             await asyncio.to_thread(engine.close)
 
@@ -156,12 +197,21 @@ class Gateway:
     async def _readyz(self, request: Request) -> Response:
         calls, limit = self._admission.calls, self._config.max_sessions
         if calls is None:
-            failure = self._admission.failure
-            return JSONResponse({"status": "failed" if failure else "loading", "message": failure}, 503)
+            return JSONResponse(self._why_not_ready(request), 503)
         full = len(calls) >= limit
         return JSONResponse(
             {"status": "full" if full else "ready", "calls": len(calls), "limit": limit}, 503 if full else 200
         )
+
+    def _why_not_ready(self, request: Request) -> dict[str, str]:
+        """The state in one word; what went wrong only for those who may use the API, as it may name files."""
+        failure = self._admission.failure
+        status = "failed" if failure else "stopping" if self._admission.leaving else "loading"
+        try:
+            check(self._config, request.headers)
+        except Denied:
+            return {"status": status}
+        return {"status": status, "message": failure}
 
     async def _models(self, request: Request) -> Response:
         check(self._config, request.headers)
@@ -177,8 +227,8 @@ class Gateway:
         return {"id": MODEL, "object": "model", "created": self._began, "owned_by": "vivavoce"}
 
     async def _make_secret(self, request: Request) -> Response:
-        check(self._config, request.headers)
-        return JSONResponse(self._admission.issue(await rest.read_body(request)))
+        key = check(self._config, request.headers)
+        return JSONResponse(self._admission.issue(await rest.read_body(request), key))
 
     async def _offer(self, request: Request) -> Response:
         config = self._admission.allow(request.headers)
@@ -188,10 +238,11 @@ class Gateway:
         self._admission.ready()
         call_id = new_call_id()
         session = self._admission.session(True, SessionRequest.from_query(request.query_params, settings or config))
-        calls = self._admission.reserve(call_id, *_client(request))
+        calls = self._admission.reserve(call_id, *self._client(request))
         try:
             with call_context(call_id):
                 transport, local = await self._answer(sdp)
+                await self._check_stays(transport)
         except BaseException:
             calls.release(call_id)
             raise
@@ -203,14 +254,29 @@ class Gateway:
         call, since = self._admission.resumable(request.query_params, plays=True)
         with call_context(call.id):
             transport, local = await self._answer(sdp)
+            await self._check_stays(transport)
             self._admission.ready().resume(call, transport, since)
         return _created(local, call.id)
+
+    async def _check_stays(self, transport: WebRtcTransport) -> None:
+        """Closes the transport and raises `Denied` if the server began to leave while it was made."""
+        try:
+            self._admission.ready()
+        except Denied:
+            await transport.close(Ending(CloseReason.SHUTDOWN))
+            raise
 
     async def _answer(self, sdp: str) -> tuple[WebRtcTransport, str]:
         try:
             return await answer(sdp, _ice(self._config))
         except OfferError as error:
             raise Denied(400, "invalid_offer", f"Invalid SDP offer: {error}") from error
+
+    def _client(self, connection: HTTPConnection) -> tuple[str, float]:
+        """The address of the client, and the time of the request."""
+        peer = connection.client.host if connection.client else ""
+        plain, standard = (_forwarded(connection, name) for name in ("x-forwarded-for", "forwarded"))
+        return client_address(peer, plain, standard, self._config.is_proxy), asyncio.get_running_loop().time()
 
     # --- WebSocket -----------------------------------------------------------------------------------------------
 
@@ -231,7 +297,7 @@ class Gateway:
         self._admission.ready()
         call_id = new_call_id()
         session = self._admission.session(False, SessionRequest.from_query(socket.query_params, config))
-        calls = self._admission.reserve(call_id, *_client(socket))
+        calls = self._admission.reserve(call_id, *self._client(socket))
         try:
             await socket.accept(_subprotocol(socket), [(b"location", _location(call_id).encode())])
         except BaseException:
@@ -259,6 +325,11 @@ class Gateway:
             raise Denied(429, "too_many_sidebands", str(full)) from full
 
 
+def _forwarded(connection: HTTPConnection, name: str) -> str:
+    """A header that proxies add, all its lines together."""
+    return ",".join(connection.headers.getlist(name))
+
+
 def _ice(config: ServerConfig) -> IceSettings:
     servers = tuple(
         IceServer((url,), config.ice_username or None, config.ice_credential or None) for url in config.ice_servers
@@ -279,9 +350,24 @@ def _subprotocol(socket: WebSocket) -> str | None:
     return "realtime" if "realtime" in socket.scope["subprotocols"] else None
 
 
-def _client(connection: HTTPConnection) -> tuple[str, float]:
-    """The address of the client, and the time of the request."""
-    return connection.client.host if connection.client else "", asyncio.get_running_loop().time()
+class _DaemonThreads(Executor):
+    """Runs each function on a thread that ends with the process: native code that loads a model cannot be interrupted,
+    and the loop's own threads would be waited for."""
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **options: P.kwargs) -> Future[T]:
+        """See `Executor`."""
+        done: Future[T] = Future()
+
+        def run() -> None:
+            if not done.set_running_or_notify_cancel():
+                return
+            try:
+                done.set_result(function(*args, **options))
+            except Exception as error:  # the border: it is raised where it is waited for
+                done.set_exception(error)
+
+        threading.Thread(target=run, name="loading", daemon=True).start()
+        return done
 
 
 WEB: Final = Path(__file__).parents[2] / "web"

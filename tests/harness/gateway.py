@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,14 +10,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
-import uvicorn
 
 from harness.fakes import ScriptedEngine
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.gateway.app import Gateway
-from vivavoce.realtime.wire.parsing import MAX_MESSAGE
+from vivavoce.realtime.gateway.http_server import HttpServer
+from vivavoce.realtime.transports.tcp import listen
 
 
 class KeptEngine:
@@ -42,6 +41,7 @@ class Running:
     http: httpx.AsyncClient
     tasks: frozenset[asyncio.Task[object]]  # of the idle gateway
     threads: frozenset[str]
+    server: HttpServer
 
     @property
     def websocket(self) -> str:
@@ -80,30 +80,22 @@ async def gateway(
     engine: Engine | ScriptedEngine,
     clock: Callable[[], float] = lambda: 0.0,
     phone: PhoneConfig | None = None,
+    descriptors: int = 1024,
     **settings: object,
 ) -> AsyncIterator[Running]:
     """Runs a gateway with `ServerConfig(**settings)` on a free port; `clock` gives its unix seconds."""
     config = ServerConfig(**settings)  # type: ignore[arg-type]  # a test's own words
     kept = KeptEngine(engine)
-    app = Gateway(config, lambda: kept, clock, phone=phone).app  # type: ignore[arg-type,return-value]  # all that is used of it
-    listening = socket.create_server(("127.0.0.1", 0))
+    app = Gateway(config, lambda: kept, clock, phone=phone)  # type: ignore[arg-type,return-value]  # all that is used of it
+    listening = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            ws="websockets-sansio",
-            ws_max_size=MAX_MESSAGE + 1024,
-            log_config=None,
-            timeout_graceful_shutdown=5,
-        )
-    )
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    server = HttpServer(app, config, listening, descriptors)
     async with asyncio.TaskGroup() as tasks, httpx.AsyncClient(base_url=url, timeout=20, verify=False) as http:
-        tasks.create_task(server._serve([listening]))
+        tasks.create_task(server._serve())
         async with asyncio.timeout(30):
             while not server.started or (await http.get("/readyz")).json()["status"] != "ready":  # noqa: ASYNC110 - seen from outside
                 await asyncio.sleep(0.02)
-        running = Running(url, http, frozenset(asyncio.all_tasks()), _threads())
+        running = Running(url, http, frozenset(asyncio.all_tasks()), _threads(), server)
         try:
             yield running
         except BaseException:

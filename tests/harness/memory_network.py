@@ -227,12 +227,31 @@ class _Server(asyncio.AbstractServer):
         """Connections live on by themselves."""
 
 
+class _Accepting:
+    """A listening socket whose connections are accepted one by one (`sock_accept`)."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.listening = listening
+        self.queue: asyncio.Queue[_AcceptedSocket] = asyncio.Queue()
+
+
+class _AcceptedSocket(_Socket):
+    """A connection that has no protocol yet at our end."""
+
+    def __init__(self, stream: _Stream) -> None:
+        super().__init__(*(stream.get_extra_info(name) for name in ("sockname", "peername")))
+        self.stream = stream
+
+    def close(self) -> None:
+        self.stream.abort()
+
+
 class MemoryNetworkLoop(VirtualTimeLoop):
     """See the module. `connections`: the addresses of all that were made; `datagrams_to`: datagrams by destination."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.servers: dict[Address, _Server] = {}
+        self.servers: dict[Address, _Server | _Accepting] = {}
         self.datagrams: dict[Address, _Datagrams] = {}
         self.connections: list[Address] = []
         self.datagrams_to: Counter[Address] = Counter()
@@ -272,14 +291,38 @@ class MemoryNetworkLoop(VirtualTimeLoop):
         server = self.servers.get((host, port)) or self.servers.get(("0.0.0.0", port))
         if server is None:
             raise ConnectionRefusedError(f"nobody listens at port {port}")
+        if isinstance(server, _Accepting) and server.listening.fileno() == -1:
+            raise ConnectionRefusedError(f"nobody listens at port {port} any more")
         local = ("127.0.0.1", next(self._ports))
         self.connections.append((host, port))
         near = _Stream(self, protocol_factory(), local, (host, port))
-        far = _Stream(self, server.factory(), (host, port), local)
+        far = _Stream(
+            self, asyncio.Protocol() if isinstance(server, _Accepting) else server.factory(), (host, port), local
+        )
         near.other, far.other = far, near
-        far._protocol.connection_made(far)
+        if isinstance(server, _Accepting):
+            far.pause_reading()
+            server.queue.put_nowait(_AcceptedSocket(far))
+        else:
+            far._protocol.connection_made(far)
         near._protocol.connection_made(near)
         return near, near._protocol
+
+    async def sock_accept(self, sock: socket.socket) -> tuple[Any, Address]:
+        local = sock.getsockname()[:2]
+        server = self.servers.setdefault(local, _Accepting(sock))
+        assert isinstance(server, _Accepting)
+        accepted = await server.queue.get()
+        return accepted, accepted.getpeername()
+
+    async def connect_accepted_socket(  # type: ignore[override]
+        self, protocol_factory: Callable[[], asyncio.Protocol], sock: Any, **options: Any
+    ) -> tuple[_Stream, asyncio.Protocol]:
+        stream, protocol = sock.stream, protocol_factory()
+        stream.set_protocol(protocol)
+        protocol.connection_made(stream)
+        stream.resume_reading()
+        return stream, protocol
 
     async def create_datagram_endpoint(  # type: ignore[override]
         self,

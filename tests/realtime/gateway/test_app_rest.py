@@ -20,6 +20,7 @@ from harness.fakes import LOUD, QUIET, ScriptedEngine
 from harness.gateway import Running, gateway
 from harness.peer import Peer
 from vivavoce.model.abilities import Abilities
+from vivavoce.realtime.admission.client_secrets import ClientSecrets
 
 pytestmark = pytest.mark.slow
 
@@ -189,6 +190,20 @@ def test_secrets_are_issued_to_holders_of_a_key_only() -> None:
     run(test, keys=("sesame",))
 
 
+def test_the_holder_of_one_key_does_not_use_up_the_secrets_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ClientSecrets.__init__, "__defaults__", (2, 1000))
+
+    async def test(running: Running) -> None:
+        async def status(key: str) -> int:
+            headers = {"Authorization": f"Bearer {key}"}
+            return (await running.http.post("/v1/realtime/client_secrets", headers=headers)).status_code
+
+        assert [await status("one") for _ in range(3)] == [200, 200, 429]
+        assert await status("other") == 200
+
+    run(test, keys=("one", "other"))
+
+
 # --- browsers --------------------------------------------------------------------------------------------------------
 
 
@@ -275,14 +290,18 @@ def test_the_model_can_be_listed() -> None:
     run(test, lambda: 1000.0)
 
 
-def test_a_form_without_a_length_is_refused() -> None:
+def test_a_form_without_a_length_is_read_and_bounded_by_what_arrives() -> None:
     async def test(running: Running) -> None:
-        async def form() -> Any:
-            yield b"--x\r\n"
+        async def form(size: int) -> Any:
+            yield b'--x\r\nContent-Disposition: form-data; name="sdp"; filename="offer.sdp"\r\n\r\n'
+            for _ in range(size // 1000):
+                yield b"v=0\r\n" * 200
+            yield b"\r\n--x--\r\n"
 
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
-        answer = await running.http.post("/v1/realtime/calls", content=form(), headers=headers)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (411, "length_required")
+        for size, status, code in ((5_000, 400, "invalid_offer"), (300_000, 413, "body_too_large")):
+            answer = await running.http.post("/v1/realtime/calls", content=form(size), headers=headers)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
     run(test)
 
@@ -450,6 +469,34 @@ def test_after_a_response_the_client_learns_its_limit() -> None:
             assert 8 < limit["reset_seconds"] < 9
 
     run(test, responses_per_minute=7)
+
+
+def test_behind_a_trusted_proxy_the_limit_is_that_of_each_client() -> None:
+    async def test(running: Running) -> None:
+        async def status(*addresses: str) -> int:
+            headers = [("X-Forwarded-For", address) for address in addresses]
+            headers.append(("Content-Type", "application/sdp"))
+            return (await running.http.post("/v1/realtime/calls", content="v=0", headers=headers)).status_code
+
+        assert [await status("192.0.2.1") for _ in range(3)] == [400, 400, 429]
+        assert [await status("198.51.100.1", "192.0.2.1"), await status("192.0.2.2")] == [429, 400]
+
+    run(test, sessions_per_minute=2, trusted_proxies=("127.0.0.1",))
+
+
+def test_what_a_stranger_writes_into_a_proxys_header_changes_no_limit() -> None:
+    async def test(running: Running) -> None:
+        statuses = []
+        for n in range(3):
+            headers = {
+                "X-Forwarded-For": f"192.0.2.{n}",
+                "Forwarded": f"for=192.0.2.{n}",
+                "Content-Type": "application/sdp",
+            }
+            statuses.append((await running.http.post("/v1/realtime/calls", content="v=0", headers=headers)).status_code)
+        assert statuses == [400, 400, 429]
+
+    run(test, sessions_per_minute=2)
 
 
 # --- sessions that only listen ----------------------------------------------------------------------------------------
