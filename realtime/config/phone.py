@@ -116,6 +116,10 @@ class PhoneConfig:
         str,
         Meta(description="Words spoken before hanging up when all lines are busy. Empty: none."),
     ] = "All lines are busy at the moment. Please call again in a few minutes. Goodbye."
+    goodbye: Annotated[
+        str,
+        Meta(description="Words spoken before hanging up when the server is stopped. Empty: none."),
+    ] = "I am sorry, I have to end this call now. Goodbye."
     key_pause: Annotated[
         float,
         Meta(

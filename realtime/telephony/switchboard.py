@@ -15,9 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
-import numpy as np
-
-from vivavoce.codecs.audio import FRAME, Samples
 from vivavoce.model.errors import DialogueError
 from vivavoce.realtime.admission.admission import Admission
 from vivavoce.realtime.admission.auth import Denied
@@ -28,9 +25,8 @@ from vivavoce.realtime.session.opening import NewSession, SessionRequest
 from vivavoce.realtime.telephony import PhoneCall, PhoneConnection
 from vivavoce.realtime.telephony.prerecorded import PrerecordedDialogue, Prerecording
 from vivavoce.realtime.telephony.tools import PhoneTools, offered
-from vivavoce.realtime.telephony.transport import PhoneTransport
+from vivavoce.realtime.telephony.transport import PhoneTransport, play
 from vivavoce.realtime.transports import CloseReason, Ending, PeerGone
-from vivavoce.realtime.transports.queues import Discard
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +70,7 @@ class Switchboard:
         try:
             dialogue = engine.cascade.open()
             try:
-                prompts = (settings.greeting, settings.outgoing_greeting, settings.busy, notice)
+                prompts = (settings.greeting, settings.outgoing_greeting, settings.busy, settings.goodbye, notice)
                 await self._prompts.record(dialogue, prompts, self.voice)
             finally:
                 await dialogue.close()
@@ -114,7 +110,8 @@ class Switchboard:
         then starts the conversation itself; None: instructions, voice, greeting and tools of the settings.
 
         Raises `Denied` for a configuration that cannot be used, and closes the connection then, too."""
-        transport = PhoneTransport(connection, self.settings, self._clock)
+        goodbye = self._prompts.audio(self.settings.goodbye, self.voice)
+        transport = PhoneTransport(connection, self.settings, self._clock, goodbye)
         try:
             session = self._session(call, config)
         except Denied:
@@ -135,11 +132,11 @@ class Switchboard:
                 self._guard.release(call)
 
     async def decline(self, connection: PhoneConnection) -> None:
-        """Plays the busy prompt, if there is one, and hangs up."""
+        """Plays the busy prompt, if there is one, and hangs up; at once while the server is being stopped."""
         prompt = self._prompts.audio(self.settings.busy, self.voice)
         try:
-            if len(prompt):
-                await _play(connection, prompt)
+            if len(prompt) and not self._admission.leaving:
+                await play(connection, prompt, LONGEST_BUSY)
         except (PeerGone, TimeoutError):
             pass  # the caller hung up before its end
         finally:
@@ -189,38 +186,3 @@ class Switchboard:
             tools = replace(defaults.tools, offered=(*defaults.tools.offered, *offered(settings)))
             defaults = replace(defaults, tools=tools, greeting=words)
         return self._admission.session(True, SessionRequest(config=config, extras=True), defaults)
-
-
-async def _play(connection: PhoneConnection, samples: Samples) -> None:
-    """Plays a prompt to its end. Raises `PeerGone`, `TimeoutError`."""
-    done = asyncio.Event()
-    at = 0
-
-    def pull() -> Samples:
-        nonlocal at
-        frame = samples[at : at + FRAME]
-        at += FRAME
-        if at >= len(samples) + FRAME:
-            done.set()
-        return frame if len(frame) == FRAME else _padded(frame)
-
-    gone: PeerGone | None = None
-    try:
-        async with asyncio.timeout(LONGEST_BUSY), asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(connection.receive(Discard())), tasks.create_task(_speak(connection, pull))]
-            await done.wait()
-            for task in running:
-                task.cancel()
-    except* PeerGone as left:
-        gone = next(error for error in left.exceptions if isinstance(error, PeerGone))
-    if gone is not None:
-        raise gone
-
-
-async def _speak(connection: PhoneConnection, pull: Callable[[], Samples]) -> None:
-    await connection.connected()
-    await connection.speak(pull)
-
-
-def _padded(frame: Samples) -> Samples:
-    return np.concatenate((frame, np.zeros(FRAME - len(frame), np.float32)))

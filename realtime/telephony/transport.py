@@ -24,8 +24,8 @@ from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.telephony import DTMF_KEYS, PhoneConnection
 from vivavoce.realtime.telephony.errors import ActionFailed
-from vivavoce.realtime.transports import Ending, Intake, Keys, Message, PeerGone, Pull, Received
-from vivavoce.realtime.transports.queues import until_gone
+from vivavoce.realtime.transports import CloseReason, Ending, Intake, Keys, Message, PeerGone, Pull, Received
+from vivavoce.realtime.transports.queues import Discard, until_gone
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,9 @@ CONNECT: Final = 10.0
 TRANSFER: Final = 20.0
 """Seconds that a transfer may take to be accepted."""
 
+LONGEST_PROMPT: Final = 4.0
+"""Seconds that the goodbye of a server that is stopped may take."""
+
 _SILENCE: Final = np.zeros(FRAME, np.float32)
 
 
@@ -43,9 +46,16 @@ class PhoneTransport:
 
     plays = True
 
-    def __init__(self, connection: PhoneConnection, settings: PhoneConfig, clock: Callable[[], float]) -> None:
-        """`clock` gives unix seconds."""
+    def __init__(
+        self,
+        connection: PhoneConnection,
+        settings: PhoneConfig,
+        clock: Callable[[], float],
+        shutdown_prompt: Samples | None = None,
+    ) -> None:
+        """`clock` gives unix seconds. `shutdown_prompt`: said when the server is stopped."""
         self._connection = connection
+        self._shutdown_prompt = shutdown_prompt
         self._clock = clock
         self._dtmf = DtmfCollector(settings.key_pause)
         self._key_arrived = asyncio.Event()
@@ -83,7 +93,14 @@ class PhoneTransport:
         """Drops the event: a telephone cannot show it."""
 
     async def close(self, ending: Ending) -> None:
-        """Hangs up."""
+        """Hangs up. A server that is stopped says goodbye before."""
+        prompt = self._shutdown_prompt
+        if ending.reason is CloseReason.SHUTDOWN and prompt is not None and len(prompt):
+            try:
+                self._connection.recall()
+                await play(self._connection, prompt, LONGEST_PROMPT)
+            except (PeerGone, TimeoutError):
+                pass  # the caller hung up before its end
         await self._connection.close(ending)
 
     # --- actions of the assistant and of applications ----------------------------------------------------------------
@@ -191,6 +208,42 @@ def _noise(level: float) -> Samples | None:
         return None
     noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE).astype(np.float32)
     return noise * np.float32(10 ** (-abs(level) / 20))
+
+
+async def play(connection: PhoneConnection, samples: Samples, longest: float) -> None:
+    """Plays a prompt to its end, on a connection without a call, within `longest` seconds. Raises `PeerGone`,
+    `TimeoutError`."""
+    done = asyncio.Event()
+    at = 0
+
+    def pull() -> Samples:
+        nonlocal at
+        frame = samples[at : at + FRAME]
+        at += FRAME
+        if at >= len(samples) + FRAME:
+            done.set()
+        return frame if len(frame) == FRAME else _padded(frame)
+
+    gone: PeerGone | None = None
+    try:
+        async with asyncio.timeout(longest), asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(connection.receive(Discard())), tasks.create_task(_speak(connection, pull))]
+            await done.wait()
+            for task in running:
+                task.cancel()
+    except* PeerGone as left:
+        gone = next(error for error in left.exceptions if isinstance(error, PeerGone))
+    if gone is not None:
+        raise gone
+
+
+async def _speak(connection: PhoneConnection, pull: Callable[[], Samples]) -> None:
+    await connection.connected()
+    await connection.speak(pull)
+
+
+def _padded(frame: Samples) -> Samples:
+    return np.concatenate((frame, np.zeros(FRAME - len(frame), np.float32)))
 
 
 QUIET: Final = 35

@@ -137,7 +137,7 @@ class MediaStreamConnection:
         """Waits for the last words to be played, then closes the socket: the provider hangs up."""
         loop = asyncio.get_running_loop()
         try:
-            if not self._far_end_left and ending.reason not in (CloseReason.ERROR, CloseReason.SHUTDOWN):
+            if not self._far_end_left and ending.reason is not CloseReason.ERROR:
                 async with asyncio.timeout(LAST_WORDS):
                     await self._outbox.flush()
                     await self._until_played(loop.time)

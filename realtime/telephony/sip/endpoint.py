@@ -85,8 +85,8 @@ class SipEndpoint:
         await self._tasks.__aenter__()
         try:
             await self._sockets.open(*split(self._settings.listen, 5060), self._tasks)
-        except BaseException as error:
-            await self._tasks.__aexit__(type(error), error, error.__traceback__)
+        except BaseException:
+            await self._tasks.__aexit__(None, None, None)  # none of them runs yet; it would wrap the error in a group
             raise
         self._user_agent.sender.port = self.port
         self._calls.tasks = self._tasks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,34 @@ def test_the_greeting_begins_with_the_first_frame_after_the_opening() -> None:
         assert ended - began == pytest.approx(GREETING, abs=0.03), "whole, neither its first word clipped nor its last"
         assert said(engine) == [PHONE.greeting], "the model knows that it has greeted"
         assert engine.dialogues[-1].specs == [], "the model itself had nothing to do"
+
+    run(main())
+
+
+@pytest.mark.parametrize(("goodbye", "seconds"), [("I have to end this call", 2.0), ("", 0.0)])
+def test_a_server_that_is_stopped_says_goodbye_on_the_telephone(goodbye: str, seconds: float) -> None:
+    async def main() -> None:
+        telephone, phone = Telephone(), replace(PHONE, greeting="", goodbye=goodbye)
+        async with asyncio.TaskGroup() as tasks, open_switchboard(ScriptedEngine(), phone) as (switchboard, _):
+            tasks.create_task(switchboard.take(call(), telephone))
+            await telephone.pause(3.0)
+            began = len(telephone.played) * 0.02
+        assert telephone.closed == Ending(CloseReason.SHUTDOWN, "The server is being stopped.")
+        first, last = telephone.heard()
+        assert last - first == pytest.approx(seconds, abs=0.03)
+        assert not seconds or first == pytest.approx(began, abs=0.05)
+
+    run(main())
+
+
+def test_a_caller_who_hangs_up_during_the_goodbye_stops_nothing() -> None:
+    async def main() -> None:
+        telephone = Telephone()
+        async with asyncio.TaskGroup() as tasks, open_switchboard(ScriptedEngine(), PHONE) as (switchboard, _):
+            tasks.create_task(switchboard.take(call(), telephone))
+            await telephone.pause(3.0)
+            asyncio.get_running_loop().call_later(0.5, telephone.hang_up)
+        assert telephone.closed is not None
 
     run(main())
 
