@@ -5,7 +5,7 @@ A setting that the model cannot follow is refused when it comes, instead of fail
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,7 +26,7 @@ def _no_fault(schema: dict[str, Any]) -> SchemaFault | None:
     return None
 
 
-def _always(instructions: str, tools: Sequence[Tool]) -> bool:
+def _always(instructions: str, tools: tuple[Tool, ...]) -> bool:
     return True
 
 
@@ -41,4 +41,4 @@ class Abilities:
     voices: tuple[str, ...] | None = None
     languages: tuple[str, ...] | None = None
     check_tool: Callable[[dict[str, Any]], SchemaFault | None] = _no_fault
-    fits: Callable[[str, Sequence[Tool]], bool] = _always
+    fits: Callable[[str, tuple[Tool, ...]], bool] = _always

@@ -26,17 +26,17 @@ from vivavoce.model.errors import DialogueError
 from vivavoce.realtime.audio.front_end import FrontEnd
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.config import ServerConfig
+from vivavoce.realtime.decoding import AttachmentDecoder
 from vivavoce.realtime.engine import Engine
 from vivavoce.realtime.monitor.call_log import call_context
 from vivavoce.realtime.monitor.latency import TurnLatency
 from vivavoce.realtime.monitor.watchdog import Watchdog
 from vivavoce.realtime.peers.resumable import ResumableTransport, Since
 from vivavoce.realtime.peers.sideband import Peers
-from vivavoce.realtime.pictures import PictureDecoder
 from vivavoce.realtime.pipeline import Parts, Pipeline
 from vivavoce.realtime.recording.recorder import Recordings
 from vivavoce.realtime.recording.taps import Taps
-from vivavoce.realtime.session.images import DecodedImages
+from vivavoce.realtime.session.attachments import Attachments
 from vivavoce.realtime.session.opening import NewSession
 from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.session.tool_settings import Tools
@@ -109,7 +109,7 @@ class Call:
         self._calls = calls
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._playout = Playout()
-        self._images = DecodedImages()
+        self._attachments = Attachments()
         self._pipeline: Pipeline | None = None
         self._session: Session | None = None
         self._peers: Peers | None = None
@@ -168,7 +168,7 @@ class Call:
             recording = self._calls.recordings.begin(self.id, new)
             taps = recording or Taps()
             playout = self._playout = taps.playout(self._playout)
-            session = self._session = taps.session(new.begin(playout, self._images.take))
+            session = self._session = taps.session(new.begin(playout, self._attachments))
             window = self._calls.config.resume_window if session.extras else 0.0
             self._resumable = ResumableTransport(transport, window, ClientResumption(session, playout))
             self._peers = Peers(self._resumable)
@@ -232,8 +232,8 @@ class Call:
             # a tool may wait in the queue as long as it may run
             watchdog=taps.watchdog(Watchdog(self._playout, config.patience, 2 * config.tool_timeout + 5)),
             front_end=FrontEnd(cancel=self._cancels),
-            pictures=self._calls.pictures,
-            images=self._images,
+            decoder=self._calls.decoder,
+            attachments=self._attachments,
         )
 
     @property
@@ -288,7 +288,7 @@ class Calls:
         self.engine = engine
         self.config = config
         self.tools = Tools(config)
-        self.pictures = PictureDecoder()
+        self.decoder = AttachmentDecoder()
         self.recordings = Recordings(config.recordings, lambda: datetime.now(UTC), engine.about)
         self._tasks = asyncio.TaskGroup()
         self._calls: dict[str, Call] = {}
@@ -307,7 +307,7 @@ class Calls:
             self._left.clear()  # calls over sockets and telephones run in tasks of their own
             await self._left.wait()
         await self._tasks.__aexit__(kind, error, trace)
-        self.pictures.close()
+        self.decoder.close()
 
     def __len__(self) -> int:
         """Calls that hold a slot."""

@@ -12,8 +12,8 @@
 
 `converse` is the only reader of the inbox, and so the only place of decisions: the session core takes one fact at a
 time, in one order. Everything else moves data. Sound goes past the session, from the floor to the model; sound that a
-client appends by message takes the path of the microphone. Messages with images are read on once these are decoded. The
-pipeline owns the playout: it alone changes it.
+client appends by message takes the path of the microphone. A message with attachments waits until they are decoded, and
+so do those behind it. The pipeline owns the playout: it alone changes it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal, assert_never
+
+from msgspec import structs
 
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.model.dialogue import Dialogue, Transcript
 from vivavoce.model.errors import DialogueError, NotRecognized
 from vivavoce.realtime.audio.front_end import FrontEnd
 from vivavoce.realtime.audio.playout import Playout, PlayoutFull
+from vivavoce.realtime.decoding import AttachmentDecoder
 from vivavoce.realtime.events import (
     Action,
     Anticipate,
@@ -64,8 +67,7 @@ from vivavoce.realtime.events import (
 from vivavoce.realtime.monitor.latency import TurnLatency
 from vivavoce.realtime.monitor.watchdog import LOOK, Tick, TurnStuck, Watchdog
 from vivavoce.realtime.peers.sideband import Peers
-from vivavoce.realtime.pictures import PictureDecoder
-from vivavoce.realtime.session.images import DecodedImages, Pixels, images_in
+from vivavoce.realtime.session.attachments import Attachments, Decoded, is_heavy
 from vivavoce.realtime.session.session import Session
 from vivavoce.realtime.tools.runner import ToolRunner
 from vivavoce.realtime.transports import Message, Seen, Sound
@@ -78,13 +80,15 @@ from vivavoce.realtime.wire import ClientEvent
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire.client_events import AudioAppend, AudioCommit
 from vivavoce.realtime.wire.errors import Refused, WireError
-from vivavoce.realtime.wire.items import InputImage
 from vivavoce.realtime.wire.server_events import TurnLatency as TurnLatencyEvent
 
 log = logging.getLogger(__name__)
 
 MAX_BEHIND = 8 << 20
-"""Bytes of messages behind one whose images are being decoded; then the call waits for them."""
+"""Bytes of messages behind one whose attachments are being decoded; then the call waits for these."""
+
+PIECE = 16_384
+"""Bytes of appended sound that are decoded at once: 0.3 s, or 2 s of G.711 (2 ms)."""
 
 SLICE = SAMPLE_RATE // 10
 """Samples (0.1 s) of sound that are processed at once, so that other calls get their turn (about 1 ms each)."""
@@ -104,17 +108,16 @@ class Parts:
     tools: ToolRunner
     watchdog: Watchdog
     front_end: FrontEnd = field(default_factory=FrontEnd)
-    pictures: PictureDecoder = field(default_factory=PictureDecoder)
-    images: DecodedImages = field(default_factory=DecodedImages)
+    decoder: AttachmentDecoder = field(default_factory=AttachmentDecoder)
+    attachments: Attachments = field(default_factory=Attachments)
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A client's message whose images are decoded, by their data URIs; or why it is refused."""
+    """A client's event whose attachments are decoded, or why it is refused."""
 
-    message: ClientEvent
-    pixels: Mapping[str, Pixels]
-    refused: WireError | None = None
+    event: ClientEvent
+    outcome: Decoded | WireError
 
 
 class Pipeline:
@@ -124,7 +127,7 @@ class Pipeline:
         self._parts = parts
         self._inbox: Inbox[Fact | Classified | Tick | Prepared] = Inbox()
         self._preparing: asyncio.Task[None] | None = None
-        self._behind: deque[str | bytes] = deque()  # messages that came after one whose images are being decoded
+        self._behind: deque[str | bytes] = deque()  # messages behind one whose attachments are being decoded
         self._behind_size = 0
         self._replies: dict[int, asyncio.Task[None]] = {}
         self.active_at = 0.0  # when one side last spoke or wrote
@@ -254,11 +257,7 @@ class Pipeline:
             return
         message = wire.parse(text)
         if isinstance(message, AudioAppend):
-            appended = self._parts.session.decode(message)
-            if isinstance(appended, WireError):
-                self._perform(self._parts.session.reject(appended))
-            else:
-                await self._listen(appended)
+            await self._append(message)
             return
         self._touch()
         if not isinstance(message, WireError):
@@ -266,8 +265,8 @@ class Pipeline:
         if isinstance(message, WireError):
             self._perform(self._parts.session.reject(message))
             return
-        if images := images_in(message):
-            self._preparing = self._tasks.create_task(self._prepare(message, images))
+        if is_heavy(message):
+            self._preparing = self._tasks.create_task(self._prepare(message))
             return
         if isinstance(message, AudioCommit):
             windows, rest = self._parts.windows, self._parts.front_end.flush()
@@ -275,23 +274,36 @@ class Pipeline:
             self._take_turns([*facts, *windows.flush()])
         self._decide(message)
 
-    async def _prepare(self, message: ClientEvent, images: Sequence[tuple[InputImage, str]]) -> None:
-        """Decodes the images of a message. The conversation goes on meanwhile; later messages wait."""
+    async def _append(self, event: AudioAppend) -> None:
+        """Processes appended sound in pieces, so that other calls get their turn."""
+        for start in range(0, max(len(event.audio), 1), PIECE):
+            whole = len(event.audio) <= PIECE
+            piece = event if whole else structs.replace(event, audio=event.audio[start : start + PIECE])
+            appended = self._parts.session.decode(piece)
+            if isinstance(appended, WireError):
+                self._perform(self._parts.session.reject(appended))
+                return
+            await self._listen(appended)
+            if not whole:
+                await asyncio.sleep(0)
+
+    async def _prepare(self, event: ClientEvent) -> None:
+        """Decodes the attachments of an event. The conversation goes on meanwhile; later messages wait."""
+        outcome: Decoded | WireError
         try:
-            prepared = Prepared(message, await self._parts.pictures.decode(images))
+            outcome = await self._parts.decoder.decode(event, self._parts.session.settings.input_format)
         except Refused as refused:
-            error = WireError(refused.code, refused.message, refused.param, message.event_id)
-            prepared = Prepared(message, {}, error)
-        self._inbox.post(prepared)
+            outcome = WireError(refused.code, refused.message, refused.param, event.event_id)
+        self._inbox.post(Prepared(event, outcome))
 
     async def _read_on(self, prepared: Prepared) -> None:
         self._preparing = None
-        if prepared.refused is not None:
-            self._perform(self._parts.session.reject(prepared.refused))
+        if isinstance(prepared.outcome, WireError):
+            self._perform(self._parts.session.reject(prepared.outcome))
         else:
-            self._parts.images.keep(prepared.pixels)
-            self._decide(prepared.message)
-            self._parts.images.keep({})
+            self._parts.attachments.keep(prepared.outcome)
+            self._decide(prepared.event)
+            self._parts.attachments.keep(Decoded())
         behind, self._behind, self._behind_size = self._behind, deque(), 0
         for text in behind:
             await self._read(text)

@@ -33,7 +33,7 @@ ROOMS = (
     "realtime/session",
     "realtime/monitor",
     "realtime/peers",
-    "realtime/pictures",
+    "realtime/decoding",
     "realtime/pipeline",
     "realtime/recording",
     "realtime/engine",

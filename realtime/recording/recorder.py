@@ -74,7 +74,8 @@ class Recordings:
 
 def given(options: Options) -> list[str]:
     """The options of a session that are values; a replay makes the others anew."""
-    return [field.name for field in fields(options) if field.name not in ("decode", "responses", "abilities")]
+    made = ("decode", "decode_sound", "responses", "abilities")
+    return [field.name for field in fields(options) if field.name not in made]
 
 
 class Recording(Taps):

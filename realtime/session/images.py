@@ -1,14 +1,13 @@
 """Images of messages, from the data URIs of their parts to the pictures that the model sees.
 
-    message ──images_in──► data URIs ──decode_images──► DecodedImages ──take──► session core ──look──► Picture
-                           (the call's decoder, on a thread, before the core receives the message)
+    message ──images_in──► data URIs ──decode_images──► pixels (attachments.py) ──► session core ──look──► Picture
 
 Memory is bounded by the pixels of a message, not by those to which its data unpack.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -75,21 +74,6 @@ def pixel_count(pixels: Pixels) -> int:
 def decode_image(image: InputImage, path: str) -> Pixels:
     """Implements `Decode`, at once: for replays, and for sessions without a call."""
     return decode_images([(image, path)])[image.image_url]
-
-
-class DecodedImages:
-    """The pictures of the event that the session core is about to receive."""
-
-    def __init__(self) -> None:
-        self._pixels: Mapping[str, Pixels] = {}
-
-    def keep(self, pixels: Mapping[str, Pixels]) -> None:
-        """Replaces those of the event before."""
-        self._pixels = pixels
-
-    def take(self, image: InputImage, path: str) -> Pixels:
-        """Implements `Decode`."""
-        return self._pixels[image.image_url]
 
 
 def look(item: object, path: str, decode: Decode, now: float) -> tuple[Picture, ...]:

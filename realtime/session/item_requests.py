@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 from msgspec import structs
 
-from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.realtime.audio.high_pass import HighPass
 from vivavoce.realtime.events import Action, CloseTurn, Forget, Send, TurnSound
-from vivavoce.realtime.session.audio_buffer import MAX_KEPT, InputBuffer, pcm16, to_format
+from vivavoce.realtime.session.audio_buffer import to_format
 from vivavoce.realtime.session.conversation import SAMPLE_BYTES, Entry, entry
 from vivavoce.realtime.session.images import Decode, look
+from vivavoce.realtime.session.item_sound import DecodeSound
 from vivavoce.realtime.session.response_plan import sound_of, supported
 from vivavoce.realtime.session.state import State
 from vivavoce.realtime.session.user_turns import UserTurns
@@ -29,10 +27,11 @@ from vivavoce.realtime.wire.items import MessageItem
 class ItemRequests:
     """Carries out the requests of one session."""
 
-    def __init__(self, state: State, turns: UserTurns, decode: Decode) -> None:
+    def __init__(self, state: State, turns: UserTurns, decode: Decode, decode_sound: DecodeSound) -> None:
         self._state = state
         self._turns = turns
         self._decode = decode
+        self._decode_sound = decode_sound
 
     def create(self, event: client.ItemCreate, now: float) -> Iterator[Action]:
         """`conversation.item.create`. Raises `Refused`."""
@@ -54,14 +53,9 @@ class ItemRequests:
             raise Refused(
                 "invalid_value", "Sound is waiting in the input audio buffer: commit or clear it first.", "item"
             )
-        buffer = InputBuffer(self._state.settings.input_format)
-        decoded = [buffer.decode(sound) for sound in sounds]
-        if buffer.torn:
-            message = "Invalid 'item.content': 16-bit audio of an odd number of bytes ends within a sample."
-            raise Refused("invalid_value", message, "item.content")
-        samples = np.concatenate([*decoded, buffer.rest()])
-        new.sound, new.seconds = pcm16(samples[:MAX_KEPT]), len(samples) / SAMPLE_RATE
-        turn = CloseTurn(new.id, by_client=False, rest=TurnSound(HighPass().receive(samples), voiced=True))
+        sound = self._decode_sound(sounds, self._state.settings.input_format)
+        new.sound, new.seconds = sound.kept, sound.seconds
+        turn = CloseTurn(new.id, by_client=False, rest=TurnSound(sound.samples, voiced=True))
         yield from list(self._state.insert(new, turn, event.previous_item_id))
 
     def delete(self, item_id: str) -> Iterator[Action]:

@@ -13,8 +13,9 @@ import msgspec
 
 from vivavoce.model.abilities import Abilities
 from vivavoce.realtime.audio.playout import Ledger
+from vivavoce.realtime.session.attachments import Attachments
 from vivavoce.realtime.session.ids import Ids
-from vivavoce.realtime.session.images import Decode, decode_image
+from vivavoce.realtime.session.images import decode_image
 from vivavoce.realtime.session.mcp_servers import Servers, ToolOptions
 from vivavoce.realtime.session.rate_limit import Bucket
 from vivavoce.realtime.session.session import Options, Session
@@ -79,9 +80,11 @@ class NewSession:
     plays: bool
     ids: Ids
 
-    def begin(self, ledger: Ledger, decode: Decode | None = None) -> Session:
-        """The session core of a call with this playout. `decode`: gives pictures that were decoded ahead."""
-        options = self.options if decode is None else replace(self.options, decode=decode)
+    def begin(self, ledger: Ledger, attachments: Attachments | None = None) -> Session:
+        """The session core of a call with this playout. `attachments`: that are decoded ahead."""
+        options = self.options
+        if attachments is not None:
+            options = replace(options, decode=attachments.image, decode_sound=attachments.sound)
         return Session(options, ledger, self.plays, self.ids)
 
 

@@ -53,6 +53,7 @@ from vivavoce.realtime.session.conversation import Conversation
 from vivavoce.realtime.session.ids import Ids
 from vivavoce.realtime.session.images import Decode
 from vivavoce.realtime.session.item_requests import ItemRequests
+from vivavoce.realtime.session.item_sound import DecodeSound, decode_sound
 from vivavoce.realtime.session.mcp_servers import Servers, ToolOptions
 from vivavoce.realtime.session.rate_limit import Bucket, report
 from vivavoce.realtime.session.response_plan import likely
@@ -77,7 +78,8 @@ from vivavoce.realtime.wire.session_config import ServerVad, SessionView
 class Options:
     """How a session begins.
 
-    `settings`: from `settings.begin`. `expires_at`: unix seconds. `decode`: gives the pictures of an event's images.
+    `settings`: from `settings.begin`. `expires_at`: unix seconds. `decode`, `decode_sound`: give the pictures of an
+    event's images, and the sound of a message.
     `extras`: the client understands our own `vivavoce.…` events; strict clients refuse them.
     `responses`: bounds the responses that the client requests. `tools`: tools that the server runs.
     `apology`: spoken when a spoken response failed that followed a turn by itself; "" for none.
@@ -94,6 +96,7 @@ class Options:
     notice: str | None = None
     greeting: str = ""
     abilities: Abilities = field(default_factory=Abilities)
+    decode_sound: DecodeSound = decode_sound
 
 
 class Session:
@@ -107,7 +110,7 @@ class Session:
         servers.check(options.settings.tools, "session.tools")
         self._state = State(options.settings, Conversation(), ledger, plays, ids, servers)
         self._turns = UserTurns(self._state)
-        self._items = ItemRequests(self._state, self._turns, options.decode)
+        self._items = ItemRequests(self._state, self._turns, options.decode, options.decode_sound)
         self._responses = Responses(self._state, ids.new("conv"))
         self._tools = ServerTools(self._state)
         self._scheduling = Scheduling(

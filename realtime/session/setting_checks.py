@@ -99,7 +99,7 @@ def _check_schemas(tools: Sequence[Tool], path: str, abilities: Abilities) -> No
 
 def _check_room(root: str, given: str, instructions: str, tools: Sequence[Tool], abilities: Abilities) -> None:
     """Instructions and tools have to fit together. `given`: the instructions that came now, "" for none."""
-    functions = [model_tool(tool) for tool in tools if isinstance(tool, FunctionTool)]
+    functions = tuple(model_tool(tool) for tool in tools if isinstance(tool, FunctionTool))
     if abilities.fits(instructions, functions):
         return
     if not functions or (given and not abilities.fits(given, ())):

@@ -107,5 +107,5 @@ async def gateway(
 
 def _threads() -> frozenset[str]:
     """Names of the threads that calls may start. The engine's own and those of the loops' pools outlive calls."""
-    kept = ("asyncio", "AnyIO worker", "asr", "tts", "llm-0", "pictures")
+    kept = ("asyncio", "AnyIO worker", "asr", "tts", "llm-0", "decoding")
     return frozenset(thread.name for thread in threading.enumerate() if not thread.name.startswith(kept))

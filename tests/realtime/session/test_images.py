@@ -15,9 +15,9 @@ from harness import session_line
 from harness.session_line import SessionLine, kinds
 from vivavoce.realtime.events import Forget, Read
 from vivavoce.realtime.session import images
+from vivavoce.realtime.session.attachments import Attachments, decode
 from vivavoce.realtime.session.images import (
     MAX_KEPT_PIXELS,
-    DecodedImages,
     Pixels,
     decode_image,
     decode_images,
@@ -27,6 +27,7 @@ from vivavoce.realtime.session.images import (
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire.errors import Refused
 from vivavoce.realtime.wire.items import InputImage
+from vivavoce.realtime.wire.session_config import Pcm
 
 
 def uri(width: int = 8, height: int = 8, colour: str = "red", kind: str = "PNG") -> str:
@@ -65,9 +66,9 @@ def test_every_image_of_an_event_is_found_with_its_path() -> None:
 
 def test_what_was_decoded_before_is_what_the_session_sees() -> None:
     created = event("conversation.item.create", item=message(uri(), uri(colour="blue")))
-    decoded = DecodedImages()
-    decoded.keep(decode_images(images_in(created)))
-    red, blue = look(created.item, "item", decoded.take, 7.0)
+    attachments = Attachments()
+    attachments.keep(decode(created, Pcm()))
+    red, blue = look(created.item, "item", attachments.image, 7.0)
     assert (red.pixels[0, 0].tolist(), blue.pixels[0, 0].tolist()) == ([255, 0, 0], [0, 0, 255])
     assert (red.at, blue.at) == (7.0, 7.0)
 

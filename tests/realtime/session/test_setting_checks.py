@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +39,7 @@ def pattern_fault(schema: dict[str, Any]) -> SchemaFault | None:
     return None
 
 
-def fits(instructions: str, tools: Sequence[Tool]) -> bool:
+def fits(instructions: str, tools: tuple[Tool, ...]) -> bool:
     return len(instructions) + sum(len(tool.description) for tool in tools) <= ROOM
 
 
