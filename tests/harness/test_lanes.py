@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -39,11 +38,9 @@ def run(folder: Path, body: str, *command: str | Path) -> tuple[int, list[str]]:
     shutil.copy(ROOT / "tests/conftest.py", folder / "conftest.py")
     (folder / "pytest.ini").write_text(SETTINGS)
     (folder / "test_suite.py").write_text(NOTES + body)
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
     done = subprocess.run(
         [sys.executable, *command],
         cwd=folder,
-        env=environment,
         capture_output=True,
         text=True,
         timeout=120,
