@@ -87,7 +87,7 @@ $(BIN)/uv:
 
 # What a call needs.
 $(READY): pyproject.toml pins.txt | $(BIN)/uv
-	@echo "Installing the packages of a call into $(VENV) (650 MB) ..."
+	@echo "Installing the packages of a call into $(VENV) (680 MB) ..."
 	@$(INSTALL) --require-hashes -r pins.txt
 	@$(INSTALL) --no-deps --editable .
 	@touch $@
