@@ -22,7 +22,7 @@ from vivavoce.realtime import pipeline
 from vivavoce.realtime.call import Calls
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.decoding import MAX_WAITING, AttachmentDecoder
-from vivavoce.realtime.session import item_sound
+from vivavoce.realtime.session import attachments, item_sound
 from vivavoce.realtime.session.attachments import Decoded, decode
 from vivavoce.realtime.session.opening import SessionRequest, new_session, random_ids
 from vivavoce.realtime.wire import ClientEvent
@@ -72,7 +72,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         assert go_on.wait(20)
         return decode(event, form)
 
-    monkeypatch.setattr(module.attachments, "decode", wait)
+    monkeypatch.setattr(attachments, "decode", wait)
     yield go_on
     go_on.set()
 
