@@ -232,9 +232,9 @@ class Dialogue(Protocol):
         """Closes the open turn: it becomes the conversation's newest item, with the id `item_id`."""
 
     def anticipate(self, spec: ReplySpec) -> None:
-        """Announces the reply that will be requested when the open turn ends (its `id` may differ). The model may begin
-        it speculatively at any time, without a trace; `reply` with an equal spec takes it up, if the turn ended as
-        expected."""
+        """Announces the reply that will be requested next, as a rule when the open turn ends (its `id` may differ). The
+        model may read its instructions, and begin it speculatively, at any time and without a trace; `reply` with an
+        equal spec takes it up, if the turn ended as expected."""
 
     def discard_turn(self) -> None:
         """Drops the open turn."""
@@ -266,4 +266,5 @@ class Dialogue(Protocol):
         closed turn gets a final one, even if the ASR failed."""
 
     async def close(self) -> None:
-        """Ends all work under way and releases the slot."""
+        """Gives up all work under way and releases the slot. Returns within a tenth of a second; work that cannot be
+        interrupted at once ends behind it."""

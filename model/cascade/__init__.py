@@ -20,13 +20,14 @@ from vivavoce.model.abilities import Abilities
 from vivavoce.model.cascade.asr import SAMPLE_RATE as ASR_RATE
 from vivavoce.model.cascade.asr import open_asr
 from vivavoce.model.cascade.dialogue import CascadeDialogue
-from vivavoce.model.cascade.llm import Llm
+from vivavoce.model.cascade.llm import Llm, Prompt
 from vivavoce.model.cascade.llm.llama_cpp import LlamaModel
 from vivavoce.model.cascade.llm.openai_endpoint import Endpoint
 from vivavoce.model.cascade.speech_queue import SpeechQueue
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.cascade.tts import open_tts
 from vivavoce.model.cascade.tts.names import known_names
+from vivavoce.model.dialogue import Tool
 from vivavoce.model.settings import CascadeSettings
 
 INSTRUCTIONS: Final = (
@@ -60,10 +61,16 @@ class Cascade:
         """A new conversation, on the running event loop. Raises `DialogueError` when all slots of the LLM are taken."""
         return CascadeDialogue(self.asr, self.llm, self._speech_queue, self._threads, INSTRUCTIONS)
 
+    def fits(self, instructions: str, tools: tuple[Tool, ...] = ()) -> bool:
+        """Whether a session's instructions and tools leave room for a conversation; True where that is not known, as at
+        an endpoint. Returns within some milliseconds."""
+        offered = tuple(tool for tool in tools if not tool.cue)  # the others come one by one
+        return self.llm.fits(Prompt(f"{INSTRUCTIONS}\n\n{instructions}".strip(), (), offered))
+
     @property
     def abilities(self) -> Abilities:
-        """The voices of the TTS and the languages of the ASR."""
-        return Abilities(known_names(self.tts.names), self.asr.languages)
+        """The voices of the TTS, the languages of the ASR, and what fits into the LLM."""
+        return Abilities(known_names(self.tts.names), self.asr.languages, fits=self.fits)
 
     @property
     def lateness(self) -> float:

@@ -26,6 +26,7 @@ class Context:
     def __init__(self) -> None:
         self._items: list[Item] = []
         self._turns: set[str] = set()  # ids of the messages that were spoken
+        self._asides: dict[str, int] = {}  # characters in front of replies that are not the model's
 
     def turn(self, item_id: str) -> None:
         """Adds the user's turn; its text comes with `transcribed`."""
@@ -40,21 +41,25 @@ class Context:
         """Removes an item."""
         self._items = [item for item in self._items if item.id != item_id]
         self._turns.discard(item_id)
+        self._asides.pop(item_id, None)
 
     def transcribed(self, item_id: str, text: str) -> None:
         """Sets the text of the turn `item_id`."""
         self._change(item_id, text)
 
-    def answered(self, reply_id: str, text: str) -> None:
-        """The reply `reply_id` has grown to `text`; its first text makes it an item."""
-        if not self._change(reply_id, text):
+    def answered(self, reply_id: str, text: str, aside: int = 0) -> None:
+        """The reply `reply_id` has grown to `text`; its first text makes it an item. `aside`: characters in front of it
+        that are not the model's, who would imitate them: they are left out."""
+        if aside:
+            self._asides[reply_id] = aside
+        if text and not self._change(reply_id, text):
             self._items.append(Message(reply_id, "assistant", text))
 
     def cut(self, heard: Heard) -> None:
         """Keeps of a reply the text that the user heard; removes it where that is none."""
         for item in self._items:
             if item.id == heard.id and isinstance(item, Message):
-                text = item.text[: heard.chars].rstrip()
+                text = item.text[: max(heard.chars - self._asides.get(heard.id, 0), 0)].rstrip()
                 if text:
                     self._change(heard.id, text)
                 else:

@@ -97,8 +97,10 @@ class CascadeDialogue:
         self._wake.set()
 
     def anticipate(self, spec: ReplySpec) -> None:
-        self._next_spec = replace(spec, id="")
+        before, self._next_spec = self._next_spec, replace(spec, id="")
         self._anticipated = self._llm.speculative
+        if self._open is None and (before.instructions, before.tools) != (spec.instructions, spec.tools):
+            self._slot.prefill(self._prompt_with(""))  # long instructions take longer to read than a question to ask
 
     def discard_turn(self) -> None:
         self._open, self._anticipated = None, False
@@ -195,7 +197,8 @@ class CascadeDialogue:
             async for token in active.reply.tokens():
                 if joins and isinstance(token, TextToken):
                     text += token.text
-                    self._context.answered(spec.id, text)
+                    aside = active.reply.aside
+                    self._context.answered(spec.id, text[aside:], aside)
                 yield token
             if self._open is None and self._speculative is None:
                 self._slot.prefill(
@@ -251,7 +254,7 @@ class CascadeDialogue:
         self._wake.set()
         self._open = None
         self._drop_speculative()
-        await asyncio.get_running_loop().run_in_executor(None, self._slot.close)
+        self._slot.close()
 
 
 def classified_overlap(asr: Asr, samples: Samples) -> OverlapOpinion:

@@ -6,7 +6,8 @@
                              text goes to the speech queue as it arrives, whether or not the stream is read
 
 A reply may be begun speculatively, before it is requested (`held`): then it makes its text and the sound of its first
-clause, which decide the user's wait, and leaves the rest until `release`.
+clause, which decide the user's wait, and leaves the rest until `release`. A spoken reply whose model works for long
+before its first word says that it needs a moment; these words are its first text.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import asyncio
 import operator
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,6 +24,15 @@ from vivavoce.model.cascade.llm import Generation, Piece, Stopped
 from vivavoce.model.cascade.speech_queue import SpeechEnd, SpeechQueue
 from vivavoce.model.dialogue import AudioToken, Done, Item, Message, ReplySpec, ReplyToken, TextToken, Working
 from vivavoce.model.errors import DialogueError
+
+MOMENTS: Final = ("One moment, please. ", "Just a moment longer. ")
+"""What is said where the first word takes long: at first, and later."""
+
+FIRST_MOMENT: Final = 3.0
+"""Seconds from the request, after which the user may take the line for dead, ..."""
+
+NEXT_MOMENT: Final = 12.0
+"""... and from one such sentence to the next."""
 
 
 class Reply:
@@ -33,13 +44,19 @@ class Reply:
         self._unspoken: list[str] = []  # text that the speech queue gets upon release
         self._stopped = False
         self._loop = asyncio.get_running_loop()
+        self._worded = False  # the model has given text
+        self._moments = 0
+        self._next_moment = self._loop.time() + FIRST_MOMENT
+        self.aside = 0
+        """Characters at the beginning of its text that are not the model's."""
         # Bounded by the reply itself: at most MAX_TOKENS pieces of text, and their sound.
         self._pieces: asyncio.Queue[Piece | AudioToken | SpeechEnd] = asyncio.Queue()
         self._utterance = speech_queue.begin(spec, self._deliver_sound) if spec.audio else None
 
     def deliver(self, piece: Piece) -> None:
         """Takes the next piece from the LLM."""
-        self._loop.call_soon_threadsafe(self._arrive, piece)
+        with suppress(RuntimeError):  # the loop has been closed: the dialogue did not wait for the last pieces
+            self._loop.call_soon_threadsafe(self._arrive, piece)
 
     def recite(self, words: str) -> None:
         """Takes `words` as the whole text, instead of pieces from the LLM."""
@@ -49,6 +66,7 @@ class Reply:
     def release(self) -> None:
         """The reply was requested: speaks the rest too."""
         self._held = False
+        self._next_moment = self._loop.time() + FIRST_MOMENT
         self._speak()
 
     async def tokens(self) -> AsyncIterator[ReplyToken]:
@@ -74,19 +92,33 @@ class Reply:
             self._utterance.cancel()
 
     def _deliver_sound(self, event: AudioToken | SpeechEnd) -> None:
-        self._loop.call_soon_threadsafe(self._pieces.put_nowait, event)
+        with suppress(RuntimeError):  # as in `deliver`
+            self._loop.call_soon_threadsafe(self._pieces.put_nowait, event)
 
     def _arrive(self, piece: Piece) -> None:
         match piece:
-            case Working() if self._held:
-                return  # nobody waits
+            case Working():
+                if self._held:
+                    return  # nobody waits
+                self._ask_for_patience()
             case TextToken(text=text):
+                self._worded = True
                 self._unspoken.append(text)
             case Stopped(reason=reason):
                 self._stopped = True
                 self.failed = reason == "error"
         self._speak()
         self._pieces.put_nowait(piece)
+
+    def _ask_for_patience(self) -> None:
+        if self._utterance is None or self._worded or self._loop.time() < self._next_moment:
+            return
+        words = MOMENTS[min(self._moments, len(MOMENTS) - 1)]
+        self._moments += 1
+        self._next_moment = self._loop.time() + NEXT_MOMENT
+        self.aside += len(words)
+        self._unspoken.append(words)
+        self._pieces.put_nowait(TextToken(words))
 
     def _speak(self) -> None:
         """Gives the speech queue the text that may be spoken by now."""

@@ -15,7 +15,7 @@ from harness.fakes import Line, LinePeer, ScriptedDialogue, complete, energy
 from harness.session_line import SessionLine
 from harness.tools import runner
 from vivavoce.codecs.audio import Samples
-from vivavoce.model.dialogue import ReplySpec, ReplyToken
+from vivavoce.model.dialogue import ReplySpec, ReplyToken, Working
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.events import (
     CallTool,
@@ -227,6 +227,17 @@ class Mute(ScriptedDialogue):
             yield token
 
 
+class Slow(ScriptedDialogue):
+    """A model that reads a long prompt for a minute and a half before it answers."""
+
+    async def reply(self, spec):  # type: ignore[no-untyped-def]
+        for _ in range(18):
+            await asyncio.sleep(5)
+            yield Working()
+        async for token in super().reply(spec):
+            yield token
+
+
 async def never(sound: Samples) -> float:
     await asyncio.Event().wait()
     return 0.0
@@ -276,6 +287,18 @@ def test_a_model_that_hangs_is_given_up_and_the_user_is_told() -> None:
     assert peer.of("response.done")[0]["response"]["status"] == "failed"
     said = "".join(event["delta"] for event in peer.of("response.output_audio_transcript.delta"))
     assert SORRY.startswith(said.strip())
+
+
+def test_a_model_that_works_is_waited_for() -> None:
+    async def test(peer: LinePeer) -> None:
+        await peer.say(1.0)
+        await peer.pause(100.0)
+        await peer.until("output_audio_buffer.stopped")
+
+    dialogue = Slow(lines=[Line("Yes.", 0.5)])
+    peer = call(test, dialogue)
+    assert [event["response"]["status"] for event in peer.of("response.done")] == ["completed"]
+    assert len(dialogue.specs) == 1
 
 
 def test_a_microphone_that_falls_silent_ends_the_turn() -> None:

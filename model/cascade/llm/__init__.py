@@ -2,7 +2,7 @@
 
     Prompt ──► LlmSlot.prefill    the KV cache takes the beginning of the prompt while the user is still speaking
            └─► LlmSlot.generate ──► deliver(Piece) ... deliver(Stopped), on the LLM's own thread
-                                     └─ Generation.cancel(): ends within one token
+                                     └─ Generation.cancel(): ends within one token, or one piece of the prompt
 
 Two implementations: `llama_cpp` runs a GGUF file in process, `openai_endpoint` calls any OpenAI-compatible server. A
 slot belongs to one dialogue and works on one generation at a time.
@@ -17,6 +17,9 @@ from typing import Final, Literal, Protocol
 from vivavoce.model.dialogue import Item, Picture, TextToken, Tool, ToolCall, Usage, Working
 
 CONTEXT_FULL: Final = "The conversation no longer fits into the language model."
+
+SIGN_OF_LIFE: Final = 1.0
+"""Seconds between two `Working`, while no words come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ class Generation(Protocol):
     """A reply being generated."""
 
     def cancel(self) -> None:
-        """Ends it within one token; `Stopped` follows. May be called from any thread, and more than once."""
+        """Ends it within one token, or one piece of the prompt; `Stopped` follows. May be called from any thread, and
+        more than once."""
 
 
 class LlmSlot(Protocol):
@@ -57,7 +61,8 @@ class LlmSlot(Protocol):
 
     def prefill(self, prompt: Prompt, complete: bool = False) -> None:
         """Reads a prompt ahead of its reply. Its last message may still be growing; `complete`: it will probably be
-        answered as it is. Returns at once; of several prompts in a row, only the newest is read."""
+        answered as it is. Returns at once; of several prompts in a row, only the newest is read, and the reading of an
+        older one is given up: what they have in common is not read again."""
 
     def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> Generation:
         """Begins a reply; earlier work of this slot is finished or cancelled first."""
@@ -79,6 +84,10 @@ class Llm(Protocol):
     @property
     def lateness(self) -> float:
         """Seconds by which first tokens were late at worst in the last ten, where conversations wait for each other."""
+
+    def fits(self, prompt: Prompt) -> bool:
+        """Whether instructions and tools of `prompt` leave room for a conversation; True where that is not known.
+        Returns within some milliseconds."""
 
     def open(self) -> LlmSlot:
         """A slot for one more conversation. Raises `DialogueError` when all are taken."""

@@ -1,29 +1,35 @@
 """Runs a GGUF model with llama.cpp, in process.
 
-    LlamaSlot ── one OS thread ──► server.handle_completions(slot=n) ──callback──► Completion ──► deliver(Piece)
+    LlamaSlot ── OS thread n ──► server.handle_completions(slot=n) ──callback──► Completion ──► deliver(Piece)
+                                                              ▲ after each piece of the prompt, and each token
+                                                              └── True: given up; what was read stays in the cache
 
 llama.cpp's own server runs inside this process: it batches the conversations' slots, keeps each slot's KV cache, and
 reuses the longest common prefix of the prompt. Here a conversation is pinned to a slot, its prompt is rendered, and a
-grammar constrains its tool calls.
+grammar constrains its tool calls. The threads belong to the slots: a conversation that is closed gives its slot back at
+once, and the next one's work waits there until the rest of the old has ended.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from vivavoce.model.cascade.llm import CONTEXT_FULL, Deliver, Prompt, Stopped, chatml
+from vivavoce.model.cascade.llm import CONTEXT_FULL, SIGN_OF_LIFE, Deliver, Prompt, Stopped, chatml
 from vivavoce.model.cascade.llm.thoughts import THOUGHT_TOKENS, Thoughts
 from vivavoce.model.cascade.llm.tool_calls import ToolCallParser, effective_choice, grammar
 from vivavoce.model.cascade.threads import Lateness
-from vivavoce.model.dialogue import Usage
+from vivavoce.model.dialogue import Usage, Working
 from vivavoce.model.errors import DamagedModel, DialogueError, InvalidTool, MissingModel, ToolCallError
 
 log = logging.getLogger(__name__)
@@ -31,8 +37,13 @@ log = logging.getLogger(__name__)
 
 NO_ANSWER: Final = "The language model ended without an answer."
 
-SLOT_TOKENS: Final = 4096
-"""Context of one conversation. A spoken hour is about 9 000 words, so long calls lose their beginning."""
+SLOT_TOKENS: Final = 6144
+"""Context of one conversation. A spoken hour is about 9 000 words, so long calls lose their beginning. Twenty tools and
+8 000 characters of instructions are 4 900 tokens."""
+
+PIECE_TOKENS: Final = 64
+"""Of a prompt, read at once: 0.8 s on one thread, in which nothing else happens in the same copy of the model. 64 cost
+6 % more than 512 at a time, 32 cost 23 %."""
 
 SPARE_TOKENS: Final = 512  # room for the reply
 
@@ -51,6 +62,9 @@ STREAMING: Final = {
     "timings_per_token": True,
     "cache_prompt": True,
 }
+
+PROGRESS: Final = {"return_progress": True}
+"""An event after each piece of the prompt, where it can be given up."""
 
 FIRST_TOKEN: Final = 0.4
 """Seconds until the first token on two cores that are not busy, at most, ..."""
@@ -74,13 +88,13 @@ class LlamaGeneration:
 
 
 class LlamaSlot:
-    """Slot `number` of `model`. All its work runs in order on one OS thread of its own, in a copy of the caller's
-    context: its log lines carry the id of the call. Implements `LlmSlot`."""
+    """Slot `number` of `model`. All its work runs in order on the slot's thread, in a copy of the caller's context: its
+    log lines carry the id of the call. Implements `LlmSlot`."""
 
-    def __init__(self, model: LlamaModel, number: int) -> None:
+    def __init__(self, model: LlamaModel, number: int, thread: ThreadPoolExecutor) -> None:
         self._model = model
         self.number = number
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"llm-{number}")
+        self._thread = thread
         self._prefill: Future[None] | None = None
         self._next_prefill: tuple[Prompt, bool] | None = None
         self._generation = LlamaGeneration()
@@ -90,21 +104,21 @@ class LlamaSlot:
     def prefill(self, prompt: Prompt, complete: bool = False) -> None:
         self._next_prefill = (prompt, complete)
         if self._prefill is None or self._prefill.done():
-            self._prefill = self._pool.submit(copy_context().run, self._run_prefills)
+            self._prefill = self._thread.submit(copy_context().run, self._run_prefills)
 
     def generate(self, prompt: Prompt, max_tokens: int, deliver: Deliver) -> LlamaGeneration:
         self._generation.cancel()
         self._next_prefill = None
         self._generation = generation = LlamaGeneration()
-        self._pool.submit(copy_context().run, self._run_generation, prompt, max_tokens, deliver, generation)
+        self._thread.submit(copy_context().run, self._run_generation, prompt, max_tokens, deliver, generation)
         return generation
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
+            self._next_prefill = None
             self._generation.cancel()
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._model.release(self.number)
+            self._model.release(self)
 
     def _run_prefills(self) -> None:
         while (newest := self._next_prefill) is not None:
@@ -112,7 +126,13 @@ class LlamaSlot:
             prompt, complete = newest
             prompt = self._window.fit(prompt)
             text = chatml.render(prompt) if complete else chatml.render_growing(prompt)
-            self._model.prefill(text, self.number)
+            waiting = self._generation  # another one comes as soon as a reply is requested
+
+            def given_up(pieces: int, waiting: LlamaGeneration = waiting) -> bool:
+                newer = self._next_prefill is not None or self._generation is not waiting
+                return self._closed or (newer and pieces > 0)  # else one that is replaced soon would never get on
+
+            self._model.prefill(text, self.number, given_up)
 
     def _run_generation(self, prompt: Prompt, max_tokens: int, deliver: Deliver, generation: LlamaGeneration) -> None:
         try:
@@ -136,23 +156,26 @@ class LlamaSlot:
             made += text
             say(thoughts.push(text))
 
+        def live() -> None:
+            deliver(Working())
+
         request = {"n_predict": max_tokens, "grammar": grammar(prompt.tools, choice) or ""}
         stopped, prompt = Stopped("error", error=CONTEXT_FULL), self._window.fit(prompt)
         for halved in range(TRIES):
             text = chatml.render(chatml.trimmed(prompt, MAX_CHARS >> halved))
-            stopped = self._model.complete(self.number, {"prompt": text, **request}, generation, on_text)
+            stopped = self._model.complete(self.number, {"prompt": text, **request}, generation, on_text, live)
             if stopped.error != CONTEXT_FULL:
                 break
         if stopped.reason == "length" and thoughts.thinking:
             more = {**request, "prompt": text + made, "n_predict": max_tokens + THOUGHT_TOKENS}
-            stopped = self._model.complete(self.number, more, generation, on_text)
+            stopped = self._model.complete(self.number, more, generation, on_text, live)
         if stopped.reason in ("stop", "length"):
             say(thoughts.flush(cut=stopped.reason == "length"))
         return stopped
 
 
 class LlamaModel:
-    """A loaded GGUF file with `slots` for conversations, about 50 MB each with Qwen2.5 0.5B. Implements `Llm`.
+    """A loaded GGUF file with `slots` for conversations, about 75 MB each with Qwen2.5 0.5B. Implements `Llm`.
 
     `copies`: how often it is loaded, each with `threads` of its own. On a CPU two replies at once cost nearly twice the
     time of one, batched or not, and a second thread for one reply takes a core from the ASR. So conversations are dealt
@@ -168,9 +191,19 @@ class LlamaModel:
             per_copy = -(-slots // copies)
             self._servers: list[Any] = list(loading.map(lambda _: _load(path, per_copy, threads), range(copies)))
         self._free = list(range(slots))  # slot n is slot n // copies of copy n % copies
+        self._open: list[LlamaSlot] = []
         self._taken = [0] * copies
+        self._threads = [ThreadPoolExecutor(1, thread_name_prefix=f"llm-{number}") for number in range(slots)]
+        self._counter = TokenCounter(path)
         self._late = Lateness()
         self._lock = threading.Lock()
+
+    def fits(self, prompt: Prompt) -> bool:
+        text = chatml.render(replace(prompt, items=()))
+        room = SLOT_TOKENS - SPARE_TOKENS
+        if len(text.encode(errors="replace")) <= room:  # no token is less than a byte
+            return True
+        return self._counter.count(text) <= room
 
     def open(self) -> LlamaSlot:
         with self._lock:
@@ -179,31 +212,46 @@ class LlamaModel:
             slot = min(self._free, key=lambda free: self._taken[free % len(self._taken)])
             self._free.remove(slot)
             self._taken[slot % len(self._taken)] += 1
-            return LlamaSlot(self, slot)
+            self._open.append(opened := LlamaSlot(self, slot, self._threads[slot]))
+            return opened
 
     @property
     def lateness(self) -> float:
         return self._late.worst
 
-    def release(self, slot: int) -> None:
+    def release(self, slot: LlamaSlot) -> None:
         """`LlamaSlot.close` calls this."""
         with self._lock:
-            self._free.append(slot)
-            self._taken[slot % len(self._taken)] -= 1
+            self._open.remove(slot)
+            self._free.append(slot.number)
+            self._taken[slot.number % len(self._taken)] -= 1
 
     def close(self) -> None:
+        for slot in [*self._open]:
+            slot.close()
+        for thread in self._threads:
+            thread.shutdown(wait=True)
+        self._counter.close()
         self._servers.clear()  # the last references: the destructor joins llama.cpp's threads and frees the weights
 
-    def prefill(self, text: str, slot: int) -> None:
-        """Reads `text` into the KV cache of `slot`."""
+    def prefill(self, text: str, slot: int, given_up: Callable[[int], bool]) -> None:
+        """Reads `text` into the KV cache of `slot`. `given_up` is asked before it and after each piece, with their
+        number."""
         server, slot_of_copy = self._copy_of(slot)
         request = {"prompt": text, "n_predict": 0, "stream": True, "cache_prompt": True, "id_slot": slot_of_copy}
-        server.handle_completions(request, lambda event: None)
+        pieces = count()
+        server.handle_completions(request | PROGRESS, lambda event: given_up(next(pieces)))
 
     def complete(
-        self, slot: int, request: Mapping[str, Any], generation: LlamaGeneration, on_text: Callable[[str], None]
+        self,
+        slot: int,
+        request: Mapping[str, Any],
+        generation: LlamaGeneration,
+        on_text: Callable[[str], None],
+        live: Callable[[], None],
     ) -> Stopped:
-        """Generates in `slot` until the end, a limit in `request`, or `generation.cancel()`. Blocks."""
+        """Generates in `slot` until the end, a limit in `request`, or `generation.cancel()`. Blocks. `live`: called now
+        and then while the prompt is read."""
         if generation.cancelled:
             return Stopped("cancelled")
         began = time.monotonic()
@@ -212,9 +260,10 @@ class LlamaModel:
             if sum(self._taken) > 1:  # a conversation alone waits for no other
                 self._late.note(time.monotonic() - began - FIRST_TOKEN - READ * read)
 
-        completion = Completion(generation, on_text, on_first_token)
+        completion = Completion(generation, on_text, on_first_token, live)
         server, slot_of_copy = self._copy_of(slot)
-        server.handle_completions({**SAMPLING, **STREAMING, **request, "id_slot": slot_of_copy}, completion.receive)
+        request = {**SAMPLING, **STREAMING, **PROGRESS, **request, "id_slot": slot_of_copy}
+        server.handle_completions(request, completion.receive)
         return completion.stopped
 
     def _copy_of(self, slot: int) -> tuple[Any, int]:
@@ -224,13 +273,19 @@ class LlamaModel:
 
 class Completion:
     """Collects the events of llama.cpp's callback. `on_first_token` is called once, with the number of prompt tokens
-    that were not in the cache."""
+    that were not in the cache; `live` now and then before it."""
 
     def __init__(
-        self, generation: LlamaGeneration, on_text: Callable[[str], None], on_first_token: Callable[[int], None]
+        self,
+        generation: LlamaGeneration,
+        on_text: Callable[[str], None],
+        on_first_token: Callable[[int], None],
+        live: Callable[[], None],
     ) -> None:
         self._generation = generation
         self._on_text = on_text
+        self._live = live
+        self._lived = time.monotonic()
         self._on_first_token: Callable[[int], None] | None = on_first_token
         self.stopped = Stopped("error", error=NO_ANSWER)
 
@@ -254,6 +309,9 @@ class Completion:
                 "error", error=CONTEXT_FULL if full else f"The language model failed: {error.get('message')}"
             )
             return
+        if "prompt_progress" in event and time.monotonic() - self._lived >= SIGN_OF_LIFE:
+            self._lived = time.monotonic()
+            self._live()
         if self._on_first_token is not None and (timings := event.get("timings")):
             self._on_first_token(timings["prompt_n"])
             self._on_first_token = None
@@ -274,17 +332,57 @@ def _usage(counts: Mapping[str, Any]) -> Usage:
     )
 
 
-def _load(path: Path, slots: int, threads: int) -> Any:
+COUNTER_TOKENS: Final = 256
+"""The smallest context that llama.cpp can have (with fewer it aborts), ..."""
+
+PAD: Final = COUNTER_TOKENS + 44
+"""... and tokens that are too many for it."""
+
+
+class TokenCounter:
+    """Counts tokens. llama.cpp counts those of a prompt that is too long for a context, so this is a context of the
+    smallest size, on the same weights (0.7 s and 70 MB; loaded in the background). Its thread has nothing else to do:
+    the others may be busy for a second."""
+
+    def __init__(self, path: Path) -> None:
+        self._loading = ThreadPoolExecutor(1, thread_name_prefix="loading")
+        self._server = self._loading.submit(_load, path, 1, 1, counts=True)
+
+    def count(self, text: str) -> int:
+        """Tokens of `text`; while it is not loaded, the fewest that they can be."""
+        if not self._server.done() or self._server.exception() is not None:
+            return len(re.findall(r"\w+", text))
+        counted: list[int] = []
+
+        def receive(event: Any) -> bool:
+            counted.append(event.get("error", {}).get("n_prompt_tokens", 0))
+            return True
+
+        server = self._server.result()
+        server.handle_completions({"prompt": text + " a" * PAD, "n_predict": 1, "stream": False}, receive)
+        return max(counted) - PAD
+
+    def close(self) -> None:
+        self._server.exception()  # has ended loading
+        del self._server
+        self._loading.shutdown()
+
+
+def _load(path: Path, slots: int, threads: int, counts: bool = False) -> Any:
+    """`counts`: only to count tokens."""
     import xllamacpp  # takes 0.1 s
 
     if not path.is_file():
         raise MissingModel(f"There is no language model at {path}.")
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
-    params.n_ctx = SLOT_TOKENS * slots
+    params.n_ctx = COUNTER_TOKENS if counts else SLOT_TOKENS * slots
     params.n_parallel = slots
+    params.n_batch = params.n_ubatch = PIECE_TOKENS
+    if counts:
+        params.no_extra_bufts, params.warmup, params.n_gpu_layers = True, False, 0
     # Prefill is bound by arithmetic (80 tokens/s on two threads, 52 on one), decoding by memory (19 on one, 16 to 19 on
-    # two). Flash attention and smaller batches changed nothing.
+    # two). Flash attention changed nothing; a KV cache of 8 bits costs 27 % of the prefill.
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.cache_ram_mib = 0  # each conversation keeps its own slot: no cache is swapped out
     params.verbosity = -1

@@ -182,6 +182,9 @@ class Endpoint:
     def lateness(self) -> float:
         return 0.0  # how long a server lets requests wait is not known here
 
+    def fits(self, prompt: Prompt) -> bool:
+        return True  # how much the model takes is not known here
+
     def open(self) -> EndpointSlot:
         self._slots = [slot for slot in self._slots if slot.thread.is_alive()]
         self._slots.append(slot := EndpointSlot(self))

@@ -27,16 +27,13 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from vivavoce.model.cascade.llm import Piece
+from vivavoce.model.cascade.llm import SIGN_OF_LIFE, Piece
 from vivavoce.model.cascade.llm.thoughts import Thoughts
 from vivavoce.model.dialogue import TextToken, ToolCall, Usage, Working
 from vivavoce.model.errors import EndpointFailed, UnreadableAnswer
 
 LONGEST_LINE: Final = 1 << 20
 """Bytes of one event, or of an answer that is not streamed."""
-
-SIGN_OF_LIFE: Final = 1.0
-"""Seconds between two signs of life while no words come."""
 
 TEXT_PARTS: Final = ("text", "output_text", "refusal")
 """Types of the parts of a content that are for the user."""

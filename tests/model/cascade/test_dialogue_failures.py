@@ -6,6 +6,7 @@ import asyncio
 import logging
 import queue
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -43,13 +44,13 @@ class Broken:
     def speak(self, text: str, **how: object) -> Iterator[Any]:
         raise KeyError("shapes")
 
-    def prefill(self, text: str, slot: int) -> None:
+    def prefill(self, text: str, slot: int, given_up: Any) -> None:
         """Breaks later."""
 
-    def complete(self, slot: int, request: Any, generation: Any, on_text: Any) -> Stopped:
+    def complete(self, slot: int, request: Any, generation: Any, on_text: Any, live: Any) -> Stopped:
         raise RuntimeError("a bug")
 
-    def release(self, slot: int) -> None:
+    def release(self, slot: LlamaSlot) -> None:
         """There are no other slots."""
 
 
@@ -105,8 +106,9 @@ def test_a_tts_with_a_bug_ends_the_reply_with_an_error(threads: Threads, caplog:
 
 def test_an_llm_with_a_bug_ends_the_reply_with_an_error(caplog: pytest.LogCaptureFixture) -> None:
     pieces: queue.Queue[Any] = queue.Queue()
-    slot = LlamaSlot(Broken(), 0)  # type: ignore[arg-type]  # it only breaks
-    slot.generate(Prompt("", (Message("a", "user", "hello"),)), 10, pieces.put)
-    assert pieces.get(timeout=10) == Stopped("error", error=NO_ANSWER)
-    slot.close()
+    with ThreadPoolExecutor(1) as thread:
+        slot = LlamaSlot(Broken(), 0, thread)  # type: ignore[arg-type]  # it only breaks
+        slot.generate(Prompt("", (Message("a", "user", "hello"),)), 10, pieces.put)
+        assert pieces.get(timeout=10) == Stopped("error", error=NO_ANSWER)
+        slot.close()
     assert "LLM failed" in caplog.text

@@ -57,6 +57,9 @@ class ScriptedLlm:
         self.cancelled = 0
         self.fails = False
 
+    def fits(self, prompt: Prompt) -> bool:
+        return True
+
     def open(self) -> ScriptedLlm:
         return self
 
@@ -302,5 +305,14 @@ def test_turns_without_a_heard_reply_between_them_are_one_message() -> None:
         await call.end("second")
         await call.answer(ReplySpec("reply"))
         assert [prompt.items[-1].text for prompt in call.llm.generated] == ["I left my glasses,", whole]  # type: ignore[union-attr]
+
+    run(test)
+
+
+def test_new_instructions_are_read_before_anybody_asks() -> None:
+    async def test(call: Call) -> None:
+        for _ in range(2):
+            call.dialogue.anticipate(ReplySpec("", instructions="You sell pears."))
+        assert [prompt.instructions for prompt, _ in call.llm.prefilled][1:] == ["You sell pears."]
 
     run(test)

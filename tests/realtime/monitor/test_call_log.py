@@ -7,6 +7,7 @@ import logging
 import queue
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -247,8 +248,9 @@ def test_work_that_tts_goes_on_with_by_itself_keeps_the_id() -> None:
 
 def test_the_thread_of_the_language_model_logs_with_the_id() -> None:
     pieces = queue.SimpleQueue[tuple[str, Piece]]()
-    slot = LlamaSlot(SimpleNamespace(complete=broken, release=lambda slot: None), 0)  # type: ignore[arg-type]
-    with log_lines() as seen:
+    model = SimpleNamespace(complete=broken, release=lambda slot: None)
+    with log_lines() as seen, ThreadPoolExecutor(1) as thread:
+        slot = LlamaSlot(model, 0, thread)  # type: ignore[arg-type]  # all that is used of it
         for call_id in IDS:
             with call_context(call_id):
                 slot.generate(QUESTION, 10, lambda piece: pieces.put((CALL.get(), piece)))

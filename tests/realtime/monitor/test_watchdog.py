@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.model.dialogue import AudioToken, Done, ReplySpec, TextToken, Transcript
+from vivavoce.model.dialogue import AudioToken, Done, ReplySpec, TextToken, Transcript, Working
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.events import (
     Action,
@@ -97,6 +97,11 @@ def follow(steps: Sequence[Step], playout: Playout | None = None) -> Watchdog:
             id="the words are there",
         ),
         pytest.param([(1, TurnEnded(9), [START])], 1 + PATIENCE, id="the model thinks"),
+        pytest.param(
+            [(1, TurnEnded(9), [START]), (15, Replied(1, Working()), []), (30, Replied(1, Working()), [])],
+            30 + PATIENCE,
+            id="the model reads a long prompt",
+        ),
         pytest.param(
             [(1, TurnEnded(9), [START]), (5, Replied(1, TextToken("hi")), [])], 5 + PATIENCE, id="the model speaks"
         ),

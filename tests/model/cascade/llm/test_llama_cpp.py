@@ -15,7 +15,7 @@ import pytest
 from vivavoce.model.cascade.llm import CONTEXT_FULL, Piece, Prompt, Stopped
 from vivavoce.model.cascade.llm import llama_cpp as llama
 from vivavoce.model.cascade.llm.llama_cpp import LlamaModel, LlamaSlot
-from vivavoce.model.dialogue import Item, Message, TextToken, Tool, ToolCall
+from vivavoce.model.dialogue import Item, Message, TextToken, Tool, ToolCall, Working
 from vivavoce.model.errors import DamagedModel, DialogueError, MissingModel
 from vivavoce.model.store import Store
 
@@ -71,9 +71,17 @@ def answer(
     slot.generate(prompt, max_tokens, queue.put)
     pieces: list[Piece] = []
     while not isinstance(piece := queue.get(timeout=PATIENCE), Stopped):
-        pieces.append(piece)
-        on_piece(len(pieces))
+        if not isinstance(piece, Working):
+            pieces.append(piece)
+            on_piece(len(pieces))
     return pieces, piece
+
+
+def word(queue: SimpleQueue[Piece]) -> Piece:
+    """The next piece that is no sign of life."""
+    while isinstance(piece := queue.get(timeout=PATIENCE), Working):
+        pass
+    return piece
 
 
 def words(pieces: list[Piece]) -> str:
@@ -130,11 +138,11 @@ def test_a_cancelled_reply_ends_within_a_token(slot: LlamaSlot) -> None:
     queue, after = SimpleQueue[Piece](), 0
     generation = slot.generate(prompt_of("Tell me a long story of a king."), 400, queue.put)
     for _ in range(3):
-        assert isinstance(queue.get(timeout=PATIENCE), TextToken)
+        assert isinstance(word(queue), TextToken)
     waiting = queue.qsize()
     generation.cancel()
     generation.cancel()
-    while not isinstance(piece := queue.get(timeout=PATIENCE), Stopped):
+    while not isinstance(piece := word(queue), Stopped):
         after += 1
     assert piece.reason == "cancelled"
     assert after - waiting <= 1
@@ -143,7 +151,7 @@ def test_a_cancelled_reply_ends_within_a_token(slot: LlamaSlot) -> None:
 def test_a_new_reply_cancels_the_one_before(slot: LlamaSlot) -> None:
     queue = SimpleQueue[Piece]()
     slot.generate(prompt_of("Tell me a long story of a king."), 400, queue.put)
-    queue.get(timeout=PATIENCE)
+    word(queue)
     pieces, stopped = answer(slot, prompt_of("What is the capital of France?"))
     assert stopped.reason == "stop"
     assert "Paris" in words(pieces)
@@ -237,6 +245,122 @@ def test_two_conversations_do_not_mix(model: LlamaModel) -> None:
     assert "Bruno" not in said
     assert words(pieces)
     assert "Anna" not in words(pieces)
+
+
+# --- long prompts --------------------------------------------------------------------------------------------------
+
+PEARS = "We sell apples and pears at fair prices. "
+LONG = Prompt(f"You are a shop assistant. {PEARS * 450}", prompt_of("Hello").items)
+"""4 500 tokens: a minute and a half on one thread."""
+
+
+def until_stopped(queue: SimpleQueue[Piece]) -> list[Piece]:
+    pieces = [queue.get(timeout=PATIENCE)]
+    while not isinstance(pieces[-1], Stopped):
+        pieces.append(queue.get(timeout=PATIENCE))
+    return pieces
+
+
+@pytest.fixture
+def alone(small: Path) -> Iterator[LlamaModel]:
+    """A model with one slot."""
+    model = LlamaModel(small, slots=1, threads=1)
+    yield model
+    model.close()
+
+
+def test_while_a_prompt_is_read_there_are_signs_of_life_and_it_can_be_given_up(
+    model: LlamaModel, slot: LlamaSlot
+) -> None:
+    queue = SimpleQueue[Piece]()
+    generation = slot.generate(LONG, 10, queue.put)
+    assert [queue.get(timeout=PATIENCE) for _ in range(3)] == [Working()] * 3
+    began = time.monotonic()
+    generation.cancel()
+    assert until_stopped(queue)[-1] == Stopped("cancelled")
+    assert time.monotonic() - began < 10, "within a piece, where the whole takes a minute"
+    began = time.monotonic()
+    pieces, stopped = answer(slot, prompt_of("What is the capital of France?"))
+    assert "Paris" in words(pieces)
+    assert stopped.reason == "stop"
+
+
+def test_closing_returns_at_once_and_the_next_conversation_has_the_slot(alone: LlamaModel) -> None:
+    slot, queue = alone.open(), SimpleQueue[Piece]()
+    slot.prefill(LONG)
+    slot.generate(LONG, 10, queue.put)
+    assert queue.get(timeout=PATIENCE) == Working()
+    began = time.monotonic()
+    slot.close()
+    following = alone.open()
+    assert time.monotonic() - began < 0.1
+    assert words(answer(following, prompt_of("Hello"), max_tokens=3)[0])
+    assert time.monotonic() - began < 20
+    assert until_stopped(queue)[-1] == Stopped("cancelled")
+    following.close()
+
+
+def test_a_reply_does_not_wait_until_another_prompt_is_read(alone: LlamaModel) -> None:
+    slot = alone.open()
+    slot.prefill(LONG)
+    time.sleep(0.5)
+    began = time.monotonic()
+    assert words(answer(slot, prompt_of("Hello"), max_tokens=3)[0])
+    assert time.monotonic() - began < 20
+    slot.close()
+
+
+def test_what_a_prompt_that_was_given_up_has_in_common_with_the_next_is_not_read_again(alone: LlamaModel) -> None:
+    slot = alone.open()
+    start = "word " * 400
+    slot.prefill(prompt_of(start))
+    for number in range(4):
+        time.sleep(0.2)
+        slot.prefill(prompt_of(f"{start} and {number}"))
+    _, stopped = answer(slot, prompt_of(f"{start} and 3 more?"), max_tokens=2)
+    assert stopped.usage.cached >= 60, "one piece at least"
+    slot.close()
+
+
+SUBJECTS = "order invoice shipping return complaint appointment contract payment address warranty".split()  # noqa: SIM905
+SUBJECTS += "product stock store price coupon loyalty newsletter account password delivery".split()  # noqa: SIM905
+FUNCTIONS = tuple(
+    Tool(
+        f"get_{name}_information",
+        f"Retrieves the {name} information of a customer. Use it when the caller asks about the {name}.",
+        {
+            "type": "object",
+            "properties": {
+                "customer_id": {"type": "string", "description": "The customer's identifier, eight digits."},
+                "channel": {"type": "string", "enum": ["phone", "email", "store"]},
+            },
+            "required": ["customer_id"],
+        },
+    )
+    for name in SUBJECTS
+)
+
+
+@pytest.mark.parametrize(
+    ("instructions", "tools", "fits"),
+    [
+        ("Be kind.", (), True),
+        (PEARS * 195, FUNCTIONS, True),
+        (PEARS * 600, (), False),
+        ("word " * 13_000, (), False),
+        ("語" * 5_000, (), True),
+        ("語" * 6_000, (), False),
+    ],
+)
+def test_it_is_known_beforehand_what_fits(
+    model: LlamaModel, instructions: str, tools: tuple[Tool, ...], fits: bool
+) -> None:
+    until = time.monotonic() + PATIENCE
+    while not model._counter._server.done() and time.monotonic() < until:
+        time.sleep(0.1)
+    began = time.monotonic()
+    assert model.fits(Prompt(instructions, (), tools)) is fits
+    assert time.monotonic() - began < 1
 
 
 def threads_of_the_process() -> int:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from vivavoce.model.cascade.llm import Piece
-from vivavoce.model.cascade.llm.openai_stream import SIGN_OF_LIFE, AnswerReader, lines
+from vivavoce.model.cascade.llm import SIGN_OF_LIFE, Piece
+from vivavoce.model.cascade.llm.openai_stream import AnswerReader, lines
 from vivavoce.model.cascade.llm.thoughts import Opened, Thoughts
 from vivavoce.model.dialogue import TextToken, ToolCall, Usage, Working
 from vivavoce.model.errors import EndpointFailed, UnreadableAnswer
