@@ -48,9 +48,16 @@ def run(config: Config) -> int:
         config.model.voice or VOICE,
         config.phone,
     )
-    server = HttpServer(gateway, settings, listening, _raise_descriptors(), leaving=_end_when_stuck)
     scheme = "https" if config.server.tls_certificate else "http"
-    print(f"Talk to it: {scheme}://{config.server.host}:{listening.getsockname()[1]}/", flush=True)
+    address = f"{scheme}://{config.server.host}:{listening.getsockname()[1]}/"
+    server = HttpServer(
+        gateway,
+        settings,
+        listening,
+        _raise_descriptors(),
+        serving=lambda: print(f"Talk to it: {address}", flush=True),
+        leaving=_end_when_stuck,
+    )
     server.run()
     if gateway.failure:
         raise CommandFailed(gateway.failure)

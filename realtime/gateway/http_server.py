@@ -77,9 +77,11 @@ class HttpServer(uvicorn.Server):
         config: ServerConfig,
         listening: socket.socket,
         descriptors: int = 1024,
+        serving: Callable[[], None] = lambda: None,
         leaving: Callable[[], None] = lambda: None,
     ) -> None:
-        """`descriptors`: what the process may have open. `leaving` is called at the first signal."""
+        """`descriptors`: what the process may have open. `serving` is called when signals are handled, `leaving` at the
+        first one."""
         super().__init__(
             uvicorn.Config(
                 gateway.app,
@@ -101,10 +103,12 @@ class HttpServer(uvicorn.Server):
         self._listening = listening
         limit = connection_limit(descriptors, config.max_sessions)
         self._connections = Connections(limit, shared=config.is_proxy)
+        self._serving = serving
         self._leaving = leaving
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts the application. Connections are accepted by `main_loop`."""
+        self._serving()
         await super().startup(sockets=[])
 
     async def main_loop(self) -> None:
