@@ -292,6 +292,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         super().__init__(*args, **options)
         self._place = place
         self._pieces = bytearray()
+        self._failed = False  # what comes is thrown away
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -303,6 +304,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self._place.leave()
 
     def data_received(self, data: bytes) -> None:
+        if self._failed:
+            return
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:  # it has a body, for example
             self.transport.write(response(400, "This is no WebSocket handshake."))
@@ -339,6 +342,22 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
+
+    def handle_parser_exception(self) -> None:
+        """Fails the connection (RFC 6455, section 7.1.7). A socket that is closed while the peer sends is reset, and
+        the peer would not learn why: ours stays half open until it has read that."""
+        if not self.transport.can_write_eof():  # TLS
+            super().handle_parser_exception()
+            return
+        failed = self.conn.close_sent
+        assert failed is not None
+        self._failed = self.close_sent = True
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": failed.code, "reason": failed.reason})
+        self.stop_keepalive()
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write_eof()
+        self.transport.resume_reading()
+        self._place.wait(LINGER)
 
     async def run_asgi(self) -> None:
         await super().run_asgi()

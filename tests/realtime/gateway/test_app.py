@@ -274,9 +274,14 @@ def test_a_message_beyond_every_bound_closes_the_socket_and_nothing_else(engine:
         async with websockets.connect(running.websocket, max_size=None) as connection:
             client = Socket(connection)
             await client.until("session.created")
-            await client.send(type="input_audio_buffer.append", audio="A" * 30_000_000)
-            with pytest.raises(websockets.ConnectionClosedError) as closed:
+
+            async def send_and_read() -> None:
+                """The close comes while it sends, or when it reads."""
+                await client.send(type="input_audio_buffer.append", audio="A" * 30_000_000)
                 await client.until("error")
+
+            with pytest.raises(websockets.ConnectionClosedError) as closed:
+                await send_and_read()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1009  # message too big
 
