@@ -39,7 +39,7 @@ from vivavoce.realtime.transports.queues import Arrivals, until_gone
 from vivavoce.realtime.transports.webrtc import aiortc_patches as patches
 from vivavoce.realtime.transports.webrtc.delivery import Confirmed, Delivery, Report
 from vivavoce.realtime.transports.webrtc.jitter_buffer import Packet
-from vivavoce.realtime.transports.webrtc.sdp import IceServer, IceSettings, OfferError, check
+from vivavoce.realtime.transports.webrtc.sdp import IceServer, IceSettings, Offer, OfferError, read
 from vivavoce.realtime.transports.webrtc.tracks import AudioReceiver, AudioSender, Camera
 
 __all__ = ["IceServer", "IceSettings", "OfferError", "WebRtcTransport", "answer"]
@@ -68,11 +68,11 @@ async def answer(
     """Answers an offer; the transport connects by itself once the client has the answer. The caller closes it.
 
     `speech` sets how Opus is sent. Raises `OfferError`; ValueError when a server's address in `ice` is malformed."""
-    codec = check(offer_sdp)
+    offer = read(offer_sdp)
     servers = [RTCIceServer(list(s.urls), s.username, s.credential) for s in ice.servers]
     transport = WebRtcTransport(RTCPeerConnection(RTCConfiguration(iceServers=servers)))
     try:
-        return transport, await transport._answer(offer_sdp, codec, ice.loopback, speech)
+        return transport, await transport._answer(offer, ice.loopback, speech)
     except BaseException:
         await transport.close(Ending(CloseReason.ERROR))
         raise
@@ -161,15 +161,16 @@ class WebRtcTransport:
 
     # --- setting up ------------------------------------------------------------------------------------------------
 
-    async def _answer(self, offer_sdp: str, codec: str, loopback: bool, speech: opus.OpusSettings | None) -> str:
+    async def _answer(self, offer: Offer, loopback: bool, speech: opus.OpusSettings | None) -> str:
         peer = self._peer
         sender = peer.addTrack(self._sender)
         audio = next(t for t in peer.getTransceivers() if t.sender is sender)
         known = RTCRtpSender.getCapabilities("audio").codecs
-        audio.setCodecPreferences([c for c in known if c.mimeType.lower() == f"audio/{codec}"])
+        audio.setCodecPreferences([c for c in known if c.mimeType.lower() == f"audio/{offer.codec}"])
         try:
-            await peer.setRemoteDescription(RTCSessionDescription(offer_sdp, "offer"))
-            self._take_tracks(audio, codec, speech)
+            await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+            self._take_tracks(audio, offer.codec, speech)
+            patches.set_payload_type(audio, offer.payload_type)
             patches.ask_for_fec(audio)
             if loopback:
                 patches.offer_loopback(peer)
@@ -179,10 +180,12 @@ class WebRtcTransport:
         except (patches.AiortcChanged, OSError):
             raise  # our fault, not the offer's
         except Exception as error:  # a parser's border: aiortc reads the offer once more, and fails in ways of its own
-            raise OfferError(f"the offer cannot be answered: {error}") from error
+            log.warning("offer could not be answered", extra={"error": type(error).__name__})
+            raise OfferError("the offer cannot be answered, though each of its lines was understood") from error
         self._audible = audio.currentDirection in ("sendrecv", "sendonly")
         stock = f"a=max-message-size:{peer.sctp.getCapabilities().maxMessageSize}" if peer.sctp else ""
-        return peer.localDescription.sdp.replace(stock, f"a=max-message-size:{MAX_MESSAGE}")
+        ours = peer.localDescription.sdp.replace(stock, f"a=max-message-size:{MAX_MESSAGE}")
+        return offer.answer(ours)
 
     def _take_tracks(self, audio: RTCRtpTransceiver, codec: str, speech: opus.OpusSettings | None) -> None:
         """Takes the first track of each kind; packets of others are dropped before they are decoded."""

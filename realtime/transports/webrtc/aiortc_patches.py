@@ -2,6 +2,7 @@
 
     take_packets       a receiver's packets come to us, and pass neither its jitter buffer nor its decoder's thread
     offer_loopback     127.0.0.1 becomes a candidate
+    set_payload_type   the answer has the offer's payload type where aiortc would take its own
     ask_for_fec        the answer tells the sender that we make use of Opus in-band FEC
     divert_media       packets about to be sent come to us first (bad networks of the benchmark)
     forgive_late_data  messages retransmitted into a closed connection are no error
@@ -128,6 +129,14 @@ def _with_loopback(gather: Callable[..., Awaitable[Any]]) -> Callable[..., Await
         return await gather(component, [*addresses, "127.0.0.1"], timeout)
 
     return gather_more
+
+
+def set_payload_type(transceiver: RTCRtpTransceiver, payload_type: int) -> None:
+    """The payload type that the offer gave to the codec; aiortc takes over those above 95 only."""
+    codecs = getattr(transceiver, "_codecs", None)
+    if not codecs:
+        raise AiortcChanged("RTCRtpTransceiver has no _codecs after the offer was set")
+    codecs[0].payloadType = payload_type
 
 
 def ask_for_fec(transceiver: RTCRtpTransceiver) -> None:
