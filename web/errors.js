@@ -5,7 +5,7 @@
  * Notice for the page. No error is shown raw. Nothing here retries: call.js does.
  *
  *   Failure ── insecure · no-microphone · refused · busy                 the microphone
- *           ├─ no-camera · camera-refused · camera-busy                  the camera (the call goes on)
+ *           ├─ no-camera · camera-refused · camera-busy · camera-unseen  the camera (the call goes on)
  *           ├─ gone · full · key-needed · key-wrong · rejected · broken  the server's reply to the offer
  *           ├─ no-path · silent · lost                                   the connection
  *           └─ unsupported · sound-blocked · unplugged · cancelled       the browser, the user
@@ -48,6 +48,11 @@ const WORDS = {
   "camera-busy": [
     "The camera is in use",
     "Another program holds it. Close that program, then turn the camera on again.",
+    ["dismiss"],
+  ],
+  "camera-unseen": [
+    "The camera is not seen",
+    "The server cannot read the pictures that this browser sends. The call goes on without them.",
     ["dismiss"],
   ],
   gone: [

@@ -3,7 +3,7 @@
  *
  *   click, key, device ─┐                         ┌─► view, transcript, waterfall, orb
  *   call, peer (server) ─┴─► dispatch ─► reduce ──┤
- *   meter (levels) ─► orb, level bar, TurnClock   └─► timers and marks that follow from a fact (afterwards)
+ *   meter (levels) ─► orb, level bar, TurnClock,  └─► timers and marks that follow from a fact (afterwards)
  *
  * The only module with listeners on document and window, and the only one that holds the state. Tests may import
  * dispatch and current; there is nothing on window.
@@ -14,6 +14,7 @@ import { Call } from "./call.js";
 import { Devices } from "./devices.js";
 import { explain, Failure } from "./errors.js";
 import { loudness, Meter, TurnClock } from "./meter.js";
+import { MicrophoneCheck } from "./microphone.js";
 import { Orb } from "./orb.js";
 import { Peer } from "./peer.js";
 import { floor, INITIAL, reduce } from "./state.js";
@@ -58,6 +59,7 @@ const view = new View({
   notice: html("notice"),
 });
 const clock = new TurnClock();
+const check = new MicrophoneCheck();
 const meter = new Meter(measured);
 const devices = new Devices({
   microphones: part("microphones", HTMLSelectElement),
@@ -109,6 +111,7 @@ function render() {
 function afterwards(fact) {
   if (fact.type === "vivavoce.closing") call.expectClosing();
   if (fact.type === "page.ended") devices.release();
+  if (fact.type === "page.connected") checkCamera();
   if (fact.type !== "input_audio_buffer.committed" && fact.type !== "page.typed") return;
   clock.turnEnded(meter.time, fact.type !== "page.typed");
   const { turn } = state;
@@ -148,8 +151,12 @@ async function play(stream) {
   }
 }
 
-/** @param {{time: number, mic: number, voice: number}} levels */
+/** @param {{time: number, mic: number, voice: number, peak: number}} levels */
 function measured(levels) {
+  const on = state.phase === "live" && !state.muted && !asHeard.playing && devices.microphone !== null;
+  const trouble = check.receive(levels, on);
+  if (trouble !== (state.trouble?.kind ?? null))
+    dispatch({ type: "page.microphone", kind: trouble, name: devices.microphone?.label ?? "" });
   const heard = clock.receive(levels);
   if (heard && state.phase === "live") dispatch({ type: "page.heard", ...heard });
   const mic = state.muted ? 0 : loudness(levels.mic);
@@ -162,6 +169,7 @@ function measured(levels) {
 
 /** @param {MediaStreamTrack|null} track */
 function microphoneChanged(track) {
+  check.reset();
   if (track) track.enabled = !state.muted;
   meter.setMicrophone(track && new MediaStream([track]));
   if (state.typing && track)
@@ -175,6 +183,12 @@ function cameraChanged(track) {
   preview.hidden = track === null;
   preview.srcObject = track && new MediaStream([track]);
   call.peer?.setCamera(track);
+  checkCamera();
+}
+
+function checkCamera() {
+  if (devices.camera && call.peer && !call.peer.seesCamera)
+    dispatch({ type: "page.noticed", notice: explain(new Failure("camera-unseen")) });
 }
 
 function toggleMute() {

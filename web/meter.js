@@ -50,7 +50,7 @@ export class TurnClock {
 }
 
 export class Meter {
-  /** @param {(levels: {time: number, mic: number, voice: number}) => void} onLevels */
+  /** @param {(levels: {time: number, mic: number, voice: number, peak: number}) => void} onLevels */
   constructor(onLevels) {
     this.onLevels = onLevels;
     /** @type {AudioContext|null} */

@@ -228,9 +228,14 @@ export class Peer {
     return this.audio.sender.replaceTrack(track);
   }
 
+  /** Whether the server takes pictures: it may have rejected them in its answer. */
+  get seesCamera() {
+    return this.video.currentDirection !== "stopped";
+  }
+
   /** @param {MediaStreamTrack|null} track */
   setCamera(track) {
-    return this.video.sender.replaceTrack(track);
+    return this.seesCamera ? this.video.sender.replaceTrack(track) : undefined;
   }
 
   /** Tells the server that the call is over, then closes. Works while the tab is being closed. */

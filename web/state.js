@@ -27,6 +27,7 @@ import * as talk from "./conversation.js";
  * @property {string|null} response  id of the response being made
  * @property {string|null} speaking  id of the response being played
  * @property {boolean} muted
+ * @property {{kind: import("./microphone.js").Trouble, name: string}|null} trouble  with the microphone, and its name
  * @property {boolean} typing  the call has no microphone
  * @property {boolean} recorded  the server records the call
  * @property {boolean} captioned  the server sends live captions, so plain transcription deltas would repeat them
@@ -45,6 +46,7 @@ export const INITIAL = Object.freeze({
   phase: "idle",
   ...QUIET,
   muted: false,
+  trouble: null,
   typing: false,
   recorded: false,
   captioned: false,
@@ -111,6 +113,7 @@ const STEPS = {
     talk: talk.freeze(s.talk),
   }),
   "page.muted": (_, { on }) => ({ muted: on }),
+  "page.microphone": (_, { kind, name }) => ({ trouble: kind ? { kind, name } : null }),
   "page.typed": (s, { id, text }) => ({
     awaiting: true,
     turn: s.turn + 1,

@@ -6,6 +6,7 @@
  */
 
 import { split } from "./conversation.js";
+import { troubleWords } from "./microphone.js";
 import { floor } from "./state.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -45,6 +46,7 @@ export function words(state) {
   if (now === "listening" && state.typing)
     return ["Ready for your message", "This call has no microphone: type below."];
   if (now === "listening" && state.muted) return ["Microphone off", "Press Mute again to be heard."];
+  if (now === "listening" && state.trouble) return troubleWords(state.trouble.kind, state.trouble.name);
   return WORDS[now];
 }
 
@@ -70,6 +72,7 @@ export class View {
     document.body.dataset.state = floor(state);
     document.body.dataset.muted = String(state.muted);
     document.body.dataset.recorded = String(state.recorded);
+    document.body.dataset.trouble = state.trouble?.kind ?? "";
     if (status.textContent !== title) status.textContent = title;
     if (hint.textContent !== advice) hint.textContent = advice;
     mute.setAttribute("aria-pressed", String(state.muted));

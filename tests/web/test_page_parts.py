@@ -19,7 +19,7 @@ WEB = ROOT / "web"
 NODE_PROGRAM = """
 import { createInterface } from "node:readline";
 import { mock } from "node:test";
-const names = ["state", "conversation", "errors", "waterfall", "meter", "call", "view"];
+const names = ["state", "conversation", "errors", "waterfall", "meter", "microphone", "call", "view"];
 const modules = Object.fromEntries(await Promise.all(names.map(async (n) => [n, await import(`./${n}.js`)])));
 const AsyncFunction = (async () => {}).constructor;
 for await (const line of createInterface({ input: process.stdin })) {
@@ -471,3 +471,87 @@ def test_the_clock_does_not_take_a_noisy_room_or_the_old_answer_for_a_turn(node:
     [typed] = node(CLOCK, [*levels(0, 1, 0.1, 0), [1.2, "ended", "typed"], *levels(1.2, 2, 0, 0.1)])
     assert typed["since"] == "stopped"
     assert node(CLOCK, levels(0, 2, 0.1, 0.1)) == [], "no turn, no measure"
+
+
+# The microphone.
+
+WINDOW = 512 / 48_000  # seconds between two levels
+
+Heard = tuple[float, float, float]  # seconds, RMS, peak
+
+
+def troubles(node: Node, parts: list[Heard], muted: int = -1) -> list[tuple[float, str | None]]:
+    """What was wrong, and from when, while the microphone gives `parts`; in part `muted` it is off."""
+    levels: list[tuple[float, float, bool]] = []
+    for n, (seconds, mic, peak) in enumerate(parts):
+        levels += [(mic, peak, n != muted)] * round(seconds / WINDOW)
+    found = node(
+        """const check = new microphone.MicrophoneCheck();
+           return data.levels.map(([mic, peak, on], n) => check.receive({ time: n * data.window, mic, peak }, on));""",
+        {"levels": levels, "window": WINDOW},
+    )
+    changes: list[tuple[float, str | None]] = []
+    for n, trouble in enumerate(found):
+        if trouble != (changes[-1][1] if changes else None):
+            changes.append((round(n * WINDOW, 1), trouble))
+    return changes
+
+
+ZEROS, ROOM = (0.0, 0.0), (0.0004, 0.001)  # a quiet room is not zeros
+
+
+def speech(mic: float, peak: float, seconds: float) -> list[Heard]:
+    """Syllables: three quarters of each third of a second, and the room between them."""
+    return [(0.25, mic, peak), (0.08, *ROOM)] * round(seconds * 3)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([(30, *ROOM)], []),
+        ([(4.9, *ZEROS), (5, *ROOM)], []),
+        ([(12, *ZEROS)], [(5.0, "silent")]),
+        ([(8, *ZEROS), (5, *ROOM)], [(5.0, "silent"), (8.0, None)]),
+        ([(3, *ROOM), (8, *ZEROS), *speech(0.05, 0.3, 3)], [(8.0, "silent"), (11.0, None)]),
+        ([(1, *ROOM), (20, 0.0016, 0.005)], []),  # a fan is switched on
+        ([(20, 0.3, 0.8)], []),  # loud noise
+        ([(1, *ROOM), *speech(0.05, 0.4, 20)], []),
+        ([(1, *ROOM), *speech(0.3, 1.0, 1), (30, *ROOM)], [(1.4, "clipping"), (7.0, None)]),
+        ([(1, *ROOM), *speech(0.3, 1.0, 0.33), *speech(0.1, 0.6, 9)], []),  # one shout
+    ],
+    ids=["a quiet room", "zeros for less than five seconds", "zeros", "zeros that end", "a switch", "a fan", "noise",
+         "speech", "clipping", "a shout"],
+)  # fmt: skip
+def test_what_is_wrong_with_the_microphone_is_told_and_no_longer_when_it_is_over(
+    node: Node, parts: list[Heard], expected: list[tuple[float, str | None]]
+) -> None:
+    assert [(pytest.approx(at, abs=0.5), what) for at, what in expected] == troubles(node, parts)
+
+
+def test_a_microphone_that_hardly_hears_the_speaker_is_called_quiet_until_it_does(node: Node) -> None:
+    weak = [(1, 0.0002, 0.0006), *[(0.25, 0.002, 0.006), (0.08, 0.0002, 0.0006)] * 15]
+    found = troubles(node, [*weak, *speech(0.05, 0.3, 3)])
+    assert [what for _, what in found] == ["quiet", None]
+    assert 3 < found[0][0] < 6
+    assert found[1][0] < 6.5  # with the first loud word
+
+
+def test_a_microphone_that_was_muted_is_not_called_silent(node: Node) -> None:
+    assert troubles(node, [(2, *ROOM), (30, *ZEROS), (3, *ROOM)], muted=1) == []
+    found = troubles(node, [(30, *ZEROS), (8, *ZEROS)], muted=0)
+    assert found == [(pytest.approx(35.0, abs=0.1), "silent")]  # five seconds from when it was switched on again
+
+
+def test_the_page_names_the_microphone_and_where_another_can_be_chosen(node: Node) -> None:
+    fact = {"type": "page.microphone", "kind": "silent", "name": "OBS Virtual Mic"}
+    code = "let s = state.INITIAL; for (const f of data) s = state.reduce(s, f); return view.words(s);"
+    title, hint = node(code, [*LIVE, fact])
+    assert title == "No sound from the microphone"
+    assert (
+        hint
+        == "“OBS Virtual Mic” gives only silence. Check its switch, or choose another under “Devices and settings”."
+    )
+    assert node(code, [*LIVE, fact, {"type": "page.muted", "on": True}])[0] == "Microphone off"
+    assert node(code, [*LIVE, fact, {**fact, "kind": None}])[0] == "Listening"
+    assert "turn it up" in node(code, [*LIVE, {**fact, "kind": "quiet"}])[1]
+    assert "distorts" in node(code, [*LIVE, {**fact, "kind": "clipping", "name": ""}])[1]
