@@ -69,6 +69,21 @@ async def _pieces(request: Request) -> AsyncGenerator[bytes]:
         yield piece
 
 
+class _FormParser(MultiPartParser):
+    """Knows whether the form has come to its end; that of the library takes what there is."""
+
+    ended = False
+
+    def on_end(self) -> None:
+        """The last boundary."""
+        self.ended = True
+
+    def close(self) -> None:
+        """Closes the files of all parts, also of one that has not come to its end."""
+        for file in self._files_to_close_on_error:
+            file.close()
+
+
 async def _read_form(request: Request) -> dict[str, bytes]:
     """The fields of a form. Raises `Denied`, `MultiPartException`."""
     _, options = parse_options_header(request.headers["content-type"])
@@ -77,12 +92,14 @@ async def _read_form(request: Request) -> dict[str, bytes]:
         raise MultiPartException("expected a boundary of 1 to 70 characters.")
     # Of the header only the boundary counts: a charset may name any codec of Python's, and one takes quadratic time.
     headers = Headers(raw=[(b"content-type", b'multipart/form-data; boundary="%s"' % boundary)])
-    parser = MultiPartParser(headers, _pieces(request), max_files=2, max_fields=2, max_part_size=MAX_BODY)
-    form = await parser.parse()
+    parser = _FormParser(headers, _pieces(request), max_files=2, max_fields=2, max_part_size=MAX_BODY)
     try:
+        form = await parser.parse()
+        if not parser.ended:
+            raise MultiPartException("its last boundary is missing.")
         return {name: await _content(part) for name, part in form.items()}
     finally:
-        await form.close()
+        parser.close()
 
 
 def refuse(denied: Denied) -> JSONResponse:

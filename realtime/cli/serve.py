@@ -129,4 +129,5 @@ def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[log_handler()])
     logging.getLogger("aioice").setLevel(logging.WARNING)  # at INFO it lists every address of every peer
     logging.getLogger("aiosipua").setLevel(logging.ERROR)  # below, it logs every malformed message from the network
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # likewise, every malformed form
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # below, it logs every malformed request
