@@ -6,7 +6,8 @@ ModelError                  the message can be shown to the user: what failed, a
 │   ├── UnknownModel          the catalog has no artefact of this name
 │   ├── UnknownVoice          the TTS has no voice of this name
 │   ├── UnknownLanguage       the ASR does not know this language
-│   ├── InvalidTool           a tool's parameters are not a JSON schema
+│   ├── InvalidTool           a tool's parameters are not a JSON schema, or one that no call can fit
+│   │   └── InvalidPattern      the same of a pattern in it
 │   ├── MissingModel          in the catalog, but not pulled yet
 │   ├── StoreUnusable         the store's folder is not configured, or cannot be read or written
 │   ├── DiskFull              no room for a file
@@ -29,7 +30,7 @@ ModelError                  the message can be shown to the user: what failed, a
 │
 └── DialogueError           the model failed: loaded, but without an answer
     ├── NotRecognized         the ASR has no words for the user's turn
-    ├── ToolCallError         the LLM called a tool that it does not have
+    ├── ToolCallError         the LLM called a tool that it does not have, or with arguments that do not fit
     ├── UnreadableAnswer      an endpoint's answer is not what the API defines; the message is for the log
     └── EndpointFailed        an endpoint reports a failure within its answer; the message is for the log
 """
@@ -58,7 +59,15 @@ class UnknownLanguage(UsageError):
 
 
 class InvalidTool(UsageError):
-    """A tool's parameters are not a JSON schema."""
+    """A tool's parameters are not a JSON schema, or one that no call can fit. `path`: of the field, within them."""
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class InvalidPattern(InvalidTool):
+    """A pattern is not a regular expression, or nothing can match it."""
 
 
 class MissingModel(UsageError):
@@ -138,7 +147,8 @@ class NotRecognized(DialogueError):
 
 
 class ToolCallError(DialogueError):
-    """The LLM called a tool that it does not have, or wrote an incomplete call."""
+    """The LLM called a tool that it does not have, wrote an incomplete call, or arguments that do not fit. The same
+    request would end alike."""
 
 
 class UnreadableAnswer(DialogueError):

@@ -17,6 +17,7 @@ ROOMS = (
     "model/errors",
     "model/dialogue",
     "model/abilities",
+    "model/tool_schemas",
     "model/store",
     "model/settings",
     "model/turns",
@@ -50,6 +51,7 @@ ROOMS = (
 
 PURE = (
     "codecs",
+    "model/tool_schemas",
     "model/turns",
     "realtime/wire",
     "realtime/config",

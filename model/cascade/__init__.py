@@ -29,6 +29,7 @@ from vivavoce.model.cascade.tts import open_tts
 from vivavoce.model.cascade.tts.names import known_names
 from vivavoce.model.dialogue import Tool
 from vivavoce.model.settings import CascadeSettings
+from vivavoce.model.tool_schemas import check_tool
 
 INSTRUCTIONS: Final = (
     "You are Vivavoce, a friendly voice assistant. What you write is spoken aloud, so answer in one or two short "
@@ -69,8 +70,8 @@ class Cascade:
 
     @property
     def abilities(self) -> Abilities:
-        """The voices of the TTS, the languages of the ASR, and what fits into the LLM."""
-        return Abilities(known_names(self.tts.names), self.asr.languages, fits=self.fits)
+        """The voices of the TTS, the languages of the ASR, the tools that can be called, and what fits into the LLM."""
+        return Abilities(known_names(self.tts.names), self.asr.languages, check_tool, self.fits)
 
     @property
     def lateness(self) -> float:

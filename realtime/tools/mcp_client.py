@@ -27,6 +27,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
+from vivavoce.model.tool_schemas import check_tool
 from vivavoce.realtime.config.addresses import shown
 from vivavoce.realtime.events import Address, Answer, Failure, ListedTool, Outcome
 from vivavoce.realtime.tools import MAX_SCHEMA, MAX_TOOLS, bounded
@@ -116,6 +117,9 @@ def _listed(one: mcp_types.Tool) -> ListedTool | None:
     schema = inlined(one.input_schema)
     description = one.description or one.title or ""
     if len(one.name) > 128 or schema is None or len(json.dumps(schema)) + len(description) > MAX_SCHEMA:
+        return None
+    if problem := check_tool(schema):
+        log.warning("MCP tool cannot be called", extra={"tool": one.name, "path": problem.path})
         return None
     annotations = one.annotations.model_dump(by_alias=True, exclude_none=True) if one.annotations else None
     return ListedTool(one.name, description, schema, annotations)
