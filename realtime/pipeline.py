@@ -30,7 +30,7 @@ from msgspec import structs
 
 from vivavoce.codecs.audio import FRAME, SAMPLE_RATE, Samples
 from vivavoce.model.dialogue import Dialogue, Transcript
-from vivavoce.model.errors import DialogueError, NotRecognized
+from vivavoce.model.errors import DialogueError, NotRecognized, ToolCallError
 from vivavoce.realtime.audio.front_end import FrontEnd
 from vivavoce.realtime.audio.playout import Playout, PlayoutFull
 from vivavoce.realtime.decoding import AttachmentDecoder
@@ -89,6 +89,9 @@ MAX_BEHIND = 8 << 20
 
 PIECE = 16_384
 """Bytes of appended sound that are decoded at once: 0.3 s, or 2 s of G.711 (2 ms)."""
+
+FINAL = (NotRecognized, ToolCallError)
+"""Failures of a reply after which another try would fail alike."""
 
 SLICE = SAMPLE_RATE // 10
 """Samples (0.1 s) of sound that are processed at once, so that other calls get their turn (about 1 ms each)."""
@@ -158,7 +161,7 @@ class Pipeline:
                 async for token in tokens:
                     self._inbox.post(Replied(action.number, token))
         except DialogueError as error:
-            cause: Literal["error", "passing"] = "error" if isinstance(error, NotRecognized) else "passing"
+            cause: Literal["error", "passing"] = "error" if isinstance(error, FINAL) else "passing"
             log.warning("reply failed", extra={"reply": action.number})
             self._inbox.post(ReplyFailed(action.number, str(error), cause))
         finally:

@@ -23,7 +23,7 @@ from typing import Final
 from vivavoce.model.cascade.llm import Generation, Piece, Stopped
 from vivavoce.model.cascade.speech_queue import SpeechEnd, SpeechQueue
 from vivavoce.model.dialogue import AudioToken, Done, Item, Message, ReplySpec, ReplyToken, TextToken, Working
-from vivavoce.model.errors import DialogueError
+from vivavoce.model.errors import DialogueError, ToolCallError
 
 MOMENTS: Final = ("One moment, please. ", "Just a moment longer. ")
 """What is said where the first word takes long: at first, and later."""
@@ -77,7 +77,7 @@ class Reply:
             match await self._pieces.get():
                 case Stopped() as stopped:
                     if stopped.reason == "error":
-                        raise DialogueError(stopped.error)
+                        raise DialogueError(stopped.error) if stopped.again else ToolCallError(stopped.error)
                 case SpeechEnd(error=error):
                     if error:
                         raise DialogueError(error)

@@ -36,11 +36,13 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The generation has ended. With `error` it failed, and the message can be shown to the user."""
+    """The generation has ended. With `error` it failed, and the message can be shown to the user; `again`: the same
+    request may succeed."""
 
     reason: Literal["stop", "length", "cancelled", "error"]
     usage: Usage = field(default_factory=Usage)
     error: str = ""
+    again: bool = True
 
 
 Piece = TextToken | ToolCall | Working | Stopped

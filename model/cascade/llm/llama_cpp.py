@@ -26,10 +26,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from vivavoce.model.cascade.llm import CONTEXT_FULL, SIGN_OF_LIFE, Deliver, Prompt, Stopped, chatml
+from vivavoce.model.cascade.llm.schema_checker import SchemaChecker
 from vivavoce.model.cascade.llm.thoughts import THOUGHT_TOKENS, Thoughts
-from vivavoce.model.cascade.llm.tool_calls import ToolCallParser, effective_choice, grammar
+from vivavoce.model.cascade.llm.tool_calls import (
+    CallGate,
+    CheckedCall,
+    Grammars,
+    ToolCallParser,
+    effective_choice,
+    second_try,
+)
 from vivavoce.model.cascade.threads import Lateness
-from vivavoce.model.dialogue import Usage, Working
+from vivavoce.model.dialogue import ToolCall, Usage, Working
 from vivavoce.model.errors import DamagedModel, DialogueError, InvalidTool, MissingModel, ToolCallError
 
 log = logging.getLogger(__name__)
@@ -138,18 +146,40 @@ class LlamaSlot:
         try:
             deliver(self._answer(prompt, max_tokens, deliver, generation))
         except (InvalidTool, ToolCallError) as error:
-            deliver(Stopped("error", error=str(error)))
+            deliver(Stopped("error", error=str(error), again=False))
         except Exception:  # the border of the LLM's thread: the reply would wait for tokens forever
             log.exception("LLM failed")
             deliver(Stopped("error", error=NO_ANSWER))
 
     def _answer(self, prompt: Prompt, max_tokens: int, deliver: Deliver, generation: LlamaGeneration) -> Stopped:
+        """Answers; calls are delivered whole, at the end. One that does not fit is tried once more."""
+        stopped, calls = self._complete(prompt, max_tokens, deliver, generation)
+        for checked in calls:
+            fitting: CheckedCall | None = checked
+            if checked.problem:
+                stopped, again = self._complete(second_try(prompt, checked), max_tokens, deliver, generation)
+                if stopped.reason not in ("stop", "length"):
+                    return stopped
+                fitting = next((one for one in again if one.call.final and not one.problem), None)
+            if fitting is None:
+                return Stopped("error", stopped.usage, checked.error, again=False)
+            deliver(fitting.call)
+        return stopped
+
+    def _complete(
+        self, prompt: Prompt, max_tokens: int, deliver: Deliver, generation: LlamaGeneration
+    ) -> tuple[Stopped, list[CheckedCall]]:
+        """One completion; delivers its words, and returns its calls."""
         choice = effective_choice(prompt)
         parser, thoughts, made = ToolCallParser(prompt.tools, choice), Thoughts(), ""
+        gate = CallGate(prompt.tools, self._model.checker)
 
         def say(text: str) -> None:
             for piece in parser.push(text) if text else ():
-                deliver(piece)
+                if isinstance(piece, ToolCall):
+                    gate.take(piece)
+                else:
+                    deliver(piece)
 
         def on_text(text: str) -> None:
             nonlocal made
@@ -159,7 +189,7 @@ class LlamaSlot:
         def live() -> None:
             deliver(Working())
 
-        request = {"n_predict": max_tokens, "grammar": grammar(prompt.tools, choice) or ""}
+        request = {"n_predict": max_tokens, "grammar": self._model.grammars.of(prompt.tools, choice) or ""}
         stopped, prompt = Stopped("error", error=CONTEXT_FULL), self._window.fit(prompt)
         for halved in range(TRIES):
             text = chatml.render(chatml.trimmed(prompt, MAX_CHARS >> halved))
@@ -169,9 +199,10 @@ class LlamaSlot:
         if stopped.reason == "length" and thoughts.thinking:
             more = {**request, "prompt": text + made, "n_predict": max_tokens + THOUGHT_TOKENS}
             stopped = self._model.complete(self.number, more, generation, on_text, live)
-        if stopped.reason in ("stop", "length"):
-            say(thoughts.flush(cut=stopped.reason == "length"))
-        return stopped
+        if stopped.reason not in ("stop", "length"):
+            return stopped, []
+        say(thoughts.flush(cut=stopped.reason == "length"))
+        return stopped, gate.checked()
 
 
 class LlamaModel:
@@ -195,6 +226,8 @@ class LlamaModel:
         self._taken = [0] * copies
         self._threads = [ThreadPoolExecutor(1, thread_name_prefix=f"llm-{number}") for number in range(slots)]
         self._counter = TokenCounter(path)
+        self.checker = SchemaChecker()
+        self.grammars = Grammars(self.checker)
         self._late = Lateness()
         self._lock = threading.Lock()
 
@@ -232,6 +265,7 @@ class LlamaModel:
         for thread in self._threads:
             thread.shutdown(wait=True)
         self._counter.close()
+        self.checker.close()
         self._servers.clear()  # the last references: the destructor joins llama.cpp's threads and frees the weights
 
     def prefill(self, text: str, slot: int, given_up: Callable[[int], bool]) -> None:
@@ -298,7 +332,7 @@ class Completion:
             for event in message if isinstance(message, list) else [message]:
                 self._take(event)
         except ToolCallError as error:
-            self.stopped = Stopped("error", error=str(error))
+            self.stopped = Stopped("error", error=str(error), again=False)
             return True
         return False
 

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import httpx
 
-from vivavoce.model.cascade.llm import CONTEXT_FULL, Deliver, Prompt, Stopped
+from vivavoce.model.cascade.llm import CONTEXT_FULL, Deliver, Piece, Prompt, Stopped
 from vivavoce.model.cascade.llm import endpoint_faults as faults
 from vivavoce.model.cascade.llm.openai_request import Dialect, request_of, texts_of
 from vivavoce.model.cascade.llm.openai_stream import (
@@ -35,7 +35,10 @@ from vivavoce.model.cascade.llm.openai_stream import (
     AnswerReader,
     lines,
 )
+from vivavoce.model.cascade.llm.schema_checker import SchemaChecker
 from vivavoce.model.cascade.llm.thoughts import THOUGHT_TOKENS, Thoughts
+from vivavoce.model.cascade.llm.tool_calls import CallGate, CheckedCall, second_try
+from vivavoce.model.dialogue import ToolCall, Working
 from vivavoce.model.errors import EndpointFailed, UnreadableAnswer
 
 CONNECT: Final = 3.0
@@ -68,6 +71,9 @@ LONGEST_REFUSAL: Final = 1 << 16
 
 MAX_EXTRAS: Final = 256
 """Calls of one conversation whose additions are kept for the endpoint."""
+
+Answer = tuple[Stopped, list[ToolCall]]
+"""How an answer ended, and its calls."""
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +180,7 @@ class Endpoint:
         self._headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
         self._timeout = httpx.Timeout(patience, connect=CONNECT)
         self.dialect = Dialect()
+        self.checker = SchemaChecker()
         self._slots: list[EndpointSlot] = []
         # Reading the certificates takes 20 ms: once, not for each conversation.
         self._tls = httpx.create_ssl_context() if self.url.startswith("https:") else False
@@ -195,6 +202,7 @@ class Endpoint:
             slot.close()
         for slot in self._slots:
             slot.thread.join(CLOSING)
+        self.checker.close()
 
     def connect(self) -> httpx.AsyncClient:
         """A client for one conversation."""
@@ -217,22 +225,46 @@ class _Exchange:
     job: _Job
 
     async def run(self) -> Stopped:
-        """Streams the answer."""
-        stopped: Stopped | None = None
-        for _ in range(TRIES):
-            stopped = await self._request()
-            if stopped is not None:
-                break
-        return stopped or Stopped("error", error=faults.by_status(400))
+        """Streams the answer; calls come whole, at its end. One that does not fit is tried once more."""
+        job = self.job
+        stopped, calls = await self._answered(job.prompt, job.deliver)
+        for checked in calls:
+            fitting: CheckedCall | None = checked
+            if checked.problem:
+                stopped, again = await self._answered(second_try(job.prompt, checked), self._deliver_life)
+                if stopped.error:
+                    return stopped
+                fitting = next((one for one in again if one.call.final and not one.problem), None)
+            if fitting is None:
+                return Stopped("error", stopped.usage, checked.error, again=False)
+            job.deliver(fitting.call)
+        return stopped
 
-    async def _request(self) -> Stopped | None:
+    def _deliver_life(self, piece: Piece) -> None:
+        """Signs of life alone: the words in front of a call were said."""
+        if isinstance(piece, Working):
+            self.job.deliver(piece)
+
+    async def _answered(self, prompt: Prompt, deliver: Deliver) -> tuple[Stopped, list[CheckedCall]]:
+        """One answer, and its calls. A refusal or two may come before it."""
+        for _ in range(TRIES):
+            answer = await self._request(prompt, deliver)
+            if answer is not None:
+                stopped, calls = answer
+                gate = CallGate(prompt.tools, self.endpoint.checker)
+                for call in calls:
+                    gate.take(call)
+                return stopped, await asyncio.to_thread(gate.checked) if calls else []
+        return Stopped("error", error=faults.by_status(400)), []
+
+    async def _request(self, prompt: Prompt, deliver: Deliver) -> Answer | None:
         """One request; None where it taught something, so that it is to be repeated."""
-        endpoint, job = self.endpoint, self.job
-        request = request_of(job.prompt, endpoint.model, job.max_tokens, endpoint.vision, endpoint.dialect, self.extras)
+        endpoint, limit = self.endpoint, self.job.max_tokens
+        request = request_of(prompt, endpoint.model, limit, endpoint.vision, endpoint.dialect, self.extras)
         try:
             async with self.client.stream("POST", f"{endpoint.url}/chat/completions", json=request) as response:
                 if response.status_code == 200:
-                    return await self._answer(response, request)
+                    return await self._answer(response, request, deliver)
                 return self._refused(response.status_code, await _start_of(response), request)
         except httpx.ConnectError as error:
             return self._failed(faults.UNREACHABLE, str(error), request)
@@ -246,24 +278,25 @@ class _Exchange:
             words = CONTEXT_FULL if faults.too_long(str(error)) else faults.FAILED
             return self._failed(words, str(error), request)
 
-    def _refused(self, status: int, refusal: str, request: Mapping[str, Any]) -> Stopped | None:
+    def _refused(self, status: int, refusal: str, request: Mapping[str, Any]) -> Answer | None:
         if faults.too_long(refusal):
             return self._failed(CONTEXT_FULL, refusal, request, status)
         if status in REFUSALS and self.endpoint.dialect.learn(refusal, request):
             return None
         return self._failed(faults.by_status(status), refusal, request, status)
 
-    def _failed(self, words: str, reason: str, request: Mapping[str, Any], status: int | None = None) -> Stopped:
+    def _failed(self, words: str, reason: str, request: Mapping[str, Any], status: int | None = None) -> Answer:
         """A fault: `words` for the user, the rest for the operator."""
         reason = faults.scrubbed(reason, texts_of(request), self.endpoint.key)
         log.warning("endpoint failed", extra={"url": self.endpoint.address, "status": status, "reason": reason})
-        return Stopped("error", error=words)
+        return Stopped("error", error=words), []
 
-    async def _answer(self, response: httpx.Response, request: Mapping[str, Any]) -> Stopped | None:
+    async def _answer(self, response: httpx.Response, request: Mapping[str, Any], deliver: Deliver) -> Answer | None:
+        """Reads an answer; see `_request`."""
         dialect, limit = self.endpoint.dialect, self.job.max_tokens * CHUNKS
         roomy, loop = dialect.thinks, asyncio.get_running_loop()
         room, thoughts = THOUGHT_TOKENS * CHUNKS if roomy else 0, Thoughts(dialect.opened)
-        reader = AnswerReader(self.job.deliver, thoughts, limit, room, HOLD, loop.time, loop.call_later)
+        reader = AnswerReader(deliver, thoughts, limit, room, HOLD, loop.time, loop.call_later)
         whole = "json" in response.headers.get("content-type", "")
         try:
             await (_read_whole(response, reader) if whole else _read_stream(response, reader))
@@ -272,9 +305,9 @@ class _Exchange:
         if not (reader.finish or reader.cut):
             return self._failed(faults.BROKE_OFF, "the stream ended early", request)
         cut = reader.cut or reader.finish in LENGTH
-        reader.end(cut)
+        calls = reader.end(cut)
         dialect.note(reader.thoughts, reader.thinks, answered=reader.spoke and not cut)
-        silent = not (reader.spoke or reader.calls.calls)
+        silent = not (reader.spoke or calls)
         if reader.finish in FAILED or (silent and reader.finish in WITHHELD):
             return self._failed(faults.WITHHELD, reader.finish, request)
         self.extras.update({call.id: call.extra for call in reader.calls.calls if call.extra is not None})
@@ -282,7 +315,7 @@ class _Exchange:
             del self.extras[next(iter(self.extras))]
         if cut and silent and reader.thinks and not roomy:
             return None  # all tokens went into thoughts, which have room from now on
-        return Stopped("length" if cut else "stop", reader.usage)
+        return Stopped("length" if cut else "stop", reader.usage), calls
 
 
 async def _start_of(response: httpx.Response) -> str:

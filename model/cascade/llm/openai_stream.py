@@ -2,7 +2,7 @@
 
     bytes ──lines──► server-sent events ──msgspec──► Chunk ──┬─ content ──► Thoughts ──► TextToken
                                                             ├─ thoughts in fields of their own ──► Working
-                                                            └─ tool calls ──► CallAssembler ──► ToolCall, at the end
+                                                            └─ tool calls ──► CallAssembler ──► calls, at the end
 
 The types hold the fields that are used, and no others. A field of a wrong type fails the whole answer
 (`UnreadableAnswer`); unknown fields are passed over. Known departures:
@@ -249,14 +249,16 @@ class AnswerReader:
         if chunk.usage is not None:
             self._count(chunk.usage)
 
-    def end(self, cut: bool) -> None:
-        """The answer is over, or was `cut`: delivers text that is still in hand, and the calls."""
+    def end(self, cut: bool) -> list[ToolCall]:
+        """The answer is over, or was `cut`: delivers text that is still in hand, and returns the calls, each whole."""
         self._say(self.thoughts.flush(cut))
         self.thinks |= self.thoughts.seen
+        whole = []
         for call in self.calls.calls:
             final = not cut or call.complete
             arguments = call.arguments if call.arguments.strip() or not final else "{}"
-            self.deliver(ToolCall(call.id, call.name, arguments, final=final))
+            whole.append(ToolCall(call.id, call.name, arguments, final=final))
+        return whole
 
     def _take(self, delta: Delta) -> None:
         text = _text(delta)

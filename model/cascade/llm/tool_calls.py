@@ -1,32 +1,43 @@
-"""Constrains the tool calls of a small model by a grammar, and parses its output.
+"""Constrains the tool calls of a small model by a grammar, parses its output, and checks the arguments.
 
+    tools ──Grammars──► a grammar: speech or valid calls
     text of the LLM ──ToolCallParser──► TextToken ...           the first character is not "{"
                                     └─► ToolCall ... final      {"name": "<tool>", "arguments": {...}}
+    calls ──CallGate──► those that fit their schemas; the others are tried once more
 
 A call is one JSON object; several follow each other on lines of their own. The grammar allows speech or valid calls
-only, and decides by the first character. So a tool that is called exists, and its arguments fit its schema. (llama.cpp
-ignores a schema that it cannot compile, without an error; the parser is where that shows.) The result of a tool is
-followed by speech: a small model would call again, forever.
+only, and decides by the first character. So a tool that is called exists, and its arguments fit what a grammar can say
+of its schema; the rest of the schema is checked afterwards, as are the calls of endpoints, which know no grammar. The
+result of a tool is followed by speech: a small model would call again, forever.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from vivavoce.model.cascade.llm import Prompt
-from vivavoce.model.dialogue import CallResult, TextToken, Tool, ToolCall
+from vivavoce.model.cascade.llm.schema_checker import TOO_COSTLY, SchemaChecker
+from vivavoce.model.dialogue import Call, CallResult, TextToken, Tool, ToolCall
 from vivavoce.model.errors import InvalidTool, ToolCallError
+from vivavoce.model.tool_schemas import ToolSchema, checkable, read
 
 MAX_CALLS: Final = 4
 """Calls in one reply; a small model in a loop would repeat itself until its tokens are used up."""
 
+MAX_GRAMMAR: Final = 400_000
+"""Characters of one grammar; where its tools have more to say, only their names are kept."""
+
+MAX_KNOWN: Final = 256
+"""Grammars that are remembered as compiled."""
+
 SPEECH: Final = r"speech: /[^{<\s][^{<]*/"
 
-
-SCHEMA_TYPES: Final = frozenset(("string", "number", "integer", "boolean", "object", "array", "null"))
+log = logging.getLogger(__name__)
 
 
 def effective_choice(prompt: Prompt) -> str:
@@ -35,48 +46,142 @@ def effective_choice(prompt: Prompt) -> str:
     return "none" if answered and prompt.tool_choice == "auto" else prompt.tool_choice
 
 
-def grammar(tools: Sequence[Tool], choice: str) -> str | None:
-    """An llguidance grammar (Lark syntax) for a reply under `choice`; None when all text is allowed.
+class Grammars:
+    """Makes grammars that are known to compile. llama.cpp ignores, without an error, one that does not, and one that
+    takes all memory would end the process: `checker` compiles them first, elsewhere."""
 
-    Raises `InvalidTool` for a tool whose parameters are not a JSON schema."""
-    if not tools:
-        return None
-    if choice == "none":  # the model would imitate earlier calls in the conversation
-        return f"%llguidance {{}}\nstart: speech\n{SPEECH}"
-    allowed = [tool for tool in tools if choice in ("auto", "required", tool.name)]
+    def __init__(self, checker: SchemaChecker) -> None:
+        self._checker = checker
+        self._schemas: dict[str, ToolSchema] = {}  # by name and parameters
+        self._compiled: dict[str, str | None] = {}
+
+    def of(self, tools: Sequence[Tool], choice: str) -> str | None:
+        """An llguidance grammar (Lark syntax) for a reply under `choice`; None when all text is allowed.
+
+        Raises `InvalidTool` for a tool whose parameters no call can fit."""
+        if not tools:
+            return None
+        if choice == "none":  # the model would imitate earlier calls in the conversation
+            return f"%llguidance {{}}\nstart: speech\n{SPEECH}"
+        allowed = [tool for tool in tools if choice in ("auto", "required", tool.name)]
+        schemas = [self._schema(tool) for tool in allowed]
+        grammar = _grammar(allowed, schemas, choice)
+        if len(grammar) <= MAX_GRAMMAR and not self._problem(grammar):
+            return grammar
+        *_, anything = schemas[0].looser()
+        return _grammar(allowed, [anything] * len(allowed), choice)
+
+    def _schema(self, tool: Tool) -> ToolSchema:
+        key = json.dumps([tool.name, tool.parameters])
+        if key not in self._schemas:
+            try:
+                schema = read(tool.parameters)
+            except InvalidTool as error:
+                where = f"parameters{error.path} {error}"
+                raise InvalidTool(f"The tool '{tool.name}' cannot be used: {where}.") from error
+            candidates = (schema, *schema.looser())
+            compiling = (one for one in candidates if not self._problem(_grammar([tool], [one], "auto")))
+            _make_room(self._schemas)
+            self._schemas[key] = next(compiling, candidates[-1])
+        return self._schemas[key]
+
+    def _problem(self, grammar: str) -> str | None:
+        """Why a grammar does not compile; "" where it does, None where that is not known (it is bounded)."""
+        if grammar not in self._compiled:
+            problem = self._checker.compiles(grammar)
+            if problem:
+                log.info("grammar not compiled", extra={"reason": problem.partition("\n")[0][:100]})
+            _make_room(self._compiled)
+            self._compiled[grammar] = problem
+        return self._compiled[grammar]
+
+
+def _make_room(known: dict[str, Any]) -> None:
+    """Forgets the oldest."""
+    while len(known) >= MAX_KNOWN:
+        del known[next(iter(known))]
+
+
+def _grammar(tools: Sequence[Tool], schemas: Sequence[ToolSchema], choice: str) -> str:
     start = "speech | calls" if choice == "auto" else "calls"
     calls = f'call ("\\n" call){{0,{MAX_CALLS - 1}}}' if choice in ("auto", "required") else "call"
     lines = ["%llguidance {}", f"start: {start}", SPEECH, f"calls: {calls}"]
-    lines.append("call: " + " | ".join(f"call{i}" for i in range(len(allowed))))
-    lines += [f"call{i}: %json {json.dumps(_schema(tool))}" for i, tool in enumerate(allowed)]
+    lines.append("call: " + " | ".join(f"call{i}" for i in range(len(tools))))
+    described = zip(tools, schemas, strict=True)
+    lines += [f"call{i}: %json {json.dumps(_call(tool.name, schema))}" for i, (tool, schema) in enumerate(described)]
     return "\n".join(lines)
 
 
-def _schema(tool: Tool) -> dict[str, Any]:
-    _check(tool.parameters, tool.name)
-    parameters = {"type": "object", "additionalProperties": False, **tool.parameters}
-    return {
+def _call(name: str, schema: ToolSchema) -> dict[str, Any]:
+    call = {
         "type": "object",
-        "properties": {"name": {"const": tool.name}, "arguments": parameters},
+        "properties": {"name": {"const": name}, "arguments": schema.root},
         "required": ["name", "arguments"],
         "additionalProperties": False,
     }
+    return call | ({"$defs": schema.definitions} if schema.definitions else {})
 
 
-def _check(schema: Any, name: str) -> None:
-    """Raises `InvalidTool`. llama.cpp ignores a grammar that it cannot read, and any call would be possible."""
-    if isinstance(schema, list):
-        for part in schema:
-            _check(part, name)
-    if not isinstance(schema, dict):
-        return
-    kinds = schema.get("type")
-    for kind in kinds if isinstance(kinds, list) else [kinds]:
-        if isinstance(kind, str) and kind not in SCHEMA_TYPES:
-            raise InvalidTool(f"The tool '{name}' cannot be used: '{kind}' is no type of a JSON schema.")
-    for key, part in schema.items():
-        if key not in ("const", "default", "enum", "examples"):  # values, not schemas
-            _check(part, name)
+@dataclass(frozen=True, slots=True)
+class CheckedCall:
+    """A whole call. `problem`: why it cannot be passed on; "" where it can."""
+
+    call: ToolCall
+    problem: str
+
+    @property
+    def error(self) -> str:
+        """What users are told where the second try fails too."""
+        return f"The language model called the function '{self.call.name}' in a way that does not fit: {self.problem}."
+
+
+class CallGate:
+    """Puts the pieces of an answer's calls together, and checks the calls."""
+
+    def __init__(self, tools: Sequence[Tool], checker: SchemaChecker) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+        self._checker = checker
+        self._calls: dict[str, ToolCall] = {}
+
+    def take(self, piece: ToolCall) -> None:
+        """Takes the next piece of a call."""
+        before = self._calls.get(piece.call_id)
+        self._calls[piece.call_id] = replace(piece, arguments=(before.arguments if before else "") + piece.arguments)
+
+    def checked(self) -> list[CheckedCall]:
+        """The calls so far, in order. Blocks for some milliseconds. A call that was cut is not checked."""
+        return [CheckedCall(call, self._problem(call) if call.final else "") for call in self._calls.values()]
+
+    def _problem(self, call: ToolCall) -> str:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            return "there is no function of this name"
+        try:
+            arguments = json.loads(call.arguments)
+        except ValueError:
+            return "the arguments are not JSON"
+        if not isinstance(arguments, dict):
+            return "the arguments are not a JSON object"
+        try:
+            read(tool.parameters)
+        except InvalidTool:
+            return ""  # an endpoint took it
+        problem = self._checker.fits(checkable(tool.parameters), arguments)
+        return "" if problem is None or problem == TOO_COSTLY else problem
+
+
+def second_try(prompt: Prompt, failed: CheckedCall) -> Prompt:
+    """The prompt that asks for a failed call once more, and for this call only."""
+    call = failed.call
+    try:
+        arguments = call.arguments if isinstance(json.loads(call.arguments), dict) else "{}"
+    except ValueError:
+        arguments = "{}"
+    result = f"Error: {failed.problem}. Call the function again, with arguments that fit its schema."
+    known = any(tool.name == call.name for tool in prompt.tools)
+    items = (Call("", call.call_id, call.name, arguments), CallResult("", call.call_id, result))
+    choice = call.name if known else prompt.tool_choice
+    return replace(prompt, items=(*prompt.items, *items), tool_choice=choice)
 
 
 class ToolCallParser:

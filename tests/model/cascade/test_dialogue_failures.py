@@ -7,6 +7,7 @@ import logging
 import queue
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,6 +41,9 @@ class FailingAsr:
 
 class Broken:
     """A TTS and an LLM with a bug."""
+
+    checker = None
+    grammars = SimpleNamespace(of=lambda tools, choice: None)
 
     def speak(self, text: str, **how: object) -> Iterator[Any]:
         raise KeyError("shapes")

@@ -392,13 +392,50 @@ def test_an_answer_that_is_not_streamed_is_read() -> None:
         assert ask(Endpoint(server.url, "m")) == ([TextToken("Hello")], Stopped("stop", Usage(input_text=9)))
 
 
+STRICT = Tool("timer", "", {"type": "object", "properties": {"seconds": {"type": "integer"}}, "required": ["seconds"]})
+
+
+def calling(*arguments: str) -> Callable[[dict[str, Any]], tuple[int, Sequence[Step]]]:
+    """A server that says something and calls `timer`, each time with the next arguments."""
+    rest = iter(arguments)
+
+    def answer(body: dict[str, Any]) -> tuple[int, Sequence[Step]]:
+        call = {"index": 0, "id": f"c{len(body['messages'])}", "function": {"name": "timer", "arguments": next(rest)}}
+        return 200, [event({"content": "Well."}), event({"tool_calls": [call]}), event({}, "tool_calls"), DONE]
+
+    return answer
+
+
+@pytest.mark.slow
+def test_arguments_that_do_not_fit_are_asked_for_once_more_and_nothing_is_said_twice() -> None:
+    prompt = Prompt("", QUESTION.items, (STRICT,))
+    with ChatServer(answer=calling('{"second": 5}', '{"seconds": 5}')) as server:
+        pieces, stopped = ask(Endpoint(server.url, "m"), prompt)
+    assert pieces == [TextToken("Well."), ToolCall("c4", "timer", '{"seconds": 5}', final=True)]
+    assert stopped.reason == "stop"
+    again = server.requests[1].body
+    assert again["tool_choice"]["function"] == {"name": "timer"}
+    assert "'seconds' is a required property" in again["messages"][-1]["content"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", ['{"second": 5}', '{"seconds": "5"}', '{"sec', "[1]"])
+def test_a_call_that_does_not_fit_twice_fails_the_reply_with_its_reason(arguments: str) -> None:
+    with ChatServer(answer=calling(arguments, arguments)) as server:
+        pieces, stopped = ask(Endpoint(server.url, "m"), Prompt("", QUESTION.items, (STRICT,)))
+    assert pieces == [TextToken("Well.")]
+    assert (stopped.reason, stopped.again) == ("error", False)
+    assert stopped.error.startswith("The language model called the function 'timer' in a way that does not fit: ")
+    assert len(server.requests) == 2
+
+
 def test_what_an_endpoint_adds_to_a_call_goes_back_with_it() -> None:
     signature = {"google": {"thought_signature": "abc"}}
     call = {"index": 0, "id": "c", "function": {"name": "timer", "arguments": "{}"}, "extra_content": signature}
     with ChatServer([event({"tool_calls": [call]}, "stop"), DONE]) as server:
         endpoint = Endpoint(server.url, "m")
         slot = endpoint.open()
-        collect(slot)
+        collect(slot, Prompt("", QUESTION.items, (TIMER,)))
         collect(slot, Prompt("", (*QUESTION.items, Call("2", "c", "timer", "{}"), CallResult("3", "c", "done"))))
         endpoint.close()
     assert server.requests[1].body["messages"][2]["tool_calls"][0]["extra_content"] == signature

@@ -51,8 +51,7 @@ def read(*deltas: Any, finish: str = "stop", cut: bool = False) -> list[Piece]:
     for delta in deltas:
         reader.line(b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode())
     reader.line(b"data: " + json.dumps({"choices": [{"delta": {}, "finish_reason": finish}]}).encode())
-    reader.end(cut)
-    return pieces
+    return [*pieces, *reader.end(cut)]
 
 
 def parts(*calls: dict[str, Any]) -> dict[str, Any]:
