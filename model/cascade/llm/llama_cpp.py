@@ -225,7 +225,7 @@ class LlamaModel:
         self._open: list[LlamaSlot] = []
         self._taken = [0] * copies
         self._threads = [ThreadPoolExecutor(1, thread_name_prefix=f"llm-{number}") for number in range(slots)]
-        self._counter = TokenCounter(path)
+        self.counter = TokenCounter(path)
         self.checker = SchemaChecker()
         self.grammars = Grammars(self.checker)
         self._late = Lateness()
@@ -234,9 +234,10 @@ class LlamaModel:
     def fits(self, prompt: Prompt) -> bool:
         text = chatml.render(replace(prompt, items=()))
         room = SLOT_TOKENS - SPARE_TOKENS
+        exact = self.counter.exact  # asked first: it begins to load
         if len(text.encode(errors="replace")) <= room:  # no token is less than a byte
             return True
-        return self._counter.count(text) <= room
+        return (self.counter.count(text) if exact else len(re.findall(r"\w+", text))) <= room
 
     def open(self) -> LlamaSlot:
         with self._lock:
@@ -264,7 +265,7 @@ class LlamaModel:
             slot.close()
         for thread in self._threads:
             thread.shutdown(wait=True)
-        self._counter.close()
+        self.counter.close()
         self.checker.close()
         self._servers.clear()  # the last references: the destructor joins llama.cpp's threads and frees the weights
 
@@ -375,31 +376,37 @@ PAD: Final = COUNTER_TOKENS + 44
 
 class TokenCounter:
     """Counts tokens. llama.cpp counts those of a prompt that is too long for a context, so this is a context of the
-    smallest size, on the same weights (0.7 s and 70 MB; loaded in the background). Its thread has nothing else to do:
-    the others may be busy for a second."""
+    smallest size, on the same weights: 0.7 s and 70 MB, in the background, as soon as it is first needed. Its thread
+    has nothing else to do: the others may be busy for a second."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._loading = ThreadPoolExecutor(1, thread_name_prefix="loading")
-        self._server = self._loading.submit(_load, path, 1, 1, counts=True)
+        self._server: Future[Any] | None = None
+
+    @property
+    def exact(self) -> bool:
+        """It is loaded. Begins to load it."""
+        if self._server is None:
+            self._server = self._loading.submit(_load, self._path, 1, 1, counts=True)
+        return self._server.done() and self._server.exception() is None
 
     def count(self, text: str) -> int:
-        """Tokens of `text`; while it is not loaded, the fewest that they can be."""
-        if not self._server.done() or self._server.exception() is not None:
-            return len(re.findall(r"\w+", text))
+        """Tokens of `text`, once it is `exact`."""
+        assert self._server is not None
         counted: list[int] = []
 
         def receive(event: Any) -> bool:
             counted.append(event.get("error", {}).get("n_prompt_tokens", 0))
             return True
 
-        server = self._server.result()
-        server.handle_completions({"prompt": text + " a" * PAD, "n_predict": 1, "stream": False}, receive)
+        request = {"prompt": text + " a" * PAD, "n_predict": 1, "stream": False}
+        self._server.result().handle_completions(request, receive)
         return max(counted) - PAD
 
     def close(self) -> None:
-        self._server.exception()  # has ended loading
-        del self._server
         self._loading.shutdown()
+        self._server = None
 
 
 def _load(path: Path, slots: int, threads: int, counts: bool = False) -> Any:

@@ -388,7 +388,7 @@ def test_it_is_known_beforehand_what_fits(
     model: LlamaModel, instructions: str, tools: tuple[Tool, ...], fits: bool
 ) -> None:
     until = time.monotonic() + PATIENCE
-    while not model._counter._server.done() and time.monotonic() < until:
+    while not model.counter.exact and time.monotonic() < until:
         time.sleep(0.1)
     began = time.monotonic()
     assert model.fits(Prompt(instructions, (), tools)) is fits
