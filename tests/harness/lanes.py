@@ -7,16 +7,21 @@ Two cores are enough for two lanes: tests with models take one and wait for soun
 peers (browsers, official clients, SIPp, Asterisk) keep real time and take whole cores: they begin when the others are
 over, so that nothing disturbs them.
 
+A test that hangs ends its lane after ten minutes, with the stacks of all threads (`faulthandler_timeout` in
+pyproject.toml); the lane counts as one failure more.
+
 Arguments go to each pytest: `python tests/harness/lanes.py -k resume`. With `--halves`, two processes share the chosen
 tests by module: `make unit`.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -46,7 +51,14 @@ def counts(report: str) -> Counter[str]:
 def begin(arguments: Sequence[str], output: IO[str] | int) -> subprocess.Popen[str]:
     color = ["--color=yes"] if sys.stdout.isatty() else []
     command = [sys.executable, "-m", "pytest", *color, *arguments]
-    return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, text=True)
+    live = {**os.environ, "PYTHONUNBUFFERED": "1"}  # a lane that is killed has said how far it came
+    return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, text=True, env=live)
+
+
+def closing_line(total: Counter[str], seconds: float) -> str:
+    """The tests of all lanes in the words of pytest's closing line."""
+    kinds = [kind for kind in ("failed", "passed", "skipped") if total[kind]]
+    return f"{', '.join(f'{total[kind]} {kind}' for kind in kinds) or 'no tests ran'} in {seconds:.2f}s"
 
 
 def follow(running: subprocess.Popen[str]) -> str:
@@ -80,15 +92,18 @@ def side_by_side(runs: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
 
 def main(arguments: list[str]) -> int:
     """Runs all lanes, or two halves of the tests (`--halves`); the exit code is that of the first that failed."""
+    began = time.monotonic()
     if arguments[:1] == ["--halves"]:
         ended = side_by_side([[f"--half={half}", *arguments[1:]] for half in HALVES])
     else:
         *beside, alone = ([f"--lane={lane}", *arguments] for lane in LANES)
         ended = side_by_side(beside) + side_by_side([alone])
     total = sum((counts(report) for _, report in ended), Counter[str]())
-    print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
     failed = [code for code, _ in ended if code not in (0, NO_TESTS)]
-    return failed[0] if failed else (0 if total else NO_TESTS)
+    # A lane that broke off has no closing line.
+    total["failed"] += sum(code not in (0, NO_TESTS) and not counts(report)["failed"] for code, report in ended)
+    print(closing_line(total, time.monotonic() - began))
+    return failed[0] if failed else (0 if total.total() else NO_TESTS)
 
 
 if __name__ == "__main__":
