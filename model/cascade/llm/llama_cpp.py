@@ -433,6 +433,10 @@ def _load(path: Path, slots: int, threads: int, counts: bool = False) -> Any:
     with tempfile.TemporaryDirectory(prefix="vivavoce-") as folder:
         params.hostnames = [f"{folder}/none.sock"]
         try:
-            return xllamacpp.Server(params)
+            server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise DamagedModel(f"{path} cannot be loaded as a language model (GGUF).") from error
+    # llama.cpp's loop begins on a thread of its own. It does not notice a destructor that came before, which would wait
+    # for its end forever. An answer shows that it runs (30 ms).
+    server.handle_completions({"prompt": "a", "n_predict": 1, "stream": False}, lambda _: False)
+    return server

@@ -4,6 +4,8 @@ import itertools
 import json
 import os
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -123,6 +125,8 @@ def test_a_second_turn_has_the_first_cached(slot: LlamaSlot) -> None:
 
 def test_a_prompt_that_was_prefilled_is_cached(slot: LlamaSlot) -> None:
     slot.prefill(prompt_of("Please tell me, in a word or two, what they call the biggest of"))
+    assert slot._prefill is not None
+    slot._prefill.result(PATIENCE)  # an answer that is asked for sooner takes its place
     _, stopped = answer(slot, prompt_of("Please tell me, in a word or two, what they call the biggest of all animals."))
     usage = stopped.usage
     assert usage.input_text - usage.cached < 15
@@ -410,6 +414,26 @@ def growth(sizes: list[int]) -> float:
     large piece once, or gives one back, does not change it."""
     pairs = itertools.combinations(enumerate(sizes), 2)
     return statistics.median((later - earlier) / (n - m) for (m, earlier), (n, later) in pairs)
+
+
+CLOSED_AT_ONCE = """
+import os, sys
+from pathlib import Path
+from vivavoce.model.cascade.llm import llama_cpp
+
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core: threads begin late
+for _ in range(12):
+    llama_cpp._load(Path(sys.argv[1]), 1, 1, counts=True)
+print("closed")
+"""
+
+
+def test_a_model_that_is_closed_at_once_ends(small: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSED_AT_ONCE, small], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.stdout == "closed\n"
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="reads Linux' /proc")
