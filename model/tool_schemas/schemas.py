@@ -30,6 +30,8 @@ MAX_DEPTH: Final = 24
 """Schemas within schemas."""
 MAX_WORK: Final = 5_000
 """Schemas that are read, those included that are merged into others once more."""
+MAX_PATTERNS: Final = 10_000
+"""Characters of all patterns together; to read that many takes 50 ms."""
 MAX_ALTERNATIVES: Final = 64
 MAX_VALUES: Final = 1_000
 """Of an `enum`."""
@@ -143,7 +145,7 @@ class _Translation:
         self._whole = parameters
         self._names: dict[str, str] = {}  # of definitions, by the references to them
         self._waiting: list[str] = []  # references to definitions that are not translated yet
-        self._depth = self._work = 0
+        self._depth = self._work = self._patterns = 0
         self._nothing = ""  # path of the last schema that allows nothing
 
     def all(self) -> ToolSchema:
@@ -340,6 +342,9 @@ class _Translation:
         if pattern is not None:
             if not isinstance(pattern, str):
                 raise InvalidTool(f"must be a text: {_shown(pattern)}", f"{path}.pattern")
+            self._patterns += len(pattern)
+            if self._patterns > MAX_PATTERNS:
+                raise InvalidTool(f"exceeds {MAX_PATTERNS} characters of patterns in all", f"{path}.pattern")
             try:
                 known = patterns.read(pattern)
             except InvalidPattern as problem:

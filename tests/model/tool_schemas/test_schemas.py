@@ -178,6 +178,11 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
         f"{X}.pattern",
         "can match no text",
     ),
+    "too many patterns": (
+        {"properties": {f"p{n}": {"pattern": "(a|b)*" * 100} for n in range(17)}},
+        ".properties.p16.pattern",
+        "exceeds 10000 characters of patterns in all",
+    ),
     "a reference to nothing": (of({"$ref": "#/$defs/x"}), f"{X}.$ref", "refers to nothing: '#/$defs/x'"),
     "a reference to elsewhere": (of({"$ref": "http://a.example/s"}), f"{X}.$ref", "refers to another document: 'http"),
     "itself without an end": (of({"$ref": "#"}), "", "refers to itself without an end"),
