@@ -99,7 +99,7 @@ def test_a_real_server_answers_and_is_cancelled(models: Store) -> None:
     assert "Paris" in "".join(piece.text for piece in pieces if isinstance(piece, TextToken))
     assert stopped.reason == "stop"
     assert stopped.usage.input_text > 10
-    assert stopped.usage.output_text >= len(pieces)
+    assert stopped.usage.output_text >= sum(isinstance(piece, TextToken) for piece in pieces)
     assert ask(Endpoint(url, "smollm2", "sesame"), question, max_tokens=2)[1].reason == "length"
     _, refused = ask(Endpoint(url, "smollm2", "guess"), question)
     assert refused.error == "The language model's endpoint does not accept the server's key."
