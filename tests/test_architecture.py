@@ -21,6 +21,7 @@ ROOMS = (
     "model/store",
     "model/settings",
     "model/turns",
+    "model/vision",
     "model/cascade",
     "model/training",
     "model/evaluation",

@@ -27,6 +27,7 @@ from vivavoce.model.cascade.asr import Asr, Hypothesis, Recognition
 from vivavoce.model.cascade.context import Context, offered_tools
 from vivavoce.model.cascade.llm import Llm, Prompt
 from vivavoce.model.cascade.reply import ActiveReply, Reply
+from vivavoce.model.cascade.sight import unseen
 from vivavoce.model.cascade.speech_queue import SpeechQueue
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.dialogue import (
@@ -221,8 +222,9 @@ class CascadeDialogue:
 
     def _begin(self, spec: ReplySpec, items: tuple[Item, ...], held: bool = False) -> ActiveReply:
         reply, generation = Reply(self._speech_queue, spec, held), None
-        if spec.words:
-            reply.recite(spec.words)
+        merged = self._context.merged(items)
+        if words := spec.words or ("" if self._llm.vision else unseen(spec, merged, self._view is not None)):
+            reply.recite(words)
         else:
             limit = min(spec.max_tokens or MAX_TOKENS, MAX_TOKENS)
             generation = self._slot.generate(self._prompt(spec, items), limit, reply.deliver)

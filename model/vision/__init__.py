@@ -1,0 +1,1 @@
+"""Looks at pictures: which questions want eyes, and what there is to be seen."""
