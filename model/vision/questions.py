@@ -83,12 +83,14 @@ _MEDIUM: Final = _any(
     rf"compare (?:these|the two|them|both)\b|{_PLACE}\b|what(?:'s| has)? happened here\b|where am i\b",
     r"am i (?:smiling|alone|sitting|standing)\b|(?:dark|bright|light) (?:in here|here|in the room)\b",
     r"is the (?:camera|light) (?:on|off|covered)\b|which (?:one )?is (?:bigger|larger|smaller|on the)\b",
-    r"(?:on|to) the (?:left|right)\b",
+    r"(?:on|to) the (?:left|right)\b|what (?:animal|shape|object|thing) (?:is|are) (?:it|this|that|these)\b",
 )
 _WEAK: Final = _any(
     r"how many\b|(?:what|which) colou?rs?\b|where(?:'s| is| are)\b|(?:is|are) (?:there|it|this|that|these|they)\b",
     r"what (?:kind|sort|type|animal|shape|object|thing|number|word|letter|food|brand)\b|who(?:'s| is)\b",
     r"what(?:'s| is| are) (?:the|he|she|they) (?!capital|meaning|weather|time|date|difference)|describe\b|compare\b",
+    r"who (?:painted|made|drew|took|wrote|owns|are)\b|(?:his|her|its|their) (?:name|age|job)\b",
+    r"the name of (?:the|this)\b",
     r"what do you think\b|any (?:text|people|animals?)\b|does (?:it|this|he|she)\b|translate\b|count\b",
 )
 _ENGLISH: Final = re.compile(r"\b(?:the|is|are|what|how|a|this|it|you|do|of|in|who|and|my|please|i|me|hi|hello|tell)\b")

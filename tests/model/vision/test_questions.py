@@ -17,6 +17,7 @@ from vivavoce.model.vision.questions import Hint, Kind, Question, parse
         ("Is this a banana?", Kind.THERE, "banana", Hint.MEDIUM),
         ("Can you see me?", Kind.THERE, "", Hint.STRONG),
         ("What am I holding now?", Kind.WHAT, "", Hint.STRONG),
+        ("What animal is it?", Kind.WHAT, "", Hint.MEDIUM),
         ("What’s that?", Kind.WHAT, "", Hint.MEDIUM),
         ("What colour is the circle?", Kind.COLOUR, "circle", Hint.WEAK),
         ("What color are the circles on the left?", Kind.COLOUR, "circles", Hint.MEDIUM),

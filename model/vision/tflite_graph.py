@@ -1,0 +1,147 @@
+"""Reads an image classifier out of a file of TensorFlow Lite whose weights have 8 bits (EfficientNet-Lite).
+
+    .tflite ──flatbuffers──► operators ──in order──► Layers (layers.py) ──► ONNX: features, probabilities
+
+The weights are multiplied out to 32 bits, and the arithmetic is that of 32 bits, so results differ a little from those
+of TensorFlow Lite. Only the operators of such a network are read. Tables and numbers of fields:
+tensorflow/lite/schema/schema.fbs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivavoce.model.vision.layers import Array, Layers
+
+_ADD, _POOL, _CONV, _DEPTHWISE, _DENSE, _RESHAPE, _SOFTMAX, _QUANTIZE = 0, 1, 3, 4, 9, 22, 25, 114
+"""BuiltinOperator."""
+
+_TYPES: Final = {0: np.float32, 2: np.int32, 3: np.uint8, 9: np.int8}
+_SAME: Final = 0
+_RELU6: Final = 3
+
+
+class Table:
+    """A table of a flatbuffer; fields by their number in the schema."""
+
+    def __init__(self, data: bytes, at: int) -> None:
+        from flatbuffers import table
+
+        self._table = table.Table(data, at)
+        self._data = data
+
+    def number(self, field: int, flags: Any, default: int = 0) -> int:
+        offset = self._offset(field)
+        return int(self._table.Get(flags, offset + self._table.Pos)) if offset else default
+
+    def table(self, field: int) -> Table:
+        """Raises KeyError where there is none."""
+        offset = self._offset(field)
+        if not offset:
+            raise KeyError(field)
+        return Table(self._data, self._table.Indirect(offset + self._table.Pos))
+
+    def tables(self, field: int) -> list[Table]:
+        offset = self._offset(field)
+        if not offset:
+            return []
+        start = self._table.Vector(offset)
+        places = range(start, start + 4 * self._table.VectorLen(offset), 4)
+        return [Table(self._data, self._table.Indirect(place)) for place in places]
+
+    def array(self, field: int, kind: Any) -> NDArray[Any]:
+        offset = self._offset(field)
+        if not offset:
+            return np.zeros(0, kind)
+        size = self._table.VectorLen(offset)
+        return np.frombuffer(self._data, kind, size, self._table.Vector(offset))
+
+    def _offset(self, field: int) -> int:
+        return int(self._table.Offset(4 + 2 * field))
+
+
+class TfliteGraph:
+    """One file. `scale` and `zero`: of its input, an image of 8 bits: (pixel - zero) * scale is what it is given."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError, and LookupError, ValueError or struct.error for another file."""
+        data = path.read_bytes()
+        model = Table(data, int.from_bytes(data[:4], "little"))
+        self._kinds = [_builtin(code) for code in model.tables(1)]
+        (graph,) = model.tables(2)
+        self._tensors, self._operators = graph.tables(0), graph.tables(3)
+        self._buffers = model.tables(4)
+        (self._input,) = graph.array(1, "<i4").tolist()
+        (self._output,) = graph.array(2, "<i4").tolist()
+        quantisation = self._tensors[self._input].table(4)
+        self.scale = float(quantisation.array(2, "<f4")[0])
+        self.zero = int(quantisation.array(3, "<i8")[0])
+
+    def onnx(self, side: int) -> bytes:
+        """Two outputs: the features in front of the last layer, (1, C), and the probabilities, (1, classes)."""
+        layers, names, features = Layers(), {self._input: "image"}, ""
+        for operator in self._operators:
+            kind = self._kinds[operator.number(0, _flags().Uint32Flags)]
+            inputs = [int(number) for number in operator.array(1, "<i4")]
+            (output,) = operator.array(2, "<i4").tolist()
+            value = names[inputs[0]] if inputs[0] in names else names[inputs[-1]]
+            if kind == _DENSE:
+                features = value
+            names[output] = self._written(layers, kind, operator, inputs, names)
+        return layers.model(side, [features, names[self._output]])
+
+    def _written(self, layers: Layers, kind: int, operator: Table, inputs: list[int], names: dict[int, str]) -> str:
+        value = names[inputs[0]]
+        match kind:
+            case 0:  # _ADD
+                return layers.add(value, names[inputs[1]])
+            case 1:  # _POOL, of the whole image
+                return layers.mean(value)
+            case 3 | 4:  # _CONV, _DEPTHWISE
+                return self._conv(layers, kind == _DEPTHWISE, operator.table(4), value, inputs)
+            case 9:  # _DENSE
+                return layers.dense(value, self._real(inputs[1]), self._real(inputs[2]))
+            case 25:  # _SOFTMAX
+                return layers.softmax(value)
+            case 22 | 114:  # _RESHAPE, _QUANTIZE: of no effect here
+                return value
+        raise KeyError(f"operator {kind}")
+
+    def _conv(self, layers: Layers, depthwise: bool, options: Table, value: str, inputs: list[int]) -> str:
+        flags = _flags()
+        kernel = self._real(inputs[1])  # (out, height, width, in), or (1, height, width, channels)
+        kernel = kernel.transpose(3, 0, 1, 2) if depthwise else kernel.transpose(0, 3, 1, 2)
+        same = options.number(0, flags.Int8Flags) == _SAME
+        activation = options.number(4 if depthwise else 3, flags.Int8Flags)
+        stride = options.number(1, flags.Int32Flags)
+        groups = len(kernel) if depthwise else 1
+        bias = self._real(inputs[2])
+        return layers.conv(value, kernel, bias, stride, same, "relu6" if activation == _RELU6 else "", groups)
+
+    def _real(self, number: int) -> Array:
+        """A constant tensor, its numbers multiplied by their scales."""
+        tensor = self._tensors[number]
+        kind = _TYPES[tensor.number(1, _flags().Int8Flags)]
+        buffer = self._buffers[tensor.number(2, _flags().Uint32Flags)]
+        values = buffer.array(0, np.uint8).view(kind).reshape(tensor.array(0, "<i4")).astype(np.float32)
+        quantisation = tensor.table(4)
+        scales, zeros = quantisation.array(2, "<f4"), quantisation.array(3, "<i8")
+        shape = [1] * values.ndim
+        shape[quantisation.number(6, _flags().Int32Flags)] = len(scales)
+        return np.asarray((values - zeros.reshape(shape)) * scales.reshape(shape), np.float32)
+
+
+def _builtin(code: Table) -> int:
+    """Files of earlier versions have the small field only."""
+    flags = _flags()
+    return max(code.number(0, flags.Int8Flags), code.number(3, flags.Int32Flags))
+
+
+def _flags() -> Any:
+    from flatbuffers import number_types
+
+    return number_types
