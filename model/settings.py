@@ -28,6 +28,10 @@ class CascadeSettings:
         bool,
         Meta(description="Replies are started there at every pause: quicker, but it costs more tokens."),
     ] = False
+    sight: Annotated[
+        bool,
+        Meta(description="Pictures and the camera are looked at, for a language model without vision."),
+    ] = True
     voice: Annotated[
         str,
         Meta(description="`joe`, `joe-codec` (joe through the audio codec), or a voice of Kokoro such as `af_heart`."),
@@ -53,10 +57,16 @@ class CascadeSettings:
         """The language model is behind an endpoint."""
         return self.language.startswith(("http://", "https://"))
 
+    @property
+    def looks(self) -> bool:
+        """Pictures are looked at in the place of a language model without vision."""
+        return self.sight and not (self.remote and self.endpoint_vision)
+
 
 def needed(settings: CascadeSettings) -> tuple[str, ...]:
     """Artefacts of the model catalog that a call with these settings uses, those of turn-taking included."""
     llm = () if settings.remote or settings.language.endswith(".gguf") else (settings.language,)
     asr = ("moonshine-tiny-en",) if settings.spoken == "en" else ("moonshine-tiny-en", "whisper-base")
     tts = ("piper-joe",) if settings.voice in ("joe", "joe-codec") else ("piper-joe", "kokoro")
-    return ("silero-vad", "smart-turn", *asr, *llm, *tts)
+    sight = ("ssd-mobilenet-v2", "efficientnet-lite3", "pp-ocrv6") if settings.looks else ()
+    return ("silero-vad", "smart-turn", *asr, *llm, *tts, *sight)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,7 @@ from vivavoce.model.cascade.tts.names import known_names
 from vivavoce.model.dialogue import Tool
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.tool_schemas import check_tool
+from vivavoce.model.vision.eyes import Eyes, Looking
 
 INSTRUCTIONS: Final = (
     "You are Vivavoce, a friendly voice assistant. What you write is spoken aloud, so answer in one or two short "
@@ -56,17 +58,23 @@ class Cascade:
         self.asr, self.llm, self.tts = asr.result(), llm.result(), tts.result()
         self._threads = Threads()
         self._speech_queue = SpeechQueue(self.tts, self._threads)
+        self._looking = Looking(partial(Eyes, directory_of)) if settings.looks else None
         self._warm_up()
 
     def open(self) -> CascadeDialogue:
         """A new conversation, on the running event loop. Raises `DialogueError` when all slots of the LLM are taken."""
-        return CascadeDialogue(self.asr, self.llm, self._speech_queue, self._threads, INSTRUCTIONS)
+        return CascadeDialogue(self.asr, self.llm, self._speech_queue, self._threads, INSTRUCTIONS, self._looking)
 
     def fits(self, instructions: str, tools: tuple[Tool, ...] = ()) -> bool:
         """Whether a session's instructions and tools leave room for a conversation; True where that is not known, as at
         an endpoint. Returns within some milliseconds."""
         offered = tuple(tool for tool in tools if not tool.cue)  # the others come one by one
         return self.llm.fits(Prompt(f"{INSTRUCTIONS}\n\n{instructions}".strip(), (), offered))
+
+    @property
+    def sees(self) -> bool:
+        """Whether pictures are looked at: by the LLM, or in its place."""
+        return self.llm.vision or self._looking is not None
 
     @property
     def abilities(self) -> Abilities:
@@ -87,6 +95,8 @@ class Cascade:
         recognition.finish()
 
     def close(self) -> None:
+        if self._looking is not None:
+            self._looking.close()
         self._threads.close()
         self.llm.close()
 

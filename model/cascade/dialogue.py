@@ -27,7 +27,7 @@ from vivavoce.model.cascade.asr import Asr, Hypothesis, Recognition
 from vivavoce.model.cascade.context import Context, offered_tools
 from vivavoce.model.cascade.llm import Llm, Prompt
 from vivavoce.model.cascade.reply import ActiveReply, Reply
-from vivavoce.model.cascade.sight import unseen
+from vivavoce.model.cascade.sight import Sight
 from vivavoce.model.cascade.speech_queue import SpeechQueue
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.dialogue import (
@@ -44,6 +44,7 @@ from vivavoce.model.dialogue import (
     joined,
 )
 from vivavoce.model.errors import DialogueError, NotRecognized
+from vivavoce.model.vision.eyes import Looking
 
 TRANSCRIPT_PATIENCE: Final = 10.0
 """Seconds that a reply waits for the final transcript of its turn; that of a minute takes under two."""
@@ -55,7 +56,16 @@ MAX_TOKENS: Final = 160
 class CascadeDialogue:
     """Implements `dialogue.Dialogue`. `transcripts()` must be consumed: it drives the ASR."""
 
-    def __init__(self, asr: Asr, llm: Llm, speech_queue: SpeechQueue, threads: Threads, instructions: str) -> None:
+    def __init__(
+        self,
+        asr: Asr,
+        llm: Llm,
+        speech_queue: SpeechQueue,
+        threads: Threads,
+        instructions: str,
+        looking: Looking | None = None,
+    ) -> None:
+        """`looking`: looks at pictures in the place of an `llm` without vision."""
         self._asr = asr
         self._llm = llm
         self._slot = llm.open()
@@ -69,6 +79,7 @@ class CascadeDialogue:
         self._wake = asyncio.Event()
         self._ended = False
         self._view: Picture | None = None
+        self._sight = None if llm.vision else Sight(looking)
         self._prefilled = ""  # text of the open turn that the LLM has read
         self._next_spec = ReplySpec("")  # the reply that will probably be requested next
         self._anticipated = False  # it follows the open turn, so it may be begun speculatively
@@ -82,6 +93,8 @@ class CascadeDialogue:
             self._open = Turn(self._asr.open())
             self._prefilled = ""
             self._drop_speculative()
+            if self._sight is not None:
+                self._sight.spoken()
             self._slot.prefill(self._prompt_with(""))
         turn = self._open
         turn.push(samples, voiced)
@@ -151,6 +164,10 @@ class CascadeDialogue:
         if self._speculative is not None and self._speculative.answers_turn(text):
             return  # no words came since the reply was begun
         self._drop_speculative()
+        if self._sight is not None:
+            self._sight.spoken(text)
+            if paused and self._sight.waits(self._context.merged(self._items_with(text))):
+                return  # the reply needs what is being looked at
         if paused and text and self._anticipated:
             self._speculative = self._begin(self._next_spec, self._items_with(text), held=True)
         elif paused:
@@ -170,18 +187,25 @@ class CascadeDialogue:
         items = self._context.merged(items)
         instructions = f"{self._instructions}\n\n{spec.instructions}".strip()
         tools = offered_tools(spec.tools, spec.tool_choice, items)
-        return Prompt(instructions, items, tools, spec.tool_choice, self._view)
+        seen = items if self._sight is None else self._sight.reported(items)
+        return Prompt(instructions, seen, tools, spec.tool_choice, self._view)
 
     # --- context -----------------------------------------------------------------------------------------------
 
     def see(self, picture: Picture) -> None:
         self._view = picture
+        if self._sight is not None:
+            self._sight.see(picture)
 
     def read(self, item: Item, after: str | None = None) -> None:
         self._context.read(item, after)
+        if self._sight is not None:
+            self._sight.read(item)
 
     def forget(self, item_id: str) -> None:
         self._context.forget(item_id)
+        if self._sight is not None:
+            self._sight.forget(item_id)
 
     def cut(self, heard: Heard) -> None:
         self._context.cut(heard)
@@ -193,6 +217,8 @@ class CascadeDialogue:
         if not spec.words and not await self._has_question(joins):
             yield Done("stop")  # a turn without words, such as a cough or a door
             return
+        if self._sight is not None and not spec.words:
+            await self._sight.ready(spec, self._context.merged(self._context.items(spec)))
         active, text = self._take(spec, self._context.items(spec)), ""
         try:
             async for token in active.reply.tokens():
@@ -200,7 +226,7 @@ class CascadeDialogue:
                     text += token.text
                     aside = active.reply.aside
                     self._context.answered(spec.id, text[aside:], aside)
-                yield token
+                yield self._with_images(token, active) if isinstance(token, Done) else token
             if self._open is None and self._speculative is None:
                 self._slot.prefill(
                     self._prompt_with("")
@@ -222,13 +248,24 @@ class CascadeDialogue:
 
     def _begin(self, spec: ReplySpec, items: tuple[Item, ...], held: bool = False) -> ActiveReply:
         reply, generation = Reply(self._speech_queue, spec, held), None
-        merged = self._context.merged(items)
-        if words := spec.words or ("" if self._llm.vision else unseen(spec, merged, self._view is not None)):
+        if words := spec.words or self._seen_words(spec, items):
             reply.recite(words)
         else:
             limit = min(spec.max_tokens or MAX_TOKENS, MAX_TOKENS)
             generation = self._slot.generate(self._prompt(spec, items), limit, reply.deliver)
         return ActiveReply(spec, items, reply, generation)
+
+    def _seen_words(self, spec: ReplySpec, items: tuple[Item, ...]) -> str:
+        """The answer to a question about something seen, unless it is the LLM's."""
+        return "" if self._sight is None else self._sight.words(spec, self._context.merged(items))
+
+    def _with_images(self, done: Done, active: ActiveReply) -> Done:
+        """Counts the reports of what was seen as images."""
+        if self._sight is None or active.generation is None:
+            return done
+        usage = done.usage
+        images = min(self._sight.tokens(self._context.merged(active.items)), usage.input_text)
+        return replace(done, usage=replace(usage, input_text=usage.input_text - images, input_image=images))
 
     def _drop_speculative(self) -> None:
         if self._speculative is not None:

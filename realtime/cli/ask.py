@@ -56,9 +56,9 @@ def _ask(settings: CascadeSettings, store: Store, sound: Samples, picture: Pictu
     began = time.perf_counter()
     cascade = Cascade(settings, store.path)
     print(f"{'models loaded':<16}{time.perf_counter() - began:6.2f} s")
-    if picture is not None and not cascade.llm.vision:
+    if picture is not None and not cascade.sees:
         print(
-            "The language model cannot see: the picture is left out. (An endpoint with vision can.)",
+            "Nothing looks at pictures: the picture is left out. (The setting `sight` turns that on.)",
             file=sys.stderr,
         )
     try:

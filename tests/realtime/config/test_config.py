@@ -94,7 +94,7 @@ def value_of(config: Config, path: str) -> Any:
 @pytest.mark.parametrize("path", ALONE)
 def test_every_setting_can_come_from_file_and_environment(path: str) -> None:
     default, setting = value_of(Config(), path), SETTINGS[path]
-    text = OTHER.get(path) or {bool: "true", tuple: "a,b", str: "x"}.get(type(default), "42")
+    text = OTHER.get(path) or {bool: str(not default).lower(), tuple: "a,b", str: "x"}.get(type(default), "42")
     config = built(environ=NEEDS.get(path, {}) | {setting.variable: text})
     value = value_of(config, path)
     assert value != default
