@@ -16,7 +16,7 @@ from typing import Final
 
 from vivavoce.model.vision.colours import NAMES as COLOURS
 from vivavoce.model.vision.objects import NAMES as OBJECTS
-from vivavoce.model.vision.objects import Box, area
+from vivavoce.model.vision.objects import SURE, Box, area
 from vivavoce.model.vision.questions import Kind, Question
 from vivavoce.model.vision.scene import (
     BRIGHT,
@@ -151,8 +151,8 @@ def described(scene: Scene) -> str:
     """What there is to be seen, in one or two sentences."""
     if scene.covered:
         return COVERED
-    seen = _seen(scene)
-    sentences = [f"I see {seen}."] if seen else []
+    seen = "" if scene.comic else _seen(scene)
+    sentences = ["It looks drawn."] if scene.comic else [f"I see {seen}."] if seen else []
     if scene.maybe and not seen:
         sentences.append(_sentence(scene.maybe))
     if scene.lines:
@@ -203,6 +203,8 @@ def _count(thing: str, scene: Scene) -> str:
     boxes = _found(sought, scene)
     if sought.is_shape and _doubtful(sought, scene):
         return _unknown(f"how many {plural(sought.words)} there are", scene)
+    if not boxes and (scene.comic or _doubtful(sought, scene)):
+        return _unknown(f"how many {plural(sought.words)} there are", scene)
     if not boxes:
         return f"I see no {plural(sought.words)}."
     return f"I see {_number(len(boxes))} {plural(sought.words) if len(boxes) > 1 else sought.words}."
@@ -217,8 +219,12 @@ def _there(thing: str, said: str, scene: Scene) -> str:
     boxes = _found(sought, scene)
     if boxes:
         return f"Yes, I see {counted(len(boxes), sought.words)}" + (f" {at(boxes[0])}." if len(boxes) == 1 else ".")
+    if scene.comic:
+        return _unknown(f"whether there is {with_article(sought.words)}", scene)
     if _doubtful(sought, scene) or _named_in(sought.name, scene):
         return f"I am not sure, there may be {with_article(sought.words)}."
+    if not _understood(scene) and sought.name != "person":
+        return f"I don't see {with_article(sought.words)}, but I can't make out much."
     return f"No, I don't see {with_article(sought.words)}."
 
 
@@ -276,7 +282,11 @@ def _where(thing: str, said: str, scene: Scene) -> str:
 
 def _identity(said: str, scene: Scene) -> str:
     spot = _SPOTS.search(said)
-    if scene.drawing and scene.areas and not scene.sure:
+    if scene.comic:
+        return " ".join(
+            filter(None, ("I can't make out what it is: it looks drawn.", scene.maybe and _sentence(scene.maybe)))
+        )
+    if scene.drawing and any(area.shape for area in scene.areas) and not scene.sure:
         chosen = [area for area in scene.areas if spot is None or _is_at(area.box, spot[1])]
         if not chosen:
             return f"I see nothing there. I see {_seen(scene)}."
@@ -295,7 +305,8 @@ def _identity(said: str, scene: Scene) -> str:
         return _sentence(scene.maybe)
     if scene.lines:
         return f"I see text. {_read(scene)}"
-    return _unknown("what it is", scene)
+    guess = next((seen.name for seen in scene.things if seen.score >= SURE and seen.name not in left_out), "")
+    return f"I am not sure, it may be {with_article(guess)}." if guess else _unknown("what it is", scene)
 
 
 def _sought(phrase: str, scene: Scene) -> _Sought | None:
@@ -351,6 +362,11 @@ def _doubtful(sought: _Sought, scene: Scene) -> bool:
         )
     sure = {id(seen) for seen, _ in scene.sure}
     return any(seen.name == sought.name and id(seen) not in sure for seen in scene.things)
+
+
+def _understood(scene: Scene) -> bool:
+    """Whether so much is known of the picture that what is not seen is not there."""
+    return bool(scene.sure or scene.lines or any(area.shape for area in scene.areas))
 
 
 def _named_in(name: str, scene: Scene) -> bool:

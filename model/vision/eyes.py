@@ -93,13 +93,14 @@ class Looking:
     def __init__(self, load: Callable[[], Seeing]) -> None:
         self._load = load
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="looking")
+        self._pool.submit(lambda: None)  # the thread begins here, with the owner's, not in the midst of a call
         self._eyes: Seeing | None = None
         self._waiting: list[Future[Scene]] = []
 
     def prepare(self) -> None:
         """Loads the networks, if that has not begun: a camera is on. Returns at once."""
         if self._eyes is None and not self._waiting:
-            self._submit(lambda: Scene())
+            self._submit(Scene)
 
     def look(self, pixels: Pixels) -> Future[Scene]:
         """Begins a look. Its future fails where the networks cannot be loaded; it is cancelled when too many wait."""

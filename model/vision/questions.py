@@ -147,5 +147,5 @@ def _kind(said: str) -> tuple[Kind, str]:
     for kind, pattern in _PATTERNS:
         if (match := pattern.search(said)) is not None:
             thing = next((words for words in match.groups() if words), "").strip()
-            return kind, "" if thing in _PRONOUNS else thing
+            return kind, "" if thing.partition(" ")[0] in _PRONOUNS else thing
     return Kind.DESCRIBE, ""

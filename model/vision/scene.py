@@ -24,8 +24,55 @@ CERTAIN: Final = 0.8
 PERHAPS: Final = 0.4
 """Of the main thing: from CERTAIN on it is nearly always right; below PERHAPS often wrong, so not said."""
 
-SURE_DRAWN: Final = 0.9
-"""Of things in a drawing: the detector knows photos, and takes a shape for a kite."""
+FIRM: Final = 0.9
+FIRM_SMALL: Final = 0.8
+"""Of a thing that the classifier does not confirm; the small ones are not what the picture is of."""
+
+SMALL: Final = 0.2
+"""Share of the picture."""
+
+PERSON: Final = 0.7
+"""Of a person, whom the classifier does not know."""
+
+CONFIRMS: Final = 0.3
+CONTRADICTS: Final = 0.35
+"""Probability of the classifier's name from which it counts for or against a thing."""
+
+FICKLE: Final = frozenset("kite cake clock frisbee skis vase airplane scissors bird tie phone".split()) | {"teddy bear"}  # noqa: SIM905
+"""What the detector takes unknown things for, at any score: never sure without the classifier."""
+
+COMIC: Final = frozenset({"comic book", "jigsaw puzzle", "Band Aid"})
+"""What the classifier takes pictures drawn by hand for."""
+
+KINDS: Final = {
+    "cat": "tabby lynx cougar",
+    "dog": "terrier retriever spaniel shepherd hound poodle husky pug collie dalmatian corgi setter pointer mastiff "
+    "chihuahua beagle boxer rottweiler doberman pinscher malamute samoyed chow schnauzer sheepdog bulldog papillon "
+    "pekinese dane",
+    "bird": "hen cock goose drake owl finch robin jay macaw eagle kite vulture ostrich pelican flamingo heron crane "
+    "stork magpie hummingbird parrot lorikeet cockatoo toucan peacock quail partridge penguin albatross swan bulbul "
+    "junco",
+    "horse": "sorrel",
+    "cow": "ox buffalo bison",
+    "sheep": "ram bighorn",
+    "bear": "bruin",
+    "cup": "mug espresso teapot goblet",
+    "bottle": "jug flask",
+    "car": "wagon convertible cab limousine jeep racer minivan",
+    "motorcycle": "moped scooter",
+    "bus": "trolleybus minibus",
+    "truck": "van pickup trailer",
+    "boat": "canoe catamaran trimaran gondola speedboat lifeboat yawl schooner",
+    "airplane": "airliner warplane",
+    "phone": "telephone cellular",
+    "laptop": "notebook",
+    "tv": "television screen monitor",
+    "couch": "studio",
+    "table": "desk",
+    "ball": "volleyball basketball soccer rugby",
+    "teddy bear": "teddy",
+}
+"""Words in the classifier's names for what the detector finds."""
 
 DARK: Final = 0.15
 BRIGHT: Final = 0.75
@@ -63,20 +110,39 @@ class Scene:
     def sure(self) -> tuple[tuple[Thing, str], ...]:
         """The things that are surely there, with their colours, each place once: a cup is no bowl as well."""
         kept: list[tuple[Thing, str]] = []
-        least = SURE_DRAWN if self.drawing else SURE
         for thing, colour in zip(self.things, self.colours, strict=True):
-            if thing.score >= least and all(overlap(thing.box, other.box) < 0.7 for other, _ in kept):
+            if self._is_sure(thing) and all(overlap(thing.box, other.box) < 0.7 for other, _ in kept):
                 kept.append((thing, colour))
         return tuple(kept)
 
     @property
+    def comic(self) -> bool:
+        """Drawn by hand, which the networks do not know: nothing in it is sure."""
+        unnamed = sum(not area.shape for area in self.areas)
+        return self.thing[0] in COMIC or unnamed > max(2, len(self.areas) // 2)
+
+    def _is_sure(self, thing: Thing) -> bool:
+        if self.comic or thing.score < SURE:
+            return False
+        if thing.name == "person" and not self.drawing:
+            return thing.score >= PERSON
+        label, score = self.thing
+        words = {*label.lower().replace("-", " ").split()}
+        confirmed = score >= CONFIRMS and bool(words & {*thing.name.split(), *KINDS.get(thing.name, "").split()})
+        small = area(thing.box) <= SMALL and not self.drawing
+        contradicted = score >= CONTRADICTS and not small
+        firm = thing.score >= (FIRM_SMALL if small else FIRM) and thing.name not in FICKLE
+        return confirmed or (firm and not contradicted)
+
+    @property
     def maybe(self) -> str:
-        """What the whole picture is of, with its doubt: "it is a cup", "it may be a cup"; "" where that is not known.
-        Not for drawings, of which the classes are not."""
+        """What the whole picture is of, with its doubt: "it looks like a cup", "it may be a cup"; "" where that is not
+        known. Of a drawing only what has no shape that is known."""
         name, score = self.thing
-        if self.drawing or self.lines or score < PERHAPS:
+        least = CERTAIN if self.drawing else PERHAPS
+        if name in COMIC or self.lines or score < least or any(area.shape for area in self.areas):
             return ""
-        return f"it {'is' if score >= CERTAIN else 'may be'} {with_article(name)}"
+        return f"it {'looks like' if score >= CERTAIN else 'may be'} {with_article(name)}"
 
     @property
     def text(self) -> str:
@@ -158,7 +224,7 @@ def report(scene: Scene) -> str:
     if scene.covered:
         return "the picture is black: the camera is covered or the room is dark"
     light = "dark" if scene.light < DARK else "bright" if scene.light > BRIGHT else ""
-    kind = "drawing or printed page" if scene.drawing else "photo"
+    kind = "drawing or printed page" if scene.drawing or scene.comic else "photo"
     about = [", ".join(filter(None, (kind, light)))]
     if scene.drawing and scene.background:
         about.append(f"background {scene.background}")

@@ -20,6 +20,7 @@ from vivavoce.model.vision.questions import Hint, Kind, Question, parse
         ("What animal is it?", Kind.WHAT, "", Hint.MEDIUM),
         ("What’s that?", Kind.WHAT, "", Hint.MEDIUM),
         ("What colour is the circle?", Kind.COLOUR, "circle", Hint.WEAK),
+        ("What colour do you see?", Kind.COLOUR, "", Hint.STRONG),
         ("What color are the circles on the left?", Kind.COLOUR, "circles", Hint.MEDIUM),
         ("How many red circles can you see?", Kind.COUNT, "red circles", Hint.STRONG),
         ("How many people are there?", Kind.COUNT, "people", Hint.WEAK),

@@ -16,7 +16,7 @@ from vivavoce.model.vision.text import Line
 
 LEFT, MIDDLE, RIGHT = (0.0, 0.4, 0.2, 0.6), (0.3, 0.3, 0.7, 0.9), (0.8, 0.4, 1.0, 0.6)
 CAT = Scene(
-    things=(Thing("cat", 0.9, MIDDLE), Thing("cup", 0.7, LEFT), Thing("dog", 0.3, RIGHT)),
+    things=(Thing("cat", 0.9, MIDDLE), Thing("cup", 0.85, LEFT), Thing("dog", 0.3, RIGHT)),
     colours=("brown", "white", "black"),
     thing=("Egyptian cat", 0.9),
     main_colours=("brown", "beige"),
@@ -38,7 +38,7 @@ MIST = Scene(main_colours=("grey",))
     [
         (
             CAT,
-            "photo; a cup (left); a cat (centre, near); it is an Egyptian cat; colours brown, beige; no text",
+            "photo; a cup (left); a cat (centre, near); it looks like an Egyptian cat; colours brown, beige; no text",
             "cup, cat",
         ),
         (
@@ -92,6 +92,42 @@ def test_what_is_known_is_said_and_nothing_else(scene: Scene, said: str, told: s
     question = parse(said)
     assert question is not None
     assert answer(question, said, scene) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "score", "label", "sure"),
+    [
+        ("cat", 0.65, ("tabby", 0.6), True),
+        ("cat", 0.55, ("tabby", 0.6), False),
+        ("cat", 0.65, ("tabby", 0.2), False),
+        ("cat", 0.95, ("sea lion", 0.2), True),
+        ("cat", 0.95, ("sea lion", 0.5), False),
+        ("kite", 0.99, ("sea lion", 0.2), False),
+        ("person", 0.75, ("sea lion", 0.5), True),
+        ("person", 0.65, ("sea lion", 0.1), False),
+        ("cat", 0.95, ("comic book", 0.2), False),
+    ],
+)
+def test_a_thing_is_sure_when_both_networks_allow_it(
+    name: str, score: float, label: tuple[str, float], sure: bool
+) -> None:
+    scene = Scene((Thing(name, score, MIDDLE),), ("",), label)
+    assert bool(scene.sure) == sure
+    question = parse(f"Is there a {name}?")
+    assert question is not None
+    told = answer(question, f"Is there a {name}?", scene)
+    assert told is not None
+    assert told.startswith("Yes") == sure
+    assert not told.startswith("No")
+
+
+def test_drawn_pictures_are_not_known() -> None:
+    odd = tuple(Area("red", "", 0.05, (0.1 * at, 0.1, 0.1 * at + 0.1, 0.4)) for at in range(4))
+    for scene in (Scene(thing=("comic book", 0.3)), Scene(areas=odd, drawing=True)):
+        for said in ("What is this?", "Is there a dog?", "How many cats are there?"):
+            question = parse(said)
+            assert question is not None
+            assert "can't" in (answer(question, said, scene) or "")
 
 
 def test_what_is_written_is_found_by_the_language_model() -> None:
