@@ -306,7 +306,7 @@ def _identity(said: str, scene: Scene) -> str:
     if scene.lines:
         return f"I see text. {_read(scene)}"
     guess = next((seen.name for seen in scene.things if seen.score >= SURE and seen.name not in left_out), "")
-    return f"I am not sure, it may be {with_article(guess)}." if guess else _unknown("what it is", scene)
+    return f"I am not sure, it may be {with_article(guess)}." if guess else described(scene)
 
 
 def _sought(phrase: str, scene: Scene) -> _Sought | None:

@@ -83,7 +83,7 @@ def test_a_report_has_what_is_sure(scene: Scene, words: str, few: str) -> None:
         (SIGN, "What does the sign say?", "It says: Platform 9, Leeds."),
         (SIGN, "Is there any text?", "It says: Platform 9, Leeds."),
         (BLACK, "What do you see?", COVERED),
-        (MIST, "What is this?", "I can't tell what it is from what I see."),
+        (MIST, "What is this?", "I can't make out what it is. The colours are mostly grey."),
         (MIST, "Is it dark in here?", "It is neither dark nor very bright."),
         (MIST, "What has changed?", "I have only had one look so far, so I can't compare."),
     ],
