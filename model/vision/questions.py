@@ -130,9 +130,13 @@ _PATTERNS: Final = tuple((kind, re.compile(pattern)) for kind, pattern in _KINDS
 _PRONOUNS: Final = frozenset("it this that these those they them here me you i what one something anything".split())  # noqa: SIM905
 
 
+LONGEST: Final = 400
+"""Characters of a text, its last ones, in which a question is looked for: patterns with a gap take quadratic time."""
+
+
 def parse(text: str) -> Question | None:
     """The question in `text`; None where it wants no eyes, picture or not."""
-    said = " ".join(text.lower().replace("’", "'").split())
+    said = " ".join(text[-LONGEST:].lower().replace("’", "'").split())
     plain = _FIGURES_OF_SPEECH.sub(" ", said)
     for hint, pattern in ((Hint.STRONG, _STRONG), (Hint.MEDIUM, _MEDIUM), (Hint.WEAK, _WEAK)):
         if pattern.search(plain):

@@ -17,6 +17,7 @@ from vivavoce.model.cascade.llm import Prompt
 from vivavoce.model.cascade.llm.chatml import render
 from vivavoce.model.cascade.tts.clauses import Clauses
 from vivavoce.model.cascade.tts.english.spoken import speakable
+from vivavoce.model.vision import questions
 from vivavoce.realtime.admission.forwarded import client_address
 from vivavoce.realtime.config.dial_rules import canonical
 from vivavoce.realtime.config.errors import BadTarget
@@ -30,7 +31,8 @@ ATOMS = (
     " ", "\n", "\t", "a", "1", ".", ",", "-", "'", '"', "_", "(", "[", "{", "`", "*", "#", "|", "<", "&", "/", "@", ":",
     ";", "=", "+", "%", "$", "1 ", "a ", "1,", "a.", "a-", "a'", "- ", ", ", "1-", "1/", "x1", "http://", "www.a.",
     "a@a.",
-    "<|", "](", "<!--", "\r\n", "\n ", " - at `", "é", "m=", "a=",
+    "<|", "](", "<!--", "\r\n", "\n ", " - at `", "é", "m=", "a=", "how many ", "is there a ",
+    "the number of ", "what does ",
 )  # fmt: skip
 SIZES = {"the language model's answer": 500}
 """Characters, where a reader is slow though linear."""
@@ -70,6 +72,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "client events": event,
     "a transcript": phrases.read,
     "speech over the assistant": backchannel_words.read,
+    "a question about a picture": questions.parse,
     "an expression": computed,
     "headers of proxies": lambda text: client_address("10.0.0.1", text, f"for={text}", lambda address: True),
     "a number to be dialled": dialled,
