@@ -10,7 +10,6 @@ text-to-phoneme stage of their own: `names.ENGLISH` leaves them out. Source: Kok
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -22,11 +21,11 @@ from numpy.typing import NDArray
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.model.cascade.tts.contract import WHOLE, Part, Speech, check_speed
-from vivavoce.model.cascade.tts.english.spoken import MARKS
 from vivavoce.model.cascade.tts.graph import Graph
 from vivavoce.model.cascade.tts.names import ENGLISH, resolve
 from vivavoce.model.cascade.tts.phonemes import Phonemes, Word
-from vivavoce.model.cascade.tts.utterance import Rendering, say, sounding
+from vivavoce.model.cascade.tts.symbols import read_numbers, sequence
+from vivavoce.model.cascade.tts.utterance import Rendering, say
 from vivavoce.model.errors import BrokenTts
 
 FRAME: Final = 600
@@ -97,21 +96,6 @@ def _voice_file(directory: Path, name: str) -> Path:
     return directory / "voices" / f"{name}.bin"
 
 
-def sequence(words: Sequence[Word], table: dict[str, int]) -> tuple[list[int], list[int]]:
-    """The numbers of `words`, and the count of them at which each word's sound ends. Symbols not in `table` are left
-    out."""
-    numbers: list[int] = []
-    ends: list[int] = []
-    for count, word in enumerate(words):
-        symbols = word.symbols
-        if count:
-            numbers.append(table[" "])
-        numbers += [table[symbol] for symbol in sounding(symbols) if symbol in table]
-        ends.append(len(numbers))
-        numbers += [table[mark] for mark in symbols[len(sounding(symbols)) :]]
-    return numbers, ends
-
-
 def _gain(sound: Samples) -> float:
     """The gain that brings a clause half the way, in decibels, to the common loudness, within 4 dB and without
     clipping."""
@@ -121,17 +105,6 @@ def _gain(sound: Samples) -> float:
     ideal = (_LOUDNESS / float(np.sqrt(np.mean(spoken**2)))) ** 0.5
     bounded = min(max(ideal, 1 / _LARGEST_GAIN), _LARGEST_GAIN)
     return float(min(bounded, 0.98 / np.abs(sound).max()))
-
-
-def read_numbers(path: Path) -> dict[str, int]:
-    """The number of each symbol."""
-    try:
-        table: dict[str, int] = json.loads(path.read_text("utf-8"))["vocab"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BrokenTts(f"cannot read the voices' symbols {path}: {error!r}") from error
-    if missing := [symbol for symbol in f" {MARKS}" if symbol not in table]:
-        raise BrokenTts(f"{path}: expected numbers for punctuation, got none for {missing}")
-    return table
 
 
 @lru_cache(maxsize=64)

@@ -23,9 +23,9 @@ import torch
 from numpy.typing import NDArray
 
 from vivavoce.codecs.audio import Samples
-from vivavoce.model.cascade.tts.kokoro import read_numbers
 from vivavoce.model.cascade.tts.phonemes import Word
 from vivavoce.model.cascade.tts.piper import DURATIONS, Ids
+from vivavoce.model.cascade.tts.symbols import read_numbers
 from vivavoce.model.cascade.tts.utterance import sounding
 from vivavoce.model.training import command_line, open_store
 from vivavoce.model.training.codec.encoder import BLOCK, STEP, Encoder
@@ -52,7 +52,7 @@ class Unit:
 
 
 def align_alphabets(words: Sequence[Word], table: dict[str, int], ids: Ids) -> list[Unit]:
-    """Aligns the two alphabets for a whole clip, as `kokoro.sequence` and `Ids.sequence` write it."""
+    """Aligns the two alphabets for a whole clip, as `symbols.sequence` and `Ids.sequence` write it."""
     made = [Unit(1, 2)]
     for number, word in enumerate(words):
         if number:

@@ -27,8 +27,9 @@ import numpy as np
 from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.model.cascade.tts.english.spoken import speakable
 from vivavoce.model.cascade.tts.graph import Graph
-from vivavoce.model.cascade.tts.kokoro import read_numbers, read_styles, sequence
+from vivavoce.model.cascade.tts.kokoro import read_styles
 from vivavoce.model.cascade.tts.phonemes import Phonemes, Word
+from vivavoce.model.cascade.tts.symbols import read_numbers, sequence
 from vivavoce.model.training import command_line, open_store
 from vivavoce.model.training.data.texts import ShortSentences
 
