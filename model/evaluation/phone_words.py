@@ -78,6 +78,14 @@ def rate(counts: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
     return float(table[:, 0].sum() / table[:, 1].sum()), float(low), float(high)
 
 
+def recognized(asr: Asr, samples: Samples) -> str:
+    """The words of `samples`, (n,) at 24 kHz."""
+    resampler, stream = Resampler(SAMPLE_RATE, 16_000), asr.open()
+    stream.push(np.concatenate((resampler.push(samples), resampler.flush())))
+    words = stream.finish()
+    return f"{words.stable} {words.tail}"
+
+
 def main() -> None:
     """Prints the rate of each line."""
     store = Store(default_home(os.environ, sys.platform), catalog.load())
@@ -88,18 +96,11 @@ def main() -> None:
         speech = synthesizer.say(text, EVALUATION[number % len(EVALUATION)]).samples
         sound = mix(np.pad(speech, AROUND), pink((len(speech) + 2 * AROUND) / SAMPLE_RATE, number), ROOM_DB, number)
         for name, line in LINES.items():
-            counts[name].append(errors(text, _recognized(asr, line(sound))))
+            counts[name].append(errors(text, recognized(asr, line(sound))))
     for name, found in counts.items():
         share, low, high = rate(found)
         words = sum(said for _, said in found)
         print(f"{name:20} WER {share:6.1%} ({low:.1%}..{high:.1%})   n {len(found)} sentences, {words} words")
-
-
-def _recognized(asr: Asr, samples: Samples) -> str:
-    resampler, stream = Resampler(SAMPLE_RATE, 16_000), asr.open()
-    stream.push(np.concatenate((resampler.push(samples), resampler.flush())))
-    words = stream.finish()
-    return f"{words.stable} {words.tail}"
 
 
 def _words(text: str) -> list[str]:
