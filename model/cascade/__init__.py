@@ -3,7 +3,7 @@
 Cascade (one per process: weights and threads) ── open() ──► CascadeDialogue (one per conversation: slots)
     asr/   sound to text            Moonshine, Whisper
     llm/   conversation to text     llama.cpp in process, or any OpenAI-compatible endpoint
-    tts/   text to sound            Piper, Kokoro
+    tts/   text to sound            hibari, Piper, Kokoro
 """
 
 from __future__ import annotations

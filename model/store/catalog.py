@@ -85,6 +85,11 @@ class Artefact:
         return sum(file.size for file in self.files)
 
     @property
+    def mirrored(self) -> bool:
+        """Whether each file has another source than its home, which may be out of reach."""
+        return all(any(not isinstance(source, Home) for source in file.sources) for file in self.files)
+
+    @property
     def origins(self) -> tuple[str, ...]:
         """Names of the artefacts that files of this one are made from."""
         sources = (source for file in self.files for source in file.sources)
@@ -109,10 +114,10 @@ class Catalog:
         raise UnknownModel(f"there is no model {name!r}; the catalog has: {known}")
 
     def select(self, names: Iterable[str] = (), *, everything: bool = False) -> tuple[str, ...]:
-        """Returns the given names, checked; without any, all or the default set."""
+        """Returns the given names, checked; without any, the default set, or everything that is mirrored."""
         if chosen := tuple(dict.fromkeys(names)):
             return tuple(self[name].name for name in chosen)
-        return tuple(artefact.name for artefact in self.artefacts if everything or artefact.default)
+        return tuple(each.name for each in self.artefacts if (everything and each.mirrored) or each.default)
 
     def with_origins(self, names: Iterable[str]) -> tuple[str, ...]:
         """Returns these names, each after the artefacts that it is made from."""

@@ -44,10 +44,11 @@ def pull(store: Store, names: Iterable[str]) -> None:
 def prepare(store: Store, settings: CascadeSettings) -> None:
     """Fetches the artefacts of these settings; an unknown voice is reported first. Raises `ModelError`."""
     # Imported here: other commands do not need it.
-    from vivavoce.model.cascade.tts.names import CODED, ENGLISH, JOE, REALTIME_NAMES
+    from vivavoce.model.cascade.tts.names import CODED, ENGLISH, HIBARI, JOE, known_names
 
     files = (PurePosixPath(file.name).stem for file in store.catalog["kokoro"].files)
-    voices = [JOE, CODED, *sorted(name for name in files if name.startswith(ENGLISH)), *REALTIME_NAMES]
+    kokoro = sorted(name for name in files if name.startswith(ENGLISH))
+    voices = known_names([*HIBARI, JOE, CODED, *kokoro])
     if settings.voice and settings.voice not in voices:
         raise UnknownModel(f"no voice {settings.voice!r}; there are: {', '.join(voices)}")
     pull(store, needed(settings))

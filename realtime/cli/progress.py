@@ -20,7 +20,7 @@ QUARTER: Final = 0.25
 class Progress:
     """One bar, or a few lines, for each artefact. A context manager: leaving it ends a bar that was interrupted.
 
-    piper-joe           ##########--------------  42%  26.5MB / 63.2MB  11.8MB/s
+    moonshine-tiny-en   ##########--------------  42%  18.4MB / 43.9MB  11.8MB/s
     """
 
     def __init__(self, out: TextIO) -> None:

@@ -27,7 +27,7 @@ from vivavoce.realtime.wire.errors import Refused, WireError
 from vivavoce.realtime.wire.session_config import RealtimeSession
 
 MODEL: Final = "vivavoce"
-VOICE: Final = "joe"
+VOICE: Final = "heart"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@
                              ├ english    the words that are spoken: numbers, dates, markup ("$5" -> "five dollars"),
                              │              and what is said where there are none ("👍" -> "thumbs up")
                              ├ phonemes   words to phonemes, from a lexicon
-                             ├ piper      joe: the first sound comes when 0.2 s of it is decoded   ┐
-                             │ codec_voice  joe through the audio codec: text, codes, sound        │ one contract
+                             ├ hibari     heart, and four more: the default                        ┐
+                             │ piper      joe: the first sound comes when 0.2 s of it is decoded   │ one contract
+                             │ codec_voice  joe through the audio codec: text, codes, sound        │
                              │ kokoro     some thirty voices: a clause is computed whole           ┘
                              └ shaping    no silence before, the right pause behind, no clicks
 
@@ -23,7 +24,7 @@ from pathlib import Path
 from vivavoce.model.cascade.tts.clauses import Clause, Clauses
 from vivavoce.model.cascade.tts.contract import WHOLE, Part, Speech, Tts
 from vivavoce.model.cascade.tts.english.unsayable import stand_in
-from vivavoce.model.cascade.tts.names import CODED, ENGLISH, JOE, resolve
+from vivavoce.model.cascade.tts.names import CODED, ENGLISH, HIBARI, JOE, REALTIME_NAMES, resolve
 from vivavoce.model.errors import MissingModel
 
 __all__ = [
@@ -39,30 +40,37 @@ __all__ = [
 
 
 def open_tts(name: str, directory_of: Callable[[str], Path], threads: int) -> Tts:
-    """Loads the TTS that has the voice `name`; "" is joe, "joe-codec" is joe through the audio codec (and plain joe
+    """Loads the TTS that has the voice `name`; "" is heart, "joe-codec" is joe through the audio codec (and plain joe
     too). Takes a second or two.
 
-    `directory_of("piper-joe")` and `directory_of("kokoro")` are the folders of their files; it may raise
-    `MissingModel`. A voice of the Realtime API ("alloy") loads Kokoro where that was pulled, joe otherwise. Raises
-    `UnknownVoice`, `BrokenTts`, `MissingModel`.
+    `directory_of` returns the folder of an artefact of the model catalog ("hibari", "hibari-voices", "piper-joe",
+    "kokoro"); it may raise `MissingModel`. A voice of OpenAI's APIs ("alloy") loads hibari, with its other voices where
+    those were pulled. Raises `UnknownVoice`, `BrokenTts`, `MissingModel`.
     """
-    from vivavoce.model.cascade.tts.kokoro import Kokoro, names_in
-    from vivavoce.model.cascade.tts.piper import Piper
-
     if name == CODED:
         from vivavoce.model.cascade.tts.codec_voice import CodecVoice
 
         return CodecVoice(directory_of("piper-joe"), threads)
-    if name not in ("", JOE):
-        try:
-            folder = directory_of("kokoro")
-        except MissingModel:
-            if name.startswith(ENGLISH):
-                raise
-            available: tuple[str, ...] = ()
-        else:
-            available = names_in(folder)
-        resolve(name, (JOE, *available))
-        if available:
-            return Kokoro(folder, threads)
-    return Piper(directory_of("piper-joe"), threads)
+    if name == JOE:
+        from vivavoce.model.cascade.tts.piper import Piper
+
+        return Piper(directory_of("piper-joe"), threads)
+    if name in ("", *HIBARI, *REALTIME_NAMES):
+        from vivavoce.model.cascade.tts.hibari import Hibari
+
+        more = directory_of("hibari-voices") if name in HIBARI[1:] else _folder("hibari-voices", directory_of)
+        return Hibari(directory_of("hibari"), threads, more=more)
+    from vivavoce.model.cascade.tts.kokoro import Kokoro, names_in
+
+    folder = directory_of("kokoro") if name.startswith(ENGLISH) else _folder("kokoro", directory_of)
+    resolve(name, (*HIBARI, JOE, CODED, *(names_in(folder) if folder else ())))
+    assert folder is not None  # it has the voice
+    return Kokoro(folder, threads)
+
+
+def _folder(artefact: str, directory_of: Callable[[str], Path]) -> Path | None:
+    """The folder of an artefact; None where it was not pulled."""
+    try:
+        return directory_of(artefact)
+    except MissingModel:
+        return None

@@ -81,9 +81,9 @@ TOKENS: Final = Budget(  # speech is about four tokens a second; the first claus
     "Use the small model (--language smollm2-135m), or an endpoint with a GPU.",
     least=True,
 )
-TTS: Final = Budget("voice, first sound", 150, "ms", "Use the fast voice (--voice joe), or a faster machine.")
+TTS: Final = Budget("voice, first sound", 150, "ms", "Use the quickest voice (--voice heart), or a faster machine.")
 TTS_RATE: Final = Budget(  # two calls that speak at the same time, on the one thread of TTS
-    "voice, work per second of sound", 0.5, "s", "Use the fast voice (--voice joe), or a faster machine."
+    "voice, work per second of sound", 0.5, "s", "Use the quickest voice (--voice heart), or a faster machine."
 )
 
 SENTENCE: Final = "Could you please tell me the name of the largest city on the northern coast of Africa?"

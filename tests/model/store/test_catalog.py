@@ -52,14 +52,16 @@ files = [
 
 def test_catalog_of_the_package_is_sound() -> None:
     shipped = catalog.load()
-    talk = {"silero-vad", "smart-turn", "moonshine-tiny-en", "qwen2.5-0.5b", "piper-joe"}
+    talk = {"silero-vad", "smart-turn", "moonshine-tiny-en", "qwen2.5-0.5b", "hibari"}
     assert set(shipped.select()) == talk | {"ssd-mobilenet-v2", "efficientnet-lite3", "pp-ocrv6"}
     assert len(shipped["kokoro"].files) == 56
+    assert [artefact.name for artefact in shipped if not artefact.mirrored] == ["hibari-voices"]
     for artefact in shipped:
         assert artefact.licence
         assert artefact.notes
         for file in artefact.files:
-            assert any(isinstance(source, Mirror | Derived) for source in file.sources), file.name
+            sourced = any(isinstance(source, Mirror | Derived) for source in file.sources)
+            assert sourced or artefact.name == "hibari-voices", file.name
             homes = [source for source in file.sources if isinstance(source, Home)]
             assert all(home.url.startswith("https://") for home in homes)
             assert file.sources[: len(homes)] == tuple(homes), "the official home comes first"
@@ -111,6 +113,14 @@ def test_selection_is_the_default_set_unless_names_or_all_are_given() -> None:
     assert parsed.select() == ("voice",)
     assert parsed.select(everything=True) == ("voice", "ears")
     assert parsed.select(["ears", "voice", "ears"]) == ("ears", "voice")
+
+
+def test_everything_leaves_out_what_its_home_alone_has() -> None:
+    text = f"{GOOD}[far]\ntitle = 'F'\nlicence = 'MIT'\ndefault = false\n[[far.files]]\nname = 'b'\nsize = 3\n"
+    parsed = catalog.parse(f"{text}sha256 = '{SUM}'\nsources = [{{ url = 'https://example.org/b' }}]")
+    assert not parsed["far"].mirrored
+    assert parsed.select(everything=True) == ("voice", "ears")
+    assert parsed.select(["far"]) == ("far",)
 
 
 def test_unknown_name_is_answered_with_the_known_ones() -> None:

@@ -78,7 +78,7 @@ def test_models_are_listed_with_what_the_settings_need(tmp_path: Path) -> None:
     rows = {line[2:].split()[0]: line for line in result.stdout.splitlines() if line[2:3].strip()}
     assert rows["smollm2-135m"].startswith("* ")
     assert rows["qwen2.5-0.5b"].startswith("  ")
-    assert rows["piper-joe"].split()[2] == "missing"
+    assert rows["hibari"].split()[2] == "missing"
     assert str(tmp_path) in result.stdout
 
 
@@ -152,7 +152,7 @@ def test_a_voice_that_there_is_not_is_named_before_anything_is_fetched(tmp_path:
     sound = write(tmp_path / "question.wav", np.zeros(SAMPLE_RATE, np.float32))
     result = vivavoce("ask", str(sound), "--voice", "caruso", home=tmp_path / "home")
     assert result.returncode == 1
-    assert "no voice 'caruso'; there are: joe, joe-codec, af_" in result.stderr
+    assert "no voice 'caruso'; there are: heart, emma, fable, fenrir, kore, joe, joe-codec, af_" in result.stderr
     assert not (tmp_path / "home").exists()
 
 
@@ -164,7 +164,7 @@ def test_the_doctor_finds_this_machine_usable(models: Store) -> None:
     rows = result.stdout.splitlines()
     for subject in (
         "python",
-        "model piper-joe",
+        "model hibari",
         "port",
         "peer connection",
         "speech recognition, ",
@@ -184,7 +184,7 @@ def test_the_doctor_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         result = vivavoce("doctor", home=tmp_path, VIVAVOCE_SERVER_PORT=port)
     assert (result.returncode, result.stderr) == (1, "")
-    assert "vivavoce models pull piper-joe" in result.stdout
+    assert "vivavoce models pull hibari" in result.stdout
     assert f"127.0.0.1:{port}: Address already in use" in result.stdout
     assert result.stdout.splitlines()[-1].startswith("Not usable yet: ")
     assert not list(tmp_path.iterdir())

@@ -11,8 +11,9 @@ import pytest
 from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.model.cascade.tts import open_tts
 from vivavoce.model.cascade.tts.contract import check_speed
+from vivavoce.model.cascade.tts.english.spoken import MARKS
 from vivavoce.model.cascade.tts.graph import Graph
-from vivavoce.model.cascade.tts.names import REALTIME_NAMES, known_names, resolve
+from vivavoce.model.cascade.tts.names import HIBARI, REALTIME_NAMES, known_names, resolve
 from vivavoce.model.errors import BrokenTts, MissingModel, UnknownVoice
 
 
@@ -25,22 +26,32 @@ def test_a_voice_has_its_own_name() -> None:
     assert resolve("am_puck", ("af_heart", "am_puck")) == "am_puck"
 
 
-@pytest.mark.parametrize(
-    "name", ["alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"]
-)
-def test_each_realtime_name_is_a_voice_or_else_the_default(name: str) -> None:
+OPENAI = [
+    *("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"),  # Realtime
+    *("fable", "onyx", "nova"),
+]
+
+
+@pytest.mark.parametrize("name", OPENAI)
+def test_each_realtime_name_is_a_voice_of_the_synthesizer_or_else_the_default(name: str) -> None:
+    hibari, kokoro = REALTIME_NAMES[name]
     assert resolve(name, ("joe",)) == "joe"
-    assert resolve(name, ("af_heart", REALTIME_NAMES[name])) == REALTIME_NAMES[name]
+    assert resolve(name, ("heart",)) == "heart"
+    assert resolve(name, HIBARI) == hibari
+    assert resolve(name, ("af_heart", kokoro)) == kokoro
 
 
-def test_the_realtime_names_are_ten_different_voices() -> None:
-    assert len(set(REALTIME_NAMES.values())) == 10
+def test_the_realtime_names_are_all_voices_of_hibari_and_as_many_different_ones_of_kokoro() -> None:
+    assert set(OPENAI) == set(REALTIME_NAMES)
+    assert {hibari for hibari, _ in REALTIME_NAMES.values()} == set(HIBARI)
+    assert len({kokoro for _, kokoro in REALTIME_NAMES.values()}) == len(OPENAI)
 
 
 def test_every_known_name_is_a_voice() -> None:
     available = ("af_heart", "am_puck")
     assert {resolve(name, available) for name in known_names(available)} == set(available)
     assert {*available, *REALTIME_NAMES} == set(known_names(available))
+    assert known_names(HIBARI).count("fable") == 1
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
@@ -53,12 +64,21 @@ def test_opening_an_unknown_voice_lists_those_on_disk(tmp_path: Path) -> None:
     voices.mkdir(parents=True)
     (voices / "af_sky.bin").touch()
     (voices / "jf_alpha.bin").touch()
-    with pytest.raises(UnknownVoice, match="there are: joe, af_sky, alloy"):
+    with pytest.raises(UnknownVoice, match=r"there are: heart, .*, kore, joe, joe-codec, af_sky, alloy"):
         open_tts("hal", lambda artefact: tmp_path / artefact, 1)
 
 
 @pytest.mark.parametrize(
-    ("name", "artefact"), [("joe", "piper-joe"), ("", "piper-joe"), ("af_sky", "kokoro"), ("shimmer", "kokoro")]
+    ("name", "artefact"),
+    [
+        ("", "hibari"),
+        ("heart", "hibari"),
+        ("fenrir", "hibari"),
+        ("shimmer", "hibari"),
+        ("joe", "piper-joe"),
+        ("joe-codec", "piper-joe"),
+        ("af_sky", "kokoro"),
+    ],
 )
 def test_a_voice_without_its_model_is_broken(name: str, artefact: str, tmp_path: Path) -> None:
     (tmp_path / "kokoro" / "voices").mkdir(parents=True)
@@ -67,17 +87,19 @@ def test_a_voice_without_its_model_is_broken(name: str, artefact: str, tmp_path:
         open_tts(name, lambda artefact: tmp_path / artefact, 1)
 
 
-def test_without_kokoro_a_realtime_name_is_joe_and_its_own_names_are_errors(tmp_path: Path) -> None:
+def test_without_the_other_voices_a_realtime_name_is_the_default_and_their_own_names_are_errors(tmp_path: Path) -> None:
     def directory_of(artefact: str) -> Path:
-        if artefact == "kokoro":
-            raise MissingModel("fetch it")
+        if artefact in ("kokoro", "hibari-voices"):
+            raise MissingModel(f"fetch {artefact}")
         return tmp_path / artefact
 
-    with pytest.raises(BrokenTts, match="piper-joe"):
+    with pytest.raises(BrokenTts, match=r"no voice model heart\.onnx in .*hibari"):
         open_tts("alloy", directory_of, 1)
-    with pytest.raises(MissingModel, match="fetch it"):
+    with pytest.raises(MissingModel, match="fetch kokoro"):
         open_tts("af_heart", directory_of, 1)
-    with pytest.raises(UnknownVoice, match="there are: joe, alloy"):
+    with pytest.raises(MissingModel, match="fetch hibari-voices"):
+        open_tts("fenrir", directory_of, 1)
+    with pytest.raises(UnknownVoice, match=r"there are: heart, .*, joe, joe-codec, alloy"):
         open_tts("hal", directory_of, 1)
 
 
@@ -91,6 +113,18 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     (folder / "joe.onnx.json").write_text(json.dumps(settings))
     with pytest.raises(BrokenTts, match=r"cannot read the voice model .*joe\.onnx"):
         open_tts("joe", lambda artefact: tmp_path / artefact, 1)
+    folder = tmp_path / "hibari"
+    folder.mkdir()
+    (folder / "heart.onnx").write_bytes(b"not a model")
+    with pytest.raises(BrokenTts, match=r"cannot read the voices' symbols .*vocab\.json"):
+        open_tts("heart", lambda artefact: tmp_path / artefact, 1)
+    (folder / "vocab.json").write_text(json.dumps({" ": 16}))
+    with pytest.raises(BrokenTts, match="expected numbers for punctuation"):
+        open_tts("heart", lambda artefact: tmp_path / artefact, 1)
+    (folder / "vocab.json").write_text(json.dumps(dict.fromkeys(f" {MARKS}", 1)))
+    with pytest.raises(BrokenTts, match=r"cannot read the voice model .*heart\.onnx"):
+        open_tts("heart", lambda artefact: tmp_path / artefact, 1)
+    folder = tmp_path / "piper-joe"
     settings["audio"] = {"sample_rate": 16000}
     (folder / "joe.onnx.json").write_text(json.dumps(settings))
     with pytest.raises(BrokenTts, match="expected 22050 Hz, got 16000"):

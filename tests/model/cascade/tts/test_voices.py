@@ -13,6 +13,7 @@ import soxr
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.model.cascade.tts import WHOLE, Clause, Clauses, Part, Speech, Tts, open_tts
 from vivavoce.model.cascade.tts.english.spoken import speakable
+from vivavoce.model.cascade.tts.hibari import Hibari
 from vivavoce.model.cascade.tts.kokoro import Kokoro
 from vivavoce.model.cascade.tts.phonemes import Phonemes
 from vivavoce.model.cascade.tts.piper import HOP, PIPER_RATE, Piper
@@ -52,6 +53,11 @@ Recognize = Callable[[Samples], list[tuple[str, float]]]
 @pytest.fixture(scope="module")
 def phonemes() -> Phonemes:
     return Phonemes()
+
+
+@pytest.fixture(scope="module")
+def heart(models: Store, phonemes: Phonemes) -> Hibari:
+    return Hibari(models.path("hibari"), 1, phonemes=phonemes)
 
 
 @pytest.fixture(scope="module")
@@ -110,17 +116,17 @@ def _error_rate(tts: Tts, name: str, sentences: list[str], recognize: Recognize)
     return errors / words
 
 
-def test_joe_is_understood(joe: Piper, recognize: Recognize) -> None:
-    assert _error_rate(joe, "joe", SENTENCES, recognize) <= 0.08
+@pytest.mark.parametrize("voice", ["heart", "joe"])
+def test_the_voice_is_understood(voice: str, recognize: Recognize, request: pytest.FixtureRequest) -> None:
+    assert _error_rate(request.getfixturevalue(voice), voice, SENTENCES, recognize) <= 0.08
 
 
 class OpeningTts:
-    """Joe, with openings: each sentence begins before its end is known."""
+    """A voice, with openings: each sentence begins before its end is known."""
 
-    names = ("joe",)
-
-    def __init__(self, joe: Piper) -> None:
-        self._joe = joe
+    def __init__(self, tts: Tts) -> None:
+        self._tts = tts
+        self.names = tts.names
         self.openings = 0
 
     def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
@@ -131,16 +137,19 @@ class OpeningTts:
                 todo.append(opening)
                 self.openings += 1
         for clause in [*todo, *clauses.flush()]:
-            yield from self._joe.speak(clause.text, part=clause.part)
+            yield from self._tts.speak(clause.text, part=clause.part)
 
 
-def test_joe_is_understood_with_openings(joe: Piper, recognize: Recognize) -> None:
-    tts = OpeningTts(joe)
-    assert _error_rate(tts, "joe", SENTENCES[::2], recognize) <= 0.12
+@pytest.mark.parametrize("voice", ["heart", "joe"])
+def test_the_voice_is_understood_with_openings(
+    voice: str, recognize: Recognize, request: pytest.FixtureRequest
+) -> None:
+    tts = OpeningTts(request.getfixturevalue(voice))
+    assert _error_rate(tts, voice, SENTENCES[::2], recognize) <= 0.12
     assert tts.openings >= len(SENTENCES) / 2
 
 
-@pytest.mark.parametrize("voice", ["joe", "kokoro"])
+@pytest.mark.parametrize("voice", ["heart", "joe", "kokoro"])
 def test_the_rest_of_a_text_is_what_the_whole_would_have_been_from_there(
     voice: str, request: pytest.FixtureRequest
 ) -> None:
@@ -176,7 +185,7 @@ def test_no_sample_is_lost_or_added_on_the_way_to_24_khz(joe: Piper, phonemes: P
     assert sum(map(len, chunks)) == round(latents.shape[2] * HOP * SAMPLE_RATE / PIPER_RATE)
 
 
-@pytest.mark.parametrize("voice", ["joe", "kokoro"])
+@pytest.mark.parametrize("voice", ["heart", "joe", "kokoro"])
 def test_words_end_in_order_within_the_sound_and_where_whisper_says(
     voice: str, recognize: Recognize, request: pytest.FixtureRequest
 ) -> None:
@@ -194,15 +203,16 @@ def test_words_end_in_order_within_the_sound_and_where_whisper_says(
     assert float(np.abs(apart).max()) < 0.45
 
 
-def test_a_comma_makes_a_gap_right_after_its_word(joe: Piper) -> None:
-    samples, words = _all(joe.speak("We waited for an hour, nobody came."))
+@pytest.mark.parametrize("voice", ["heart", "joe"])
+def test_a_comma_makes_a_gap_right_after_its_word(voice: str, request: pytest.FixtureRequest) -> None:
+    samples, words = _all(request.getfixturevalue(voice).speak("We waited for an hour, nobody came."))
     end = next(word.sample for word in words if word.chars == len("We waited for an hour,"))
     loudness = np.sqrt(np.convolve(samples**2, np.ones(480) / 480, "same"))
     assert float(loudness[end - 4800 : end + 4800].min()) < 0.01
     assert float(loudness[end + 1200 : end + 12_000].max()) > 0.05
 
 
-@pytest.mark.parametrize("voice", ["joe", "kokoro"])
+@pytest.mark.parametrize("voice", ["heart", "joe", "kokoro"])
 def test_the_first_sound_comes_early_and_no_join_clicks(voice: str, request: pytest.FixtureRequest) -> None:
     speeches = list(request.getfixturevalue(voice).speak("Sure, let me look that up for you."))
     assert int(np.flatnonzero(np.abs(speeches[0].samples) > AUDIBLE)[0]) <= 0.04 * SAMPLE_RATE
@@ -215,40 +225,48 @@ def test_the_first_sound_comes_early_and_no_join_clicks(voice: str, request: pyt
     assert max(steps[join - 1] for join in joins) <= steps.max() / 2 + 0.02
 
 
-def test_speed_changes_the_length(joe: Piper) -> None:
-    text = "This sentence can be said quickly or slowly."
-    slow, normal, fast = (len(_all(joe.speak(text, speed=speed))[0]) for speed in (0.5, 1.0, 1.5))
+@pytest.mark.parametrize("voice", ["heart", "joe"])
+def test_speed_changes_the_length(voice: str, request: pytest.FixtureRequest) -> None:
+    text, tts = "This sentence can be said quickly or slowly.", request.getfixturevalue(voice)
+    slow, normal, fast = (len(_all(tts.speak(text, speed=speed))[0]) for speed in (0.5, 1.0, 1.5))
     assert slow > 1.6 * normal
     assert fast < 0.8 * normal
 
 
-def test_the_same_text_sounds_the_same_without_noise(joe: Piper) -> None:
-    first, second = (_all(joe.speak("Again and again."))[0] for _ in range(2))
+@pytest.mark.parametrize("voice", ["heart", "joe"])
+def test_the_same_text_sounds_the_same_without_noise(voice: str, request: pytest.FixtureRequest) -> None:
+    first, second = (_all(request.getfixturevalue(voice).speak("Again and again."))[0] for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
-def test_a_reading_can_be_stopped_at_any_chunk(joe: Piper) -> None:
-    reading = joe.speak("This is a rather long sentence which nobody will hear to its end, because they cut in.")
+@pytest.mark.parametrize("voice", ["heart", "joe"])
+def test_a_reading_can_be_stopped_at_any_chunk(voice: str, request: pytest.FixtureRequest) -> None:
+    tts = request.getfixturevalue(voice)
+    reading = tts.speak("This is a rather long sentence which nobody will hear to its end, because they cut in.")
     assert isinstance(reading, Iterator)
     next(reading)
     reading.close()  # type: ignore[attr-defined]  # the contract says it is a generator
     assert next(reading, None) is None
 
 
-def test_texts_beyond_one_pass_are_said_whole(joe: Piper) -> None:
+@pytest.mark.parametrize("voice", ["heart", "joe"])
+def test_texts_beyond_one_pass_are_said_whole(voice: str, request: pytest.FixtureRequest) -> None:
     text = "9" * 100 + " is a long number."
-    samples, words = _all(joe.speak(text))
+    samples, words = _all(request.getfixturevalue(voice).speak(text))
     assert len(samples) > 20 * SAMPLE_RATE
     assert words[0].chars == 100
     assert words[-1].chars == len(text)
 
 
+@pytest.mark.parametrize("voice", ["heart", "joe"])
 @pytest.mark.parametrize("text", ["", "  \n", "😀", "***", "你好"])
-def test_text_without_words_gives_no_sound(joe: Piper, text: str) -> None:
-    assert list(joe.speak(text)) == []
+def test_text_without_words_gives_no_sound(voice: str, text: str, request: pytest.FixtureRequest) -> None:
+    assert list(request.getfixturevalue(voice).speak(text)) == []
 
 
-def test_voices_have_their_names(joe: Piper, kokoro: Kokoro) -> None:
+def test_voices_have_their_names(heart: Hibari, joe: Piper, kokoro: Kokoro) -> None:
+    assert heart.names == ("heart",)
+    assert list(heart.speak("Hi.", name="cedar"))
     assert joe.names == ("joe",)
     assert list(joe.speak("Hi.", name="alloy"))
     assert kokoro.names[0] == "af_heart"
@@ -258,8 +276,10 @@ def test_voices_have_their_names(joe: Piper, kokoro: Kokoro) -> None:
 
 
 def test_opening_by_name_picks_the_synthesizer(models: Store) -> None:
-    assert isinstance(open_tts("", models.path, 1), Piper)
-    kokoro = open_tts("cedar", models.path, 1)
+    assert isinstance(open_tts("", models.path, 1), Hibari)
+    assert isinstance(open_tts("cedar", models.path, 1), Hibari)
+    assert isinstance(open_tts("joe", models.path, 1), Piper)
+    kokoro = open_tts("am_fenrir", models.path, 1)
     assert isinstance(kokoro, Kokoro)
     with pytest.raises(UnknownVoice, match="no voice 'af_nobody'"):
         open_tts("af_nobody", models.path, 1)

@@ -1,0 +1,117 @@
+"""model/cascade/tts/hibari.py on the real voice: where its words lie, and that chunks sound as the whole."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vivavoce.codecs.audio import Samples
+from vivavoce.model.cascade.tts.graph import Graph
+from vivavoce.model.cascade.tts.harmonic_noise import HOP
+from vivavoce.model.cascade.tts.hibari import FIRST_FRAMES, LARGEST_FRAMES, Frames, Hibari, Networks
+from vivavoce.model.cascade.tts.phonemes import Phonemes
+from vivavoce.model.errors import BrokenTts
+from vivavoce.model.store import Store
+
+pytestmark = [pytest.mark.models, pytest.mark.slow]
+
+TEXT = "The law of streaming holds for this decoder, chunk by chunk."
+
+
+@pytest.fixture(scope="module")
+def phonemes() -> Phonemes:
+    return Phonemes()
+
+
+@pytest.fixture(scope="module")
+def heart(models: Store, phonemes: Phonemes) -> Hibari:
+    return Hibari(models.path("hibari"), 1, phonemes=phonemes)
+
+
+@pytest.fixture(scope="module")
+def networks(heart: Hibari) -> Networks:
+    return heart.networks("heart")
+
+
+@pytest.fixture(scope="module")
+def frames(heart: Hibari, networks: Networks, phonemes: Phonemes) -> Frames:
+    return heart.encode(phonemes.pronounce(TEXT), 1.0, networks)[0]
+
+
+def _apart(one: Samples, other: Samples) -> float:
+    """The difference in decibels of the second one."""
+    return float(10 * np.log10(((one - other) ** 2).mean() / (other**2).mean()))
+
+
+def test_chunks_grow_and_are_as_long_as_their_frames(networks: Networks, frames: Frames) -> None:
+    sizes = [len(chunk) // HOP for chunk in networks.decode(frames)]
+    assert sizes[:4] == [FIRST_FRAMES, 2 * FIRST_FRAMES, LARGEST_FRAMES, LARGEST_FRAMES]
+    assert sum(sizes) == len(frames.f0)
+    assert frames.states.shape == (128, len(frames.f0))
+    assert frames.loudness.shape == frames.f0.shape
+
+
+def test_the_decoder_in_chunks_differs_from_the_whole_by_its_rounding_only(
+    networks: Networks, frames: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunked = np.concatenate(list(networks.decode(frames)))
+    monkeypatch.setattr("vivavoce.model.cascade.tts.hibari.FIRST_FRAMES", 10_000)
+    (whole,) = networks.decode(frames)
+    assert _apart(chunked, whole) < -20
+
+
+def test_a_part_sounds_as_it_does_within_the_whole(networks: Networks, frames: Frames) -> None:
+    whole, start, stop = np.concatenate(list(networks.decode(frames))), 90, 150
+    part = np.concatenate(list(networks.decode(frames, start, stop)))
+    assert len(part) == (stop - start) * HOP
+    spectrum, expected = (np.abs(np.fft.rfft(sound)) for sound in (part, whole[start * HOP : stop * HOP]))
+    assert np.corrcoef(spectrum[:200], expected[:200])[0, 1] > 0.9, "phases differ: pulses and noise begin anew"
+
+
+@pytest.mark.parametrize("behind", [0, 1, 2, 20])
+def test_sound_of_any_length_is_complete(networks: Networks, frames: Frames, behind: int) -> None:
+    for count in range(FIRST_FRAMES - 4, FIRST_FRAMES + LARGEST_FRAMES):
+        total = count + behind
+        cut = Frames(frames.states[:, :total], frames.f0[:total], frames.loudness[:total])
+        assert sum(map(len, networks.decode(cut, 0, count))) == count * HOP
+
+
+def test_the_empty_part_is_no_sound(networks: Networks, frames: Frames) -> None:
+    assert list(networks.decode(frames, 40, 40)) == []
+
+
+def test_words_end_where_their_sound_does(heart: Hibari, networks: Networks, phonemes: Phonemes) -> None:
+    frames, begin, ends = heart.encode(phonemes.pronounce("Stop, and then stop."), 1.0, networks)
+    sound = np.concatenate(list(networks.decode(frames)))
+    loud = np.flatnonzero(np.abs(sound) > 0.01) / HOP
+    assert loud[0] == pytest.approx(begin, abs=4)
+    assert ends == sorted(ends)
+    assert loud[-1] == pytest.approx(ends[-1], abs=4)
+    pause = loud[loud < ends[0] + 1][-1]
+    assert pause == pytest.approx(ends[0], abs=4)
+
+
+def test_other_voices_are_opened_when_they_speak(models: Store, phonemes: Phonemes, tmp_path: Path) -> None:
+    shutil.copy(models.path("hibari") / "heart.onnx", tmp_path / "kore.onnx")
+    (tmp_path / "fenrir.onnx").write_bytes(b"not a model")
+    voices = Hibari(models.path("hibari"), 1, more=tmp_path, phonemes=phonemes)
+    assert voices.names == ("heart", "fenrir", "kore")
+    heart, kore, coral = (
+        np.concatenate([speech.samples for speech in voices.speak("Hello.", name=name)])
+        for name in ("", "kore", "coral")
+    )
+    np.testing.assert_array_equal(heart, kore)
+    np.testing.assert_array_equal(kore, coral)
+    assert voices.networks("kore") is voices.networks("kore")
+    with pytest.raises(BrokenTts, match=r"cannot read the voice model .*fenrir\.onnx"):
+        next(voices.speak("Hello.", name="cedar"))
+
+
+def test_another_graph_is_refused(models: Store, tmp_path: Path) -> None:
+    path = tmp_path / "half.onnx"
+    path.write_bytes(Graph(models.path("hibari") / "heart.onnx").between(["ids", "speed"], ["f0"]))
+    with pytest.raises(BrokenTts, match="is not the expected model: it has no"):
+        Networks(path, 1)
