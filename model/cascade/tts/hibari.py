@@ -12,6 +12,7 @@
 
 One file is one voice, cut here into three networks. The decoder reaches 27 frames to either side; it quantises its
 activations to 8 bits by the range of the sound at hand, so that chunks differ from the whole by its rounding noise.
+Speed divides the durations, so the pitch stays.
 Durations, pitch and loudness pass through here as arrays. Source: hibari-tts 0.2.1 (Apache-2.0).
 """
 
@@ -58,7 +59,7 @@ PER_DURATION: Final = 2
 GAIN: Final = 1.1
 """Brings the voice to the loudness of joe."""
 
-DURATIONS: Final = "/Clip_output_0"
+DURATIONS: Final = "/Div_40_output_0"
 TEXT: Final = "/Transpose_22_output_0"
 PROSODY_TEXT: Final = "/Transpose_55_output_0"
 PROSODY_IN: Final = "/Gather_33_output_0"
@@ -125,6 +126,17 @@ class Hibari:
         return Rendering(samples, GAIN, networks.decode(frames, start, stop))
 
 
+def whole_durations(durations: Array) -> NDArray[np.int64]:
+    """`durations` (L,) in whole units, at least 1 each; what one is rounded by is made up for by the next ones, so that
+    the sound is as long as all of them together."""
+    whole = np.ones(len(durations), np.int64)
+    owed = 0.0
+    for number, duration in enumerate(durations.tolist()):
+        whole[number] = max(1, round(duration + owed))
+        owed = min(max(owed + duration - int(whole[number]), -1.0), 1.0)
+    return whole
+
+
 def _audible_end(loudness: Array, end: int) -> int:
     """The frame at which the sound before `end` ends: the last phoneme before a pause lasts into it."""
     heard = np.flatnonzero(loudness[:end] > QUIET)
@@ -165,7 +177,7 @@ class Networks:
         durations, states, prosody = self._text.run(
             None, {"ids": np.array([ids], np.int64), "speed": np.array([speed], np.float32)}
         )
-        return Phones(durations.astype(np.int64), states[0], prosody[0])
+        return Phones(whole_durations(durations.reshape(-1)), states[0], prosody[0])
 
     def frames(self, phones: Phones) -> Frames:
         """Lays `phones` out in time, and adds pitch and loudness."""

@@ -11,7 +11,14 @@ import pytest
 from vivavoce.codecs.audio import Samples
 from vivavoce.model.cascade.tts.graph import Graph
 from vivavoce.model.cascade.tts.harmonic_noise import HOP
-from vivavoce.model.cascade.tts.hibari import FIRST_FRAMES, LARGEST_FRAMES, Frames, Hibari, Networks
+from vivavoce.model.cascade.tts.hibari import (
+    FIRST_FRAMES,
+    LARGEST_FRAMES,
+    Frames,
+    Hibari,
+    Networks,
+    whole_durations,
+)
 from vivavoce.model.cascade.tts.phonemes import Phonemes
 from vivavoce.model.errors import BrokenTts
 from vivavoce.model.store import Store
@@ -92,6 +99,23 @@ def test_words_end_where_their_sound_does(heart: Hibari, networks: Networks, pho
     assert loud[-1] == pytest.approx(ends[-1], abs=4)
     pause = loud[loud < ends[0] + 1][-1]
     assert pause == pytest.approx(ends[0], abs=4)
+
+
+def test_what_one_duration_is_rounded_by_the_next_ones_make_up_for() -> None:
+    durations = np.array([2.4] * 50, np.float32)
+    assert abs(int(whole_durations(durations).sum()) - 120) <= 1
+    assert set(whole_durations(durations).tolist()) == {2, 3}
+    assert whole_durations(np.array([0.1, 0.1, 0.0, 9.0], np.float32)).tolist() == [1, 1, 1, 8]
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.8, 1.3, 1.5])
+def test_the_speed_is_as_asked_for_and_the_pitch_stays(
+    speed: float, heart: Hibari, networks: Networks, phonemes: Phonemes, frames: Frames
+) -> None:
+    changed = heart.encode(phonemes.pronounce(TEXT), speed, networks)[0]
+    assert len(frames.f0) / len(changed.f0) == pytest.approx(speed, rel=0.04)
+    usual, found = (float(np.median(one.f0[one.f0 > 40])) for one in (frames, changed))
+    assert abs(12 * np.log2(found / usual)) < 1.5
 
 
 def test_other_voices_are_opened_when_they_speak(models: Store, phonemes: Phonemes, tmp_path: Path) -> None:
