@@ -1,6 +1,6 @@
 """Joins the text and the sound of one reply into one stream.
 
-    deliver(TextToken | ToolCall | Stopped) ─(LLM's thread)─┐
+    deliver(TextToken | ToolCall | Stopped) ─(LLM's thread)─┐    tags of style are taken out of spoken text
                                                             ├──► the loop's queue ──► ReplyToken ... Done
     AudioToken | SpeechEnd ──────────────────(TTS's thread)─┘
                              text goes to the speech queue as it arrives, whether or not the stream is read
@@ -22,6 +22,7 @@ from typing import Final
 
 from vivavoce.model.cascade.llm import Generation, Piece, Stopped
 from vivavoce.model.cascade.speech_queue import SpeechEnd, SpeechQueue
+from vivavoce.model.cascade.tts import Style, Tags
 from vivavoce.model.dialogue import AudioToken, Done, Item, Message, ReplySpec, ReplyToken, TextToken, Working
 from vivavoce.model.errors import DialogueError, ToolCallError
 
@@ -41,7 +42,8 @@ class Reply:
     def __init__(self, speech_queue: SpeechQueue, spec: ReplySpec, held: bool = False) -> None:
         self.failed = False
         self._held = held
-        self._unspoken: list[str] = []  # text that the speech queue gets upon release
+        self._unspoken: list[str | Style | None] = []  # what the speech queue gets upon release
+        self._tags = Tags()
         self._stopped = False
         self._loop = asyncio.get_running_loop()
         self._worded = False  # the model has given text
@@ -103,12 +105,26 @@ class Reply:
                 self._ask_for_patience()
             case TextToken(text=text):
                 self._worded = True
-                self._unspoken.append(text)
+                self._write(self._tags.push(text) if self._utterance is not None else [text])
+                return
             case Stopped(reason=reason):
                 self._stopped = True
                 self.failed = reason == "error"
+                self._write([self._tags.flush()])
         self._speak()
         self._pieces.put_nowait(piece)
+
+    def _write(self, parts: list[str | Style | None]) -> None:
+        """Takes text, which is shown and spoken, and the styles in which it is spoken."""
+        for part in parts:
+            last = self._unspoken[-1] if self._unspoken else None
+            if isinstance(part, str) and isinstance(last, str):
+                self._unspoken[-1] = last + part
+            elif part != "":
+                self._unspoken.append(part)
+        self._speak()
+        if text := "".join(part for part in parts if isinstance(part, str)):
+            self._pieces.put_nowait(TextToken(text))
 
     def _ask_for_patience(self) -> None:
         if self._utterance is None or self._worded or self._loop.time() < self._next_moment:
@@ -124,11 +140,12 @@ class Reply:
         """Gives the speech queue the text that may be spoken by now."""
         if self._utterance is None or self.failed:
             return
-        while self._unspoken and self._held and not self._utterance.begun:
-            self._utterance.say(self._unspoken.pop(0))
-        if self._unspoken and not self._held:
-            self._utterance.say("".join(self._unspoken))
-            self._unspoken.clear()
+        while self._unspoken and not (self._held and self._utterance.begun):
+            match self._unspoken.pop(0):
+                case str() as text:
+                    self._utterance.say(text)
+                case style:
+                    self._utterance.change(style)
         if self._stopped and not self._unspoken:
             self._utterance.finish()
 

@@ -19,7 +19,7 @@ from typing import Final
 
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.model.cascade.threads import Threads
-from vivavoce.model.cascade.tts import Speech, Tts, stand_in
+from vivavoce.model.cascade.tts import WHOLE, Part, Speech, Style, Tts, requested, stand_in
 from vivavoce.model.cascade.tts.clauses import Clause, Clauses
 from vivavoce.model.dialogue import AudioToken, ReplySpec, WordEnd
 from vivavoce.model.errors import ModelError
@@ -51,14 +51,17 @@ class Utterance:
         self._spec = spec
         self._deliver = deliver
         self._clauses = Clauses()
+        self._usual = requested(spec.instructions)
+        self._style = self._usual  # of the text that comes
         self._finished = False
         self._lock = threading.Lock()
-        self._waiting: deque[Clause] = deque()
+        self._waiting: deque[tuple[Clause, Style]] = deque()
         self._complete = False  # no clause follows those that wait
         self._busy = False  # a job is on the TTS's thread
         # The rest belongs to the TTS's thread, or, while it has no job, to the caller that is about to submit one.
         self._speech: Iterator[Speech] | None = None  # of the clause being spoken
         self._clause: Clause | None = None
+        self._clause_style = self._usual
         self._clause_at = (0, 0)  # characters and samples of the reply before it
         self._instead = ""  # what is spoken in place of the clause, which cannot be said
         self._excused = False  # the last words were such a stand-in
@@ -73,6 +76,11 @@ class Utterance:
         self._queue(self._clauses.push(text))
         if not self._busy and self._due - time.monotonic() < RUNNING_OUT and (opening := self._clauses.opening()):
             self._queue([opening])
+
+    def change(self, style: Style | None) -> None:
+        """What follows is spoken in `style` too; None: as the instructions ask."""
+        self._queue(self._clauses.break_off())
+        self._style = self._usual if style is None else self._usual.joined(style)
 
     def finish(self) -> None:
         """The text is complete. More than once does nothing."""
@@ -89,7 +97,7 @@ class Utterance:
             return
         self.begun |= bool(clauses)
         with self._lock:
-            self._waiting.extend(clauses)
+            self._waiting.extend((clause, self._style) for clause in clauses)
             self._complete |= complete
             idle, self._busy = not self._busy, True
         if idle:
@@ -120,11 +128,14 @@ class Utterance:
         with self._lock:
             if not self._waiting:
                 return False
-            clause = self._waiting.popleft()
+            clause, self._clause_style = self._waiting.popleft()
         self._clause, self._clause_at, self._instead = clause, (clause.start, self._spoken), ""
-        spec = self._spec
-        self._speech = iter(self._tts.speak(clause.text, name=spec.voice, speed=spec.speed, part=clause.part))
+        self._speech = self._spoken_text(clause.text, clause.part)
         return True
+
+    def _spoken_text(self, text: str, part: Part = WHOLE) -> Iterator[Speech]:
+        spec, style = self._spec, self._clause_style
+        return iter(self._tts.speak(text, name=spec.voice, speed=spec.speed, part=part, style=style))
 
     def _speak(self) -> bool:
         """Makes the next chunk of the clause."""
@@ -152,8 +163,7 @@ class Utterance:
         if self._instead or self._excused or not silent:
             return None
         self._instead = stand_in(self._clause.text)
-        spec = self._spec
-        return iter(self._tts.speak(self._instead, name=spec.voice, speed=spec.speed)) if self._instead else None
+        return self._spoken_text(self._instead) if self._instead else None
 
     def _end(self, word: WordEnd) -> int:
         """The characters of the clause that are said with `word`; a stand-in says them with its last word."""

@@ -1,6 +1,6 @@
 """Measures voices: how soon they begin, what they cost, how well they are understood, and how they sound.
 
-    python -m vivavoce.model.evaluation.voices heart joe af_heart --sentences 60
+    python -m vivavoce.model.evaluation.voices heart joe af_heart --sentences 60 [--style whisper]
 
     sentences of turns.toml ──TTS──► sound ─┬─► ASR (Moonshine) ──► word errors
       openings of three words ──TTS──► CPU  └─► DNSMOS
@@ -25,7 +25,8 @@ import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 from vivavoce.model.cascade.asr import Asr, open_asr
-from vivavoce.model.cascade.tts import Tts, open_tts
+from vivavoce.model.cascade.tts import PLAIN, Style, Tts, open_tts
+from vivavoce.model.cascade.tts.styles import STYLES
 from vivavoce.model.errors import DnsmosMissing
 from vivavoce.model.evaluation.codec.dnsmos import Dnsmos
 from vivavoce.model.evaluation.phone_words import errors, rate, recognized
@@ -53,14 +54,16 @@ class Measured:
     quality: tuple[float, ...]
 
 
-def measure(tts: Tts, name: str, texts: Sequence[str], asr: Asr, dnsmos: Dnsmos | None) -> Measured:
-    """Measures the voice `name` of `tts` with `texts`."""
+def measure(
+    tts: Tts, name: str, texts: Sequence[str], asr: Asr, dnsmos: Dnsmos | None, style: Style = PLAIN
+) -> Measured:
+    """Measures the voice `name` of `tts` with `texts`; they alone are spoken in `style`."""
     first = [_first_sound(tts, name, text) for text in OPENINGS for _ in range(REPEATS)]
     seconds = worked = 0.0
     words, quality = [], []
     for text in texts:
         began = time.process_time()
-        sound = np.concatenate([speech.samples for speech in tts.speak(text, name=name)])
+        sound = np.concatenate([speech.samples for speech in tts.speak(text, name=name, style=style)])
         worked += time.process_time() - began
         seconds += len(sound) / SAMPLE_RATE
         words.append(errors(text, recognized(asr, np.pad(sound, AROUND))))
@@ -92,7 +95,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m vivavoce.model.evaluation.voices")
     parser.add_argument("voices", nargs="+", metavar="VOICE")
     parser.add_argument("--sentences", type=int, default=60, metavar="N")
+    parser.add_argument("--style", choices=STYLES, metavar="NAME", help=", ".join(STYLES))
     chosen = parser.parse_args()
+    style = STYLES[chosen.style] if chosen.style else PLAIN
+    texts = sentences(chosen.sentences)
     store = Store(default_home(os.environ, sys.platform), catalog.load())
     asr = open_asr("en", store.path, threads=1)
     try:
@@ -100,7 +106,7 @@ def main() -> None:
     except DnsmosMissing:
         dnsmos = None
     for name in chosen.voices:
-        print(line(name, measure(open_tts(name, store.path, 1), name, sentences(chosen.sentences), asr, dnsmos)))
+        print(line(name, measure(open_tts(name, store.path, 1), name, texts, asr, dnsmos, style)))
 
 
 def _first_sound(tts: Tts, name: str, text: str) -> float:

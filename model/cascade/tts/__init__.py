@@ -9,6 +9,7 @@
                              │ piper      joe: the first sound comes when 0.2 s of it is decoded   │ one contract
                              │ codec_voice  joe through the audio codec: text, codes, sound        │
                              │ kokoro     some thirty voices: a clause is computed whole           ┘
+                             ├ styles     whispered, softly, calmly ...: tags and instructions
                              └ shaping    no silence before, the right pause behind, no clicks
 
 Every stage keeps count of the characters of the original text, so each word's end comes out as a place in the reply.
@@ -25,16 +26,21 @@ from vivavoce.model.cascade.tts.clauses import Clause, Clauses
 from vivavoce.model.cascade.tts.contract import WHOLE, Part, Speech, Tts
 from vivavoce.model.cascade.tts.english.unsayable import stand_in
 from vivavoce.model.cascade.tts.names import CODED, ENGLISH, HIBARI, JOE, REALTIME_NAMES, resolve
+from vivavoce.model.cascade.tts.styles import PLAIN, Style, Tags, requested
 from vivavoce.model.errors import MissingModel
 
 __all__ = [
+    "PLAIN",
     "WHOLE",
     "Clause",
     "Clauses",
     "Part",
     "Speech",
+    "Style",
+    "Tags",
     "Tts",
     "open_tts",
+    "requested",
     "stand_in",
 ]
 

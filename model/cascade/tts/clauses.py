@@ -107,6 +107,10 @@ class Clauses:
         self._opened = len(self._text)
         return clause
 
+    def break_off(self) -> list[Clause]:
+        """What follows is spoken differently: ends the clause under way, if it has words."""
+        return self.flush() if any(map(str.isalnum, self._text)) else []
+
     def flush(self) -> list[Clause]:
         """The reply is complete: returns its rest, if that has words, or if it is all of the reply."""
         whole, rest = self._first, self._cut(len(self._text))

@@ -22,6 +22,7 @@ from vivavoce.model.cascade.tts.contract import WHOLE, Part, Speech, check_speed
 from vivavoce.model.cascade.tts.names import CODED, JOE, resolve
 from vivavoce.model.cascade.tts.phonemes import Phonemes, Word
 from vivavoce.model.cascade.tts.piper import GAIN, Piper
+from vivavoce.model.cascade.tts.styles import PLAIN, Style
 from vivavoce.model.cascade.tts.utterance import Rendering, say
 from vivavoce.model.errors import BrokenTts
 
@@ -62,12 +63,14 @@ class CodecVoice(Piper):
     def names(self) -> tuple[str, ...]:
         return CODED, JOE
 
-    def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
+    def speak(
+        self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE, style: Style = PLAIN
+    ) -> Iterator[Speech]:
         """See `Tts.speak`."""
         if resolve(name, self.names) == JOE:
-            yield from super().speak(text, name=JOE, speed=speed, part=part)
+            yield from super().speak(text, name=JOE, speed=speed, part=part, style=style)
             return
-        check_speed(speed)
+        speed = check_speed(speed, style)
         yield from say(text, self._phonemes, partial(self._render_coded, speed=speed), speed, part)
 
     def _render_coded(self, words: Sequence[Word], first: int, last: int, *, speed: float) -> Rendering:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from vivavoce.codecs.audio import Samples
+from vivavoce.model.cascade.tts.styles import PLAIN, Style
 from vivavoce.model.dialogue import WordEnd
 
 SLOWEST: Final = 0.25
@@ -46,16 +47,20 @@ class Tts(Protocol):
     def names(self) -> tuple[str, ...]:
         """The voices it has, the default first."""
 
-    def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
+    def speak(
+        self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE, style: Style = PLAIN
+    ) -> Iterator[Speech]:
         """Speaks `part` of `text` (a clause or more, as written), a chunk at a time; yields nothing for text without
         words. Word ends count the characters of the whole text.
 
         A plain generator for one worker thread: `next` does the work, and closing it ends the work. `name` "" is the
-        default voice. Raises `UnknownVoice`, and `ValueError` for a `speed` outside 0.25..1.5.
+        default voice. A TTS follows the `pace` of `style`, and more of it where it can. Raises `UnknownVoice`, and
+        `ValueError` for a `speed` outside 0.25..1.5.
         """
 
 
-def check_speed(speed: float) -> None:
-    """Raises `ValueError` for a `speed` outside `SLOWEST`..`FASTEST`."""
+def check_speed(speed: float, style: Style = PLAIN) -> float:
+    """The speed in this style, within `SLOWEST`..`FASTEST`. Raises `ValueError` for a `speed` outside."""
     if not SLOWEST <= speed <= FASTEST:
         raise ValueError(f"speed {speed} is outside {SLOWEST}..{FASTEST}")
+    return min(max(speed * style.pace, SLOWEST), FASTEST)

@@ -32,9 +32,10 @@ from vivavoce.codecs.audio import Samples
 from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.model.cascade.tts.contract import WHOLE, Part, Speech, check_speed
 from vivavoce.model.cascade.tts.graph import Graph
-from vivavoce.model.cascade.tts.harmonic_noise import BEHIND, HOP, Pulses, Synthesis
+from vivavoce.model.cascade.tts.harmonic_noise import BEHIND, HOP, UNVOICED, Pulses, Synthesis
 from vivavoce.model.cascade.tts.names import HEART, resolve
 from vivavoce.model.cascade.tts.phonemes import Phonemes, Word
+from vivavoce.model.cascade.tts.styles import PLAIN, Style
 from vivavoce.model.cascade.tts.symbols import read_numbers, sequence
 from vivavoce.model.cascade.tts.utterance import Rendering, say
 from vivavoce.model.errors import BrokenTts
@@ -97,11 +98,15 @@ class Hibari:
         self._open = {HEART: Networks(self._files[HEART], threads)}  # bounded by the files
         self._phonemes = phonemes or Phonemes()
 
-    def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
+    def speak(
+        self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE, style: Style = PLAIN
+    ) -> Iterator[Speech]:
         """See `Tts.speak`."""
         networks = self.networks(resolve(name, self.names))
-        check_speed(speed)
-        yield from say(text, self._phonemes, partial(self._render, networks=networks, speed=speed), speed, part)
+        speed = check_speed(speed, style)
+        yield from say(
+            text, self._phonemes, partial(self._render, networks=networks, speed=speed, style=style), speed, part
+        )
 
     def networks(self, name: str) -> Networks:
         """The networks of the voice `name`, one of `names`."""
@@ -118,12 +123,26 @@ class Hibari:
         at = np.maximum(np.cumsum(phones.durations) * PER_DURATION - LEAD, 0)
         return frames, int(at[0]), [_audible_end(frames.loudness, int(at[end])) for end in ends]
 
-    def _render(self, words: Sequence[Word], first: int, last: int, *, networks: Networks, speed: float) -> Rendering:
+    def _render(
+        self, words: Sequence[Word], first: int, last: int, *, networks: Networks, speed: float, style: Style
+    ) -> Rendering:
         frames, begin, ends = self.encode(words, speed, networks)
+        frames = intoned(frames, style)
         start = ends[first - 1] if first else max(0, begin - MARGIN)
         stop = len(frames.f0) if last == len(words) else ends[last - 1]
         samples = [(end - start) * HOP for end in ends[first:last]]
-        return Rendering(samples, GAIN, networks.decode(frames, start, stop))
+        return Rendering(samples, GAIN * 10 ** (style.level / 20), networks.decode(frames, start, stop, style.breath))
+
+
+def intoned(frames: Frames, style: Style) -> Frames:
+    """`frames` with melody and pitch of `style`."""
+    voiced = frames.f0 > UNVOICED
+    if not voiced.any() or (style.melody, style.pitch) == (1.0, 0.0):
+        return frames
+    f0 = frames.f0.copy()
+    mean = np.exp(np.log(f0[voiced]).mean())
+    f0[voiced] = mean * (f0[voiced] / mean) ** style.melody * 2 ** (style.pitch / 12)
+    return Frames(frames.states, f0, frames.loudness)
 
 
 def whole_durations(durations: Array) -> NDArray[np.int64]:
@@ -185,14 +204,15 @@ class Networks:
         f0, loudness = self._prosody.run(None, {PROSODY_IN: prosody[None]})
         return Frames(np.repeat(phones.states, phones.durations * PER_DURATION, axis=1), f0[0], loudness[0])
 
-    def decode(self, frames: Frames, start: int = 0, stop: int | None = None) -> Iterator[Samples]:
-        """The sound of the frames `start` to `stop` at 24 kHz, 300 samples a frame, in growing chunks."""
+    def decode(self, frames: Frames, start: int = 0, stop: int | None = None, breath: float = 0.0) -> Iterator[Samples]:
+        """The sound of the frames `start` to `stop` at 24 kHz, 300 samples a frame, in growing chunks. `breath`: share
+        of the voice that is breath, 1: a whisper."""
         total = len(frames.f0)
         stop = total if stop is None else stop
         pitch = np.log1p(np.maximum(frames.f0, 0)) / 5
         inputs = np.concatenate([frames.states, pitch[None], frames.loudness[None]])[None]  # (1, 130, T)
         at = max(0, start - 1)  # the next frame whose spectrum is needed: the one before sounds on into `start`
-        synthesis, skip = Synthesis(Pulses(frames.f0), at), (start - at + BEHIND) * HOP
+        synthesis, skip = Synthesis(Pulses(frames.f0), at, breath), (start - at + BEHIND) * HOP
         size = FIRST_FRAMES
         while start < stop:
             last = start + size if start + size + BEHIND < min(total, stop) else stop

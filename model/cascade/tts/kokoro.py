@@ -24,6 +24,7 @@ from vivavoce.model.cascade.tts.contract import WHOLE, Part, Speech, check_speed
 from vivavoce.model.cascade.tts.graph import Graph
 from vivavoce.model.cascade.tts.names import ENGLISH, resolve
 from vivavoce.model.cascade.tts.phonemes import Phonemes, Word
+from vivavoce.model.cascade.tts.styles import PLAIN, Style
 from vivavoce.model.cascade.tts.symbols import read_numbers, sequence
 from vivavoce.model.cascade.tts.utterance import Rendering, say
 from vivavoce.model.errors import BrokenTts
@@ -66,10 +67,12 @@ class Kokoro:
         self._session = open_onnx(Graph(path).between(_INPUTS, ["audio", _DURATIONS]), threads)
         self._phonemes = phonemes or Phonemes()
 
-    def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
+    def speak(
+        self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE, style: Style = PLAIN
+    ) -> Iterator[Speech]:
         """See `Tts.speak`."""
         styles = read_styles(_voice_file(self._directory, resolve(name, self.names)))
-        check_speed(speed)
+        speed = check_speed(speed, style)
         yield from say(text, self._phonemes, partial(self._render, styles=styles, speed=speed), speed, part)
 
     def _render(

@@ -29,6 +29,7 @@ from vivavoce.model.cascade.tts.contract import WHOLE, Part, Speech, check_speed
 from vivavoce.model.cascade.tts.graph import Graph
 from vivavoce.model.cascade.tts.names import JOE, resolve
 from vivavoce.model.cascade.tts.phonemes import Phonemes, Word
+from vivavoce.model.cascade.tts.styles import PLAIN, Style
 from vivavoce.model.cascade.tts.utterance import Rendering, say, sounding
 from vivavoce.model.errors import BrokenTts
 
@@ -68,10 +69,12 @@ class Piper:
     def names(self) -> tuple[str, ...]:
         return (JOE,)
 
-    def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
+    def speak(
+        self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE, style: Style = PLAIN
+    ) -> Iterator[Speech]:
         """See `Tts.speak`."""
         resolve(name, self.names)
-        check_speed(speed)
+        speed = check_speed(speed, style)
         yield from say(text, self._phonemes, partial(self._render, speed=speed), speed, part)
 
     def encode(self, words: Sequence[Word], speed: float) -> tuple[NDArray[np.float32], list[int]]:

@@ -17,7 +17,7 @@ from vivavoce.model.cascade.dialogue import CascadeDialogue
 from vivavoce.model.cascade.llm import Deliver, Prompt, Stopped
 from vivavoce.model.cascade.speech_queue import SpeechQueue
 from vivavoce.model.cascade.threads import Threads
-from vivavoce.model.cascade.tts import WHOLE, Part, Speech
+from vivavoce.model.cascade.tts import PLAIN, WHOLE, Part, Speech, Style
 from vivavoce.model.dialogue import AudioToken, Heard, Message, ReplySpec, TextToken, WordEnd
 
 SPOKEN = np.ones(9_600, np.float32)
@@ -91,7 +91,9 @@ class ScriptedTts:
     def __init__(self) -> None:
         self.spoken: list[str] = []
 
-    def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
+    def speak(
+        self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE, style: Style = PLAIN
+    ) -> Iterator[Speech]:
         self.spoken.append(text.strip())
         yield Speech(np.ones(2400, np.float32), (WordEnd(len(text), 2400),))
 

@@ -13,6 +13,7 @@ from vivavoce.model.cascade.context import Context
 from vivavoce.model.cascade.llm import Piece, Stopped
 from vivavoce.model.cascade.reply import FIRST_MOMENT, MOMENTS, NEXT_MOMENT, Reply
 from vivavoce.model.cascade.speech_queue import SpeechEnd
+from vivavoce.model.cascade.tts.styles import STYLES, Style
 from vivavoce.model.dialogue import AudioToken, Done, Heard, ReplySpec, ReplyToken, TextToken, ToolCall, Working
 
 
@@ -20,7 +21,7 @@ class Queue:
     """A speech queue, and its only utterance, that speaks at once."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.said: list[str | Style | None] = []
         self.begun = False
 
     def begin(self, spec: ReplySpec, deliver: Any) -> Queue:
@@ -31,6 +32,9 @@ class Queue:
         self.said.append(text)
         self._deliver(AudioToken(np.ones(240, np.float32)))
 
+    def change(self, style: Style | None) -> None:
+        self.said.append(style)
+
     def finish(self) -> None:
         self._deliver(SpeechEnd())
 
@@ -39,12 +43,15 @@ class Queue:
 
 
 def run(
-    pieces: Iterable[tuple[float, Piece]], spec: ReplySpec | None = None, held: float = 0.0
+    pieces: Iterable[tuple[float, Piece]],
+    spec: ReplySpec | None = None,
+    held: float = 0.0,
+    queue: Queue | None = None,
 ) -> tuple[Reply, list[ReplyToken]]:
     """The tokens of a reply whose pieces come at moments in seconds; `held` until a moment."""
 
     async def main() -> tuple[Reply, list[ReplyToken]]:
-        reply = Reply(Queue(), spec or ReplySpec("a"), held=held > 0)  # type: ignore[arg-type]  # scripted
+        reply = Reply(queue or Queue(), spec or ReplySpec("a"), held=held > 0)  # type: ignore[arg-type]  # scripted
         loop = asyncio.get_running_loop()
         for at, piece in pieces:
             loop.call_at(at, reply.deliver, piece)
@@ -81,6 +88,39 @@ def test_it_asks_when_the_user_may_take_the_line_for_dead_and_not_before() -> No
     assert text_of(tokens) == "Yes."
     _, tokens = run([*working(1, int(FIRST_MOMENT + NEXT_MOMENT)), (15.0, END)])
     assert text_of(tokens) == MOMENTS[0]
+
+
+def test_tags_of_style_are_heard_and_neither_spoken_nor_shown() -> None:
+    queue = Queue()
+    pieces: list[tuple[float, Piece]] = [
+        (1.0, TextToken("[whi")),
+        (1.1, TextToken("sper] A secret.")),
+        (1.2, TextToken(" [normal]Done. [")),
+        (2.0, END),
+    ]
+    _, tokens = run(pieces, queue=queue)
+    assert text_of(tokens) == "A secret. Done. ["
+    assert queue.said == [STYLES["whisper"], "A secret.", " ", None, "Done. ", "["]
+
+
+def test_tags_stay_in_a_written_reply() -> None:
+    _, tokens = run([(1.0, TextToken("Write [whisper].")), (2.0, END)], ReplySpec("a", audio=False))
+    assert text_of(tokens) == "Write [whisper]."
+
+
+def test_what_was_held_back_is_spoken_in_its_styles_once_it_is_requested() -> None:
+    queue = Queue()
+    pieces: list[tuple[float, Piece]] = [
+        (1.0, TextToken("Well, ")),
+        (1.1, TextToken("[calm]")),
+        (1.2, TextToken("one")),
+        (1.3, TextToken(" two.")),
+        (2.0, END),
+    ]
+    queue.begun = True
+    _, tokens = run(pieces, held=3.0, queue=queue)
+    assert text_of(tokens) == "Well, one two."
+    assert queue.said == ["Well, ", STYLES["calm"], "one two."]
 
 
 def test_a_written_reply_does_not_ask() -> None:

@@ -13,8 +13,9 @@ import pytest
 from vivavoce.codecs.audio import SAMPLE_RATE
 from vivavoce.model.cascade.speech_queue import RUNNING_OUT, SpeechEnd, SpeechQueue, Utterance
 from vivavoce.model.cascade.threads import Threads
-from vivavoce.model.cascade.tts import WHOLE, Part, Speech
+from vivavoce.model.cascade.tts import PLAIN, WHOLE, Part, Speech, Style
 from vivavoce.model.cascade.tts.english.unsayable import SORRY
+from vivavoce.model.cascade.tts.styles import STYLES
 from vivavoce.model.dialogue import AudioToken, ReplySpec, WordEnd
 
 
@@ -25,33 +26,40 @@ class ScriptedTts:
 
     def __init__(self, seconds: float) -> None:
         self.requests: list[tuple[str, Part]] = []
+        self.styles: list[Style] = []
         self._samples = round(seconds * SAMPLE_RATE)
 
-    def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
+    def speak(
+        self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE, style: Style = PLAIN
+    ) -> Iterator[Speech]:
         self.requests.append((text, part))
+        self.styles.append(style)
         yield Speech(np.ones(self._samples, np.float32), (WordEnd(len(text), self._samples),))
 
 
 class LatinTts(ScriptedTts):
     """Has no sound for text without Latin letters. Each word is a chunk."""
 
-    def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
+    def speak(
+        self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE, style: Style = PLAIN
+    ) -> Iterator[Speech]:
         self.requests.append((text, part))
         words = [match.end() for match in re.finditer(r"[A-Za-z]+\W*", text)]
         for number, end in enumerate(words, 1):
             yield Speech(np.ones(self._samples, np.float32), (WordEnd(end, number * self._samples),))
 
 
-Begin = Callable[[ScriptedTts], tuple[Utterance, "queue.Queue[AudioToken | SpeechEnd]"]]
+Begin = Callable[..., tuple[Utterance, "queue.Queue[AudioToken | SpeechEnd]"]]
+"""The utterance of a TTS, with instructions where they are given, and its sound."""
 
 
 @pytest.fixture
 def begin() -> Iterator[Begin]:
     threads = Threads()
 
-    def begin(tts: ScriptedTts) -> tuple[Utterance, queue.Queue[AudioToken | SpeechEnd]]:
+    def begin(tts: ScriptedTts, instructions: str = "") -> tuple[Utterance, queue.Queue[AudioToken | SpeechEnd]]:
         sound: queue.Queue[AudioToken | SpeechEnd] = queue.Queue()
-        return SpeechQueue(tts, threads).begin(ReplySpec("a"), sound.put), sound
+        return SpeechQueue(tts, threads).begin(ReplySpec("a", instructions), sound.put), sound
 
     yield begin
     threads.close()
@@ -105,6 +113,32 @@ def spoken(begin: Begin, *pieces: str) -> tuple[list[str], list[WordEnd], int]:
         samples += len(token.samples)
     assert token == SpeechEnd()
     return [text for text, _ in tts.requests], ends, samples
+
+
+def test_a_style_changes_between_words_and_the_words_keep_their_places(begin: Begin) -> None:
+    tts = ScriptedTts(seconds=0.01)
+    utterance, sound = begin(tts, "Speak slowly.")
+    slow, whisper = STYLES["slow"], STYLES["whisper"]
+    utterance.change(whisper)
+    utterance.say("Come closer, I have a secret")
+    utterance.change(None)
+    utterance.say(" to tell.")
+    utterance.finish()
+    ends: list[WordEnd] = []
+    while isinstance(token := sound.get(timeout=5), AudioToken):
+        ends += token.words
+    assert [text for text, _ in tts.requests][-2:] == [" I have a secret", " to tell."]
+    assert tts.styles == [slow.joined(whisper)] * (len(tts.styles) - 1) + [slow]
+    assert ends[-1].chars == len("Come closer, I have a secret to tell.")
+
+
+def test_the_first_clause_comes_as_early_after_a_change_of_style(begin: Begin) -> None:
+    tts = ScriptedTts(seconds=30)
+    utterance, sound = begin(tts)
+    utterance.change(STYLES["calm"])
+    utterance.say("Yes, ")
+    assert isinstance(sound.get(timeout=5), AudioToken)
+    assert tts.requests == [("Yes,", WHOLE)]
 
 
 def test_a_reply_of_which_nothing_can_be_said_is_heard(begin: Begin) -> None:

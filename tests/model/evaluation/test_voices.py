@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.model.cascade.tts import WHOLE, Part, Speech
+from vivavoce.model.cascade.tts import PLAIN, WHOLE, Part, Speech, Style
 from vivavoce.model.evaluation.voices import FEWEST_WORDS, OPENINGS, REPEATS, Measured, line, measure, sentences
 
 
@@ -20,7 +20,9 @@ class Humming:
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
+    def speak(
+        self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE, style: Style = PLAIN
+    ) -> Iterator[Speech]:
         self.said.append(text)
         for _ in range(2):
             yield Speech(np.full(SAMPLE_RATE // 4, 0.1, np.float32))

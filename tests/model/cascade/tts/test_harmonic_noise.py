@@ -83,5 +83,31 @@ def test_noise_is_as_loud_as_its_envelope_says() -> None:
     assert float(np.std(soft)) > 1e-3
 
 
+def periodicity(samples: Samples, f0: float) -> float:
+    """The correlation of a sound with itself one period later."""
+    lag = round(SAMPLE_RATE / f0)
+    return float(np.corrcoef(samples[lag:], samples[:-lag])[0, 1])
+
+
+def test_a_whisper_has_no_pitch_and_the_spectrum_of_the_voice() -> None:
+    f0 = np.full(80, 240.0, np.float32)
+    parts = spectra(lh=-2.0)
+    parts[0][BINS // 4 :] = SILENT
+    made = {}
+    for breath in (0.0, 0.4, 1.0):
+        synthesis = Synthesis(Pulses(f0), 0, breath)
+        made[breath] = synthesis.push(*parts)[8 * HOP :]
+    assert periodicity(made[0.0], 240) > 0.9 > periodicity(made[0.4], 240) > periodicity(made[1.0], 240)
+    assert abs(periodicity(made[1.0], 240)) < 0.2
+    power = np.abs(np.fft.rfft(made[1.0])) ** 2
+    assert power[: len(power) // 4].sum() > 100 * power[len(power) // 3 :].sum()
+
+
+def test_breath_leaves_what_has_no_voice_as_it_is() -> None:
+    unvoiced = np.zeros(FRAMES, np.float32)
+    made = [Synthesis(Pulses(unvoiced), 0, breath).push(*RANDOM) for breath in (0.0, 1.0)]
+    np.testing.assert_array_equal(made[0], made[1])
+
+
 def test_spectra_beyond_the_bound_are_not_louder() -> None:
     np.testing.assert_array_equal(sound(F0, spectra(lr=7.0, frames=FRAMES)), sound(F0, spectra(lr=9.0, frames=FRAMES)))

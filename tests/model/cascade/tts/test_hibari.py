@@ -17,9 +17,11 @@ from vivavoce.model.cascade.tts.hibari import (
     Frames,
     Hibari,
     Networks,
+    intoned,
     whole_durations,
 )
 from vivavoce.model.cascade.tts.phonemes import Phonemes
+from vivavoce.model.cascade.tts.styles import PLAIN, STYLES, Style
 from vivavoce.model.errors import BrokenTts
 from vivavoce.model.store import Store
 
@@ -99,6 +101,28 @@ def test_words_end_where_their_sound_does(heart: Hibari, networks: Networks, pho
     assert loud[-1] == pytest.approx(ends[-1], abs=4)
     pause = loud[loud < ends[0] + 1][-1]
     assert pause == pytest.approx(ends[0], abs=4)
+
+
+def test_calm_is_flatter_and_lively_is_not(frames: Frames) -> None:
+    def spread(style: Style) -> tuple[float, float]:
+        f0 = intoned(frames, style).f0
+        tones = 12 * np.log2(f0[frames.f0 > 40])
+        return float(np.std(tones)), float(np.mean(tones))
+
+    (usual, mean), (calm, lower), (lively, higher) = (spread(one) for one in (PLAIN, STYLES["calm"], STYLES["lively"]))
+    assert calm == pytest.approx(usual * STYLES["calm"].melody, rel=1e-3)
+    assert lively == pytest.approx(usual * STYLES["lively"].melody, rel=1e-3)
+    assert (lower - mean, higher - mean) == pytest.approx((STYLES["calm"].pitch, STYLES["lively"].pitch), abs=1e-3)
+    assert intoned(frames, PLAIN) is frames
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_each_style_is_spoken_with_all_word_ends(name: str, heart: Hibari) -> None:
+    plain, styled = (list(heart.speak(TEXT, style=style)) for style in (PLAIN, STYLES[name]))
+    chars = [[word.chars for speech in one for word in speech.words] for one in (plain, styled)]
+    assert chars[0] == chars[1]
+    seconds = [sum(len(speech.samples) for speech in one) for one in (plain, styled)]
+    assert seconds[0] / seconds[1] == pytest.approx(STYLES[name].pace, rel=0.06)
 
 
 def test_what_one_duration_is_rounded_by_the_next_ones_make_up_for() -> None:

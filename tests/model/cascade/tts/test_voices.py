@@ -11,7 +11,7 @@ import pytest
 import soxr
 
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.model.cascade.tts import WHOLE, Clause, Clauses, Part, Speech, Tts, open_tts
+from vivavoce.model.cascade.tts import PLAIN, WHOLE, Clause, Clauses, Part, Speech, Style, Tts, open_tts
 from vivavoce.model.cascade.tts.english.spoken import speakable
 from vivavoce.model.cascade.tts.hibari import Hibari
 from vivavoce.model.cascade.tts.kokoro import Kokoro
@@ -129,7 +129,9 @@ class OpeningTts:
         self.names = tts.names
         self.openings = 0
 
-    def speak(self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE) -> Iterator[Speech]:
+    def speak(
+        self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE, style: Style = PLAIN
+    ) -> Iterator[Speech]:
         clauses, todo = Clauses(), list[Clause]()
         for word in re.findall(r"\s*\S+", text):
             todo += clauses.push(word)
