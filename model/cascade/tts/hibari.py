@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from vivavoce.codecs.audio import Samples
 from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.model.cascade.tts.contract import WHOLE, Part, Speech, check_speed
+from vivavoce.model.cascade.tts.english.spoken import MARKS
 from vivavoce.model.cascade.tts.graph import Graph
 from vivavoce.model.cascade.tts.harmonic_noise import BEHIND, HOP, UNVOICED, Pulses, Synthesis
 from vivavoce.model.cascade.tts.names import HEART, resolve
@@ -55,6 +56,11 @@ MARGIN: Final = 4
 and is not computed."""
 QUIET: Final = 0.4
 """Loudness of a frame below which nothing can be heard: about -44 dBFS."""
+FALLING: Final = "what where who how why which when whose whom what's where's who's how's"
+"""A question with one of these among its first two words ends low, as does one with "or"."""
+RISE: Final = (-2.0, 6.0)
+"""Semitones above the mean at which the last word of other questions begins and ends; the networks let it fall."""
+RISE_FRAMES: Final = 32
 PER_DURATION: Final = 2
 """Frames in a unit of duration, which is 25 ms."""
 GAIN: Final = 1.1
@@ -97,6 +103,8 @@ class Hibari:
         self._opening = threading.Lock()
         self._open = {HEART: Networks(self._files[HEART], threads)}  # bounded by the files
         self._phonemes = phonemes or Phonemes()
+        self._falling = {_bare(word.symbols) for word in self._phonemes.pronounce(FALLING)}
+        self._choice = {_bare(word.symbols) for word in self._phonemes.pronounce("tea or coffee")[1:2]}
 
     def speak(
         self, text: str, *, name: str = "", speed: float = 1.0, part: Part = WHOLE, style: Style = PLAIN
@@ -123,11 +131,19 @@ class Hibari:
         at = np.maximum(np.cumsum(phones.durations) * PER_DURATION - LEAD, 0)
         return frames, int(at[0]), [_audible_end(frames.loudness, int(at[end])) for end in ends]
 
+    def _rises(self, words: Sequence[Word]) -> bool:
+        """Whether `words` are a question that is answered by yes or no, as far as words can tell."""
+        bare = [_bare(word.symbols) for word in words]
+        falls = self._falling.intersection(bare[:2]) or self._choice.intersection(bare)
+        return words[-1].symbols.endswith("?") and not falls
+
     def _render(
         self, words: Sequence[Word], first: int, last: int, *, networks: Networks, speed: float, style: Style
     ) -> Rendering:
         frames, begin, ends = self.encode(words, speed, networks)
         frames = intoned(frames, style)
+        if self._rises(words):
+            frames = risen(frames, ends[-2] if len(ends) > 1 else begin, ends[-1])
         start = ends[first - 1] if first else max(0, begin - MARGIN)
         stop = len(frames.f0) if last == len(words) else ends[last - 1]
         samples = [(end - start) * HOP for end in ends[first:last]]
@@ -143,6 +159,24 @@ def intoned(frames: Frames, style: Style) -> Frames:
     mean = np.exp(np.log(f0[voiced]).mean())
     f0[voiced] = mean * (f0[voiced] / mean) ** style.melody * 2 ** (style.pitch / 12)
     return Frames(frames.states, f0, frames.loudness)
+
+
+def risen(frames: Frames, start: int, end: int) -> Frames:
+    """`frames` with a pitch that rises towards `end`, over what is voiced of the last word, from `start`, at most 0.4 s
+    of it."""
+    voiced = frames.f0 > UNVOICED
+    last = np.flatnonzero(voiced[:end] & (np.arange(end) >= max(start, end - RISE_FRAMES)))
+    if not len(last):
+        return frames
+    f0 = frames.f0.copy()
+    mean = np.exp(np.log(f0[voiced]).mean())
+    f0[last] = mean * 2 ** (np.interp(last, last[[0, -1]], RISE) / 12)
+    return Frames(frames.states, f0, frames.loudness)
+
+
+def _bare(symbols: str) -> str:
+    """The phonemes of a word, without stress and marks."""
+    return symbols.translate(dict.fromkeys(map(ord, f"ˈˌ{MARKS}")))
 
 
 def whole_durations(durations: Array) -> NDArray[np.int64]:

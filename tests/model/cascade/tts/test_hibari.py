@@ -18,6 +18,7 @@ from vivavoce.model.cascade.tts.hibari import (
     Hibari,
     Networks,
     intoned,
+    risen,
     whole_durations,
 )
 from vivavoce.model.cascade.tts.phonemes import Phonemes
@@ -123,6 +124,56 @@ def test_each_style_is_spoken_with_all_word_ends(name: str, heart: Hibari) -> No
     assert chars[0] == chars[1]
     seconds = [sum(len(speech.samples) for speech in one) for one in (plain, styled)]
     assert seconds[0] / seconds[1] == pytest.approx(STYLES[name].pace, rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("text", "rises"),
+    [
+        ("Do you want some tea?", True),
+        ("Are you open on Sundays?", True),
+        ("Really?", True),
+        ("You are coming tomorrow?", True),
+        ("You are coming tomorrow.", False),
+        ("What time is it?", False),
+        ("And where is the station?", False),
+        ("Tea or coffee?", False),
+    ],
+)
+def test_questions_for_yes_or_no_are_told_from_others(
+    text: str, rises: bool, heart: Hibari, phonemes: Phonemes
+) -> None:
+    assert heart._rises(phonemes.pronounce(text)) == rises
+
+
+@pytest.mark.parametrize("text", ["Do you want some tea?", "You are coming tomorrow?", "Would you like to go on?"])
+def test_their_end_is_heard_higher_than_that_of_the_same_statement(text: str, heart: Hibari) -> None:
+    asked, stated = (_last_pitch(heart, each) for each in (text, f"{text[:-1]}."))
+    assert asked > 1.15 * stated
+
+
+def test_the_pitch_rises_over_the_last_word_only(frames: Frames) -> None:
+    end = int(np.flatnonzero(frames.f0 > 40)[-1]) + 1
+    start = end - 20
+    found = risen(frames, start, end).f0
+    np.testing.assert_array_equal(found[:start], frames.f0[:start])
+    last = found[start:end][frames.f0[start:end] > 40]
+    assert (np.diff(last) > 0).all()
+    assert 12 * np.log2(last[-1] / last[0]) == pytest.approx(8, abs=0.01)
+    assert risen(frames, 0, 3) is frames, "nothing is voiced there"
+
+
+def _last_pitch(voice: Hibari, text: str) -> float:
+    """The pitch of the last 0.1 s of voice, Hz."""
+    sound = np.concatenate([speech.samples for speech in voice.speak(text)])
+    pitches = (_pitch(sound[at : at + 1200]) for at in range(0, len(sound) - 1200, 240))
+    return float(np.median([hertz for hertz, certain in pitches if certain > 0.5][-10:]))
+
+
+def _pitch(samples: Samples) -> tuple[float, float]:
+    """The pitch in Hz, and how periodic the sound is, 0 to 1."""
+    power = np.correlate(samples - samples.mean(), samples - samples.mean(), "full")[len(samples) - 1 :]
+    lag = 60 + int(power[60:300].argmax())
+    return 24_000 / lag, float(power[lag] / (power[0] + 1e-9))
 
 
 def test_what_one_duration_is_rounded_by_the_next_ones_make_up_for() -> None:
