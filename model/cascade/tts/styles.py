@@ -46,7 +46,7 @@ STYLES: Final[Mapping[str, Style]] = {
     "slow": Style(pace=0.75),
     "fast": Style(pace=1.25),
 }
-"""Measured in model/LOG.md: each is understood as well as plain speech."""
+"""What each costs in understood words: model/LOG.md."""
 
 _TAGS: Final[Mapping[str, Style | None]] = {
     **{f"[{name}]": style for name, style in STYLES.items()},
