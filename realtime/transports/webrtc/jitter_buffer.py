@@ -32,6 +32,10 @@ FADE = SAMPLE_RATE // 10
 JUMP = SAMPLE_RATE
 """Samples (1 s) of difference between timestamp and clock beyond which the sender has begun a new count."""
 
+SLIPPED = 0.1
+"""Seconds in which all packets came in order and too late, from which on the sender's clock has slipped: its microphone
+stood still while its machine was busy. A network that stood still lets go of its packets all at once."""
+
 MAX_WAITING = 64
 """Packets kept behind a hole; only a flood reaches it, since holes are given up in time."""
 
@@ -101,6 +105,7 @@ class JitterBuffer:
         self._ticks = 0  # newest timestamp, unwrapped
         self._position = 0  # next sample to be delivered, on the sender's clock
         self._concealed = 0  # samples since the last real one
+        self._too_late: float | None = None  # since when all packets have come in order and too late
         self._frame = _FRAME
         self.lost = 0
         """Samples concealed so far."""
@@ -125,6 +130,8 @@ class JitterBuffer:
             sequence, ticks = packet.sequence, packet.timestamp
             position = self._position
         self._ticks = max(self._ticks, ticks)
+        if self._has_slipped(sequence, position, now):
+            self._restart(packet)
         self._delay.observe(now - position / SAMPLE_RATE)
         if sequence >= self._sequence:
             self._waiting.setdefault(sequence, _Waiting(position, packet.payload))
@@ -158,6 +165,7 @@ class JitterBuffer:
         self._ssrc, self._sequence, self._ticks = packet.ssrc, packet.sequence, packet.timestamp
         self._position = packet.timestamp * SAMPLE_RATE // self._decoder.clock_hz
         self._waiting.clear()
+        self._too_late = None
         self._delay = TargetDelay()
 
     def _is_recount(self, sequence: int, position: int, now: float) -> bool:
@@ -166,6 +174,17 @@ class JitterBuffer:
             return True
         lateness = now - position / SAMPLE_RATE - self._delay.base
         return min(abs(position - self._position), abs(lateness) * SAMPLE_RATE) > JUMP
+
+    def _has_slipped(self, sequence: int, position: int, now: float) -> bool:
+        """Whether the time of all packets was filled for a while, this one's included, though none was overtaken.
+        Otherwise nothing would be heard until the fastest packet of the old clock is forgotten, in 5 to 10 s."""
+        if sequence < self._sequence:
+            return False
+        if position + self._frame > self._position:
+            self._too_late = None
+        elif self._too_late is None:
+            self._too_late = now
+        return self._too_late is not None and now - self._too_late >= SLIPPED
 
     def _play(self, packet: _Waiting) -> list[Samples]:
         self._sequence += 1

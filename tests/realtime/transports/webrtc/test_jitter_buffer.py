@@ -98,6 +98,33 @@ def test_counters_that_wrap_do_not_disturb() -> None:
     assert stream.buffer.lost == 0
 
 
+@pytest.mark.parametrize("slip", [0.16, 0.3, 0.9, 3.0])
+def test_a_sender_whose_clock_slipped_is_heard_again(slip: float) -> None:
+    """Its machine was busy, so that its microphone stood still: all that follows is so much later."""
+    stream, ticked = Stream(), 0.0
+    for n in range(150):
+        at = n * PERIOD + (slip if n >= 100 else 0)
+        while ticked < at:
+            stream.heard += stream.buffer.tick(ticked)
+            ticked += 0.005
+        stream.arrive(n, at)
+    heard = [n for n in range(100, 150) if level(n) in stream.levels[-60:]]
+    assert heard[-1] == 149
+    assert len(heard) >= 43, "all but those of the first tenth of a second"
+
+
+def test_packets_that_the_network_held_back_do_not_move_the_clock() -> None:
+    stream, ticked = Stream(), 0.0
+    for n in range(150):
+        at = max(n * PERIOD, 2.3 if n >= 100 else 0)  # those of 0.3 s come at once
+        while ticked < at:
+            stream.heard += stream.buffer.tick(ticked)
+            ticked += 0.005
+        stream.arrive(n, at)
+    assert len(stream.sound) == 150 * FRAME
+    assert stream.levels[120:] == [level(n) for n in range(120, 150)]
+
+
 def test_swapped_packets_are_put_in_order() -> None:
     stream = Stream()
     for n in (0, 1, 3):
