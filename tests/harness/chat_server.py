@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 DONE = b"data: [DONE]\n\n"
-Step = bytes | Literal["hang", "cut"]
-"""Bytes to send; "hang": nothing more comes, until the client leaves or the server is closed; "cut": the connection is
-broken."""
+Step = bytes | float | Literal["hang", "cut"]
+"""Bytes to send; seconds to wait; "hang": nothing more comes, until the client leaves or the server is closed; "cut": the
+connection is broken."""
 
 
 def event(delta: dict[str, Any], finish: str | None = None, usage: dict[str, Any] | None = None) -> bytes:
@@ -117,6 +117,10 @@ class ChatServer:
             if step == "cut":
                 request.close_connection = True
                 return
+            if isinstance(step, float):
+                if self._closing.wait(step):
+                    return
+                continue
             assert isinstance(step, bytes)
             request.wfile.write(b"%x\r\n%s\r\n" % (len(step), step))
         request.wfile.write(b"0\r\n\r\n")
