@@ -13,6 +13,7 @@
  * @property {string} text  words that stand
  * @property {string} tail  words that may still change (the user's, while recognition runs)
  * @property {boolean} live  more may come
+ * @property {string} picture  data URI of the picture that the user sent, "" without one
  * @property {number|null} heard  characters (code points) heard before the cut; null: not cut, or not known where
  * @property {""|"cut"|"unclear"} flaw  cut off in mid-reply, or speech that could not be understood
  */
@@ -26,7 +27,10 @@
 /** @type {Conversation} */
 export const EMPTY = Object.freeze({ captions: Object.freeze([]), base: 0, draft: null });
 
+/** What stands for a picture that is no longer kept. */
+const PICTURE_GONE = "(a picture)";
 const CAPTION_LIMIT = 500; // an hour of quick talk; older ones leave the page
+const PICTURE_LIMIT = 12; // pictures kept, of up to 240 KB each; of older ones the caption says only that there was one
 const REPLAY_LIMIT = 20; // captions told to a new connection: enough context, quick to send
 
 /** @param {Conversation} talk @param {string} id */
@@ -38,15 +42,30 @@ export const find = (talk, id) => talk.captions.find((caption) => caption.id ===
  * @returns {Conversation}
  */
 export function place(talk, fields, previous) {
+  return fewPictures(placed(talk, fields, previous));
+}
+
+/** @param {Conversation} talk @param {Partial<Caption> & {id: string}} fields @param {string|null} [previous] */
+function placed(talk, fields, previous) {
   if (find(talk, fields.id)) return change(talk, fields.id, fields);
   /** @type {Caption} */
-  const caption = { role: "user", text: "", tail: "", live: true, heard: null, flaw: "", ...fields };
+  const caption = { role: "user", text: "", tail: "", live: true, picture: "", heard: null, flaw: "", ...fields };
   const captions = [...talk.captions];
   const before = previous === null ? talk.base - 1 : captions.findIndex((other) => other.id === previous);
   const known = previous === null || before >= 0;
   captions.splice(known ? before + 1 : captions.length, 0, caption);
   const surplus = Math.max(0, captions.length - CAPTION_LIMIT);
   return { ...talk, captions: captions.slice(surplus), base: Math.max(0, talk.base - surplus) };
+}
+
+/** The talk with its newest pictures only. @param {Conversation} talk @returns {Conversation} */
+function fewPictures(talk) {
+  const surplus = talk.captions.filter((caption) => caption.picture).slice(0, -PICTURE_LIMIT);
+  if (!surplus.length) return talk;
+  const captions = talk.captions.map((caption) =>
+    surplus.includes(caption) ? { ...caption, picture: "", text: caption.text || PICTURE_GONE } : caption,
+  );
+  return { ...talk, captions };
 }
 
 /**
@@ -149,17 +168,27 @@ export function freeze(talk) {
  * @param {Conversation} talk @returns {object[]}
  */
 export function replay(talk) {
-  const told = talk.captions.filter((caption) => caption.role !== "hidden" && split(caption)[0].trim());
+  const told = talk.captions.filter((caption) => caption.role !== "hidden" && (split(caption)[0].trim() || caption.picture));
   return told.slice(-REPLAY_LIMIT).map((caption) => ({
     type: "conversation.item.create",
-    event_id: `replay_${caption.id}`,
+    event_id: `${caption.picture ? "picture" : "replay"}_${caption.id}`, // a picture refused is worth a word
     item: {
       id: caption.id,
       type: "message",
       role: caption.role,
-      content: [{ type: caption.role === "user" ? "input_text" : "output_text", text: split(caption)[0].trim() }],
+      content: contentOf(caption),
     },
   }));
+}
+
+/**
+ * A caption as parts of a message: its picture, its words. @param {Caption} caption
+ * @returns {object[]}
+ */
+function contentOf(caption) {
+  const text = split(caption)[0].trim();
+  const words = text ? [{ type: caption.role === "user" ? "input_text" : "output_text", text }] : [];
+  return caption.picture ? [{ type: "input_image", image_url: caption.picture }, ...words] : words;
 }
 
 /** True when the last complete words are the user's: a new connection should answer them. @param {Conversation} talk */

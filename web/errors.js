@@ -6,6 +6,7 @@
  *
  *   Failure ── insecure · no-microphone · refused · busy                 the microphone
  *           ├─ no-camera · camera-refused · camera-busy · camera-unseen  the camera (the call goes on)
+ *           ├─ no-picture · picture-large · picture-unreadable · no-still · many-pictures    a picture (not sent)
  *           ├─ gone · full · key-needed · key-wrong · rejected · broken  the server's reply to the offer
  *           ├─ no-path · silent · lost                                   the connection
  *           └─ unsupported · sound-blocked · unplugged · cancelled       the browser, the user
@@ -55,6 +56,19 @@ const WORDS = {
     "The server cannot read the pictures that this browser sends. The call goes on without them.",
     ["dismiss"],
   ],
+  "no-picture": [
+    "This is not a picture",
+    "Send a JPEG, PNG, WebP or GIF. Of a document, send a picture of the page: a screenshot, for example.",
+    ["dismiss"],
+  ],
+  "picture-large": ["The picture is too large", "Send a smaller one, or a part of it.", ["dismiss"]],
+  "picture-unreadable": [
+    "The picture cannot be read",
+    "It is damaged, empty, or of a kind that this browser does not know. Send it as JPEG, PNG, WebP or GIF.",
+    ["dismiss"],
+  ],
+  "no-still": ["There is no picture yet", "The camera has not shown anything so far. Try again in a moment.", ["dismiss"]],
+  "many-pictures": ["Not all pictures were sent", "Send at most four at once.", ["dismiss"]],
   gone: [
     "The server does not answer",
     "Check that Vivavoce is running and that this device is online, then try again.",

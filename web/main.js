@@ -17,6 +17,7 @@ import { loudness, Meter, TurnClock } from "./meter.js";
 import { MicrophoneCheck } from "./microphone.js";
 import { Orb } from "./orb.js";
 import { Peer } from "./peer.js";
+import { AT_ONCE, filesIn, pictureOf, stillOf } from "./pictures.js";
 import { floor, INITIAL, reduce } from "./state.js";
 import { Transcript } from "./transcript.js";
 import { View } from "./view.js";
@@ -39,6 +40,7 @@ const html = (id) => part(id, HTMLElement);
 const level = html("level");
 const voice = part("voice", HTMLAudioElement);
 const preview = part("preview", HTMLVideoElement);
+const files = part("picture-files", HTMLInputElement);
 const message = part("message", HTMLInputElement);
 const keyDialog = part("key-dialog", HTMLDialogElement);
 const keyInput = part("key", HTMLInputElement);
@@ -180,7 +182,7 @@ function microphoneChanged(track) {
 /** @param {MediaStreamTrack|null} track */
 function cameraChanged(track) {
   html("camera").setAttribute("aria-pressed", String(track !== null));
-  preview.hidden = track === null;
+  html("self-view").hidden = track === null;
   preview.srcObject = track && new MediaStream([track]);
   call.peer?.setCamera(track);
   checkCamera();
@@ -199,13 +201,51 @@ function toggleMute() {
 /** @param {string} text */
 function type(text) {
   if (state.phase !== "live" && state.phase !== "reconnecting") start(true);
-  const id = `item_${crypto.getRandomValues(new BigUint64Array(1))[0].toString(36)}`;
+  const id = newId();
   const item = { id, type: "message", role: "user", content: [{ type: "input_text", text }] };
   if (state.response) call.send({ type: "response.cancel" });
   if (state.speaking) call.send({ type: "output_audio_buffer.clear" });
   call.send({ type: "conversation.item.create", item });
   call.send({ type: "response.create" });
   dispatch({ type: "page.typed", id, text }); // before the call is up, it is told with what was said before
+}
+
+/** A file held over the page, or dropped anywhere on it: else the browser would leave the page. @param {Event} event */
+function dragged(event) {
+  if (!(event instanceof DragEvent) || !event.dataTransfer?.types.includes("Files")) return;
+  event.preventDefault();
+  html("talk-panel").dataset.dropping = String(event.type === "dragenter" || event.type === "dragover");
+  if (event.type === "drop") sendFiles(filesIn(event.dataTransfer));
+}
+
+const newId = () => `item_${crypto.getRandomValues(new BigUint64Array(1))[0].toString(36)}`;
+
+/**
+ * Sends a picture. It asks for no answer: the user asks about it, aloud or in writing.
+ * @param {string} picture  a data URI
+ */
+function sendPicture(picture) {
+  if (state.phase === "idle" || state.phase === "ended") start(true);
+  const id = newId();
+  const item = { id, type: "message", role: "user", content: [{ type: "input_image", image_url: picture }] };
+  dispatch({ type: "page.pictured", id, picture }); // before the call is up, it is told with what was said before
+  call.send({ type: "conversation.item.create", event_id: `picture_${id}`, item });
+}
+
+/** @param {() => string|Promise<string>} take  gives a data URI, or throws a Failure */
+async function tryPicture(take) {
+  try {
+    sendPicture(await take());
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    dispatch({ type: "page.noticed", notice: explain(error) });
+  }
+}
+
+/** @param {File[]} given */
+async function sendFiles(given) {
+  for (const file of given.slice(0, AT_ONCE)) await tryPicture(() => pictureOf(file));
+  if (given.length > AT_ONCE) dispatch({ type: "page.noticed", notice: explain(new Failure("many-pictures")) });
 }
 
 /** @type {Record<string, () => void>} */
@@ -233,6 +273,20 @@ talkButton.addEventListener("click", ({ detail }) => {
 });
 html("mute").addEventListener("click", toggleMute);
 html("camera").addEventListener("click", () => devices.toggleCamera());
+html("still").addEventListener("click", () => tryPicture(() => stillOf(preview)));
+html("picture").addEventListener("click", () => files.click());
+files.addEventListener("change", () => {
+  const chosen = [...(files.files ?? [])];
+  files.value = ""; // the same file can be chosen again
+  sendFiles(chosen);
+});
+document.addEventListener("paste", (event) => {
+  const pasted = filesIn(event.clipboardData);
+  if (!pasted.length) return; // text goes where it belongs
+  event.preventDefault();
+  sendFiles(pasted);
+});
+for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) window.addEventListener(kind, dragged);
 html("notice").addEventListener("click", ({ target }) => {
   const action = target instanceof HTMLElement ? target.dataset.action : undefined;
   if (action) ACTIONS[action]();

@@ -58,6 +58,9 @@ export const INITIAL = Object.freeze({
   talk: talk.EMPTY,
 });
 
+/** The `event_id` with which a picture is sent: its caption goes if the server refuses it. */
+const PICTURE_EVENT = /^picture_(.+)$/;
+
 // Errors that answer our own precautions and mean nothing to the user.
 const HARMLESS = new Set([
   "response_cancel_not_active",
@@ -119,6 +122,7 @@ const STEPS = {
     turn: s.turn + 1,
     talk: talk.place(s.talk, { id, role: "user", text, live: false }),
   }),
+  "page.pictured": (s, { id, picture }) => ({ talk: talk.place(s.talk, { id, role: "user", picture, live: false }) }),
   "page.noticed": (_, { notice }) => ({ notice }),
   "page.waited": (s) => (s.response === null ? { awaiting: false } : {}),
   "page.heard": heard,
@@ -228,7 +232,10 @@ function silent(s, { response_id }) {
 /** @param {State} s @param {Fact} event @returns {Partial<State>} */
 function serverError(s, { error }) {
   if (HARMLESS.has(error.code) || String(error.event_id ?? "").startsWith("replay_")) return {};
-  return { notice: serverNotice("server-error", "The server reported a problem", error.message) };
+  const refused = PICTURE_EVENT.exec(error.event_id ?? "");
+  if (!refused) return { notice: serverNotice("server-error", "The server reported a problem", error.message) };
+  const notice = serverNotice("picture-refused", "The server does not take the picture", error.message);
+  return { notice, talk: talk.remove(s.talk, refused[1]) };
 }
 
 /** @param {State} s @param {Fact} event @returns {Partial<State>} */

@@ -20,19 +20,25 @@ export class Transcript {
     this.scroller = scroller;
     /** @type {Map<string, {caption: Caption, element: HTMLElement}>} */
     this.shown = new Map();
+    this.atEnd = true;
+    list.addEventListener("load", () => this.follow(), true); // a picture gets its height when it is decoded
+  }
+
+  follow() {
+    if (this.atEnd) this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
   /** @param {Conversation} talk */
   render(talk) {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
-    const atEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+    this.atEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
     const wanted = visible(talk).map((caption) => this.element(caption));
     for (const [index, element] of wanted.entries()) {
       if (this.list.children[index] !== element) this.list.insertBefore(element, this.list.children[index] ?? null);
     }
     while (this.list.children.length > wanted.length) this.list.lastElementChild?.remove();
     for (const [id, { element }] of this.shown) if (!element.isConnected) this.shown.delete(id);
-    if (atEnd) this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.follow();
   }
 
   /** @param {Caption} caption */
@@ -50,11 +56,11 @@ export class Transcript {
 function visible(talk) {
   const shown = talk.captions.filter(
     (caption) =>
-      caption.role !== "hidden" && (caption.text || caption.tail || caption.live || caption.flaw === "unclear"),
+      caption.role !== "hidden" && (caption.text || caption.tail || caption.picture || caption.live || caption.flaw === "unclear"),
   );
   if (!talk.draft) return shown;
   const { id, text, tail } = talk.draft;
-  return [...shown, { id: id ?? "draft", role: "user", text, tail, live: true, heard: null, flaw: "" }];
+  return [...shown, { id: id ?? "draft", role: "user", text, tail, live: true, picture: "", heard: null, flaw: "" }];
 }
 
 /** @param {HTMLElement} element @param {Caption} caption */
@@ -68,10 +74,20 @@ function draw(element, caption) {
   words.append(heard);
   if (caption.tail) words.append(make("span", "tail", caption.tail));
   if (unheard.trim()) words.append(struck(unheard));
-  if (!heard && !caption.tail && !unheard)
+  if (!heard && !caption.tail && !unheard && !caption.picture)
     words.append(make("span", "tail", caption.flaw === "unclear" ? "Not understood" : "…"));
   if (caption.flaw === "cut" && !unheard.trim()) words.append(make("span", "note", " (cut off)"));
-  element.replaceChildren(name, words);
+  element.replaceChildren(name, ...(caption.picture ? [thumbnail(caption.picture)] : []), words);
+  words.hidden = !words.textContent;
+}
+
+/** @param {string} picture  a data URI */
+function thumbnail(picture) {
+  return Object.assign(document.createElement("img"), {
+    className: "thumbnail",
+    alt: "Picture that you sent",
+    src: picture,
+  });
 }
 
 /** @param {string} unheard */

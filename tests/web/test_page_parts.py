@@ -555,3 +555,39 @@ def test_the_page_names_the_microphone_and_where_another_can_be_chosen(node: Nod
     assert node(code, [*LIVE, fact, {**fact, "kind": None}])[0] == "Listening"
     assert "turn it up" in node(code, [*LIVE, {**fact, "kind": "quiet"}])[1]
     assert "distorts" in node(code, [*LIVE, {**fact, "kind": "clipping", "name": ""}])[1]
+
+
+# Pictures that the user sends.
+
+
+def pictured(item_id: str, picture: str = "data:image/jpeg;base64,AA==") -> Fact:
+    return {"type": "page.pictured", "id": item_id, "picture": picture}
+
+
+def test_a_picture_is_a_caption_that_the_servers_item_does_not_empty(node: Node) -> None:
+    echo = message("p", "user", None, None)
+    state = fold(node, [*LIVE, pictured("p"), echo, message("p", "user", None, None, "done")])
+    (caption,) = state["talk"]["captions"]
+    assert (caption["picture"], caption["text"], caption["live"]) == ("data:image/jpeg;base64,AA==", "", False)
+    assert state["floors"][-1] == "listening", "it asks for no answer"
+
+
+def test_a_picture_is_told_to_a_new_connection_and_asks_for_no_answer(node: Node) -> None:
+    state = fold(node, [*LIVE, pictured("p")])
+    told, asks = node("return [conversation.replay(data), conversation.unanswered(data)]", state["talk"])
+    assert told[0]["item"]["content"] == [{"type": "input_image", "image_url": "data:image/jpeg;base64,AA=="}]
+    assert told[0]["event_id"] == "picture_p"
+    assert not asks
+
+
+def test_a_picture_that_the_server_refuses_leaves_the_conversation_and_is_told_of(node: Node) -> None:
+    error = {"type": "error", "error": {"event_id": "picture_p", "message": "No more.", "code": "invalid_value"}}
+    state = fold(node, [*LIVE, pictured("p"), pictured("q"), error])
+    assert [caption["id"] for caption in state["talk"]["captions"]] == ["q"]
+    assert (state["notice"]["kind"], state["notice"]["advice"]) == ("picture-refused", "No more.")
+
+
+def test_only_the_newest_pictures_are_kept(node: Node) -> None:
+    shown = fold(node, [*LIVE, *(pictured(f"p{n}") for n in range(15))])["talk"]["captions"]
+    assert [bool(caption["picture"]) for caption in shown] == [False] * 3 + [True] * 12
+    assert {caption["text"] for caption in shown[:3]} == {"(a picture)"}
