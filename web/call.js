@@ -16,7 +16,7 @@ import { explain, Failure } from "./errors.js";
 
 /** @typedef {import("./peer.js").Peer} Peer */
 /** @typedef {import("./peer.js").Ticket} Ticket */
-/** @typedef {{microphone: MediaStreamTrack|null, camera: MediaStreamTrack|null}} Tracks */
+/** @typedef {{microphone: MediaStreamTrack|null, video: MediaStreamTrack|null}} Tracks */
 
 /** Seconds before each attempt to reconnect: at once for another network, patient for a restart; 30 s in all. */
 export const RETRY_SECONDS = Object.freeze([0, 1, 4, 9, 15]);

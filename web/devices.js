@@ -1,8 +1,8 @@
 /**
- * Microphone and camera: opening them, listing them in two selects, following the user's choice and the plug.
+ * The microphone: opening it, following the user's choice and the plug. Lists the cameras too, for video.js.
  *
- * Tracks leave through `onMicrophone` and `onCamera` (null: none) whenever they change, also in mid-call. What fails is
- * thrown as a Failure, or told through `onFailure` when no caller waits. Nothing is opened before the user asks.
+ * Tracks leave through `onMicrophone` (null: none) whenever they change, also in mid-call. What fails is thrown as a
+ * Failure, or told through `onFailure` when no caller waits. Nothing is opened before the user asks.
  */
 
 import { Failure, mediaFailure } from "./errors.js";
@@ -12,12 +12,10 @@ import { Failure, mediaFailure } from "./errors.js";
  * @property {HTMLSelectElement} microphones
  * @property {HTMLSelectElement} cameras
  * @property {(track: MediaStreamTrack|null) => void} onMicrophone
- * @property {(track: MediaStreamTrack|null) => void} onCamera
+ * @property {(cameraIds: string[]) => void} onCameras  the cameras that there are now
  * @property {(failure: Failure) => void} onFailure
  * @property {() => boolean} inCall  a change of microphone matters now
  */
-
-const OFF = "off";
 
 export class Devices {
   /** @param {DeviceParts} parts */
@@ -25,12 +23,8 @@ export class Devices {
     this.parts = parts;
     /** @type {MediaStreamTrack|null} */
     this.microphone = null;
-    /** @type {MediaStreamTrack|null} */
-    this.camera = null;
     this.bereft = false; // the microphone went away in mid-call
-    this.lastCamera = ""; // what the camera button turns on again
     parts.microphones.addEventListener("change", () => parts.inCall() && this.attempt(() => this.openMicrophone()));
-    parts.cameras.addEventListener("change", () => this.attempt(() => this.chooseCamera(parts.cameras.value)));
     navigator.mediaDevices?.addEventListener("devicechange", () => this.plugged());
   }
 
@@ -40,7 +34,7 @@ export class Devices {
     if (this.microphone?.readyState === "live" && (!chosen || this.microphone.getSettings().deviceId === chosen))
       return;
     const audio = { ...exactly(chosen), echoCancellation: true, noiseSuppression: true, autoGainControl: true };
-    const track = await open("microphone", { audio });
+    const track = await open({ audio });
     track.addEventListener("ended", () => this.unplugged(track));
     this.microphone?.stop();
     this.microphone = track;
@@ -49,44 +43,12 @@ export class Devices {
     await this.list();
   }
 
-  /** @param {string} chosen  a device id, "" for the default one, or "off" */
-  async chooseCamera(chosen) {
-    this.camera?.stop();
-    this.camera = null;
-    if (chosen !== OFF) {
-      this.camera = await this.openCamera(chosen);
-      this.lastCamera = chosen;
-    }
-    this.parts.cameras.value = this.camera ? chosen : OFF;
-    this.parts.onCamera(this.camera);
-    await this.list();
-  }
-
-  /** @param {string} chosen */
-  async openCamera(chosen) {
-    // Enough for a model that looks at a few pictures a second; more would cost the voice its bandwidth.
-    const video = { ...exactly(chosen), width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 15 } };
-    try {
-      const track = await open("camera", { video });
-      track.addEventListener("ended", () => this.camera === track && this.attempt(() => this.chooseCamera(OFF)));
-      return track;
-    } catch (error) {
-      this.parts.cameras.value = OFF;
-      this.parts.onCamera(null);
-      throw error;
-    }
-  }
-
-  toggleCamera() {
-    return this.attempt(() => this.chooseCamera(this.camera ? OFF : this.lastCamera));
-  }
-
-  /** Stops both, so that the browser's recording sign goes out. */
+  /** Stops the microphone, so that the browser's recording sign goes out. */
   async release() {
     this.microphone?.stop();
     this.microphone = null;
     this.parts.onMicrophone(null);
-    await this.chooseCamera(OFF);
+    await this.list();
   }
 
   /** A device came or went. A call that lost its microphone takes the one that is there now. */
@@ -120,18 +82,20 @@ export class Devices {
     const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
     const { microphones, cameras } = this.parts;
     fill(microphones, [["", "Default microphone"], ...named(devices, "audioinput", "Microphone")]);
-    fill(cameras, [[OFF, "Off"], ["", "Default camera"], ...named(devices, "videoinput", "Camera")]);
+    const found = named(devices, "videoinput", "Camera");
+    fill(cameras, [["off", "Off"], ["", "Default camera"], ...found]);
+    this.parts.onCameras(found.map(([id]) => id));
   }
 }
 
-/** @param {"microphone"|"camera"} device @param {MediaStreamConstraints} constraints */
-async function open(device, constraints) {
+/** @param {MediaStreamConstraints} constraints */
+async function open(constraints) {
   if (!navigator.mediaDevices) throw new Failure("insecure");
   try {
     const stream = await navigator.mediaDevices.getUserMedia(constraints);
     return stream.getTracks()[0];
   } catch (error) {
-    throw mediaFailure(error, device);
+    throw mediaFailure(error, "microphone");
   }
 }
 

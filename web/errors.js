@@ -5,7 +5,8 @@
  * Notice for the page. No error is shown raw. Nothing here retries: call.js does.
  *
  *   Failure ── insecure · no-microphone · refused · busy                 the microphone
- *           ├─ no-camera · camera-refused · camera-busy · camera-unseen  the camera (the call goes on)
+ *           ├─ screen-refused · screen-busy · screen-unsupported · screen-ended    the screen (the call goes on)
+ *           ├─ no-camera · camera-refused · camera-busy · camera-unseen · screen-unseen  the camera (the call goes on)
  *           ├─ no-picture · picture-large · picture-unreadable · no-still · many-pictures    a picture (not sent)
  *           ├─ gone · full · key-needed · key-wrong · rejected · broken  the server's reply to the offer
  *           ├─ no-path · silent · lost                                   the connection
@@ -54,6 +55,31 @@ const WORDS = {
   "camera-unseen": [
     "The camera is not seen",
     "The server cannot read the pictures that this browser sends. The call goes on without them.",
+    ["dismiss"],
+  ],
+  "screen-unseen": [
+    "The screen is not seen",
+    "The server cannot read the pictures that this browser sends. The call goes on without them.",
+    ["dismiss"],
+  ],
+  "screen-refused": [
+    "The screen is not shared",
+    "Nothing was chosen, or the browser or the system does not allow it. Press Screen to choose again.",
+    ["dismiss"],
+  ],
+  "screen-busy": [
+    "The screen cannot be captured",
+    "The system does not let the browser read it. Choose another window or tab, or send a screenshot as a picture.",
+    ["dismiss"],
+  ],
+  "screen-unsupported": [
+    "This browser cannot share the screen",
+    "Send a screenshot as a picture instead.",
+    ["dismiss"],
+  ],
+  "screen-ended": [
+    "The screen is no longer shared",
+    "Sharing was stopped in the browser, or the window was closed. The call goes on.",
     ["dismiss"],
   ],
   "no-picture": [
@@ -135,12 +161,16 @@ export function explain(failure) {
 }
 
 /**
- * @param {unknown} error  what getUserMedia threw @param {"microphone"|"camera"} device
+ * @param {unknown} error  what getUserMedia or getDisplayMedia threw @param {"microphone"|"camera"|"screen"} device
  * @returns {Failure}
  */
 export function mediaFailure(error, device) {
   const name = error instanceof Error || error instanceof DOMException ? error.name : "";
   const camera = device === "camera";
+  if (device === "screen") {
+    const refused = ["NotAllowedError", "SecurityError", "AbortError", "InvalidStateError"].includes(name);
+    return new Failure(refused ? "screen-refused" : "screen-busy");
+  }
   if (name === "NotAllowedError" || name === "SecurityError") return new Failure(camera ? "camera-refused" : "refused");
   if (name === "NotFoundError" || name === "OverconstrainedError")
     return new Failure(camera ? "no-camera" : "no-microphone");

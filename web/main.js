@@ -20,6 +20,7 @@ import { Peer } from "./peer.js";
 import { AT_ONCE, filesIn, pictureOf, stillOf } from "./pictures.js";
 import { floor, INITIAL, reduce } from "./state.js";
 import { Transcript } from "./transcript.js";
+import { VideoSource } from "./video.js";
 import { View } from "./view.js";
 import { Waterfall } from "./waterfall.js";
 
@@ -67,15 +68,22 @@ const devices = new Devices({
   microphones: part("microphones", HTMLSelectElement),
   cameras: part("cameras", HTMLSelectElement),
   onMicrophone: microphoneChanged,
-  onCamera: cameraChanged,
+  onCameras: (ids) => video.list(ids),
   inCall: () => state.phase === "live",
+  onFailure: (failure) => dispatch({ type: "page.noticed", notice: explain(failure) }),
+});
+const video = new VideoSource({
+  cameras: part("cameras", HTMLSelectElement),
+  turn: html("turn"),
+  onChange: videoChanged,
+  onOpened: () => devices.list(),
   onFailure: (failure) => dispatch({ type: "page.noticed", notice: explain(failure) }),
 });
 const call = new Call({
   dispatch,
   dial,
   talk: () => state.talk,
-  tracks: () => ({ microphone: state.typing ? null : devices.microphone, camera: devices.camera }),
+  tracks: () => ({ microphone: state.typing ? null : devices.microphone, video: video.track }),
 });
 
 const asHeard = new AsHeard(html("as-heard"), {
@@ -112,8 +120,8 @@ function render() {
 /** @param {import("./state.js").Fact} fact */
 function afterwards(fact) {
   if (fact.type === "vivavoce.closing") call.expectClosing();
-  if (fact.type === "page.ended") devices.release();
-  if (fact.type === "page.connected") checkCamera();
+  if (fact.type === "page.ended") release();
+  if (fact.type === "page.connected" || fact.type === "page.resumed") showVideo();
   if (fact.type !== "input_audio_buffer.committed" && fact.type !== "page.typed") return;
   clock.turnEnded(meter.time, fact.type !== "page.typed");
   const { turn } = state;
@@ -138,7 +146,11 @@ function start(typing) {
 
 async function prepare() {
   await devices.openMicrophone();
-  if (state.phase !== "connecting") await devices.release(); // cancelled while the browser asked
+  if (state.phase !== "connecting") await release(); // cancelled while the browser asked
+}
+
+async function release() {
+  await Promise.all([devices.release(), video.off()]);
 }
 
 /** @param {MediaStream} stream */
@@ -179,18 +191,22 @@ function microphoneChanged(track) {
   else call.peer?.setMicrophone(track);
 }
 
-/** @param {MediaStreamTrack|null} track */
-function cameraChanged(track) {
-  html("camera").setAttribute("aria-pressed", String(track !== null));
+function videoChanged() {
+  const { track, source } = video;
+  html("camera").setAttribute("aria-pressed", String(source === "camera"));
+  html("screen").setAttribute("aria-pressed", String(source === "screen"));
   html("self-view").hidden = track === null;
+  preview.dataset.mirrored = String(video.mirrored);
+  preview.ariaLabel = source === "screen" ? "Your screen" : "Your camera";
   preview.srcObject = track && new MediaStream([track]);
-  call.peer?.setCamera(track);
-  checkCamera();
+  showVideo();
 }
 
-function checkCamera() {
-  if (devices.camera && call.peer && !call.peer.seesCamera)
-    dispatch({ type: "page.noticed", notice: explain(new Failure("camera-unseen")) });
+/** Shows the server what the user shows; a call that is just up may have begun with another track. */
+function showVideo() {
+  call.peer?.setVideo(video.track);
+  if (!video.track || !call.peer || call.peer.seesVideo) return;
+  dispatch({ type: "page.noticed", notice: explain(new Failure(`${video.source}-unseen`)) });
 }
 
 function toggleMute() {
@@ -272,7 +288,9 @@ talkButton.addEventListener("click", ({ detail }) => {
   else call.end();
 });
 html("mute").addEventListener("click", toggleMute);
-html("camera").addEventListener("click", () => devices.toggleCamera());
+html("camera").addEventListener("click", () => video.toggleCamera());
+html("screen").addEventListener("click", () => video.toggleScreen());
+html("screen").hidden = Boolean(navigator.mediaDevices && !navigator.mediaDevices.getDisplayMedia); // phones
 html("still").addEventListener("click", () => tryPicture(() => stillOf(preview)));
 html("picture").addEventListener("click", () => files.click());
 files.addEventListener("change", () => {

@@ -16,7 +16,7 @@ import { Failure, replyFailure } from "./errors.js";
  * @property {string} url  where to POST the offer
  * @property {string} key  API key or client secret; "" for none
  * @property {MediaStreamTrack|null} microphone  null: this call only listens
- * @property {MediaStreamTrack|null} camera
+ * @property {MediaStreamTrack|null} video  the camera or the screen
  * @property {Ticket|null} [ticket]  of the connection that was lost: the same call goes on
  * @property {(event: {type: string, [field: string]: any}) => void} onEvent
  * @property {(voice: MediaStream) => void} onVoice
@@ -52,8 +52,8 @@ export class Peer {
     this.audio = this.pc.addTransceiver(options.microphone ?? "audio", {
       direction: options.microphone ? "sendrecv" : "recvonly",
     });
-    // Offered from the start, so that switching the camera on needs no second offer.
-    this.video = this.pc.addTransceiver(options.camera ?? "video", { direction: "sendonly" });
+    // Offered from the start, so that switching the camera or the screen on needs no second offer.
+    this.video = this.pc.addTransceiver(options.video ?? "video", { direction: "sendonly" });
     /** @type {string|null} */
     this.callUrl = null;
     this.closed = false;
@@ -229,13 +229,13 @@ export class Peer {
   }
 
   /** Whether the server takes pictures: it may have rejected them in its answer. */
-  get seesCamera() {
+  get seesVideo() {
     return this.video.currentDirection !== "stopped";
   }
 
   /** @param {MediaStreamTrack|null} track */
-  setCamera(track) {
-    return this.seesCamera ? this.video.sender.replaceTrack(track) : undefined;
+  setVideo(track) {
+    return this.seesVideo ? this.video.sender.replaceTrack(track) : undefined;
   }
 
   /** Tells the server that the call is over, then closes. Works while the tab is being closed. */

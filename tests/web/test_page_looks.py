@@ -167,12 +167,12 @@ def test_every_control_has_a_name_and_a_place_in_the_order_of_the_tab_key(page: 
     assert len(found) >= 12
     assert [n for n in found if not n["name"]["value"].strip()] == []
     order = []
-    for _ in range(13):
+    for _ in range(14):
         page.keyboard.press("Tab")
         order.append(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
-    assert order[:3] == ["talk", "mute", "camera"]
-    assert order[3:7] == ["scroller", "picture", "message", "Send"]
-    assert order[8:] == ["microphones", "cameras", "shortcuts", "mirror", "tell"]
+    assert order[:4] == ["talk", "mute", "camera", "screen"]
+    assert order[4:8] == ["scroller", "picture", "message", "Send"]
+    assert order[9:] == ["microphones", "cameras", "shortcuts", "mirror", "tell"]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -196,7 +196,7 @@ def test_nothing_overflows_sideways(page: Any, width: int) -> None:
 
 def test_controls_are_large_enough_for_a_finger(page: Any) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
-    for control in ("#talk", "#mute", "#camera", "#picture", "#message", "form button.primary"):
+    for control in ("#talk", "#mute", "#camera", "#screen", "#picture", "#message", "form button.primary"):
         box = page.locator(control).first.bounding_box()
         assert min(box["width"], box["height"]) >= 44
 

@@ -403,6 +403,9 @@ def test_each_refusal_of_the_server_becomes_words_with_advice(
         ("NotAllowedError", "camera", "camera-refused"),
         ("OverconstrainedError", "camera", "no-camera"),
         ("NotReadableError", "camera", "camera-busy"),
+        ("NotAllowedError", "screen", "screen-refused"),
+        ("InvalidStateError", "screen", "screen-refused"),
+        ("NotReadableError", "screen", "screen-busy"),
     ],
 )
 def test_each_refusal_of_a_device_becomes_words_with_advice(node: Node, name: str, device: str, kind: str) -> None:
