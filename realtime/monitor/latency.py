@@ -76,14 +76,17 @@ class TurnLatency:
                 trace.mark("transcript", now)
 
     def _begin(self, actions: Iterable[Action], now: float) -> None:
-        response_id = ""
+        response_id, unnamed = "", None  # a response is told of before its reply starts, or after
         for action in actions:
             match action:
+                case Send(event=ResponseCreated() as event) if unnamed is not None:
+                    unnamed.response_id, unnamed = str(event.response.id), None
                 case Send(event=ResponseCreated() as event):
                     response_id = str(event.response.id)
                 case StartReply(number=number) if number not in self._traces:  # else it goes on after a tool's answer
                     began = self._turn.pop("speech_end", now)
                     trace = self._traces[number] = _Trace(began, response_id, spoken=bool(self._turn))
+                    response_id, unnamed = "", None if response_id else trace
                     for name, at in self._turn.items():
                         trace.mark(name, at)
                     self._turn = {}

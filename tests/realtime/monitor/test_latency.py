@@ -74,6 +74,12 @@ def test_a_spoken_turn_counts_from_the_end_of_speech() -> None:
     assert list(reports[0].marks) == list(marks)  # in the order in which they happened
 
 
+def test_each_reply_names_its_response_whichever_comes_first() -> None:
+    late = [*reversed(starts(1, "first")), *starts(2, "second"), *reversed(starts(3, "third"))]
+    reports = follow((1.0, SAID, late), *((1.1, PlayoutStarted(number)) for number in (1, 2, 3)))
+    assert [report.response_id for report in reports] == ["first", "second", "third"]
+
+
 def test_a_reply_may_begin_after_the_transcript() -> None:
     (report,) = follow((1.0, TurnEnded(1)), (1.1, SAID), (1.2, TurnStarted(2), starts(1)), (1.3, PlayoutStarted(1)))
     assert report.marks == {"speech_end": 0.0, "endpoint": 0.0, "transcript": 100.0, "sent": 300.0}
