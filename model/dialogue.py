@@ -151,6 +151,26 @@ class Working:
 
 
 @dataclass(frozen=True, slots=True)
+class DetectedThing:
+    """A thing in a picture. `box`: left, top, right, bottom as shares (0..1) of the picture."""
+
+    name: str
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The reply uses what was seen in a picture, taken `at` seconds on the call's clock: a camera frame, or (not
+    `camera`) a picture of a message. `report` says what was seen, in a sentence or two. Comes at most once, before the
+    text."""
+
+    at: float
+    camera: bool
+    report: str
+    things: tuple[DetectedThing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one reply; `cached`: input tokens read from the cache."""
 
@@ -170,7 +190,7 @@ class Done:
     usage: Usage = field(default_factory=Usage)
 
 
-ReplyToken = TextToken | AudioToken | ToolCall | Working | Done
+ReplyToken = TextToken | AudioToken | ToolCall | Working | Observation | Done
 
 
 # --- recognized by the ASR, heard by the user -----------------------------------------------------------------------

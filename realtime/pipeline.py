@@ -64,7 +64,7 @@ from vivavoce.realtime.events import (
     StopTools,
     TurnSound,
 )
-from vivavoce.realtime.monitor.latency import TurnLatency
+from vivavoce.realtime.monitor.latency import ObservationReport, Report, TurnLatency
 from vivavoce.realtime.monitor.watchdog import LOOK, Tick, TurnStuck, Watchdog
 from vivavoce.realtime.peers.sideband import Peers
 from vivavoce.realtime.session.attachments import Attachments, Decoded, is_heavy
@@ -80,6 +80,7 @@ from vivavoce.realtime.wire import ClientEvent
 from vivavoce.realtime.wire import parsing as wire
 from vivavoce.realtime.wire.client_events import AudioAppend, AudioCommit
 from vivavoce.realtime.wire.errors import Refused, WireError
+from vivavoce.realtime.wire.server_events import PictureSeen, SeenThing
 from vivavoce.realtime.wire.server_events import TurnLatency as TurnLatencyEvent
 
 log = logging.getLogger(__name__)
@@ -133,6 +134,7 @@ class Pipeline:
         self._behind: deque[str | bytes] = deque()  # messages behind one whose attachments are being decoded
         self._behind_size = 0
         self._replies: dict[int, asyncio.Task[None]] = {}
+        self._began = 0.0
         self.active_at = 0.0  # when one side last spoke or wrote
 
     async def run(self) -> None:
@@ -190,7 +192,8 @@ class Pipeline:
 
     async def _converse(self) -> None:
         opening = self._parts.session.open()
-        self._parts.watchdog.follow(opening, asyncio.get_running_loop().time())
+        self._began = asyncio.get_running_loop().time()
+        self._parts.watchdog.follow(opening, self._began)
         self._perform(opening)
         async for fact in self._inbox.facts():
             match fact:
@@ -331,8 +334,7 @@ class Pipeline:
             self._parts.watchdog.receive(fact, actions, now)
             facts.extend(self._perform(actions))
             if report is not None:
-                event = TurnLatencyEvent(response_id=report.response_id, marks=report.marks)
-                self._perform(self._parts.session.announce(event))
+                self._perform(self._parts.session.announce(_event_of(report, self._began)))
 
     def _perform(self, actions: Iterable[Action]) -> list[Fact]:
         """Performs actions in their order; returns the playout's answers, which have to be decided next."""
@@ -395,3 +397,19 @@ class Pipeline:
 
     def _touch(self) -> None:
         self.active_at = asyncio.get_running_loop().time()
+
+
+def _event_of(report: Report | ObservationReport, began: float) -> TurnLatencyEvent | PictureSeen:
+    """Tells a report to the client. `began`: the beginning of the call, in seconds on its clock."""
+    match report:
+        case Report(response_id=response_id, marks=marks):
+            return TurnLatencyEvent(response_id=response_id, marks=marks)
+        case ObservationReport(response_id=response_id, age_ms=age_ms, seen=seen):
+            return PictureSeen(
+                response_id=response_id,
+                source="camera" if seen.camera else "message",
+                at_ms=round((seen.at - began) * 1000),
+                age_ms=age_ms,
+                report=seen.report,
+                things=[SeenThing(name=thing.name, box=thing.box) for thing in seen.things],
+            )

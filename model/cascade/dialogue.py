@@ -35,6 +35,7 @@ from vivavoce.model.dialogue import (
     Heard,
     Item,
     Message,
+    Observation,
     OverlapOpinion,
     Picture,
     ReplySpec,
@@ -217,10 +218,11 @@ class CascadeDialogue:
         if not spec.words and not await self._has_question(joins):
             yield Done("stop")  # a turn without words, such as a cough or a door
             return
-        if self._sight is not None and not spec.words:
-            await self._sight.ready(spec, self._context.merged(self._context.items(spec)))
+        seen = await self._look(spec) if self._sight is not None and not spec.words else None
         active, text = self._take(spec, self._context.items(spec)), ""
         try:
+            if seen is not None:
+                yield seen
             async for token in active.reply.tokens():
                 if joins and isinstance(token, TextToken):
                     text += token.text
@@ -233,6 +235,12 @@ class CascadeDialogue:
                 )  # now, while no user waits: the window may move, and be read again
         finally:
             active.cancel()
+
+    async def _look(self, spec: ReplySpec) -> Observation | None:
+        """Waits for what the reply needs to see; returns what was seen."""
+        assert self._sight is not None
+        await self._sight.ready(spec, self._context.merged(self._context.items(spec)))
+        return self._sight.seen(self._context.merged(self._context.items(spec)))
 
     def _take(self, spec: ReplySpec, items: tuple[Item, ...]) -> ActiveReply:
         """The speculative reply, if it answers this request; else a new one."""

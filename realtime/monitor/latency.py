@@ -3,7 +3,9 @@
     speech_end ──► endpoint ──► transcript ──► first_text ──► first_audio ──► sent
 
 All in milliseconds after `speech_end`, the last moment at which the VAD detected speech; `sent` is when the first
-sample left. A reply that follows no speech (typed text, a tool's answer) counts from its request."""
+sample left. A reply that follows no speech (typed text, a tool's answer) counts from its request.
+
+The age of a picture that a reply uses is counted at the same moment."""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.model.dialogue import AudioToken, TextToken, Transcript
+from vivavoce.model.dialogue import AudioToken, Observation, TextToken, Transcript
 from vivavoce.realtime.events import Action, Fact, PlayoutStarted, Replied, Send, StartReply, TurnEnded
 from vivavoce.realtime.wire.response_events import ResponseCreated
 
@@ -26,6 +28,16 @@ class Report:
 
     response_id: str
     marks: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationReport:
+    """What the response `response_id` uses. `age_ms`: of the picture when the question ended, in milliseconds; negative
+    where it was taken later."""
+
+    response_id: str
+    age_ms: float
+    seen: Observation
 
 
 @dataclass(slots=True)
@@ -46,10 +58,10 @@ class TurnLatency:
         self._turn: dict[str, float] = {}  # times of the turn that has just ended, until a reply to it begins
         self._traces: dict[int, _Trace] = {}
 
-    def receive(self, fact: Fact, actions: Iterable[Action], now: float) -> Report | None:
+    def receive(self, fact: Fact, actions: Iterable[Action], now: float) -> Report | ObservationReport | None:
         """Takes a fact and the actions that followed, at `now` seconds; reports when the first sound of a reply
-        leaves."""
-        report = None
+        leaves, and what a reply uses of what was seen."""
+        report: Report | ObservationReport | None = None
         match fact:
             case TurnEnded(silence=silence):
                 self._turn = {"speech_end": now - silence / SAMPLE_RATE, "endpoint": now}
@@ -59,6 +71,9 @@ class TurnLatency:
                 self._mark(number, "first_text", now)
             case Replied(number=number, token=AudioToken()):
                 self._mark(number, "first_audio", now)
+            case Replied(number=number, token=Observation() as seen) if number in self._traces:
+                trace = self._traces[number]
+                report = ObservationReport(trace.response_id, round((trace.began - seen.at) * 1000, 1), seen)
             case PlayoutStarted(number=number) if number in self._traces:
                 trace = self._traces.pop(number)
                 trace.mark("sent", now)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.model.dialogue import AudioToken, Done, Heard, TextToken, ToolCall, Working
+from vivavoce.model.dialogue import AudioToken, Done, Heard, Observation, TextToken, ToolCall, Working
 from vivavoce.realtime.events import (
     Action,
     CutPlayout,
@@ -190,8 +190,8 @@ class Responses:
                 yield from self._sound(response, token)
             case ToolCall() as call:
                 yield from self._calls.piece(response, call)
-            case Working():
-                pass  # the watchdog takes it
+            case Working() | Observation():
+                pass  # the watchdog takes the one, `TurnLatency` the other
             case Done(reason=reason, usage=usage):
                 response.pause()
                 response.usage = total(response.usage, usage)

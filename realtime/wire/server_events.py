@@ -1,4 +1,4 @@
-"""All events of the server: those of the official protocol, and seven of our own (`vivavoce.…`), which clients ignore.
+"""All events of the server: those of the official protocol, and eight of our own (`vivavoce.…`), which clients ignore.
 
 The fields follow the schemas of official clients: one that may be null is `None` here, one that has to be left out is
 `UNSET`. The events of a response are in response_events.py. This server never sends `ConversationCreated` and
@@ -207,6 +207,25 @@ class TurnLatency(OutgoingEvent, tag="vivavoce.turn.latency"):
     marks: dict[str, float]
 
 
+class SeenThing(Part):
+    """A thing in a picture. `box`: left, top, right, bottom as shares (0..1) of the picture."""
+
+    name: str
+    box: tuple[float, float, float, float]
+
+
+class PictureSeen(OutgoingEvent, tag="vivavoce.seen"):
+    """A response uses what was seen in a picture. `at_ms`: when it was taken, in milliseconds after the call began;
+    `age_ms`: before the end of the question, negative where it was taken later."""
+
+    response_id: str
+    source: Literal["camera", "message"]
+    at_ms: int
+    age_ms: float
+    report: str
+    things: list[SeenThing]
+
+
 class CallResumable(OutgoingEvent, tag="vivavoce.call.resumable"):
     """After a lost connection the call waits for `seconds`, and goes on over a new one that presents `token`. A token
     works once; the next one follows."""
@@ -263,6 +282,7 @@ ServerEvent = (
     | Heard
     | PartialTranscript
     | TurnLatency
+    | PictureSeen
     | CallResumable
     | CallResumed
     | RecordingStarted

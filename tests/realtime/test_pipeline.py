@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from itertools import count
 
 import numpy as np
@@ -13,7 +14,7 @@ from harness import virtual_time
 from harness.fakes import LOUD, Line, LinePeer, ScriptedDialogue, complete, energy
 from harness.tools import runner
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
-from vivavoce.model.dialogue import Picture
+from vivavoce.model.dialogue import DetectedThing, Observation, Picture, ReplySpec, ReplyToken
 from vivavoce.realtime.audio.playout import Playout
 from vivavoce.realtime.monitor.latency import TurnLatency
 from vivavoce.realtime.monitor.watchdog import Watchdog
@@ -318,6 +319,35 @@ def test_the_freshest_picture_reaches_the_model() -> None:
     dialogue = ScriptedDialogue()
     call(test, dialogue)
     assert [picture.at for picture in dialogue.seen] == [1.0]
+
+
+class Observant(ScriptedDialogue):
+    """Uses the newest camera picture for each reply."""
+
+    async def reply(self, spec: ReplySpec) -> AsyncGenerator[ReplyToken]:
+        yield Observation(self.seen[-1].at, True, "photo; a cup", (DetectedThing("cup", (0.25, 0.5, 0.75, 1.0)),))
+        async with aclosing(super().reply(spec)) as tokens:
+            async for token in tokens:
+                yield token
+
+
+def test_a_reply_that_uses_what_was_seen_tells_how_old_the_picture_was() -> None:
+    async def test(peer: LinePeer, dialogue: ScriptedDialogue) -> None:
+        began = asyncio.get_running_loop().time()
+        await peer.say(1.0)
+        await peer.show(Picture(np.zeros((2, 2, 3), np.uint8), began + 0.9))
+        await peer.pause(0.8)
+        await peer.until("output_audio_buffer.stopped")
+
+    peer = call(test, Observant(["what is this"], [Line("A cup.")]))
+    (seen,) = peer.of("vivavoce.seen")
+    assert seen["things"] == [{"name": "cup", "box": [0.25, 0.5, 0.75, 1.0]}]
+    assert (seen["source"], seen["report"]) == ("camera", "photo; a cup")
+    assert seen["age_ms"] == pytest.approx(100, abs=30), "it was shown 0.1 s before the end of speech"
+    assert seen["at_ms"] == pytest.approx(900, abs=30)
+    assert seen["response_id"] == peer.of("response.created")[0]["response"]["id"]
+    order_told = order(peer, "response.created", "vivavoce.seen", "response.output_audio_transcript.delta")
+    assert order_told == ["response.created", "vivavoce.seen", "response.output_audio_transcript.delta"]
 
 
 def test_the_waterfall_of_a_turn_adds_up() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vivavoce.codecs.audio import SAMPLE_RATE
-from vivavoce.model.dialogue import AudioToken, Done, ReplySpec, TextToken, Transcript
+from vivavoce.model.dialogue import AudioToken, Done, Observation, ReplySpec, TextToken, Transcript
 from vivavoce.realtime.events import (
     Action,
     DropTurn,
@@ -18,7 +18,7 @@ from vivavoce.realtime.events import (
     TurnEnded,
     TurnStarted,
 )
-from vivavoce.realtime.monitor.latency import KEPT, Report, TurnLatency
+from vivavoce.realtime.monitor.latency import KEPT, ObservationReport, Report, TurnLatency
 from vivavoce.realtime.wire.response_events import Response, ResponseCreated, SpokenAudio, SpokenOutput
 from vivavoce.realtime.wire.session_config import Pcm
 
@@ -43,6 +43,13 @@ def starts(number: int, response_id: str = "resp") -> list[Action]:
 
 
 def follow(*steps: tuple[float, Fact] | tuple[float, Fact, Sequence[Action]]) -> list[Report]:
+    """The latencies that a call reports, as `reported` does."""
+    return [report for report in reported(*steps) if isinstance(report, Report)]
+
+
+def reported(
+    *steps: tuple[float, Fact] | tuple[float, Fact, Sequence[Action]],
+) -> list[Report | ObservationReport]:
     """What a call reports in which these facts happen at these moments, with the actions they lead to."""
     latency = TurnLatency()
     reports = [latency.receive(step[1], step[2] if len(step) == 3 else [], step[0]) for step in steps]
@@ -130,3 +137,16 @@ def test_replies_that_are_never_heard_are_forgotten_in_the_end() -> None:
     steps = [(float(number), TurnEnded(1), starts(number)) for number in range(KEPT + 1)]
     assert follow(*steps, (20.0, PlayoutStarted(0))) == []
     assert len(follow(*steps, (20.0, PlayoutStarted(1)))) == 1
+
+
+def test_the_age_of_a_picture_counts_from_the_end_of_the_question() -> None:
+    early, late = Observation(10.3, True, "a cup"), Observation(10.125, False, "a cat")
+    reports = reported(
+        (10.5, TurnEnded(1, silence=SAMPLE_RATE // 2), starts(1)),
+        (10.7, Replied(1, early)),
+        (10.75, Replied(1, WORD)),
+        (10.75, Replied(7, early)),
+        (11.0, SAID, starts(2, "typed")),
+        (11.1, Replied(2, late)),
+    )
+    assert reports == [ObservationReport("resp", -300.0, early), ObservationReport("typed", 875.0, late)]
