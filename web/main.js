@@ -18,6 +18,7 @@ import { MicrophoneCheck } from "./microphone.js";
 import { Orb } from "./orb.js";
 import { Peer } from "./peer.js";
 import { AT_ONCE, filesIn, pictureOf, stillOf } from "./pictures.js";
+import { SeenView } from "./seen.js";
 import { floor, INITIAL, reduce } from "./state.js";
 import { Transcript } from "./transcript.js";
 import { VideoSource } from "./video.js";
@@ -61,6 +62,7 @@ const view = new View({
   mute: html("mute"),
   notice: html("notice"),
 });
+const seenView = new SeenView(html("seen"), html("boxes"));
 const clock = new TurnClock();
 const check = new MicrophoneCheck();
 const meter = new Meter(measured);
@@ -113,6 +115,7 @@ function render() {
   view.render(state);
   transcript.render(state.talk);
   waterfall.render(state.latency);
+  seenView.render(state.seen, video.mirrored);
   orb.setFloor(floor(state));
   asHeard.render(state.spoken && state.phase === "live", floor(state) === "listening", state.turn);
 }
@@ -199,6 +202,7 @@ function videoChanged() {
   preview.dataset.mirrored = String(video.mirrored);
   preview.ariaLabel = source === "screen" ? "Your screen" : "Your camera";
   preview.srcObject = track && new MediaStream([track]);
+  dispatch({ type: "page.showed" });
   showVideo();
 }
 

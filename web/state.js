@@ -17,6 +17,8 @@ import * as talk from "./conversation.js";
 /** @typedef {{kind: string, title: string, advice: string, actions: string[]}} Notice */
 /** @typedef {{ms: number, since: "mouth"|"stopped"}} Heard  time to the first sound, and counted from what */
 /** @typedef {{turn: number, marks: Record<string, number>, heard: Heard|null}} Latency */
+/** @typedef {{name: string, box: [left: number, top: number, right: number, bottom: number]}} Thing  shares of the picture */
+/** @typedef {{source: "camera"|"message", age_ms: number, report: string, things: Thing[]}} Seen */
 /** @typedef {{type: string, [field: string]: any}} Fact */
 
 /**
@@ -34,6 +36,7 @@ import * as talk from "./conversation.js";
  * @property {number} turn  counts the user's turns
  * @property {boolean} spoken  one of them, in this call, was spoken
  * @property {Latency|null} latency  of the last turn measured
+ * @property {Seen|null} seen  what the last answer was based on, until the next question
  * @property {{attempt: number, of: number}|null} retry
  * @property {Notice|null} notice
  * @property {talk.Conversation} talk
@@ -53,6 +56,7 @@ export const INITIAL = Object.freeze({
   turn: 0,
   spoken: false,
   latency: null,
+  seen: null,
   retry: null,
   notice: null,
   talk: talk.EMPTY,
@@ -110,6 +114,7 @@ const STEPS = {
   "page.ended": (s, { notice = s.notice }) => ({
     phase: "ended",
     recorded: false,
+    seen: null,
     ...QUIET,
     retry: null,
     notice,
@@ -120,9 +125,11 @@ const STEPS = {
   "page.typed": (s, { id, text }) => ({
     awaiting: true,
     turn: s.turn + 1,
+    seen: null,
     talk: talk.place(s.talk, { id, role: "user", text, live: false }),
   }),
   "page.pictured": (s, { id, picture }) => ({ talk: talk.place(s.talk, { id, role: "user", picture, live: false }) }),
+  "page.showed": (s) => ({ seen: s.seen?.source === "camera" ? null : s.seen }), // boxes fit one source only
   "page.noticed": (_, { notice }) => ({ notice }),
   "page.waited": (s) => (s.response === null ? { awaiting: false } : {}),
   "page.heard": heard,
@@ -136,6 +143,7 @@ const STEPS = {
   // The user's speech.
   "input_audio_buffer.speech_started": (s, { item_id = null }) => ({
     hearing: true,
+    seen: null,
     talk: s.talk.draft?.id === item_id ? s.talk : { ...s.talk, draft: { id: item_id, text: "", tail: "" } },
   }),
   "input_audio_buffer.speech_stopped": (s) => ({
@@ -190,6 +198,7 @@ const STEPS = {
   "output_audio_buffer.started": (_, { response_id }) => ({ speaking: response_id, awaiting: false }),
   "output_audio_buffer.stopped": silent,
   "output_audio_buffer.cleared": silent,
+  "vivavoce.seen": (_, { source, age_ms, report, things }) => ({ seen: { source, age_ms, report, things } }),
   "vivavoce.turn.latency": (s, { marks }) => ({
     latency: { turn: s.turn, marks, heard: s.latency?.turn === s.turn ? s.latency.heard : null },
   }),

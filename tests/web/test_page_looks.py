@@ -106,6 +106,8 @@ LATENCY: Fact = {
     "response_id": "resp_1",
     "marks": {"speech_end": 0, "endpoint": 210, "transcript": 150, "first_text": 265, "first_audio": 390, "sent": 402},
 }
+LONG_REPORT = "photo; " + ", ".join(["a cup (left)"] * 40) + '; text: "' + "Donaudampfschiff" * 12 + '"'
+SEEN: Fact = {"type": "vivavoce.seen", "source": "message", "age_ms": 200, "report": LONG_REPORT, "things": []}
 SPEAKING = [*LIVE, *spoken("u", "Two plus three?"), LATENCY, *answered("a", ["It is five"], "u")]
 
 # Contrast of every element that shows text of its own, against the nearest painted ground (WCAG 2.2, 1.4.3).
@@ -180,7 +182,7 @@ def test_all_text_has_the_contrast_of_wcag_aa(page: Any, theme: str) -> None:
     page.emulate_media(color_scheme=theme)
     notice = {"kind": "x", "title": "T", "advice": "A", "actions": ["retry", "type"]}
     partial_words = {"type": "vivavoce.transcript.partial", "item_id": "v", "stable": "And ", "tail": "then"}
-    feed(page, [*SPEAKING, *CUT, partial_words, {"type": "page.noticed", "notice": notice}])
+    feed(page, [*SPEAKING, *CUT, SEEN, partial_words, {"type": "page.noticed", "notice": notice}])
     faint = page.evaluate(CONTRAST)
     assert faint["checked"] > 20
     assert faint["below"] == []
@@ -190,7 +192,8 @@ def test_all_text_has_the_contrast_of_wcag_aa(page: Any, theme: str) -> None:
 def test_nothing_overflows_sideways(page: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 740})
     page.click("summary")
-    feed(page, [*SPEAKING, message("x", "user", "Donaudampfschiff" * 12, "a")])
+    feed(page, [*SPEAKING, SEEN, message("x", "user", "Donaudampfschiff" * 12, "a")])
+    assert page.locator("#seen").bounding_box()["height"] < 150, "a long report does not push the talk away"
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 

@@ -19,7 +19,7 @@ WEB = ROOT / "web"
 NODE_PROGRAM = """
 import { createInterface } from "node:readline";
 import { mock } from "node:test";
-const names = ["state", "conversation", "errors", "waterfall", "meter", "microphone", "call", "view"];
+const names = ["state", "conversation", "errors", "waterfall", "meter", "microphone", "call", "view", "seen"];
 const modules = Object.fromEntries(await Promise.all(names.map(async (n) => [n, await import(`./${n}.js`)])));
 const AsyncFunction = (async () => {}).constructor;
 for await (const line of createInterface({ input: process.stdin })) {
@@ -594,3 +594,47 @@ def test_only_the_newest_pictures_are_kept(node: Node) -> None:
     shown = fold(node, [*LIVE, *(pictured(f"p{n}") for n in range(15))])["talk"]["captions"]
     assert [bool(caption["picture"]) for caption in shown] == [False] * 3 + [True] * 12
     assert {caption["text"] for caption in shown[:3]} == {"(a picture)"}
+
+
+# What an answer was based on.
+
+SEEN: Fact = {
+    "type": "vivavoce.seen",
+    "response_id": "resp_1",
+    "source": "camera",
+    "at_ms": 5000,
+    "age_ms": 230.4,
+    "report": "photo; a cup (centre)",
+    "things": [{"name": "cup", "box": [0.1, 0.2, 0.5, 0.7]}],
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, "Seen 0.2 s before you finished asking: photo; a cup (centre)."),
+        ({"age_ms": -40}, "Seen just after you asked: photo; a cup (centre)."),
+        ({"source": "message", "age_ms": 9000}, "In your picture: photo; a cup (centre)."),
+    ],
+)
+def test_what_was_seen_is_told_with_its_age(node: Node, changed: Fact, words: str) -> None:
+    state = fold(node, [*LIVE, {**SEEN, **changed}])
+    assert node("return seen.seenWords(data)", state["seen"]) == words
+
+
+@pytest.mark.parametrize(
+    ("fact", "kept"),
+    [
+        ({"type": "input_audio_buffer.speech_started", "item_id": "u"}, False),
+        ({"type": "page.typed", "id": "u", "text": "Hi"}, False),
+        ({"type": "page.showed"}, False),
+        ({"type": "page.ended"}, False),
+        ({"type": "output_audio_buffer.started", "response_id": "resp_1"}, True),
+    ],
+)
+def test_what_was_seen_is_shown_until_the_next_question(node: Node, fact: Fact, kept: bool) -> None:
+    assert (fold(node, [*LIVE, SEEN, fact])["seen"] is not None) == kept
+
+
+def test_another_source_of_video_says_nothing_against_a_picture_that_was_sent(node: Node) -> None:
+    assert fold(node, [*LIVE, {**SEEN, "source": "message"}, {"type": "page.showed"}])["seen"]["source"] == "message"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 
 from harness import browser
 from harness.browser import Caller, calling
-from harness.fakes import ScriptedEngine
+from harness.fakes import Line, ScriptedDialogue, ScriptedEngine
 from harness.site import site
+from vivavoce.model.dialogue import DetectedThing, Observation, ReplySpec, ReplyToken
 
 pytestmark = [
     pytest.mark.browser,
@@ -49,7 +51,7 @@ COLOURS = """(facing) => {
     if (facing) settings.facingMode = back ? "environment" : "user";
     return painted(back ? "blue" : "red", 320, 240, settings);
   };
-  media.getDisplayMedia = async () => painted("lime", 640, 360, { deviceId: "screen" });
+  media.getDisplayMedia = async () => painted("lime", 1280, 720, { deviceId: "screen" });
 }"""
 
 RED, LIME, BLUE = range(3)
@@ -202,3 +204,52 @@ def test_a_browser_that_cannot_share_its_screen_has_no_button_for_it(engine: Scr
         person.page.reload()
         assert person.page.is_visible("#camera")
         assert not person.page.is_visible("#screen")
+
+
+class Observant(ScriptedDialogue):
+    """Says of each reply that it uses the newest camera picture."""
+
+    async def reply(self, spec: ReplySpec) -> AsyncGenerator[ReplyToken]:
+        things = (DetectedThing("cup", (0.125, 0.25, 0.375, 0.75)),)
+        yield Observation(self.seen[-1].at, True, "photo; a cup (left)", things)
+        async with aclosing(super().reply(spec)) as tokens:
+            async for token in tokens:
+                yield token
+
+
+class ObservantEngine(ScriptedEngine):
+    def open(self) -> Observant:
+        self.dialogues.append(dialogue := Observant(["what is this"], [Line("A cup.", seconds=0.3)]))
+        return dialogue
+
+
+def place_of(page: Any) -> dict[str, float]:
+    """Of the first box in the self-view, as shares of the video."""
+    box, video = page.locator("#boxes div").first.bounding_box(), page.locator("#preview").bounding_box()
+    left, top = (box["x"] - video["x"]) / video["width"], (box["y"] - video["y"]) / video["height"]
+    return {"left": left, "top": top, "width": box["width"] / video["width"], "height": box["height"] / video["height"]}
+
+
+@pytest.mark.parametrize(("button", "left"), [("#camera", 0.625), ("#screen", 0.125)], ids=["mirrored", "as it is"])
+def test_what_an_answer_saw_is_shown_over_the_self_view_and_in_words(button: str, left: float) -> None:
+    engine = ObservantEngine()
+    with site(engine) as server, calling(server.url) as person:
+        page = person.page
+        page.click("#talk")
+        person.until("listening")
+        page.evaluate(COLOURS, False)
+        page.click(button)
+        sees(engine, RED if button == "#camera" else LIME)
+        page.fill("#message", "What is this?")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#boxes div")
+        assert page.inner_text("#boxes div") == "cup"
+        found = place_of(page)
+        assert found == pytest.approx({"left": left, "top": 0.25, "width": 0.25, "height": 0.5}, abs=0.03)
+        frame, video = page.locator(".frame").bounding_box(), page.locator("#preview").bounding_box()
+        assert frame == pytest.approx(video, abs=1), "boxes are shares of the one, drawn in the other"
+        assert page.inner_text("#seen").endswith("photo; a cup (left).")
+        page.click(button)
+        page.wait_for_function("document.querySelectorAll('#boxes div').length === 0")
+        assert not page.is_visible("#seen")
+        page.click("#talk")
