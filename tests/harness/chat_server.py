@@ -18,8 +18,8 @@ from typing import Any, Literal, Self
 
 DONE = b"data: [DONE]\n\n"
 Step = bytes | float | Literal["hang", "cut"]
-"""Bytes to send; seconds to wait; "hang": nothing more comes, until the client leaves or the server is closed; "cut": the
-connection is broken."""
+"""Bytes to send; seconds to wait; "hang": nothing more comes, until the client leaves or the server is closed; "cut":
+the connection is broken."""
 
 
 def event(delta: dict[str, Any], finish: str | None = None, usage: dict[str, Any] | None = None) -> bytes:
