@@ -113,7 +113,7 @@ class BuiltIn:
             return Answer(await self._run(name, given, now))
         except ToolError as error:
             return Failure("tool_execution_error", str(error))
-        except (ValueError, TypeError, KeyError, OverflowError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return Failure("tool_execution_error", f"The arguments do not fit the tool '{name}'.")
 
     async def _run(self, name: str, given: dict[str, Any], now: float) -> str:

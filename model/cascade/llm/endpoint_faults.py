@@ -84,7 +84,7 @@ def leaves(value: Any, key: str = "", depth: int = 10) -> Iterator[tuple[str, st
     if isinstance(value, str):
         try:
             inner = json.loads(value) if value.lstrip()[:1] in ("{", "[") and depth else None
-        except ValueError:
+        except (ValueError, RecursionError):
             inner = None
         if inner is None:
             yield key, value

@@ -125,7 +125,7 @@ class AssembledCall:
         """The arguments are a JSON object."""
         try:
             return isinstance(json.loads(self.arguments), dict)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
 
     def extend(self, arguments: str) -> None:

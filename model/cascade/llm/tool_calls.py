@@ -158,7 +158,7 @@ class CallGate:
             return "there is no function of this name"
         try:
             arguments = json.loads(call.arguments)
-        except ValueError:
+        except (ValueError, RecursionError):
             return "the arguments are not JSON"
         if not isinstance(arguments, dict):
             return "the arguments are not a JSON object"
@@ -175,7 +175,7 @@ def second_try(prompt: Prompt, failed: CheckedCall) -> Prompt:
     call = failed.call
     try:
         arguments = call.arguments if isinstance(json.loads(call.arguments), dict) else "{}"
-    except ValueError:
+    except (ValueError, RecursionError):
         arguments = "{}"
     result = f"Error: {failed.problem}. Call the function again, with arguments that fit its schema."
     known = any(tool.name == call.name for tool in prompt.tools)

@@ -68,7 +68,7 @@ def vonage(secret: str, body: bytes, authorization: str, now: float) -> bool:
         signed, _, signature = token.strip().rpartition(".")
         head, claims = (json.loads(_unpadded(part)) for part in signed.split("."))
         valid = hmac.compare_digest(hmac.digest(secret.encode(), signed.encode(), "sha256"), _unpadded(signature))
-    except (ValueError, UnicodeEncodeError):
+    except (ValueError, RecursionError):  # RecursionError: deep nesting
         return False
     if scheme.lower() != "bearer" or not valid or not isinstance(head, dict) or head.get("alg") != "HS256":
         return False

@@ -288,6 +288,7 @@ def test_each_tool_answers_in_words(tmp_path: Path) -> None:
         ("time_in", '{"city": 7}'),
         ("time", "[]"),
         ("time", "no json"),
+        pytest.param("time", "[" * 100_000, id="deep"),
         ("calculate", "{}"),
         ("calculate", '{"expression": "1/0"}'),
         ("set_timer", '{"amount": "x", "unit": "hours"}'),

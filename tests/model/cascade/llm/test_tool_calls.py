@@ -274,6 +274,7 @@ def test_pieces_become_whole_calls_in_their_order() -> None:
         ("timer", "{}", None, ""),  # not known
         ("timer", "{}", TOO_COSTLY, ""),
         ("timer", '{"a', "", "the arguments are not JSON"),
+        pytest.param("timer", "[" * 100_000, "", "the arguments are not JSON", id="deep"),
         ("timer", "[]", "", "the arguments are not a JSON object"),
         ("nonsense", "{}", "", "there is no function of this name"),
     ],

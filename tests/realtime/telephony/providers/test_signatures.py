@@ -102,6 +102,7 @@ def test_what_vonage_signed_lately_is_believed() -> None:
         "no bearer": vonage(body).removeprefix("Bearer "),
         "nothing": "",
         "nonsense": "Bearer a.b.c",
+        "deep": f"Bearer {base64.urlsafe_b64encode(b'[' * 99_999).decode()}.e30.c",
         "not even text": "Bearer \u00e4.\u00e4.\u00e4",
     }
     for why, authorization in refused.items():
