@@ -125,13 +125,11 @@ class JitterBuffer:
         sequence = self._sequence + _difference(packet.sequence, self._sequence, 16)
         ticks = self._ticks + _difference(packet.timestamp, self._ticks, 32)
         position = ticks * SAMPLE_RATE // self._decoder.clock_hz
-        if self._is_recount(sequence, position, now):
+        if self._is_recount(sequence, position, now) or self._has_slipped(sequence, position, now):
             self._restart(packet)
             sequence, ticks = packet.sequence, packet.timestamp
             position = self._position
         self._ticks = max(self._ticks, ticks)
-        if self._has_slipped(sequence, position, now):
-            self._restart(packet)
         self._delay.observe(now - position / SAMPLE_RATE)
         if sequence >= self._sequence:
             self._waiting.setdefault(sequence, _Waiting(position, packet.payload))

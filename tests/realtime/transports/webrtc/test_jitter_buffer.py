@@ -98,10 +98,12 @@ def test_counters_that_wrap_do_not_disturb() -> None:
     assert stream.buffer.lost == 0
 
 
+@pytest.mark.parametrize("first", [0, 65_500])
 @pytest.mark.parametrize("slip", [0.16, 0.3, 0.9, 3.0])
-def test_a_sender_whose_clock_slipped_is_heard_again(slip: float) -> None:
-    """Its machine was busy, so that its microphone stood still: all that follows is so much later."""
-    stream, ticked = Stream(), 0.0
+def test_a_sender_whose_clock_slipped_is_heard_again(slip: float, first: int) -> None:
+    """Its machine was busy, so that its microphone stood still: all that follows is so much later. `first`: near the end
+    of its counters, which have begun anew by then."""
+    stream, ticked = Stream(first, ticks=2**32 - 36 * 960 if first else 0), 0.0
     for n in range(150):
         at = n * PERIOD + (slip if n >= 100 else 0)
         while ticked < at:
@@ -111,6 +113,9 @@ def test_a_sender_whose_clock_slipped_is_heard_again(slip: float) -> None:
     heard = [n for n in range(100, 150) if level(n) in stream.levels[-60:]]
     assert heard[-1] == 149
     assert len(heard) >= 43, "all but those of the first tenth of a second"
+    assert stream.levels[-len(heard) :] == [level(n) for n in heard]
+    assert stream.buffer.deadline is not None
+    assert at < stream.buffer.deadline < at + 1
 
 
 def test_packets_that_the_network_held_back_do_not_move_the_clock() -> None:
