@@ -34,6 +34,7 @@ const NO_SOUND_MS = 1_500; // the server sends 50 packets a second, also while n
 const CHANGED_MS = 700; // the same, when the browser has just told of another network
 const LOOK_MS = 250;
 const GATHERING_MS = 1_000; // local candidates; the server learns of missing ones from our first packet
+const BUFFERED_MS = 300; // what the browser may still hold of a voice that was cut: jitter buffer and sound device
 const SILENCE_MS = 2_000; // "disconnected" often heals by itself within this time
 
 const SESSION = {
@@ -65,6 +66,8 @@ export class Peer {
     this.ready = () => {};
     /** @type {ReturnType<typeof setTimeout>|undefined} */
     this.silence = undefined;
+    /** @type {ReturnType<typeof setTimeout>|undefined} */
+    this.hush = undefined;
     /** @type {ReturnType<typeof setInterval>|undefined} */
     this.watch = undefined;
     this.token = "";
@@ -152,6 +155,8 @@ export class Peer {
     this.received = event.event_id ?? this.received;
     if (event.type === "vivavoce.call.resumable") this.token = event.token;
     this.options.onEvent(event);
+    if (event.type === "output_audio_buffer.cleared") this.dropVoice();
+    if (event.type === "output_audio_buffer.started") this.playVoice();
     if (event.type === "session.created") {
       this.stage = "starting";
       this.send({ type: "session.update", session: SESSION });
@@ -162,6 +167,18 @@ export class Peer {
       this.stage = "ready";
       this.ready();
     }
+  }
+
+  /** The voice was cut: what the browser still holds of it is not played. */
+  dropVoice() {
+    clearTimeout(this.hush);
+    this.audio.receiver.track.enabled = false;
+    this.hush = setTimeout(() => this.playVoice(), BUFFERED_MS);
+  }
+
+  playVoice() {
+    clearTimeout(this.hush);
+    this.audio.receiver.track.enabled = true;
   }
 
   /** What the call can be resumed with, or null. @returns {Ticket|null} */
@@ -259,6 +276,7 @@ export class Peer {
   close() {
     this.closed = true;
     clearTimeout(this.silence);
+    clearTimeout(this.hush);
     clearInterval(this.watch);
     this.channel.close();
     this.pc.close();

@@ -101,8 +101,8 @@ def test_counters_that_wrap_do_not_disturb() -> None:
 @pytest.mark.parametrize("first", [0, 65_500])
 @pytest.mark.parametrize("slip", [0.16, 0.3, 0.9, 3.0])
 def test_a_sender_whose_clock_slipped_is_heard_again(slip: float, first: int) -> None:
-    """Its machine was busy, so that its microphone stood still: all that follows is so much later. `first`: near the end
-    of its counters, which have begun anew by then."""
+    """Its machine was busy, so that its microphone stood still: all that follows is so much later. `first`: near the
+    end of its counters, which have begun anew by then."""
     stream, ticked = Stream(first, ticks=2**32 - 36 * 960 if first else 0), 0.0
     for n in range(150):
         at = n * PERIOD + (slip if n >= 100 else 0)
