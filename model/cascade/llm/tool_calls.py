@@ -16,9 +16,11 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from hashlib import sha256
+from typing import Any, Final, Generic, TypeVar
 
 from vivavoce.model.cascade.llm import Prompt
 from vivavoce.model.cascade.llm.schema_checker import TOO_COSTLY, SchemaChecker
@@ -37,6 +39,8 @@ MAX_KNOWN: Final = 256
 
 SPEECH: Final = r"speech: /[^{<\s][^{<]*/"
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 
@@ -52,8 +56,8 @@ class Grammars:
 
     def __init__(self, checker: SchemaChecker) -> None:
         self._checker = checker
-        self._schemas: dict[str, ToolSchema] = {}  # by name and parameters
-        self._compiled: dict[str, str | None] = {}
+        self._schemas: _Known[ToolSchema] = _Known()  # by name and parameters
+        self._compiled: _Known[str | None] = _Known()
 
     def of(self, tools: Sequence[Tool], choice: str) -> str | None:
         """An llguidance grammar (Lark syntax) for a reply under `choice`; None when all text is allowed.
@@ -72,8 +76,7 @@ class Grammars:
         return _grammar(allowed, [anything] * len(allowed), choice)
 
     def _schema(self, tool: Tool) -> ToolSchema:
-        key = json.dumps([tool.name, tool.parameters])
-        if key not in self._schemas:
+        def strictest() -> ToolSchema:
             try:
                 schema = read(tool.parameters)
             except InvalidTool as error:
@@ -81,25 +84,42 @@ class Grammars:
                 raise InvalidTool(f"The tool '{tool.name}' cannot be used: {where}.") from error
             candidates = (schema, *schema.looser())
             compiling = (one for one in candidates if not self._problem(_grammar([tool], [one], "auto")))
-            _make_room(self._schemas)
-            self._schemas[key] = next(compiling, candidates[-1])
-        return self._schemas[key]
+            return next(compiling, candidates[-1])
+
+        return self._schemas.get(json.dumps([tool.name, tool.parameters]), strictest)
 
     def _problem(self, grammar: str) -> str | None:
         """Why a grammar does not compile; "" where it does, None where that is not known (it is bounded)."""
-        if grammar not in self._compiled:
+
+        def compiled() -> str | None:
             problem = self._checker.compiles(grammar)
             if problem:
                 log.info("grammar not compiled", extra={"reason": problem.partition("\n")[0][:100]})
-            _make_room(self._compiled)
-            self._compiled[grammar] = problem
-        return self._compiled[grammar]
+            return problem
+
+        return self._compiled.get(grammar, compiled)
 
 
-def _make_room(known: dict[str, Any]) -> None:
-    """Forgets the oldest."""
-    while len(known) >= MAX_KNOWN:
-        del known[next(iter(known))]
+class _Known(Generic[T]):
+    """What was found out about texts, of which the newest `MAX_KNOWN` are remembered by their digests: they have up to
+    400 kB. For several threads: each copy of the language model asks on its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[bytes, T] = {}
+
+    def get(self, text: str, find_out: Callable[[], T]) -> T:
+        """What is known of `text`. `find_out` may take seconds, in which others are not kept waiting."""
+        key = sha256(text.encode("utf-8", "surrogatepass")).digest()
+        with self._lock:
+            if key in self._known:
+                return self._known[key]
+        found = find_out()
+        with self._lock:
+            while len(self._known) >= MAX_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[key] = found
+        return found
 
 
 def _grammar(tools: Sequence[Tool], schemas: Sequence[ToolSchema], choice: str) -> str:

@@ -1,14 +1,16 @@
 """model/cascade/llm/tool_calls.py."""
 
 import json
+import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.model.cascade.llm import Prompt
+from vivavoce.model.cascade.llm import Prompt, tool_calls
 from vivavoce.model.cascade.llm.schema_checker import TOO_COSTLY
 from vivavoce.model.cascade.llm.tool_calls import (
     MAX_CALLS,
@@ -217,6 +219,20 @@ def test_a_grammar_is_compiled_once() -> None:
     asked = len(checker.grammars)
     assert grammars.of(TOOLS, "auto") == first
     assert len(checker.grammars) == asked
+
+
+def test_what_is_known_is_bounded_while_several_threads_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool_calls, "MAX_KNOWN", 1)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    grammars = Grammars(Checker())  # type: ignore[arg-type]  # scripted
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            many = [(Tool(f"t{number}", "", {"type": "object"}),) for number in range(500)]
+            made = list(threads.map(lambda tools: grammars.of(tools, "auto"), many))
+    finally:
+        sys.setswitchinterval(interval)
+    assert all(f'"t{number}"' in str(text) for number, text in enumerate(made))
 
 
 def test_tools_with_too_much_to_say_keep_their_names_alone() -> None:
