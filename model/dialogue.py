@@ -263,8 +263,8 @@ class Dialogue(Protocol):
         """Classifies sound that is in no turn: at most the last second, while the assistant speaks. Keeps none of it.
         Raises `DialogueError`."""
 
-    def see(self, picture: Picture) -> None:
-        """Takes the newest camera picture, which replaces the one before."""
+    def see(self, picture: Picture | None) -> None:
+        """Takes the newest camera picture, which replaces the one before; None when the camera is off."""
 
     def read(self, item: Item, after: str | None = None) -> None:
         """Puts `item` behind the item with the id `after` (None: at the end, "root": at the front)."""

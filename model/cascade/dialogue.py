@@ -193,7 +193,7 @@ class CascadeDialogue:
 
     # --- context -----------------------------------------------------------------------------------------------
 
-    def see(self, picture: Picture) -> None:
+    def see(self, picture: Picture | None) -> None:
         self._view = picture
         if self._sight is not None:
             self._sight.see(picture)

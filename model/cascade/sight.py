@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from vivavoce.model.dialogue import DetectedThing, Item, Message, Observation, Picture, ReplySpec
 from vivavoce.model.vision.answers import answer, compared, is_visible
@@ -29,6 +29,7 @@ from vivavoce.model.vision.scene import Scene, difference, found_in, report, sum
 
 NO_PICTURES: Final = "I can't see pictures, so I don't know what it shows."
 NO_CAMERA: Final = "I can't see what your camera shows, so I don't know."
+CAMERA_OFF: Final = "Your camera is off, so I can't see that."
 NOTHING: Final = "I can't see anything, so I don't know."
 
 RECENT: Final = 6
@@ -54,6 +55,9 @@ STILL: Final = 0.02
 
 MAX_LOOKS: Final = 8
 """Of the camera, that are remembered; and pictures of one message that are looked at."""
+
+MAX_MESSAGES: Final = 64
+"""Whose looks are remembered; the oldest are forgotten, as the conversation forgets them."""
 
 MAX_THINGS: Final = 16
 MAX_LINE: Final = 40  # characters of a line of text
@@ -85,6 +89,7 @@ class Sight:
     def __init__(self, looking: Looking | None) -> None:
         self._looking = looking
         self._view: Picture | None = None
+        self._was_on = False
         self._camera: deque[_Look] = deque(maxlen=MAX_LOOKS)
         self._sent: dict[str, list[_Look]] = {}  # by message
         self._reported: dict[str, Scene] = {}  # what the camera showed, by the message that asked
@@ -93,9 +98,10 @@ class Sight:
     def camera(self) -> bool:
         return self._view is not None
 
-    def see(self, picture: Picture) -> None:
-        """Takes the camera's newest picture."""
-        if self._view is None and self._looking is not None:
+    def see(self, picture: Picture | None) -> None:
+        """Takes the camera's newest picture; None when it is off."""
+        self._was_on = self._was_on or picture is not None
+        if self._view is None and picture is not None and self._looking is not None:
             self._looking.prepare()
         self._view = picture
 
@@ -103,6 +109,7 @@ class Sight:
         """Begins to look at the pictures of a message."""
         if self._looking is not None and isinstance(item, Message) and item.pictures:
             shown = item.pictures[:MAX_LOOKS]
+            _make_room(self._sent)
             self._sent[item.id] = [_Look(shot.at, self._looking.look(shot.pixels)) for shot in shown]
 
     def forget(self, item_id: str) -> None:
@@ -156,12 +163,13 @@ class Sight:
         looks, sent = self._subject(newest, items)
         scenes = [scene for look in looks if (scene := look.scene) is not None]
         if not scenes:
-            return NO_PICTURES if sent else NO_CAMERA if self.camera else NOTHING
+            return NO_PICTURES if sent else NO_CAMERA if self.camera else CAMERA_OFF if self._was_on else NOTHING
         if question.hint is Hint.WITH and newest.text:
             return ""  # another language: the model has the report
         if len(scenes) > 1 and sent and question.kind in (Kind.COMPARE, Kind.DESCRIBE, Kind.CHANGED):
             return compared(scenes)
         if not sent and newest.id:
+            _make_room(self._reported)
             self._reported[newest.id] = scenes[-1]
         before = self._before(looks[-1]) if not sent else scenes[-2] if len(scenes) > 1 else None
         return answer(question, newest.text, scenes[-1], before) or ""
@@ -219,7 +227,7 @@ class Sight:
         if not isinstance(newest, Message) or newest.role != "user":
             return None
         sent = any(isinstance(item, Message) and item.pictures for item in items[-RECENT:])
-        least = Hint.WITH if newest.pictures else Hint.WEAK if sent else Hint.MEDIUM if self.camera else Hint.STRONG
+        least = Hint.WITH if newest.pictures else Hint.WEAK if sent else Hint.MEDIUM if self._was_on else Hint.STRONG
         question = parse(newest.text)
         if question is None or (question.hint < least and not (self.camera and is_visible(question))):
             return None
@@ -236,6 +244,11 @@ class Sight:
         """The newest look at the camera that is clearly earlier."""
         earlier = (look.scene for look in reversed(self._camera) if look.at <= now.at - APART)
         return next((scene for scene in earlier if scene is not None), None)
+
+
+def _make_room(looks: dict[str, Any]) -> None:
+    while len(looks) >= MAX_MESSAGES:
+        del looks[next(iter(looks))]
 
 
 def with_report(text: str, seen: str) -> str:

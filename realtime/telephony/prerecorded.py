@@ -76,7 +76,7 @@ class PrerecordedDialogue:
     def discard_turn(self) -> None:
         self._dialogue.discard_turn()
 
-    def see(self, picture: Picture) -> None:
+    def see(self, picture: Picture | None) -> None:
         self._dialogue.see(picture)
 
     def read(self, item: Item, after: str | None = None) -> None:

@@ -34,9 +34,9 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The newest camera picture. It replaces an older one that still waits."""
+    """The newest camera picture, None when the camera is off. It replaces an older one that still waits."""
 
-    picture: Picture
+    picture: Picture | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ class ScriptedDialogue:
         self.items: list[Item] = []
         self.cuts: list[Heard] = []
         self.seen: list[Picture] = []
+        self.camera = False
         self.specs: list[ReplySpec] = []
         self.anticipated: list[ReplySpec] = []
         self.cancelled = 0
@@ -104,8 +105,9 @@ class ScriptedDialogue:
     async def classify_overlap(self, samples: Samples) -> OverlapOpinion:
         return OverlapOpinion("")
 
-    def see(self, picture: Picture) -> None:
-        self.seen.append(picture)
+    def see(self, picture: Picture | None) -> None:
+        self.seen += [picture] if picture else []
+        self.camera = picture is not None
 
     def read(self, item: Item, after: str | None = None) -> None:
         self.items.append(item)
@@ -239,7 +241,7 @@ class LinePeer:
         intake = await self._line()
         await intake.deliver(Message(text))
 
-    async def show(self, picture: Picture) -> None:
+    async def show(self, picture: Picture | None) -> None:
         intake = await self._line()
         await intake.deliver(Seen(picture))
 

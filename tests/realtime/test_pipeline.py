@@ -315,6 +315,10 @@ def test_the_freshest_picture_reaches_the_model() -> None:
     async def test(peer: LinePeer, dialogue: ScriptedDialogue) -> None:
         await peer.show(Picture(np.zeros((2, 2, 3), np.uint8), at=1.0))
         await ask(peer)
+        assert dialogue.camera
+        await peer.show(None)
+        await ask(peer)
+        assert not dialogue.camera
 
     dialogue = ScriptedDialogue()
     call(test, dialogue)

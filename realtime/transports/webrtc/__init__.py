@@ -234,7 +234,7 @@ class WebRtcTransport:
     def _take_samples(self, samples: Samples) -> None:
         self._arrivals.put(Sound(samples))
 
-    def _take_picture(self, picture: Picture) -> None:
+    def _take_picture(self, picture: Picture | None) -> None:
         self._arrivals.put(Seen(picture))
 
     def _follow_state(self) -> None:

@@ -35,6 +35,9 @@ PICTURE_PERIOD = 0.5
 PICTURE_SIDE = 640
 """Pixels of a picture's longer side, at most; more does not help the models."""
 
+CAMERA_OFF = 5.0
+"""Seconds without a frame, after which the camera is off. A shared screen that stands still sends one a second."""
+
 _OWN_STALL = 0.01  # a timer this late (seconds) means that the event loop stalled, not the network
 
 
@@ -143,9 +146,9 @@ class AudioSender(MediaStreamTrack):
 
 
 class Camera:
-    """Drains a video track; hands on two pictures a second, each the newest there is."""
+    """Drains a video track; hands on two pictures a second, each the newest there is, and None when no more come."""
 
-    def __init__(self, show: Callable[[Picture], None]) -> None:
+    def __init__(self, show: Callable[[Picture | None], None]) -> None:
         self._show = show
         self._newest: tuple[VideoFrame, float] | None = None
         self._arrived = asyncio.Event()
@@ -169,7 +172,13 @@ class Camera:
     async def _convert(self, thread: ThreadPoolExecutor) -> Never:
         loop = asyncio.get_running_loop()
         while True:
-            await self._arrived.wait()
+            try:
+                async with asyncio.timeout(CAMERA_OFF if self._newest else None):
+                    await self._arrived.wait()
+            except TimeoutError:
+                self._newest = None
+                self._show(None)
+                continue
             await asyncio.sleep(0)  # lets a backlog drain first
             assert self._newest is not None
             frame, at = self._newest

@@ -11,7 +11,16 @@ import pytest
 from harness.cascade import Parrot
 from vivavoce.model.cascade.dialogue import CascadeDialogue
 from vivavoce.model.cascade.llm import Deliver, Prompt, Stopped
-from vivavoce.model.cascade.sight import KEPT, NO_CAMERA, NO_PICTURES, NOTHING, Sight, with_report
+from vivavoce.model.cascade.sight import (
+    CAMERA_OFF,
+    KEPT,
+    MAX_MESSAGES,
+    NO_CAMERA,
+    NO_PICTURES,
+    NOTHING,
+    Sight,
+    with_report,
+)
 from vivavoce.model.cascade.threads import Threads
 from vivavoce.model.dialogue import (
     DetectedThing,
@@ -239,6 +248,28 @@ def test_the_camera_is_looked_at_only_when_it_is_asked_about() -> None:
         assert call.eyes.looks == 2
 
     run(test)
+
+
+def test_a_camera_that_is_off_shows_nothing_any_more() -> None:
+    async def test(call: Conversation) -> None:
+        call.dialogue.see(of(0, 10.0))
+        assert await call.ask("What am I holding?") == "It is a cup."
+        call.dialogue.see(None)
+        assert await call.ask("What am I holding now?") == CAMERA_OFF
+        assert call.observed is None
+        call.dialogue.see(of(2, 15.0))
+        assert await call.ask("What am I holding?") == "It is a dog."
+
+    run(test)
+
+
+def test_the_looks_of_a_long_call_are_bounded() -> None:
+    eyes = Looking(lambda: ScriptedEyes())
+    sight = Sight(eyes)
+    for number in range(3 * MAX_MESSAGES):
+        sight.read(Message(f"{number}", "user", "", (PICTURE,)))
+    eyes.close()
+    assert len(sight._sent) == MAX_MESSAGES
 
 
 def test_the_language_model_reads_the_report_as_data_and_pays_for_it() -> None:

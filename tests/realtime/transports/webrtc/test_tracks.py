@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
@@ -207,8 +209,8 @@ def test_of_a_backlog_only_the_newest_frame_is_shown() -> None:
         seen: list[Picture] = []
         shown = asyncio.Event()
 
-        def show(picture: Picture) -> None:
-            seen.append(picture)
+        def show(picture: Picture | None) -> None:
+            seen.extend([picture] if picture else [])
             shown.set()
 
         film = Film(still(64, 48, level) for level in (10, 20, 30, 200))
@@ -220,3 +222,39 @@ def test_of_a_backlog_only_the_newest_frame_is_shown() -> None:
         assert seen[0].pixels.mean() == pytest.approx(200, abs=3)
 
     run(body())
+
+
+class Screen(MediaStreamTrack):
+    """A frame at each of these seconds, and then nothing for ever."""
+
+    kind = "video"
+
+    def __init__(self, *times: float) -> None:
+        super().__init__()
+        self._times = iter(times)
+
+    async def recv(self) -> VideoFrame:
+        loop = asyncio.get_running_loop()
+        self._began = getattr(self, "_began", loop.time())
+        at = next(self._times, math.inf)
+        await asyncio.sleep(min(self._began + at - loop.time(), 1000))
+        return still(64, 48)
+
+
+async def at_once(pool: object, work: Callable[..., Any], *arguments: Any) -> Any:
+    return work(*arguments)
+
+
+def test_a_camera_without_frames_is_off_until_the_next_one() -> None:
+    async def body() -> None:
+        loop, seen = asyncio.get_running_loop(), list[tuple[bool, int]]()
+        began = loop.time()
+        loop.run_in_executor = at_once  # type: ignore[assignment, method-assign]  # a thread takes no virtual time
+        film = Screen(0, 1.1, 2.2, 20)  # a screen that stands still, then another one
+        camera = Camera(lambda picture: seen.append((picture is not None, round(loop.time() - began))))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(40):
+                await camera.watch(film)
+        assert seen == [(True, 0), (True, 1), (True, 2), (False, 8), (True, 20), (False, 26)]
+
+    virtual_time.run(body())

@@ -50,7 +50,7 @@ class Call:
                 self.sounds.append((self.newest(), samples))
             case Message(text):
                 self.messages.append(text)
-            case Seen(picture):
+            case Seen(Picture() as picture):
                 self.pictures.append(picture)
                 self.shown.append(asyncio.get_running_loop().time())
 
