@@ -26,7 +26,6 @@ from threading import Event
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from vivavoce.model.cascade import INSTRUCTIONS, open_llm
@@ -36,11 +35,11 @@ from vivavoce.model.dialogue import Message, TextToken
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.store import Store, catalog, default_home
 from vivavoce.model.vision.answers import answer
+from vivavoce.model.vision.boxes import Pixels
 from vivavoce.model.vision.eyes import Eyes
 from vivavoce.model.vision.questions import parse
 from vivavoce.model.vision.scene import Scene, report
 
-Pixels = NDArray[np.uint8]
 Verdict = Literal["right", "wrong", "don't know"]
 
 WIDTH, HEIGHT = 640, 480

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from vivavoce.model.vision.boxes import Box, area
 from vivavoce.model.vision.colours import NAMES as COLOURS
 from vivavoce.model.vision.objects import NAMES as OBJECTS
-from vivavoce.model.vision.objects import SURE, Box, area
+from vivavoce.model.vision.objects import SURE
 from vivavoce.model.vision.questions import Kind, Question
 from vivavoce.model.vision.scene import (
     BRIGHT,

@@ -15,10 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vivavoce.model.vision.boxes import Box, Pixels
 from vivavoce.model.vision.components import components
-
-Pixels = NDArray[np.uint8]
-Box = tuple[float, float, float, float]
 
 NAMES: Final = (
     "",

@@ -21,12 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vivavoce.model.vision.boxes import Pixels
 from vivavoce.model.vision.colours import NAMES, areas, is_drawing, main_colours, named
 from vivavoce.model.vision.objects import Classifier, ObjectDetector, Thing
 from vivavoce.model.vision.scene import BLACK, Scene
 from vivavoce.model.vision.text import TextReader
-
-Pixels = NDArray[np.uint8]
 
 COLOUR_SIDE: Final = 320
 """Pixels of the longer side of the picture whose colours are named."""

@@ -1,7 +1,7 @@
 """Finds everyday things with their boxes (SSD MobileNet V2, COCO), and names the main thing of a picture
 (EfficientNet-Lite3, ImageNet).
 
-    pixels ──► 300 x 300 ──► SSD: 1917 anchors, offsets and scores ──► boxes, without doubles ──► Seen, best first
+    pixels ──► 300 x 300 ──► SSD: 1917 anchors, offsets and scores ──► boxes, without doubles ──► Things, surest first
     pixels ──► 280 x 280 ──► EfficientNet ──► the likeliest of 1000 classes
 
 Liu et al. 2016 (SSD), section 2; anchors as in TensorFlow's `ssd_anchor_generator` with the model's published settings.
@@ -19,13 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vivavoce.codecs.onnx_session import open_onnx
+from vivavoce.model.vision.boxes import Box, overlap
 from vivavoce.model.vision.frozen_graph import FrozenGraph
 from vivavoce.model.vision.tflite_graph import TfliteGraph
 
-Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom as shares (0..1) of the picture."""
 
 SIDE: Final = 300
 GRIDS: Final = (19, 10, 5, 3, 2, 1)
@@ -124,33 +122,20 @@ def without_doubles(boxes: Floats, scores: Floats, least: float) -> list[tuple[f
     return kept
 
 
-def overlap(first: Box, second: Box) -> float:
-    """Intersection over union."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    return width * height / (area(first) + area(second) - width * height)
-
-
-def area(box: Box) -> float:
-    """Share of the picture."""
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
 class Classifier:
     """The network. For one thread."""
 
     def __init__(self, file: Path, labels: Path, threads: int = 1) -> None:
         """The files as published. Raises for missing or broken ones."""
         graph = TfliteGraph(file)
+        self._zero, self._scale = graph.zero, graph.scale
         self._session = open_onnx(graph.onnx(280), threads)
         self._labels = [line.split(",")[0] for line in labels.read_text(encoding="utf-8").splitlines()]
 
     def classify(self, image: Image.Image) -> tuple[str, float]:
         """The likeliest class of the picture (RGB), and its probability (0..1)."""
         small = np.asarray(image.resize((280, 280), Image.Resampling.BICUBIC), np.float32)
-        given = np.ascontiguousarray((small / 128 - 127 / 128).transpose(2, 0, 1)[None])
-        likely = self._session.run(None, {"image": given})[1][0]
+        given = np.ascontiguousarray(((small - self._zero) * self._scale).transpose(2, 0, 1)[None])
+        likely = self._session.run(None, {"image": given})[0][0]
         best = int(likely.argmax())
         return self._labels[best], float(likely[best])

@@ -16,8 +16,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vivavoce.model.vision.boxes import Box, area, overlap
 from vivavoce.model.vision.colours import Area
-from vivavoce.model.vision.objects import SURE, Box, Thing, area, overlap
+from vivavoce.model.vision.objects import SURE, Thing
 from vivavoce.model.vision.text import Line
 
 CERTAIN: Final = 0.8

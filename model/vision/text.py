@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vivavoce.codecs.onnx_session import open_onnx
+from vivavoce.model.vision.boxes import Pixels
 from vivavoce.model.vision.components import Components, components
-
-Pixels = NDArray[np.uint8]
 
 SIDE: Final = 640
 """Pixels of the longer side of what the detector sees; pages have smaller print: ..."""

@@ -1,6 +1,6 @@
 """Reads an image classifier out of a file of TensorFlow Lite whose weights have 8 bits (EfficientNet-Lite).
 
-    .tflite ──flatbuffers──► operators ──in order──► Layers (layers.py) ──► ONNX: features, probabilities
+    .tflite ──flatbuffers──► operators ──in order──► Layers (layers.py) ──► ONNX: probabilities
 
 The weights are multiplied out to 32 bits, and the arithmetic is that of 32 bits, so results differ a little from those
 of TensorFlow Lite. Only the operators of such a network are read. Tables and numbers of fields:
@@ -9,6 +9,7 @@ tensorflow/lite/schema/schema.fbs.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +18,19 @@ from numpy.typing import NDArray
 
 from vivavoce.model.vision.layers import Array, Layers
 
-_ADD, _POOL, _CONV, _DEPTHWISE, _DENSE, _RESHAPE, _SOFTMAX, _QUANTIZE = 0, 1, 3, 4, 9, 22, 25, 114
-"""BuiltinOperator."""
+
+class _Operator(IntEnum):
+    """BuiltinOperator of the schema."""
+
+    ADD = 0
+    POOL = 1
+    CONV = 3
+    DEPTHWISE = 4
+    DENSE = 9
+    RESHAPE = 22
+    SOFTMAX = 25
+    QUANTIZE = 114
+
 
 _TYPES: Final = {0: np.float32, 2: np.int32, 3: np.uint8, 9: np.int8}
 _SAME: Final = 0
@@ -82,34 +94,32 @@ class TfliteGraph:
         self.zero = int(quantisation.array(3, "<i8")[0])
 
     def onnx(self, side: int) -> bytes:
-        """Two outputs: the features in front of the last layer, (1, C), and the probabilities, (1, classes)."""
-        layers, names, features = Layers(), {self._input: "image"}, ""
+        """The network from `image`, (1, 3, side, side), to the probabilities, (1, classes)."""
+        layers, names = Layers(), {self._input: "image"}
         for operator in self._operators:
             kind = self._kinds[operator.number(0, _flags().Uint32Flags)]
             inputs = [int(number) for number in operator.array(1, "<i4")]
             (output,) = operator.array(2, "<i4").tolist()
-            value = names[inputs[0]] if inputs[0] in names else names[inputs[-1]]
-            if kind == _DENSE:
-                features = value
             names[output] = self._written(layers, kind, operator, inputs, names)
-        return layers.model(side, [features, names[self._output]])
+        return layers.model(side, [names[self._output]])
 
-    def _written(self, layers: Layers, kind: int, operator: Table, inputs: list[int], names: dict[int, str]) -> str:
+    def _written(
+        self, layers: Layers, kind: _Operator, operator: Table, inputs: list[int], names: dict[int, str]
+    ) -> str:
         value = names[inputs[0]]
         match kind:
-            case 0:  # _ADD
+            case _Operator.ADD:
                 return layers.add(value, names[inputs[1]])
-            case 1:  # _POOL, of the whole image
+            case _Operator.POOL:  # of the whole image
                 return layers.mean(value)
-            case 3 | 4:  # _CONV, _DEPTHWISE
-                return self._conv(layers, kind == _DEPTHWISE, operator.table(4), value, inputs)
-            case 9:  # _DENSE
+            case _Operator.CONV | _Operator.DEPTHWISE:
+                return self._conv(layers, kind is _Operator.DEPTHWISE, operator.table(4), value, inputs)
+            case _Operator.DENSE:
                 return layers.dense(value, self._real(inputs[1]), self._real(inputs[2]))
-            case 25:  # _SOFTMAX
+            case _Operator.SOFTMAX:
                 return layers.softmax(value)
-            case 22 | 114:  # _RESHAPE, _QUANTIZE: of no effect here
+            case _Operator.RESHAPE | _Operator.QUANTIZE:  # of no effect here
                 return value
-        raise KeyError(f"operator {kind}")
 
     def _conv(self, layers: Layers, depthwise: bool, options: Table, value: str, inputs: list[int]) -> str:
         flags = _flags()
@@ -135,10 +145,10 @@ class TfliteGraph:
         return np.asarray((values - zeros.reshape(shape)) * scales.reshape(shape), np.float32)
 
 
-def _builtin(code: Table) -> int:
-    """Files of earlier versions have the small field only."""
+def _builtin(code: Table) -> _Operator:
+    """Files of earlier versions have the small field only. Raises ValueError for an operator that is not read."""
     flags = _flags()
-    return max(code.number(0, flags.Int8Flags), code.number(3, flags.Int32Flags))
+    return _Operator(max(code.number(0, flags.Int8Flags), code.number(3, flags.Int32Flags)))
 
 
 def _flags() -> Any:

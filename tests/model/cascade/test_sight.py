@@ -34,7 +34,8 @@ from vivavoce.model.dialogue import (
     Tool,
     Usage,
 )
-from vivavoce.model.vision.eyes import Looking, Pixels
+from vivavoce.model.vision.boxes import Pixels
+from vivavoce.model.vision.eyes import Looking
 from vivavoce.model.vision.objects import Thing
 from vivavoce.model.vision.scene import Scene
 from vivavoce.model.vision.text import Line

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from vivavoce.model.store import Store
-from vivavoce.model.vision.eyes import MAX_WAITING, Eyes, Looking, Pixels, Seeing
+from vivavoce.model.vision.boxes import Pixels
+from vivavoce.model.vision.eyes import MAX_WAITING, Eyes, Looking, Seeing
 from vivavoce.model.vision.scene import Scene, report
 
 PIXELS = np.zeros((8, 8, 3), np.uint8)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vivavoce.model.vision.objects import NAMES, anchors, decoded, overlap, without_doubles
+from vivavoce.model.vision.boxes import overlap
+from vivavoce.model.vision.objects import NAMES, anchors, decoded, without_doubles
 
 
 def test_there_are_as_many_anchors_as_the_network_has_rows() -> None:
