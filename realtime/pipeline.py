@@ -91,7 +91,7 @@ MAX_BEHIND = 8 << 20
 PIECE = 16_384
 """Bytes of appended sound that are decoded at once: 0.3 s, or 2 s of G.711 (2 ms)."""
 
-FINAL = (NotRecognized, ToolCallError)
+NOT_RETRIED = (NotRecognized, ToolCallError)
 """Failures of a reply after which another try would fail alike."""
 
 SLICE = SAMPLE_RATE // 10
@@ -163,7 +163,7 @@ class Pipeline:
                 async for token in tokens:
                     self._inbox.post(Replied(action.number, token))
         except DialogueError as error:
-            cause: Literal["error", "passing"] = "error" if isinstance(error, FINAL) else "passing"
+            cause: Literal["error", "passing"] = "error" if isinstance(error, NOT_RETRIED) else "passing"
             log.warning("reply failed", extra={"reply": action.number})
             self._inbox.post(ReplyFailed(action.number, str(error), cause))
         finally:

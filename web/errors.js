@@ -4,13 +4,15 @@
  * Browser errors and HTTP replies come in; a Failure with one of the kinds below goes out, and explain() turns it into a
  * Notice for the page. No error is shown raw. Nothing here retries: call.js does.
  *
- *   Failure ── insecure · no-microphone · refused · busy                 the microphone
- *           ├─ screen-refused · screen-busy · screen-unsupported · screen-ended    the screen (the call goes on)
- *           ├─ no-camera · camera-refused · camera-busy · camera-unseen · screen-unseen  the camera (the call goes on)
- *           ├─ no-picture · picture-large · picture-unreadable · no-still · many-pictures    a picture (not sent)
- *           ├─ gone · full · key-needed · key-wrong · rejected · broken  the server's reply to the offer
- *           ├─ no-path · silent · lost                                   the connection
- *           └─ unsupported · sound-blocked · unplugged · cancelled       the browser, the user
+ *   Failure ─┬─ insecure · no-microphone · refused · busy                 the microphone
+ *            ├─ no-camera · camera-refused · camera-busy · camera-unseen  the camera (the call goes on)
+ *            ├─ screen-refused · screen-busy · screen-unsupported · screen-ended · screen-unseen
+ *            │                                                            the screen (the call goes on)
+ *            ├─ no-picture · picture-large · picture-unreadable · no-still · many-pictures
+ *            │                                                            a picture (not sent)
+ *            ├─ gone · full · key-needed · key-wrong · rejected · broken  the server's reply to the offer
+ *            ├─ no-path · silent · lost                                   the connection
+ *            └─ unsupported · sound-blocked · unplugged · cancelled       the browser, the user
  */
 
 /** @typedef {import("./state.js").Notice} Notice */

@@ -12,8 +12,8 @@
 
 One file is one voice, cut here into three networks. The decoder reaches 27 frames to either side; it quantises its
 activations to 8 bits by the range of the sound at hand, so that chunks differ from the whole by its rounding noise.
-Speed divides the durations, so the pitch stays.
-Durations, pitch and loudness pass through here as arrays. Source: hibari-tts 0.2.1 (Apache-2.0).
+Durations, pitch and loudness pass through here as arrays; speed divides the durations, so that the pitch stays.
+Source: hibari-tts 0.2.1 (Apache-2.0).
 """
 
 from __future__ import annotations
@@ -31,14 +31,13 @@ from numpy.typing import NDArray
 from vivavoce.codecs.audio import Samples
 from vivavoce.codecs.onnx_session import open_onnx
 from vivavoce.model.cascade.tts.contract import WHOLE, Part, Speech, check_speed
-from vivavoce.model.cascade.tts.english.spoken import MARKS
 from vivavoce.model.cascade.tts.graph import Graph
 from vivavoce.model.cascade.tts.harmonic_noise import BEHIND, HOP, UNVOICED, Pulses, Synthesis
 from vivavoce.model.cascade.tts.names import HEART, resolve
 from vivavoce.model.cascade.tts.phonemes import Phonemes, Word
 from vivavoce.model.cascade.tts.styles import PLAIN, Style
 from vivavoce.model.cascade.tts.symbols import read_numbers, sequence
-from vivavoce.model.cascade.tts.utterance import Rendering, say
+from vivavoce.model.cascade.tts.utterance import Rendering, say, sounding
 from vivavoce.model.errors import BrokenTts
 
 PAST: Final = 27
@@ -176,7 +175,7 @@ def risen(frames: Frames, start: int, end: int) -> Frames:
 
 def _bare(symbols: str) -> str:
     """The phonemes of a word, without stress and marks."""
-    return symbols.translate(dict.fromkeys(map(ord, f"ˈˌ{MARKS}")))
+    return sounding(symbols).replace("ˈ", "").replace("ˌ", "")
 
 
 def whole_durations(durations: Array) -> NDArray[np.int64]:
