@@ -14,7 +14,7 @@ DEV    := $(VENV)/.ready-dev
 help:
 	@echo "make serve    talk to the assistant in your browser"
 	@echo "make test     run all tests"
-	@echo "make unit     run the quick tests only"
+	@echo "make unit     run the unit tests only"
 	@echo "make soak-tests N=10    run all tests but those with real peers, ten times in a row"
 	@echo "make check    lint and types"
 	@echo "make wheel    build dist/*.whl"
@@ -30,7 +30,7 @@ test: $(DEV) peers
 	$(TESTS) tests/harness/lanes.py --hypothesis-profile=ci $(ARGS)
 
 unit: $(DEV)
-	$(TESTS) tests/harness/lanes.py --halves -m "not slow and not models and not peers" $(ARGS)
+	$(TESTS) tests/harness/lanes.py --halves -m "not slow and not integration and not models and not peers" $(ARGS)
 
 # Everything but real peers, N times in a row: until a run is red.
 N ?= 10

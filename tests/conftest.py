@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,16 +39,29 @@ settings.load_profile("dev")  # `make test` takes "ci": more examples, the same 
 REAL = {"browser", "clients", "asterisk", "sipp", "kamailio", "baresip"}
 """Markers of tests with real peers: other programs, in real time."""
 
-QUICK = 0.5
+QUICK = 0.25
 """Seconds of CPU time within which a test is quick. Above, without the marker `slow`, a run names it at its end."""
 
-SLOW = 2.0
+SLOW = 1.0
 """Seconds above which such a test fails: four times as many, for machines are not equally fast."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--lane", choices=LANES, help="only the tests of one lane of harness/lanes.py")
     parser.addoption("--half", choices=HALVES, help="only the tests of every other module")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With --half, modules of the other half are not even imported."""
+    half = config.getoption("--half")
+    if half is None or collection_path not in (modules := _modules()):
+        return None
+    return HALVES[modules.index(collection_path) % 2] != half or None
+
+
+@cache
+def _modules() -> list[Path]:
+    return sorted(Path(__file__).parent.rglob("test_*.py"))
 
 
 def lane(item: pytest.Item) -> str:
@@ -58,16 +72,13 @@ def lane(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Peers come last; with --lane or --half, only the tests of that lane or half are left."""
+    """Peers come last; with --lane, only the tests of that lane are left."""
     for item in items:
         if REAL & {mark.name for mark in item.iter_markers()}:
             item.add_marker("peers")
     items.sort(key=lambda item: lane(item) == "peers")
     if chosen := config.getoption("--lane"):
         _keep(config, items, [lane(item) == chosen for item in items])
-    if half := config.getoption("--half"):
-        modules = sorted({item.path for item in items})
-        _keep(config, items, [HALVES[modules.index(item.path) % 2] == half for item in items])
 
 
 def _keep(config: pytest.Config, items: list[pytest.Item], kept: list[bool]) -> None:

@@ -5,7 +5,11 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from harness.sources import nodes, tree
+
+pytestmark = pytest.mark.slow  # whichever is first reads all sources
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("codecs", "model", "realtime")

@@ -27,6 +27,8 @@ from vivavoce.realtime.gateway.app import Gateway
 from vivavoce.realtime.wire import ClientEvent, ServerEvent
 from vivavoce.realtime.wire.session_config import AudioInput, AudioOutput, RealtimeSession
 
+pytestmark = pytest.mark.slow  # whichever is first reads all sources
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "realtime/docs"
 EXAMPLES = DOCS / "examples"

@@ -119,6 +119,7 @@ def test_training_without_torch_says_what_to_install() -> None:
     assert "pip install -e '.[train]'" in told.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_every_package_that_a_call_imports_is_a_dependency() -> None:
     """Those it imports by name, not only what comes along with others."""
     dependencies = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["sip"]

@@ -19,6 +19,8 @@ from vivavoce.realtime.call import PLACES, Busy, Calls, ClientResumption
 from vivavoce.realtime.config import ServerConfig
 from vivavoce.realtime.session.opening import NewSession, SessionRequest, new_session, random_ids
 
+pytestmark = pytest.mark.integration
+
 WORDS = 5
 WORD = 10  # frames
 

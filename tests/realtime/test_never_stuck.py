@@ -39,6 +39,8 @@ from vivavoce.realtime.turns.classifiers import Classifiers
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.windows import MicrophoneWindows
 
+pytestmark = pytest.mark.integration
+
 SORRY = "Sorry, once more please."
 VAD = {"type": "server_vad"}
 

@@ -27,6 +27,8 @@ from vivavoce.realtime.turns.classifiers import Classifiers
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.windows import MicrophoneWindows
 
+pytestmark = pytest.mark.integration
+
 Test = Callable[[LinePeer, ScriptedDialogue], Awaitable[None]]
 Judge = Callable[[Samples], Awaitable[float]]
 

@@ -17,6 +17,8 @@ from harness.file_server import Answer, FileServer
 from vivavoce.model.errors import DiskFull, SourceFailed, StoreUnusable, Unreachable, WrongBytes
 from vivavoce.model.store.fetch import Partial, Web
 
+pytestmark = pytest.mark.integration
+
 BODY = os.urandom(300_000)
 SUM = hashlib.sha256(BODY).hexdigest()
 

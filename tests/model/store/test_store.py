@@ -21,6 +21,8 @@ from vivavoce.model.errors import DamagedModel, DiskFull, MissingModel, NoSource
 from vivavoce.model.store import Store, default_home
 from vivavoce.model.store.catalog import Artefact, Catalog, File, Home, Mirror, Part
 
+pytestmark = pytest.mark.integration
+
 BIG, SMALL = os.urandom(3_000_000), b"settings"
 
 CHILD = """

@@ -30,6 +30,8 @@ from vivavoce.realtime.gateway.app import Gateway
 from vivavoce.realtime.gateway.http_server import BODY, HEAD, LINGER, HttpConnection, connection_limit
 from vivavoce.realtime.transports.tcp import Connections
 
+pytestmark = pytest.mark.integration
+
 FORM = b"Content-Type: multipart/form-data; boundary=XX\r\n"
 PART = b'--XX\r\nContent-Disposition: form-data; name="sdp"; filename="a"\r\n\r\n'
 

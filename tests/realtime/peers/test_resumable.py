@@ -23,6 +23,8 @@ from vivavoce.realtime.session.opening import SessionRequest, new_session, rando
 from vivavoce.realtime.transports import Ending, PeerGone
 from vivavoce.realtime.transports.queues import Inbox
 
+pytestmark = pytest.mark.integration
+
 CALL = "rtc_1"
 TEN = "One two three four five six seven eight nine ten."
 WORD = SAMPLE_RATE // 2  # samples of each of the ten words

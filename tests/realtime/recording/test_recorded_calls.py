@@ -24,6 +24,8 @@ from vivavoce.realtime.cli.replay import ReplayOptions
 from vivavoce.realtime.config import Config
 from vivavoce.realtime.recording.reader import RecordingReader
 
+pytestmark = pytest.mark.integration
+
 RECORDINGS = sorted((DATA / "recordings").iterdir())
 
 MAX_SIZE = 420_000

@@ -32,6 +32,8 @@ from vivavoce.realtime.recording.replay import Models
 from vivavoce.realtime.recording.writer import MAX_WAITING, Writer
 from vivavoce.realtime.session.opening import SessionRequest
 
+pytestmark = pytest.mark.integration
+
 NOTICE = "This call is being recorded."
 SECONDS = 6.0
 LONG = Line("One two three four five six seven eight nine ten", seconds=4.0)

@@ -30,9 +30,9 @@ from vivavoce.realtime.wire.items import InputImage
 from vivavoce.realtime.wire.session_config import Pcm
 
 
-def uri(width: int = 8, height: int = 8, colour: str = "red", kind: str = "PNG") -> str:
+def uri(width: int = 8, height: int = 8, colour: str = "red", kind: str = "PNG", mode: str = "RGB") -> str:
     file = io.BytesIO()
-    Image.new("RGB", (width, height), colour).save(file, kind)
+    Image.new(mode, (width, height), colour).save(file, kind)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
@@ -81,7 +81,7 @@ def test_what_was_decoded_before_is_what_the_session_sees() -> None:
         ("data:image/png;base64,AAAA", "none of PNG, JPEG, WebP and GIF"),
         ("data:image/gif;base64,R0lGODlh", "is damaged"),
         (uri()[:-60], "is damaged"),
-        (uri(4001, 4000), "4001 x 4000 pixels"),
+        (uri(4001, 4000, mode="1"), "4001 x 4000 pixels"),
     ],
     ids=lambda value: str(value)[:40],
 )

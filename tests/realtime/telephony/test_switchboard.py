@@ -20,6 +20,8 @@ from vivavoce.realtime.telephony import PhoneCall
 from vivavoce.realtime.telephony.switchboard import Switchboard
 from vivavoce.realtime.transports import CloseReason, Ending
 
+pytestmark = pytest.mark.integration
+
 PHONE = PhoneConfig(greeting="Good morning here is the bakery", tools=("hang_up", "transfer", "keys"))
 GREETING = 2.0  # seconds that the scripted TTS takes for it
 

@@ -28,6 +28,8 @@ from vivavoce.realtime.turns.classifiers import Classifiers
 from vivavoce.realtime.turns.floor import Floor
 from vivavoce.realtime.turns.windows import MicrophoneWindows
 
+pytestmark = pytest.mark.integration
+
 Test = Callable[[LinePeer], Awaitable[None]]
 
 SERVER = {

@@ -13,6 +13,8 @@ from vivavoce.model.dialogue import Item, Message
 from vivavoce.realtime.session.conversation import MAX_ITEMS, Conversation, entry
 from vivavoce.realtime.wire.items import InputText, MessageItem
 
+pytestmark = pytest.mark.integration
+
 KIND = "Be kind."
 
 

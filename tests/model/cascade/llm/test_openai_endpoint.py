@@ -23,6 +23,8 @@ from vivavoce.model.cascade.llm.thoughts import Opened
 from vivavoce.model.dialogue import Call, CallResult, Message, Picture, TextToken, Tool, ToolCall, Usage, Working
 from vivavoce.model.store import Store
 
+pytestmark = pytest.mark.integration
+
 QUESTION = Prompt("Be kind.", (Message("1", "user", "Hello"),))
 TIMER = Tool("timer", "Starts a timer", {"type": "object"})
 HELLO = [

@@ -53,6 +53,7 @@ def test_the_same_seed_draws_the_same_surroundings() -> None:
         assert noises[0].std() > 0
 
 
+@pytest.mark.slow
 def test_loops_are_cut_to_the_length_that_is_needed() -> None:
     loop = noise(5000, 2)
     drawn = NoiseLoops([loop]).draw(3000, np.random.default_rng(1))

@@ -19,7 +19,7 @@ WEIGHTS = {
     "turns.sh": {"overlap_classifier", "asr_overlap_head", "asr_endpoint_head"},
 }
 
-pytestmark = pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+pytestmark = [pytest.mark.integration, pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)]
 
 
 def started(run: Path, *arguments: str, python: str = "python") -> subprocess.CompletedProcess[str]:

@@ -33,6 +33,8 @@ from vivavoce.realtime.telephony.asterisk.chan_websocket import AHEAD, MARK_EVER
 from vivavoce.realtime.telephony.asterisk.chan_websocket_server import BEGIN
 from vivavoce.realtime.telephony.unreadable import MAX_IN_A_ROW
 
+pytestmark = pytest.mark.integration
+
 CAPTURED = DATA / "asterisk"
 PASSWORD = "open sesame"
 START = (

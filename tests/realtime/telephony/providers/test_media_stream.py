@@ -31,6 +31,8 @@ from vivavoce.realtime.config.phone import PhoneConfig
 from vivavoce.realtime.telephony.providers.dialects import MAX_FRAME
 from vivavoce.realtime.telephony.unreadable import MAX_IN_A_ROW
 
+pytestmark = pytest.mark.integration
+
 PHONE = PhoneConfig(
     twilio_token=TOKEN,
     telnyx_public_key="not used",

@@ -29,6 +29,8 @@ from vivavoce.realtime.telephony.sip.connection import SILENT
 from vivavoce.realtime.telephony.sip.endpoint import SipEndpoint
 from vivavoce.realtime.telephony.webhooks.ringing import Rejected
 
+pytestmark = pytest.mark.integration
+
 VOICE = "sip:voice@127.0.0.1:5060"
 
 

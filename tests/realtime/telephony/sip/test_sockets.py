@@ -12,6 +12,8 @@ from harness.memory_network import network, run
 from vivavoce.realtime.telephony.sip.messages import Remote
 from vivavoce.realtime.telephony.sip.sockets import FIRST, IDLE, MAX_CONNECTIONS, MAX_UNCONNECTED, WHOLE, SipSockets
 
+pytestmark = pytest.mark.integration
+
 PORT = 5060
 MESSAGE = b"OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/TCP 10.0.0.1\r\nContent-Length: 3\r\n\r\nabc"
 
