@@ -25,7 +25,7 @@ serve: $(READY)
 # Bytecode is kept, outside the sources: tests start many processes, and each would compile all that it imports.
 TESTS := env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX=$(CURDIR)/build/pycache $(BIN)/python
 
-test: $(DEV) peers
+test: peers
 	$(BIN)/vivavoce models pull --all
 	$(TESTS) tests/harness/lanes.py --hypothesis-profile=ci $(ARGS)
 
@@ -99,13 +99,14 @@ $(DEV): $(READY) pins-dev.txt
 	@touch $@
 
 # Real peers of the tests: Chromium for the page, Node.js for its modules and the JavaScript clients, SIPp and Kamailio
-# for phone calls. Without them those tests are reported as skipped, with the command that would enable them.
+# for phone calls, the official clients. Without them those tests are reported as skipped, with the command that would enable them.
 .PHONY: peers
-peers:
+peers: $(DEV)
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 	    || [ -d "/Applications/Google Chrome.app" ] || { $(call apt,chromium fonts-dejavu-core); } || true
 	@command -v npm >/dev/null || { $(call apt,nodejs npm); } || true
 	@{ command -v sipp && command -v kamailio; } >/dev/null || { $(call apt,sip-tester kamailio); } || true
+	@cd tests && $(CURDIR)/$(BIN)/python -m harness.clients || true
 
 apt = command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] && sudo= || sudo="sudo -n"; $$sudo true 2>/dev/null; } \
     && echo "Installing $(1) ..." && $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive \

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ import numpy as np
 from vivavoce.codecs.audio import SAMPLE_RATE, Samples
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 RATE = 48_000
 FLAGS = (
@@ -145,20 +145,44 @@ class Caller:
         return self.page.locator(f"li[data-role={role}]").all_inner_texts()
 
 
-@contextmanager
-def calling(url: str, **context: Any) -> Iterator[Caller]:
-    """Opens the page in a fresh Chromium. The call itself begins with `page.click("#talk")`."""
-    from playwright.sync_api import sync_playwright
+_kept: Browser | None = None
 
-    problems: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Within it, all calls are of one Chromium, which takes 1.5 s to start. No event loop may run in this thread."""
+    global _kept
+    with _started() as _kept:
         try:
-            page = browser.new_context(bypass_csp=True, **context).new_page()
+            yield
+        finally:
+            _kept = None
+
+
+@contextmanager
+def calling(url: str, **options: Any) -> Iterator[Caller]:
+    """Opens the page in a fresh profile of Chromium. The call itself begins with `page.click("#talk")`."""
+    problems: list[str] = []
+    with nullcontext(_kept) if _kept else _started() as browser:
+        context = browser.new_context(bypass_csp=True, **options)
+        try:
+            page = context.new_page()
             page.on("pageerror", lambda error: problems.append(str(error)))
             page.add_init_script(EARS_AND_MOUTH)
             page.goto(url)
             yield Caller(page)
         finally:
-            browser.close()
+            context.close()
     assert not problems
+
+
+@contextmanager
+def _started() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()

@@ -4,7 +4,7 @@
     tests/clients/js/package-lock.json ─npm─► build/clients/js/     ─┴► script --url --sounds ─► one JSON line per check
 
 Clients' dependencies conflict with each other and with ours, so nothing of them is imported here. An environment is
-made once, and again when its pins change.
+made once, and again when its pins change: `make test` runs this file as a program, which makes all of them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,16 @@ def _once(home: Path, pins: Path, make: Sequence[Sequence[str | Path]]) -> None:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
         assert ran.returncode == 0, f"{' '.join(map(str, command))}\n{ran.stderr[-2000:]}"
     stamp.write_text(made)
+
+
+def main() -> None:
+    """Makes all environments that can be made here."""
+    with suppress(Missing):  # the tests say so
+        for pins in sorted((CLIENTS / "pins").glob("*.txt")):
+            python_of(pins.stem)
+    with suppress(Missing):
+        javascript()
+
+
+if __name__ == "__main__":
+    main()

@@ -70,7 +70,8 @@ def site() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def one_chromium() -> Iterator[Any]:
+    """Without the microphone of other modules' tests."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
     sync_api = pytest.importorskip("playwright.sync_api")
@@ -81,9 +82,9 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(browser: Any, site: str) -> Iterator[Any]:
+def page(one_chromium: Any, site: str) -> Iterator[Any]:
     """A fresh page whose console must stay free of errors, but for failed calls, which Chromium reports there."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    context = one_chromium.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     page = context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -269,8 +270,8 @@ def test_a_server_that_is_gone_is_named_as_such(page: Any) -> None:
     assert page.get_attribute("body", "data-state") == "ended"
 
 
-def test_nothing_is_fetched_from_elsewhere(browser: Any, site: str) -> None:
-    page = browser.new_page()
+def test_nothing_is_fetched_from_elsewhere(one_chromium: Any, site: str) -> None:
+    page = one_chromium.new_page()
     fetched: list[str] = []
     page.on("request", lambda request: fetched.append(request.url))
     page.goto(site)
