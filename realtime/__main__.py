@@ -75,7 +75,7 @@ def _bench(command: argparse.ArgumentParser) -> None:
     command.add_argument("--url", default="", help="a server of the OpenAI Realtime protocol (default: starts one)")
     command.add_argument("--api-key", default="", metavar="KEY", help="key of that server")
     command.add_argument(
-        "--model", default="", help="model there; of the started server: fast, or a language model's name"
+        "--model", default="", help="model there; of the started server: fast, quality, or a language model's name"
     )
     command.add_argument("--voice", metavar="NAME", help="voice of the started server: heart, joe, joe-codec ...")
     command.add_argument(

@@ -39,6 +39,10 @@ INSTRUCTIONS: Final = (
 )
 """The beginning of every prompt; the session's own instructions follow."""
 
+LARGE: Final = 800_000_000
+"""Bytes of a language model from which on it gets both cores of a small machine, and is loaded once: on one thread
+Qwen2.5 1.5B needs 0.28 s for its first word and writes 20 tokens a second, on two 0.15 s and 29."""
+
 
 class Cascade:
     """The loaded stages. Loading blocks for seconds: do it on a thread."""
@@ -106,10 +110,12 @@ def open_llm(settings: CascadeSettings, directory_of: Callable[[str], Path], thr
     if settings.remote:
         model, key = settings.endpoint_model, settings.endpoint_key
         return Endpoint(settings.language, model, key, settings.endpoint_vision, settings.endpoint_ahead)
-    spare = (os.cpu_count() or 1) // threads
-    copies = settings.copies or (max(min(spare, 2), 1) if settings.conversations > 2 else 1)
     if settings.language.endswith(".gguf"):
-        return LlamaModel(Path(settings.language), settings.conversations, threads, copies)
-    folder = directory_of(settings.language)
-    (file,) = folder.glob("*.gguf")
-    return LlamaModel(file, settings.conversations, threads, copies)
+        file = Path(settings.language)
+    else:
+        (file,) = directory_of(settings.language).glob("*.gguf")
+    cores = os.cpu_count() or 1
+    copies = max(min(cores // threads, 2), 1) if settings.conversations > 2 else 1
+    if file.is_file() and file.stat().st_size >= LARGE:
+        threads, copies = settings.threads or min(2 * threads, cores), 1
+    return LlamaModel(file, settings.conversations, threads, settings.copies or copies)

@@ -14,7 +14,7 @@ from vivavoce.realtime.config import ConfigError
 
 T = TypeVar("T")
 
-MODELS: Final = {"fast": "smollm2-135m"}
+MODELS: Final = {"fast": "smollm2-135m", "quality": "qwen2.5-1.5b"}
 """Short names of LLMs of our own server."""
 
 MOST_CALLS: Final = 64
