@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -34,8 +35,9 @@ from vivavoce.realtime.bench.report.report import compare
 from vivavoce.realtime.bench.runs import load, long_call, soak
 from vivavoce.realtime.bench.runs import punctuality as punctual
 from vivavoce.realtime.bench.runs.calibration import calibrate
+from vivavoce.realtime.bench.runs.quiet import Watch
 from vivavoce.realtime.bench.runs.run import PHONE, Plan, run_calls
-from vivavoce.realtime.bench.runs.server import serving
+from vivavoce.realtime.bench.runs.server import serving, vitals
 from vivavoce.realtime.cli import CommandFailed, models
 from vivavoce.realtime.config import Config
 
@@ -61,6 +63,11 @@ class _Bench:
     pid: int | None
     store: Store
     results: Values
+
+    def cpu(self) -> float | None:
+        """CPU seconds of this process and of the server, if that was started here."""
+        server = vitals(self.pid) if self.pid else None
+        return None if server is None else server.cpu + time.process_time()
 
 
 def run(config: Config, options: BenchOptions) -> int:
@@ -142,9 +149,11 @@ def _scenario(bench: _Bench, play: PreparedScenario, transport: str) -> None:
             continue  # TCP repeats lost packets
         plan = Plan(bench.target, transport, line, bench.options.seed, bench.options.turns)
         _print(f"\n{play.scenario.name} · {transport} · {report.line_of(asdict(line))}")
+        watch = Watch(bench.cpu)
         calls = asyncio.run(run_calls(play, plan, _TurnPrinter()))
+        neighbours = watch.neighbours()
         cuts = cut_histories(calls.records, open_transcriber(bench.store)) if play.scenario.interrupts else []
-        values = report.describe_run(play, plan, calls, cuts)
+        values = report.describe_run(play, plan, calls, cuts, neighbours)
         bench.results["runs"].append(values)
         print(f"\n{table.run_block(values)}\n", flush=True)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from vivavoce.realtime.bench.measure.distribution import FEW
 from vivavoce.realtime.bench.report import plots
-from vivavoce.realtime.bench.report.report import line_of
+from vivavoce.realtime.bench.report.report import line_of, neighbours_of
 from vivavoce.realtime.bench.report.table import quantiles
 from vivavoce.realtime.bench.runs.load import KNEE
 from vivavoce.realtime.bench.runs.punctuality import LATE
@@ -105,6 +105,8 @@ def _cautions(run: Values) -> str:
     words = [f"{len(run['failures'])} calls broke"] if run["failures"] else []
     words += [f"{run['refused']} calls refused"] if run["refused"] else []
     words += [f"caller late {run['stalls']}×"] if run["stalls"] else []
+    found = neighbours_of(run)
+    words += [found.words] if found and not found.quiet else []
     return "".join(f'<br><span class="bad">{caution}</span>' for caution in words)
 
 

@@ -23,12 +23,14 @@ from vivavoce.realtime.bench.caller.impairments import Impairment
 from vivavoce.realtime.bench.caller.prepare import PreparedScenario
 from vivavoce.realtime.bench.measure.audio_truth import overlaps, turns
 from vivavoce.realtime.bench.measure.call_record import CallRecord
-from vivavoce.realtime.bench.measure.distribution import Distribution, describe
+from vivavoce.realtime.bench.measure.distribution import Distribution, describe, rate
 from vivavoce.realtime.bench.measure.history import CutHistory
 from vivavoce.realtime.bench.measure.measures import Measures, measure
 from vivavoce.realtime.bench.runs.calibration import Calibration
 from vivavoce.realtime.bench.runs.load import Level, saturated
 from vivavoce.realtime.bench.runs.load import knee as find_knee
+from vivavoce.realtime.bench.runs.punctuality import LATE
+from vivavoce.realtime.bench.runs.quiet import Neighbours
 from vivavoce.realtime.bench.runs.run import Calls, Plan
 
 SCHEMA: Final = "vivavoce.bench/2"
@@ -39,9 +41,14 @@ class ReportError(BenchError):
 
 
 def describe_run(
-    play: PreparedScenario, plan: Plan, calls: Calls, history: Sequence[CutHistory] = ()
+    play: PreparedScenario,
+    plan: Plan,
+    calls: Calls,
+    history: Sequence[CutHistory] = (),
+    neighbours: Neighbours | None = None,
 ) -> dict[str, Any]:
-    """One scenario over one transport, as JSON values: figures first, then every turn. `history`: of its cuts."""
+    """One scenario over one transport, as JSON values: figures first, then every turn. `history`: of its cuts;
+    `neighbours`: None where they are not known."""
     order = play.turns
     expected = {n: order[n % len(order)].expect for n in range(plan.turns or play.scenario.turns)}
     return {
@@ -54,6 +61,7 @@ def describe_run(
         "refused": calls.refused,
         "failures": [record.failure for record in calls.records if record.failure],
         "stalls": sum(record.stalls for record in calls.records),
+        "neighbours": neighbours and _rounded(asdict(neighbours) | {"quiet": neighbours.quiet}),
         "measures": as_values(measure(calls.records, expected)),
         "history": {
             "error_words": _rounded(_values(describe([float(abs(cut.error)) for cut in history]))),
@@ -104,6 +112,12 @@ def read(path: Path) -> dict[str, Any]:
     if found != SCHEMA:
         raise ReportError(f"{path} is no report of version {SCHEMA}, but of {found}.")
     return dict(report)
+
+
+def neighbours_of(run: Mapping[str, Any]) -> Neighbours | None:
+    """What others took of the machine during a run; None where it is not known."""
+    found = run.get("neighbours")
+    return Neighbours(found["cores"], found["stolen"]) if found else None
 
 
 def line_of(impairment: Mapping[str, float]) -> str:
@@ -183,7 +197,7 @@ RATES: Final = {
 
 def compare(a: Values, b: Values) -> str:
     """Compares two reports: a line of text for each measure that both have."""
-    return "\n".join([*_differences_of_setup(a, b), *_runs(a, b)])
+    return "\n".join([*_differences_of_setup(a, b), *_runs(a, b), *_punctual(a, b)])
 
 
 def _differences_of_setup(a: Values, b: Values) -> Iterator[str]:
@@ -201,7 +215,27 @@ def _runs(a: Values, b: Values) -> Iterator[str]:
         old = before.get(_key(run))
         if old is not None:
             yield f"\n{run['scenario']} · {run['transport']} · {line_of(run['impairment'])}"
+            for name, found in (("first", neighbours_of(old)), ("second", neighbours_of(run))):
+                if found and not found.quiet:
+                    yield f"  CAUTION: in the {name} run {found.words}"
             yield from _measures(old["measures"], run["measures"])
+
+
+def _punctual(a: Values, b: Values) -> Iterator[str]:
+    """Frames come late in bursts, so that a second of a call counts as one chance, not as fifty."""
+    before = {level["calls"]: level for level in a.get("punctual", ())}
+    for level in b.get("punctual", ()):
+        if (old := before.get(level["calls"])) is None:
+            continue
+        yield f"\npacing of {level['calls']} quiet calls"
+        for bound, *shares in zip(LATE, old["late"], level["late"], strict=True):
+            x, y = (
+                asdict(rate(round(share * seconds), seconds))
+                for share, seconds in zip(shares, (old["frames"] // 50, level["frames"] // 50), strict=True)
+            )
+            figures = f"{100 * shares[0]:6.2g} % -> {100 * shares[1]:4.2g} %"
+            yield f"  {f'more than {bound} ms late':<30}{figures}  {_verdict(x, y, shares[1] > shares[0])}"
+        yield f"  {'latest, p99':<30}{old['p99']:6.1f} -> {level['p99']:5.1f} ms"
 
 
 def _key(run: Values) -> tuple[str, str, str]:

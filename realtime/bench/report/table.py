@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from vivavoce.realtime.bench.measure.distribution import FEW
-from vivavoce.realtime.bench.report.report import line_of
+from vivavoce.realtime.bench.report.report import line_of, neighbours_of
 from vivavoce.realtime.bench.runs.load import Level
 from vivavoce.realtime.bench.runs.punctuality import LATE, Punctual
 from vivavoce.realtime.bench.runs.soak import Sample
@@ -172,6 +172,8 @@ def _lines(run: Values) -> Iterator[str]:
         yield _row("call broke", failure)
     if run["stalls"]:
         yield _row("CAUTION", f"the caller itself was late {run['stalls']} times: this machine is overloaded")
+    if (found := neighbours_of(run)) and not found.quiet:
+        yield _row("CAUTION", f"{found.words}: these figures are not to be trusted")
 
 
 def _row(name: str, text: str) -> str:

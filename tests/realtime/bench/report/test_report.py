@@ -278,6 +278,32 @@ def test_a_change_is_told_from_chance() -> None:
     assert "WORSE" not in compare(slow, slow)
 
 
+def test_pacing_is_compared_level_by_level() -> None:
+    def paced(*late: tuple[int, float]) -> dict[str, Any]:
+        levels = [Punctual(calls, 30_000, (share, 0.0), 1.0, 9.0, 27.5, 0.0, 0.6, 3.0) for calls, share in late]
+        return made_report() | {"punctual": punctual.values(levels)}
+
+    told = compare(paced((3, 0.0), (10, 0.30)), paced((10, 0.01), (20, 0.2)))
+    assert "pacing of 10 quiet calls" in told
+    assert re.search(r"more than 20 ms late +30 % -> +1 %  better", told)
+    assert re.search(r"more than 60 ms late +0 % -> +0 %  no clear difference", told)
+    assert "of 3" not in told
+    assert "of 20 quiet" not in told
+    assert "no clear difference" in compare(paced((10, 0.010)), paced((10, 0.014))), "bursts"
+    assert "WORSE" in compare(paced((10, 0.01)), paced((10, 0.3)))
+
+
+def test_figures_of_a_busy_machine_are_marked() -> None:
+    quiet, busy = made_run([0.4]), made_run([0.4])
+    quiet["neighbours"] = {"cores": 0.05, "stolen": 0.0, "quiet": True}
+    busy["neighbours"] = {"cores": 0.8, "stolen": 0.0, "quiet": False}
+    assert "CAUTION" not in table.run_block(quiet) + table.run_block(made_run([0.4]))
+    assert "took 0.8 of this machine's cores: these figures are not to be trusted" in table.run_block(busy)
+    assert "took 0.8 of this machine's cores" in page(made_report(busy))
+    assert "CAUTION" not in compare(made_report(quiet), made_report(quiet))
+    assert "CAUTION: in the second run other programs took 0.8" in compare(made_report(quiet), made_report(busy))
+
+
 def test_a_comparison_reports_a_different_setup() -> None:
     one = made_report(made_run([0.4]))
     other = copy.deepcopy(one)
