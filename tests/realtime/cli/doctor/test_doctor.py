@@ -55,6 +55,23 @@ def test_an_error_becomes_a_sentence() -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "rate", "gigabytes", "cores", "carried"),
+    [
+        (90, 33, 24, 2, True),
+        (150, 24, 6, 2, True),
+        (160, 33, 24, 2, False),
+        (90, 23, 24, 2, False),
+        (90, 33, 5, 2, False),
+        (90, 33, 24, 1, False),
+    ],
+)
+def test_a_larger_model_is_named_where_it_stays_within_its_budgets(
+    first: float, rate: float, gigabytes: int, cores: int, carried: bool
+) -> None:
+    assert speed.carries_larger(first, rate, gigabytes * 10**9, cores) == carried
+
+
+@pytest.mark.parametrize(
     ("budget", "figure", "state"),
     [
         (speed.ASR, 299.0, "ok"),
