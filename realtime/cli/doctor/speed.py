@@ -94,7 +94,7 @@ LARGER_TAKES: Final = 2.0
 """How much longer its first word takes on two threads than that of `DEFAULT` on one (90 and 152 ms, model/LOG.md), with
 a margin; so much lower is its rate taken for, too."""
 LARGER_MEMORY: Final = 6_000_000_000
-"""Bytes of a machine on which it leaves room for other programs: a call takes 3.3 GB."""
+"""Bytes of a machine on which it leaves room for other programs: a server with it and one call takes 3.1 GB."""
 
 SENTENCE: Final = "Could you please tell me the name of the largest city on the northern coast of Africa?"
 ANSWER: Final = "The largest city there is Alexandria, and about five million people live in it."
