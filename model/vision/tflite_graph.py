@@ -77,7 +77,7 @@ class Table:
 
 
 class TfliteGraph:
-    """One file. `scale` and `zero`: of its input, an image of 8 bits: (pixel - zero) * scale is what it is given."""
+    """One file."""
 
     def __init__(self, path: Path) -> None:
         """Raises OSError, and LookupError, ValueError or struct.error for another file."""
@@ -89,9 +89,6 @@ class TfliteGraph:
         self._buffers = model.tables(4)
         (self._input,) = graph.array(1, "<i4").tolist()
         (self._output,) = graph.array(2, "<i4").tolist()
-        quantisation = self._tensors[self._input].table(4)
-        self.scale = float(quantisation.array(2, "<f4")[0])
-        self.zero = int(quantisation.array(3, "<i8")[0])
 
     def onnx(self, side: int) -> bytes:
         """The network from `image`, (1, 3, side, side), to the probabilities, (1, classes)."""
