@@ -22,8 +22,9 @@ from vivavoce.realtime.bench.caller.prepare import PreparedScenario
 from vivavoce.realtime.bench.measure.audio_truth import turns
 from vivavoce.realtime.bench.measure.call_record import CallRecord
 from vivavoce.realtime.bench.measure.distribution import Distribution, describe
+from vivavoce.realtime.bench.runs.quiet import Processors, read_processors
 from vivavoce.realtime.bench.runs.run import Plan, failed_call, one_call
-from vivavoce.realtime.bench.runs.server import ticks, vitals
+from vivavoce.realtime.bench.runs.server import vitals
 
 KNEE: Final = 800.0
 """Milliseconds of voice-to-voice latency, 95th percentile, up to which callers are served well."""
@@ -104,9 +105,9 @@ def _level(play: PreparedScenario, plan: Plan, calls: int, cores: int, pid: int 
         start = time.monotonic() + 3.0  # the processes take a while to start
         jobs = [pool.submit(_caller, play, plan, number, start + number * STAGGER) for number in range(calls)]
         time.sleep(max(0.0, start - time.monotonic()))
-        before, all_before, began = vitals(pid) if pid else None, ticks(), time.monotonic()
+        before, all_before, began = vitals(pid) if pid else None, read_processors(), time.monotonic()
         results = [job.result() for job in jobs]
-        after, all_after, took = vitals(pid) if pid else None, ticks(), time.monotonic() - began
+        after, all_after, took = vitals(pid) if pid else None, read_processors(), time.monotonic() - began
     records = [one.record for one in results if one.record is not None]
     measured = [turn for record in records for turn in turns(record)]
     return Level(
@@ -124,10 +125,10 @@ def _level(play: PreparedScenario, plan: Plan, calls: int, cores: int, pid: int 
     )
 
 
-def _share(before: tuple[int, int] | None, after: tuple[int, int] | None) -> float | None:
-    if before is None or after is None or after[1] == before[1]:
+def _share(before: Processors | None, after: Processors | None) -> float | None:
+    if before is None or after is None or after.total == before.total:
         return None
-    return (after[0] - before[0]) / (after[1] - before[1])
+    return (after.busy + after.stolen - before.busy - before.stolen) / (after.total - before.total)
 
 
 def _caller(play: PreparedScenario, plan: Plan, number: int, start: float) -> _Result:

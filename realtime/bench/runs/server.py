@@ -108,15 +108,6 @@ class Vitals:
     cpu: float
 
 
-def ticks() -> tuple[int, int] | None:
-    """(busy, total) time of all processors since the machine's start; None where unknown."""
-    try:
-        times = [int(part) for part in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    except (OSError, ValueError, IndexError):
-        return None
-    return sum(times) - times[3] - times[4], sum(times)
-
-
 def vitals(pid: int) -> Vitals | None:
     """Reads the resources of a process from /proc; None where there is none."""
     folder = Path(f"/proc/{pid}")

@@ -101,8 +101,13 @@ def _disk(home: Path, missing: int) -> Finding:
     return Finding("ok", "disk", value)
 
 
+def memory() -> int:
+    """Bytes of the machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def _memory() -> Finding:
-    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    size = memory()
     value = f"{size / GIGA:.1f} GB"
     if size < MEMORY:
         advice = f"One call takes up to {MEMORY / GIGA:.1f} GB: use a smaller language model (--language smollm2-135m)."

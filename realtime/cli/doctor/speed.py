@@ -28,6 +28,7 @@ from vivavoce.model.errors import BrokenAsr, BrokenTts, DialogueError, ModelErro
 from vivavoce.model.settings import CascadeSettings
 from vivavoce.model.turns.silero_vad import WINDOW, SileroVad
 from vivavoce.model.turns.smart_turn import SmartTurn
+from vivavoce.realtime.cli.doctor import machine
 from vivavoce.realtime.cli.doctor.findings import Finding, sentence
 
 DirectoryOf = Callable[[str], Path]
@@ -190,8 +191,7 @@ def _llm(llm: Llm, name: str) -> Iterator[Finding]:
     first, rate = (statistics.median(figures) for figures in zip(*runs, strict=True))
     yield TOKEN.compare(1000 * first)
     yield TOKENS.compare(rate)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if name == DEFAULT and carries_larger(1000 * first, rate, memory, os.cpu_count() or 1):
+    if name == DEFAULT and carries_larger(1000 * first, rate, machine.memory(), os.cpu_count() or 1):
         yield Finding("note", "a larger language model", "this machine carries it", LARGER_ADVICE)
 
 
